@@ -1,0 +1,3 @@
+//! The probe.
+#![no_std]
+#![no_main]

@@ -1,0 +1,1 @@
+//! What the monitor knows of an arm64 Linux kernel.

@@ -1,0 +1,3 @@
+//! The monitor's image.
+#![no_std]
+#![no_main]
