@@ -6,4 +6,7 @@
 extern crate alloc;
 
 pub mod abi;
+#[cfg(target_os = "none")]
+pub mod arch;
 pub mod linux;
+pub mod teardown;
