@@ -8,5 +8,10 @@ extern crate alloc;
 pub mod abi;
 #[cfg(target_os = "none")]
 pub mod arch;
+#[cfg(target_os = "none")]
+pub mod gic;
 pub mod linux;
+#[cfg(target_os = "none")]
+pub mod pmu;
 pub mod teardown;
+pub mod vcpu;
