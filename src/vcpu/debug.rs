@@ -13,51 +13,42 @@ const BANK: u64 = 16;
 /// `DBGBCR<n>_EL1.E` and `DBGWCR<n>_EL1.E`. Other fields of them may be fixed.
 const ENABLE: u64 = 1;
 
+/// For registers that QEMU ignores: what it gives for them is what was in the destination before.
+const UNREADABLE: u64 = 0;
+
 /// Removes every breakpoint and watchpoint, ends single step, and locks the OS lock as a reset does.
+///
+/// What is an external debugger's stays: the exceptions that it catches (`OSECCR_EL1`, a view of
+/// `EDECCR`), and the claim tags, by which it and software take turns.
 ///
 /// # Errors
 ///
 /// [`StepError::Sticky`] with the first register that did not take its value.
 pub fn reset() -> Result<(), StepError> {
     let features = Features::of_this_cpu();
-    // SAFETY: MDSCR_EL1, MDCCINT_EL1 and OSLAR_EL1 are there on every CPU, and govern EL1 and EL0;
-    // OSECCR_EL1 can be accessed while the OS lock is locked.
+    // SAFETY: The registers are there on every CPU, and govern EL1 and EL0.
     let mut result = unsafe {
         let switches = reset_registers!(
             "MDSCR_EL1" = 0;
-            "MDCCINT_EL1" = 0;
+            "MDCCINT_EL1" = 0, mask UNREADABLE;
         );
         write_sysreg!("OSLAR_EL1", 1);
         barrier::isb();
         // OSLSR_EL1.OSLK.
-        switches
-            .and(expect(
-                "OSLSR_EL1",
-                1 << 1,
-                1 << 1,
-                read_sysreg!("OSLSR_EL1"),
-            ))
-            .and(reset_registers!("OSECCR_EL1" = 0;))
+        switches.and(expect(
+            "OSLSR_EL1",
+            1 << 1,
+            1 << 1,
+            read_sysreg!("OSLSR_EL1"),
+        ))
     };
-    // SAFETY: The claim tags are there on every CPU: a handshake of debuggers, with no effect.
-    unsafe {
-        write_sysreg!("DBGCLAIMCLR_EL1", 0xff);
-        barrier::isb();
-        // It reads as the tags that are set.
-        result = result.and(expect(
-            "DBGCLAIMCLR_EL1",
-            0,
-            0xff,
-            read_sysreg!("DBGCLAIMCLR_EL1"),
-        ));
-    }
     if features.double_lock() {
         // SAFETY: OSDLR_EL1 is there with FEAT_DoubleLock, and shuts out external debug alone.
         result = result.and(unsafe { reset_registers!("OSDLR_EL1" = 0;) });
     }
     if features.aarch32_el1() {
         // SAFETY: DBGVCR32_EL2 is there where EL1 can be AArch32, and without effect elsewhere.
-        result = result.and(unsafe { reset_registers!("DBGVCR32_EL2" = 0;) });
+        result = result.and(unsafe { reset_registers!("DBGVCR32_EL2" = 0, mask UNREADABLE;) });
     }
     for number in 0..features.breakpoints() {
         result = result.and(breakpoint(&features, number));

@@ -54,7 +54,14 @@ fn hypervisor_control(features: &Features) -> Result<(), StepError> {
     // SAFETY: The monitor runs without VHE, on which alone these bits have an effect at EL2.
     unsafe { write_hcr_el2(hcr) };
     barrier::isb();
-    let result = expect("HCR_EL2", hcr.bits(), u64::MAX, read_hcr_el2().bits());
+    // What the monitor stands on; others say what there is, and read as zero where there is nothing.
+    let vital = hcr | HcrEl2::E2H | HcrEl2::TGE | HcrEl2::IMO | HcrEl2::FMO | HcrEl2::AMO;
+    let result = expect(
+        "HCR_EL2",
+        hcr.bits(),
+        (vital - HcrEl2::FIEN - HcrEl2::ENSCXT).bits(),
+        read_hcr_el2().bits(),
+    );
 
     if features.hcrx() {
         let mut hcrx = HcrxEl2::empty();

@@ -65,7 +65,9 @@ fn clear_v(features: &Features) -> Result<(), StepError> {
     }
     let mut result = expect("V0-V31", 0, u64::MAX, low | high);
     // SAFETY: The registers are there with floating point, which the monitor does not use.
-    result = result.and(unsafe { reset_registers!("FPCR" = 0; "FPSR" = 0;) });
+    result = result.and(unsafe {
+        reset_registers!("S3_3_C4_C4_0" as "FPCR" = 0; "S3_3_C4_C4_1" as "FPSR" = 0;)
+    });
     if features.fpmr() {
         // SAFETY: FPMR is there with FEAT_FPMR.
         result = result.and(unsafe { reset_registers!("S3_3_C4_C4_2" as "FPMR" = 0;) });
