@@ -68,6 +68,8 @@ fn hypervisor_control(features: &Features) -> Result<(), StepError> {
         hcrx.set(HcrxEl2::ENALS, features.ls64());
         hcrx.set(HcrxEl2::ENASR, features.ls64_v());
         hcrx.set(HcrxEl2::ENAS0, features.ls64_accdata());
+        // Without MCE2, an exception of a copy goes to EL1: a guest that runs on one CPU's kind, or
+        // knows of others, needs no help.
         hcrx.set(HcrxEl2::MSCEN, features.mops());
         hcrx.set(HcrxEl2::TCR2EN, features.tcr2());
         hcrx.set(HcrxEl2::SCTLR2EN, features.sctlr2());
@@ -149,6 +151,10 @@ fn features_for_el1(features: &Features) {
                 write_sysreg!("S3_4_C10_C4_0", 0);
             }
         }
+    }
+    if features.gcs() {
+        // SAFETY: GCSCR_EL2 is there with FEAT_GCS; the monitor has no guarded stack.
+        unsafe { write_sysreg!("S3_4_C2_C5_0", 0) };
     }
     if features.ras() {
         // SAFETY: VDISR_EL2 is there with RAS; no virtual error is pending for the guest.
@@ -272,9 +278,10 @@ fn performance_and_debug(features: &Features) {
         unsafe { write_sysreg!("S3_4_C1_C2_1", 0) };
     }
     if features.branch_records() {
-        // BRBCR_EL2: nor recorded.
+        // BRBCR_EL2: nor recorded (E2BRE); CC and MPRED let EL1 have cycles and mispredictions.
+        const CC_MPRED: u64 = 3 << 3;
         // SAFETY: The register is there with FEAT_BRBE.
-        unsafe { write_sysreg!("S2_4_C9_C0_0", 0) };
+        unsafe { write_sysreg!("S2_4_C9_C0_0", CC_MPRED) };
     }
     // SAFETY: MDCR_EL2 is there on every CPU with EL2; with TDE clear, debug exceptions are EL1's.
     unsafe { write_sysreg!("MDCR_EL2", mdcr) };

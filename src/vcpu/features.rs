@@ -65,8 +65,6 @@ present! {
     sme2: pfr1[24] >= 2;
     /// `FEAT_GCS`.
     gcs: pfr1[44] >= 1;
-    /// `FEAT_THE`.
-    the: pfr1[48] >= 1;
     /// `FEAT_FPMR`.
     fpmr: pfr2[32] >= 1;
     /// `FEAT_LS64`.
@@ -121,8 +119,6 @@ present! {
     s1poe: mmfr3[16] >= 1;
     /// `FEAT_S2POE`.
     s2poe: mmfr3[20] >= 1;
-    /// `FEAT_AIE`: a second set of memory attributes.
-    aie: mmfr3[24] >= 1;
     /// `FEAT_D128`.
     d128: mmfr3[32] >= 1;
     /// `FEAT_ANERR` or `FEAT_SNERR`: how asynchronous errors on Normal memory are taken.

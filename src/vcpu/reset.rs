@@ -3,6 +3,10 @@
 //!
 //! `ACTLR_EL1` and the implementer's own registers stay: they carry what firmware set for the errata
 //! of the CPU, and a kernel at EL1 has seldom any access.
+//!
+//! Registers that firmware may keep for itself (a trap to EL3), and that the boot protocol does not
+//! promise to a kernel, are not touched: `ERRSELR_EL1`, `SCXTNUM_ELx`, `ACCDATA_EL1`, `RCWMASK_EL1`,
+//! `MAIR2_EL1`. None has an effect on a kernel that does not set it up first.
 
 use super::features::Features;
 use super::verify::reset_registers;
@@ -47,7 +51,7 @@ pub fn reset_cpu() -> Result<(), StepError> {
 pub fn reset_el1() -> Result<(), StepError> {
     let features = Features::of_this_cpu();
     translation_and_exceptions()
-        .and(software_registers(&features))
+        .and(software_registers())
         .and(later_translation(&features))
         .and(ordering_regions(&features))
         .and(memory_tagging(&features))
@@ -82,9 +86,9 @@ fn translation_and_exceptions() -> Result<(), StepError> {
 }
 
 /// What only software gives a meaning to: stacks, thread pointers, context numbers.
-fn software_registers(features: &Features) -> Result<(), StepError> {
+fn software_registers() -> Result<(), StepError> {
     // SAFETY: The registers are there on every CPU; the monitor runs on SP_EL2.
-    let mut result = unsafe {
+    unsafe {
         reset_registers!(
             "SP_EL0" = 0;
             "SP_EL1" = 0;
@@ -93,21 +97,7 @@ fn software_registers(features: &Features) -> Result<(), StepError> {
             "TPIDRRO_EL0" = 0;
             "TPIDR_EL1" = 0;
         )
-    };
-    if features.scxtnum() {
-        // SAFETY: The registers are there, and a hint to branch prediction at EL1 and EL0.
-        result = result.and(unsafe {
-            reset_registers!(
-                "S3_3_C13_C0_7" as "SCXTNUM_EL0" = 0;
-                "S3_0_C13_C0_7" as "SCXTNUM_EL1" = 0;
-            )
-        });
     }
-    if features.ls64_accdata() {
-        // SAFETY: The register is there, and data for one instruction of EL0.
-        result = result.and(unsafe { reset_registers!("S3_0_C13_C0_5" as "ACCDATA_EL1" = 0;) });
-    }
-    result
 }
 
 /// The registers that later versions added to stage 1.
@@ -135,18 +125,6 @@ fn later_translation(features: &Features) -> Result<(), StepError> {
         }
         if features.s2poe() {
             result = result.and(reset_registers!("S3_0_C10_C2_5" as "S2POR_EL1" = 0;));
-        }
-        if features.aie() {
-            result = result.and(reset_registers!(
-                "S3_0_C10_C2_1" as "MAIR2_EL1" = 0;
-                "S3_0_C10_C3_1" as "AMAIR2_EL1" = 0;
-            ));
-        }
-        if features.the() {
-            result = result.and(reset_registers!(
-                "S3_0_C13_C0_6" as "RCWMASK_EL1" = 0;
-                "S3_0_C13_C0_3" as "RCWSMASK_EL1" = 0;
-            ));
         }
     }
     result
@@ -207,14 +185,9 @@ fn guarded_stacks(features: &Features) -> Result<(), StepError> {
 fn errors_and_partitions(features: &Features) -> Result<(), StepError> {
     let mut result = Ok(());
     if features.ras() {
-        // SAFETY: The registers are there with FEAT_RAS. A deferred error that the old kernel did
-        // not take is dropped with it. ERRIDR_EL1.NUM counts the records that ERRSELR_EL1 selects.
-        unsafe {
-            result = result.and(reset_registers!("S3_0_C12_C1_1" as "DISR_EL1" = 0;));
-            if read_sysreg!("S3_0_C5_C3_0") & 0xffff != 0 {
-                result = result.and(reset_registers!("S3_0_C5_C3_1" as "ERRSELR_EL1" = 0;));
-            }
-        }
+        // SAFETY: DISR_EL1 is there with FEAT_RAS. A deferred error that the old kernel did not take is
+        // dropped with it.
+        result = unsafe { reset_registers!("S3_0_C12_C1_1" as "DISR_EL1" = 0;) };
     }
     if features.mpam() {
         // Partition and monitoring group 0; above are switches, some of them read-only.

@@ -17,6 +17,8 @@ const CTLR_EOIMODE: u64 = 1 << 1;
 /// Leaves this CPU's interface as at reset: groups disabled, all masked, one-step EOI, and no
 /// interrupt being handled. `ICC_SRE_EL1` stays: the guest uses these registers, and no others.
 ///
+/// To be called before the redistributor is reset: it may deactivate SGI 0.
+///
 /// An interrupt that was being handled stays active until the redistributor, or the distributor, is
 /// told otherwise: this only brings the running priority back.
 ///
@@ -78,35 +80,47 @@ unsafe fn group0_is_ours(priority_bits: u64) -> bool {
 unsafe fn active_priorities(priority_bits: u64, group0: bool) -> Result<(), StepError> {
     // SAFETY: The caller says that the registers are there; zero is always valid in them.
     unsafe {
-        let mut result = Ok(());
+        // ICC_AP1R3_EL1 to ICC_AP1R0_EL1.
         if priority_bits >= 7 {
-            result = result.and(reset_registers!(
-                "S3_0_C12_C9_3" as "ICC_AP1R3_EL1" = 0;
-                "S3_0_C12_C9_2" as "ICC_AP1R2_EL1" = 0;
-            ));
+            write_sysreg!("S3_0_C12_C9_3", 0);
+            write_sysreg!("S3_0_C12_C9_2", 0);
         }
         if priority_bits >= 6 {
-            result = result.and(reset_registers!("S3_0_C12_C9_1" as "ICC_AP1R1_EL1" = 0;));
+            write_sysreg!("S3_0_C12_C9_1", 0);
         }
-        result = result.and(reset_registers!("S3_0_C12_C9_0" as "ICC_AP1R0_EL1" = 0;));
+        write_sysreg!("S3_0_C12_C9_0", 0);
+        // ICC_AP0R3_EL1 to ICC_AP0R0_EL1.
         if group0 {
             if priority_bits >= 7 {
-                result = result.and(reset_registers!(
-                    "S3_0_C12_C8_7" as "ICC_AP0R3_EL1" = 0;
-                    "S3_0_C12_C8_6" as "ICC_AP0R2_EL1" = 0;
-                ));
+                write_sysreg!("S3_0_C12_C8_7", 0);
+                write_sysreg!("S3_0_C12_C8_6", 0);
             }
             if priority_bits >= 6 {
-                result = result.and(reset_registers!("S3_0_C12_C8_5" as "ICC_AP0R1_EL1" = 0;));
+                write_sysreg!("S3_0_C12_C8_5", 0);
             }
-            result = result.and(reset_registers!("S3_0_C12_C8_4" as "ICC_AP0R0_EL1" = 0;));
+            write_sysreg!("S3_0_C12_C8_4", 0);
         }
-        // ICC_RPR_EL1.
-        result.and(expect(
-            "ICC_RPR_EL1",
-            IDLE_PRIORITY,
-            0xff,
-            read_sysreg!("S3_0_C12_C11_3"),
-        ))
+        barrier::isb();
+        // QEMU with two security states ignores the above. Each end of interrupt drops one level,
+        // whatever its number; SGI 0 is this CPU's own.
+        for _ in 0..1 << priority_bits {
+            if running_priority() == IDLE_PRIORITY {
+                break;
+            }
+            // ICC_EOIR1_EL1.
+            write_sysreg!("S3_0_C12_C12_1", 0);
+            barrier::isb();
+        }
+        expect("ICC_RPR_EL1", IDLE_PRIORITY, 0xff, running_priority())
     }
+}
+
+/// Returns the priority of what is being handled.
+///
+/// # Safety
+///
+/// `ICC_SRE_EL1.SRE` must be set.
+unsafe fn running_priority() -> u64 {
+    // SAFETY: The caller says that ICC_RPR_EL1 is there.
+    unsafe { read_sysreg!("S3_0_C12_C11_3") & 0xff }
 }
