@@ -287,7 +287,8 @@ fn performance_and_debug(features: &Features) {
     unsafe { write_sysreg!("MDCR_EL2", mdcr) };
 }
 
-/// The guest's counters show the machine's time, and EL2's timers are off.
+/// The guest's counters show the machine's time, and EL2's timers are off. Without CNTHCTL_EL2.ECV,
+/// CNTPOFF_EL2, which firmware may keep for itself, does not count.
 fn timers(features: &Features) {
     write_cnthctl_el2(CnthctlEl2::EL0PCTEN | CnthctlEl2::EL1PCEN);
     // SAFETY: The monitor uses no timer of EL2; the registers are there as far as it was asked.
@@ -297,10 +298,6 @@ fn timers(features: &Features) {
         if features.vhe() {
             // CNTHV_CTL_EL2.
             write_sysreg!("S3_4_C14_C3_1", 0);
-        }
-        if features.counter_offset() {
-            // CNTPOFF_EL2.
-            write_sysreg!("S3_4_C14_C0_6", 0);
         }
     }
 }

@@ -101,8 +101,6 @@ present! {
     fine_traps: mmfr0[56] >= 1;
     /// `FEAT_FGT2`.
     fine_traps2: mmfr0[56] >= 2;
-    /// `FEAT_ECV` with `CNTPOFF_EL2`.
-    counter_offset: mmfr0[60] >= 2;
     /// `FEAT_VHE`, and with it the virtual timer of EL2.
     vhe: mmfr1[8] >= 1;
     /// `FEAT_LOR`: limited ordering regions.
