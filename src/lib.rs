@@ -7,3 +7,5 @@ extern crate alloc;
 
 pub mod abi;
 pub mod linux;
+pub mod memory;
+pub mod options;
