@@ -9,4 +9,6 @@ pub mod abi;
 #[cfg(target_os = "none")]
 pub mod arch;
 pub mod linux;
+pub mod memory;
+pub mod options;
 pub mod teardown;

@@ -1,0 +1,3 @@
+//! Physical memory: who owns which part of it.
+
+pub mod region;
