@@ -6,6 +6,7 @@
 extern crate alloc;
 
 pub mod abi;
+pub mod devicetree;
 pub mod linux;
 pub mod memory;
 pub mod options;
