@@ -43,6 +43,9 @@ pub enum KallsymsError {
     TooLong,
 }
 
+/// Marks a token that is a type of text symbol and nothing else.
+const BARE: u8 = 0x80;
+
 /// The work that a search may still do.
 struct Fuel(usize);
 
@@ -129,24 +132,42 @@ impl<'a> Symbols<'a> {
     /// Looks for the text symbols (types `t`, `T`, and the weak `w`, `W`) of these names, all in one
     /// pass.
     pub fn text<const N: usize>(&self, wanted: [&str; N]) -> [Matches; N] {
-        const { assert!(N <= 8, "a bit of a byte for each name") }
-        // Which names a symbol can have, by its first token: for nearly all symbols none.
-        let mut possible = [0u8; 256];
-        for (token, possible) in (0..=255).zip(&mut possible) {
-            if let Some((kind, start)) = self.tokens.text(token).split_first()
-                && is_text(*kind)
+        const { assert!(N < 8, "a bit of a byte for each name, and one for BARE") }
+        let beginning = |start: &[u8]| {
+            let bits = wanted.iter().enumerate();
+            bits.fold(0u8, |bits, (bit, name)| {
+                bits | u8::from(name.as_bytes().starts_with(start)) << bit
+            })
+        };
+        // Which names a symbol can have by its first token, which begins with its type, and by its
+        // second one where the first is no more than that: for nearly all symbols none.
+        let mut first = [0u8; 256];
+        let mut second = [0u8; 256];
+        for ((token, first), second) in (0..=255).zip(&mut first).zip(&mut second) {
+            let text = self.tokens.text(token);
+            *second = beginning(text);
+            if let Some((&kind, start)) = text.split_first()
+                && is_text(kind)
             {
-                for (bit, name) in wanted.iter().enumerate() {
-                    *possible |= u8::from(name.as_bytes().starts_with(start)) << bit;
-                }
+                *first = if start.is_empty() {
+                    BARE
+                } else {
+                    beginning(start)
+                };
             }
         }
+        let by = |table: &[u8; 256], token: Option<&u8>| {
+            token
+                .and_then(|&token| table.get(usize::from(token)))
+                .copied()
+                .unwrap_or(0)
+        };
         let mut matches = [Matches::default(); N];
         for (number, record) in self.names.records().enumerate() {
-            let Some(first) = record.first() else {
-                continue;
+            let possible = match by(&first, record.first()) {
+                BARE => by(&second, record.get(1)),
+                names => names,
             };
-            let possible = possible.get(usize::from(*first)).copied().unwrap_or(0);
             if possible == 0 {
                 continue;
             }
@@ -162,11 +183,20 @@ impl<'a> Symbols<'a> {
 
     /// Whether the symbol's name, which stands behind its type, is `name`.
     fn is_named(&self, record: &[u8], name: &str) -> bool {
-        let mut seen = record
-            .iter()
-            .flat_map(|&token| self.tokens.text(token))
-            .skip(1);
-        name.bytes().all(|byte| seen.next() == Some(&byte)) && seen.next().is_none()
+        let mut rest = name.as_bytes();
+        for (place, &token) in record.iter().enumerate() {
+            let text = self.tokens.text(token);
+            let text = if place == 0 {
+                text.get(1..).unwrap_or(&[])
+            } else {
+                text
+            };
+            match rest.strip_prefix(text) {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+        rest.is_empty()
     }
 
     /// The type of each symbol, a letter as `nm` has it, in the order of their numbers.

@@ -14,6 +14,8 @@ const INDEX: usize = 2 * TOKENS;
 const MAX_DIGITS: usize = 64;
 /// Any 20 bytes hold a whole word of four at a multiple of this.
 const STRIDE: usize = 16;
+/// Bytes to look at in one go.
+const BLOCK: usize = 4 * STRIDE;
 
 /// A token table and its index.
 #[derive(Clone, Copy)]
@@ -85,17 +87,12 @@ impl<'a> Tokens<'a> {
 
 /// The token tables of the image, in the order of their addresses. There should be one.
 pub fn candidates(image: &[u8]) -> impl Iterator<Item = Tokens<'_>> {
-    let (chunks, _) = image.as_chunks::<STRIDE>();
     let mut last = None;
-    chunks
-        .iter()
-        .enumerate()
-        .filter_map(|(chunk, [a, b, c, d, ..])| {
-            // Digits and zeroes in turn, whichever comes first.
-            let high = u32::from_le_bytes([*a, *b, *c, *d]) & 0xf0f0_f0f0;
-            (high | high.rotate_left(8) == 0x3030_3030).then_some((chunk * STRIDE, [*a, *b]))
-        })
-        .filter_map(|(at, pair)| match pair {
+    let blocks = image.as_chunks::<BLOCK>().0.iter().enumerate();
+    blocks
+        .filter(|(_, block)| may_hold_digits(block))
+        .flat_map(|(block, _)| (0..BLOCK).step_by(STRIDE).map(move |at| block * BLOCK + at))
+        .filter_map(|at| match bytes_at(image, at)? {
             [digit @ b'0'..=b'9', 0] => at.checked_sub(2 * usize::from(digit - b'0')),
             [0, digit @ b'1'..=b'9'] => (at + 1).checked_sub(2 * usize::from(digit - b'0')),
             _ => None,
@@ -104,4 +101,14 @@ pub fn candidates(image: &[u8]) -> impl Iterator<Item = Tokens<'_>> {
         .filter(move |&digits| last.replace(digits) != Some(digits))
         .take(MAX_DIGITS)
         .filter_map(|digits| Tokens::around(image, digits))
+}
+
+/// Whether one of the words that the search looks at holds digits and zeroes in turn. This is run
+/// over the whole image: it has no branches.
+fn may_hold_digits(block: &[u8; BLOCK]) -> bool {
+    let (strides, _) = block.as_chunks::<STRIDE>();
+    strides.iter().fold(false, |found, &[a, b, c, d, ..]| {
+        let high = u32::from_le_bytes([a, b, c, d]) & 0xf0f0_f0f0;
+        found | (high | high.rotate_left(8) == 0x3030_3030)
+    })
 }
