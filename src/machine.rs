@@ -2,7 +2,7 @@
 
 use crate::cpu::Cpu;
 use crate::gic::Gic;
-use crate::linux::hooks::Planter;
+use crate::hooks::Planter;
 use crate::memory::generation::Generations;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::region::Region;

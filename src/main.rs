@@ -2,8 +2,14 @@
 #![no_std]
 #![no_main]
 
-use baton as _;
+use baton::exit::panicked;
 use baton::memory::heap::Global;
+use core::panic::PanicInfo;
 
 #[global_allocator]
 static GLOBAL: Global = Global;
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    panicked(info)
+}

@@ -10,7 +10,7 @@ use crate::devicetree::board::Board;
 use crate::devicetree::gic::{Gic as GicNode, GicV3 as GicV3Node};
 use crate::devicetree::psci::Conduit;
 use crate::gic::{Gic, v3};
-use crate::linux::hooks::Planter;
+use crate::hooks::Planter;
 use crate::machine::Machine;
 use crate::memory::generation::Generations;
 use crate::memory::guest_ram::GuestRam;

@@ -3,7 +3,7 @@
 use super::Frame;
 use crate::cpu::Cpu;
 use crate::vendor;
-use crate::{linux, psci};
+use crate::{hooks, psci};
 use arm_psci::ErrorCode;
 
 /// The instruction that made the call.
@@ -35,7 +35,7 @@ const HARMLESS: [core::ops::RangeInclusive<u32>; 2] = [0x50..=0x5f, 0x130..=0x13
 /// Answers the call in `frame`.
 pub fn dispatch(cpu: &'static Cpu, frame: &mut Frame, conduit: Conduit) {
     // Only a kernel with its MMU on can be looked at; its first call after that is the moment.
-    linux::hooks::plant_if_due(cpu);
+    hooks::plant_if_due(cpu);
     let function = frame.x[0] as u32;
     let number = function & 0xffff;
     match function >> 24 & 0x3f {

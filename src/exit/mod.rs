@@ -1,6 +1,6 @@
 //! Exits: what brings a CPU into the monitor, and where it is taken from here.
 //!
-//! vector (`vectors.S`) → dispatch (here) → service ([`calls`], [`abort`], [`crate::linux::hooks`])
+//! vector (`vectors.S`) → dispatch (here) → service ([`calls`], [`abort`], [`crate::hooks`])
 //! → register.
 
 mod abort;
@@ -10,10 +10,11 @@ mod inject;
 mod panic;
 
 pub use frame::Frame;
+pub use panic::panicked;
 
 use crate::cpu::{Cause, Cpu};
 use crate::machine::Machine;
-use crate::{linux, read_sysreg, teardown};
+use crate::{hooks, read_sysreg, teardown};
 use calls::Conduit;
 use core::arch::global_asm;
 use core::sync::atomic::Ordering::Relaxed;
@@ -45,7 +46,7 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
         }
         (class::HVC64, immediate) => {
             cpu.exits.count(Cause::Hook);
-            if !linux::hooks::hit(cpu, frame, immediate) {
+            if !hooks::hit(cpu, frame, immediate) {
                 inject::undefined(frame);
             }
         }

@@ -6,8 +6,8 @@ use crate::cpu::Cpu;
 use crate::psci::firmware;
 use core::panic::PanicInfo;
 
-#[panic_handler]
-fn panic(info: &PanicInfo) -> ! {
+/// Says what is wrong, and resets the machine. For the binary's panic handler.
+pub fn panicked(info: &PanicInfo) -> ! {
     let index = Cpu::try_current().map_or(0, |cpu| cpu.index);
     console::panic_line(format_args!("cpu {index}: {info}; resetting the machine"));
     let refusal = firmware::system_reset();

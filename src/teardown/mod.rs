@@ -26,6 +26,7 @@ mod kick;
 mod phases;
 #[cfg(target_os = "none")]
 pub mod report;
+pub mod report_table;
 #[cfg(target_os = "none")]
 mod steps;
 #[cfg(target_os = "none")]
