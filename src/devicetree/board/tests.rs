@@ -143,6 +143,9 @@ fn finds_the_console_of_a_bad_board() {
     tree.remove("/cpus").remove("/memory@40000000");
     assert_eq!(console(&tree.blob()), expected);
     assert_eq!(console(&[0; 64]), None);
+    let mut tree = Sample::virt();
+    tree.set("/pl011@9000000", "reg", wide(&[1]));
+    assert_eq!(board(&tree).console, None, "a bad console, a good board");
 }
 
 #[test]
