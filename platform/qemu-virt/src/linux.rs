@@ -143,7 +143,8 @@ mod tests {
             online: 79,
             cpus: 80,
         };
-        let line = "guest: generation 1, Linux 6.1.0-56-arm64, CPUs online: 79 of 80";
+        let line =
+            "[    2.500000] guest: generation 1, Linux 6.1.0-56-arm64, CPUs online: 79 of 80";
         assert_eq!(Generation::parse(line), Some(expected));
         assert_eq!(Generation::parse("guest: kexec -e"), None);
     }

@@ -12,9 +12,9 @@ pub fn lines(console: &Console) -> Option<Vec<String>> {
     let mut open: Option<Vec<String>> = None;
     for line in &console.lines {
         let text = line.text.as_str();
-        if text == BEGIN {
+        if text.contains(BEGIN) {
             open = Some(Vec::new());
-        } else if text == END {
+        } else if text.contains(END) {
             found = open.take().or(found);
         } else if let Some(report) = &mut open
             && let Some(row) = text.strip_prefix("baton:")

@@ -29,7 +29,7 @@ pub fn run() -> Result<(), String> {
     let command = machine.command(&guest).map_err(text)?;
     let mut in_report = false;
     let console = console::watch(command, limits, |line| {
-        in_report |= line.text == "baton: report: begin";
+        in_report |= line.text.contains("baton: report: begin");
         let shown = !in_report && worth_showing(line);
         !shown || writeln!(stdout(), "  {:7.2} s  {}", line.at.as_secs_f64(), line.text).is_ok()
     })
