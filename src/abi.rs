@@ -54,7 +54,8 @@ pub const REVISION_MAJOR: u32 = 1;
 /// Minor revision: raised when something is added.
 pub const REVISION_MINOR: u32 = 0;
 /// What [`FEATURES`] returns: a bit for each function number.
-pub const FEATURE_BITS: u64 = 1 << (FEATURES & 0xffff) | 1 << (KEXEC & 0xffff) | 1 << (REPORT & 0xffff);
+pub const FEATURE_BITS: u64 =
+    1 << (FEATURES & 0xffff) | 1 << (KEXEC & 0xffff) | 1 << (REPORT & 0xffff);
 
 /// The entry is the destination of the next source (Linux `include/linux/kexec.h`).
 pub const IND_DESTINATION: u64 = 1;
@@ -83,7 +84,9 @@ pub const ROW_MISSING: u64 = 2;
 pub const ROW_BOOT_CPU: u64 = 4;
 
 /// The last reboot as a whole. Times are ticks of `CNTPCT_EL0`; 0 means that it did not come to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct ReportHeader {
     /// [`REPORT_MAGIC`].
@@ -135,7 +138,9 @@ pub struct ReportHeader {
 }
 
 /// One CPU in the last reboot. Times are ticks of `CNTPCT_EL0`; 0 means that it did not come to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct ReportRow {
     /// The affinity fields of the CPU's `MPIDR_EL1`.

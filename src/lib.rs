@@ -6,4 +6,25 @@
 extern crate alloc;
 
 pub mod abi;
+#[cfg(target_os = "none")]
+pub mod arch;
+#[cfg(target_os = "none")]
+pub mod boot;
+#[cfg(target_os = "none")]
+pub mod console;
+#[cfg(target_os = "none")]
+pub mod cpu;
+pub mod devicetree;
+#[cfg(target_os = "none")]
+pub mod exit;
+#[cfg(target_os = "none")]
+pub mod gic;
 pub mod linux;
+#[cfg(target_os = "none")]
+pub mod machine;
+pub mod memory;
+pub mod options;
+pub mod psci;
+pub mod teardown;
+#[cfg(target_os = "none")]
+pub mod vcpu;

@@ -1,0 +1,7 @@
+//! The instructions that Rust has no name for: system registers, barriers, caches, TLBs, time.
+
+pub mod barrier;
+pub mod cache;
+pub mod sysreg;
+pub mod time;
+pub mod tlb;
