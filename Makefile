@@ -15,7 +15,7 @@ BARE := $(TARGET)/aarch64-unknown-none-softfloat/release
 TOOL := $(TARGET)/release/baton-qemu
 
 # The kernel of run, shell, stock and test; it is in the initramfs too, to be kexecked.
-DEBIAN := $(CACHE)/kernels/bookworm/Image
+DEBIAN := $(CACHE)/debian/bookworm/Image
 export BATON_LINUX = $(or $(if $(filter run shell stock,$(MAKECMDGOALS)),$(KERNEL)),$(DEBIAN))
 export BATON_INITRAMFS = $(or $(if $(filter run shell,$(MAKECMDGOALS)),$(INITRD)),$(TARGET)/guest/initramfs$(subst /,-,$(BATON_LINUX)).cpio)
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fetches arm64 packages of Debian into the cache, checked by apt's signatures.
 #
-#   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/RELEASE[-FLAVOUR]/{Image,version}
+#   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/Image, and a link to that folder,
+#                                         $cache/debian/RELEASE[-FLAVOUR]
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
@@ -98,7 +99,7 @@ finish() {
 
 kernel() {
 	name=$release${flavour:+-$flavour}
-	[ ! -f "$cache/kernels/$name/Image" ] || return 0
+	[ ! -f "$cache/debian/$name/Image" ] || return 0
 	case $flavour in
 	'') meta=linux-image-arm64 ;;
 	*k) meta=linux-image-arm64-$flavour ;;
@@ -117,8 +118,10 @@ kernel() {
 	image=$(find "$work/root" -name 'vmlinuz*' -type f | head -n 1)
 	[ -n "$image" ] || die "$package has no kernel"
 	mv "$image" "$work/out/Image"
-	echo "$package" | sed 's/^linux-[a-z]*-//' >"$work/out/version"
-	finish "$work/out" "$cache/kernels/$name"
+	version=$(echo "$package" | sed 's/^linux-[a-z]*-//')
+	finish "$work/out" "$cache/kernels/$version"
+	mkdir -p "$cache/debian"
+	ln -sfn "../kernels/$version" "$cache/debian/$name"
 	rm -rf "$work"
 }
 

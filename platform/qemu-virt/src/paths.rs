@@ -45,7 +45,7 @@ pub fn probe() -> PathBuf {
 
 /// The Linux kernel that the tests and `make run` boot (`BATON_LINUX`).
 pub fn linux() -> PathBuf {
-    path("BATON_LINUX", || cache().join("kernels/bookworm/Image"))
+    path("BATON_LINUX", || cache().join("debian/bookworm/Image"))
 }
 
 /// The initramfs with that kernel in its `/boot` (`BATON_INITRAMFS`).
