@@ -1,0 +1,40 @@
+//! The tests: `test=` on the command line names one.
+
+mod kexec;
+
+use crate::arena::Arena;
+use crate::cpu::Cpus;
+use crate::handover::Handover;
+use crate::options::Options;
+use crate::outcome::Outcome;
+use crate::tree::Machine;
+
+/// What a test gets.
+pub struct Context<'a> {
+    /// The machine.
+    pub machine: &'a Machine,
+    /// The command line.
+    pub options: &'a Options,
+    /// The CPUs.
+    pub cpus: Cpus,
+    /// The arena.
+    pub arena: Arena,
+    /// What the former generation left.
+    pub handover: Handover,
+    /// This generation.
+    pub generation: u64,
+}
+
+/// A test. It returns when the run is over; a reboot does not return.
+pub struct Test {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it does, in every generation.
+    pub run: fn(&Context) -> Outcome,
+}
+
+/// All tests; the first one is the default.
+pub static TESTS: &[Test] = &[Test {
+    name: "kexec",
+    run: kexec::run,
+}];
