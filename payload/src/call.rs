@@ -52,17 +52,22 @@ pub fn psci_conduit() -> Conduit {
     }
 }
 
-/// Makes a call and returns x0 to x3.
-pub fn raw(conduit: Conduit, id: u32, [x1, x2, x3]: [u64; 3]) -> [u64; 4] {
+/// Makes a call with x1 to x17 and returns x0 to x17.
+pub fn all(conduit: Conduit, id: u32, arguments: [u64; 17]) -> [u64; 18] {
     if let Some(this) = cpu::try_current() {
         this.calls.store(this.calls.load(Relaxed) + 1, Relaxed);
     }
-    let mut arguments = [0; 17];
-    arguments[..3].copy_from_slice(&[x1, x2, x3]);
-    let [x0, x1, x2, x3, ..] = match conduit {
+    match conduit {
         Conduit::Smc => smccc::smc64(id, arguments),
         Conduit::Hvc => smccc::hvc64(id, arguments),
-    };
+    }
+}
+
+/// Makes a call and returns x0 to x3.
+pub fn raw(conduit: Conduit, id: u32, [x1, x2, x3]: [u64; 3]) -> [u64; 4] {
+    let mut arguments = [0; 17];
+    arguments[..3].copy_from_slice(&[x1, x2, x3]);
+    let [x0, x1, x2, x3, ..] = all(conduit, id, arguments);
     [x0, x1, x2, x3]
 }
 

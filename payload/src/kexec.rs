@@ -1,15 +1,13 @@
 //! The reboot into a copy of the running image.
 
-use crate::arena::{Arena, PAGE, SCRATCH_PAGES};
+use crate::arena::{Arena, KEPT, PAGE, SCRATCH_PAGES};
 use crate::call;
-use crate::cpu::Cpus;
 use crate::entry;
 use crate::handover::Handover;
-use crate::options::Options;
-use crate::outcome::{Outcome, ensure};
+use crate::outcome::{Outcome, ensure, fail};
 use crate::pattern;
+use crate::tests::Context;
 use crate::time;
-use crate::tree::Machine;
 use baton::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 
 /// Entries of a list page.
@@ -116,13 +114,15 @@ pub struct Prepared {
 }
 
 /// Builds the list for the next generation, and the memory contents that have to come over.
-pub fn prepare(
-    machine: &Machine,
-    cpus: &Cpus,
-    options: &Options,
-    arena: Arena,
-    generation: u64,
-) -> Outcome<Prepared> {
+pub fn prepare(context: &Context) -> Outcome<Prepared> {
+    let Context {
+        machine,
+        cpus,
+        options,
+        arena,
+        generation,
+        ..
+    } = *context;
     let (start, end) = entry::image();
     let (constant, constant_end) = entry::constant_image();
     let next = generation + 1;
@@ -139,7 +139,7 @@ pub fn prepare(
     let mut list = ListWriter::new(arena);
 
     // SAFETY: the arena's parts belong to the probe.
-    unsafe { pattern::fill(arena.kept(), crate::arena::KEPT, handover.seed, 0) };
+    unsafe { pattern::fill(arena.kept(), KEPT, handover.seed, 0) };
     list.push(arena.moved() | IND_DESTINATION)?;
     for offset in (0..handover.moved).step_by(PAGE as usize) {
         let page = list.push_source()?;
@@ -172,12 +172,13 @@ pub fn prepare(
 }
 
 impl Prepared {
-    /// Asks for the reboot. Returns only what the call returns if it is refused.
-    pub fn go(&mut self) -> i64 {
+    /// Asks for the reboot. Returns only if it is refused.
+    pub fn go(&mut self) -> Outcome {
         self.handover.asked_at = time::physical_now();
         // SAFETY: the page is scratch memory that the list has taken for this.
         unsafe { self.handover.write(self.page) };
-        call::vendor(KEXEC, [self.list, self.entry, self.tree])
+        let refused = call::vendor(KEXEC, [self.list, self.entry, self.tree]);
+        fail!("KEXEC: expected not to return, seen {refused}")
     }
 }
 
@@ -196,12 +197,7 @@ pub fn check_memory(handover: &Handover) -> Outcome {
     let slot = arena.slot(handover.generation);
     ensure!(start == slot, "entry: expected {slot:#x}, seen {start:#x}");
     for (what, at, size, seed) in [
-        (
-            "memory left alone",
-            arena.kept(),
-            crate::arena::KEPT,
-            handover.seed,
-        ),
+        ("memory left alone", arena.kept(), KEPT, handover.seed),
         (
             "memory moved",
             arena.moved(),
@@ -212,7 +208,7 @@ pub fn check_memory(handover: &Handover) -> Outcome {
         // SAFETY: the arena's parts are RAM.
         let damage = unsafe { pattern::find_damage(at, size, seed, 0) };
         if let Some((at, expected, seen)) = damage {
-            crate::outcome::fail!("{what} at {at:#x}: expected {expected:#x}, seen {seen:#x}");
+            fail!("{what} at {at:#x}: expected {expected:#x}, seen {seen:#x}");
         }
     }
     Ok(())

@@ -8,6 +8,7 @@
 #![cfg(target_os = "none")]
 
 mod arena;
+mod arrival;
 mod call;
 mod console;
 mod cpu;
@@ -20,6 +21,7 @@ mod kexec;
 mod list;
 mod mmio;
 mod mmu;
+mod monitor;
 mod options;
 mod outcome;
 mod pattern;

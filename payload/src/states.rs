@@ -97,7 +97,8 @@ pub fn tight_loop(this: &'static Cpu, _: u64) -> u64 {
     }
 }
 
-fn store(this: &'static Cpu, _: u64) -> u64 {
+/// Counts on in memory, for states and for tests.
+pub fn store(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     loop {
         for _ in 0..64 {

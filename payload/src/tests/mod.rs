@@ -1,6 +1,10 @@
 //! The tests: `test=` on the command line names one.
 
+mod hostile_list;
+mod idle;
 mod kexec;
+mod monitor_access;
+mod psci;
 
 use crate::arena::Arena;
 use crate::cpu::Cpus;
@@ -34,7 +38,25 @@ pub struct Test {
 }
 
 /// All tests; the first one is the default.
-pub static TESTS: &[Test] = &[Test {
-    name: "kexec",
-    run: kexec::run,
-}];
+pub static TESTS: &[Test] = &[
+    Test {
+        name: "kexec",
+        run: kexec::run,
+    },
+    Test {
+        name: "psci",
+        run: psci::run,
+    },
+    Test {
+        name: "hostile-list",
+        run: hostile_list::run,
+    },
+    Test {
+        name: "monitor-access",
+        run: monitor_access::run,
+    },
+    Test {
+        name: "idle",
+        run: idle::run,
+    },
+];
