@@ -280,7 +280,7 @@ pub fn try_current() -> Option<&'static Cpu> {
 
 fn set_current(cpu: &'static Cpu) {
     // SAFETY: TPIDR_EL1 has no effect of its own.
-    unsafe { asm!("msr tpidr_el1, {}", in(reg) &raw const *cpu, options(nomem, nostack)) };
+    unsafe { asm!("msr tpidr_el1, {}", in(reg) &raw const *cpu as u64, options(nomem, nostack)) };
 }
 
 /// WFE: sleeps until an event, and lets an emulator run the other CPUs.

@@ -33,8 +33,6 @@ impl Fault {
     }
 }
 
-/// `ESR_EL1.EC`: unknown reason, as of an undefined instruction.
-pub const EC_UNKNOWN: u64 = 0x00;
 /// `ESR_EL1.EC`: instruction abort from the same exception level.
 pub const EC_INSTRUCTION_ABORT: u64 = 0x21;
 /// `ESR_EL1.EC`: data abort from the same exception level.

@@ -34,8 +34,8 @@ const GICR_IPRIORITYR: u64 = FRAME + 0x0400;
 pub const VIRTUAL_TIMER: u32 = 27;
 /// The SGI that tests send.
 pub const SGI: u32 = 0;
-/// Interrupt ids from here on are special: nothing is pending.
-const SPECIAL: u32 = 1020;
+/// Special interrupt ids: nothing is pending that can be taken.
+const SPECIAL: core::ops::RangeInclusive<u32> = 1020..=1023;
 
 /// Enables the distributor and finds each CPU's redistributor.
 pub fn init(gic: &Gic, cpus: &[Cpu]) -> Outcome {
@@ -94,7 +94,7 @@ pub fn enable(this: &'static Cpu, _: u64) -> u64 {
 /// Takes the pending interrupt of this CPU, ends it, and returns its id.
 pub fn take() -> Option<u32> {
     let id = read_icc_iar1_el1().bits() as u32 & 0xff_ffff;
-    if id >= SPECIAL && id < 8192 {
+    if SPECIAL.contains(&id) {
         return None;
     }
     if id == VIRTUAL_TIMER {
