@@ -12,8 +12,10 @@ use crate::tree::Machine;
 pub const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
 
-const SLOT: u64 = 2 * MIB;
-const TREE: u64 = MIB;
+/// Room for an image, in bytes.
+pub const SLOT: u64 = 2 * MIB;
+/// Room for a device tree, in bytes.
+pub const TREE: u64 = 2 * MIB;
 /// Size of the pattern that no list mentions, in bytes.
 pub const KEPT: u64 = MIB;
 const MOVED: u64 = 16 * MIB;

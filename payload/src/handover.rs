@@ -28,8 +28,6 @@ pub struct Handover {
     pub asked_at: u64,
     /// Calls that all CPUs had made, the last one included; 0 if some were still making calls.
     pub calls: u64,
-    /// CPUs that were counting on in memory.
-    pub counting: u64,
 }
 
 #[repr(C, align(4096))]

@@ -1,7 +1,8 @@
 //! The reboot into a copy of the running image.
 
-use crate::arena::{Arena, KEPT, PAGE, SCRATCH_PAGES};
+use crate::arena::{Arena, KEPT, PAGE, SCRATCH_PAGES, SLOT, TREE};
 use crate::call;
+use crate::cpu::Cpu;
 use crate::entry;
 use crate::handover::Handover;
 use crate::outcome::{Outcome, ensure, fail};
@@ -114,10 +115,11 @@ pub struct Prepared {
 }
 
 /// Builds the list for the next generation, and the memory contents that have to come over.
-pub fn prepare(context: &Context) -> Outcome<Prepared> {
+///
+/// `caller` is the CPU that will ask for the reboot.
+pub fn prepare(context: &Context, caller: &Cpu) -> Outcome<Prepared> {
     let Context {
         machine,
-        cpus,
         options,
         arena,
         generation,
@@ -131,7 +133,7 @@ pub fn prepare(context: &Context) -> Outcome<Prepared> {
         arena: arena.0,
         seed: pattern::mix(time::physical_now()),
         moved: options.move_mib << 20,
-        boot_mpidr: cpus.boot.mpidr(),
+        boot_mpidr: caller.mpidr(),
         // SAFETY: it is the running image's own text.
         checksum: unsafe { pattern::checksum(constant, constant_end) },
         ..Handover::default()
@@ -148,6 +150,16 @@ pub fn prepare(context: &Context) -> Outcome<Prepared> {
     }
 
     let tree = arena.tree(next);
+    let tree_size = machine.fdt.len() as u64;
+    ensure!(
+        tree_size <= TREE,
+        "expected a device tree of {TREE} bytes at most, seen {tree_size}"
+    );
+    ensure!(
+        end - start <= SLOT,
+        "expected an image of {SLOT} bytes at most, seen {}",
+        end - start
+    );
     list.push_copy(tree, machine.fdt.as_ptr() as u64, machine.fdt.len() as u64)?;
 
     let slot = arena.slot(next);
@@ -172,13 +184,31 @@ pub fn prepare(context: &Context) -> Outcome<Prepared> {
 }
 
 impl Prepared {
-    /// Asks for the reboot. Returns only if it is refused.
-    pub fn go(&mut self) -> Outcome {
+    /// Asks for the reboot. Returns only if it is refused: the code.
+    pub fn ask(&mut self) -> i64 {
         self.handover.asked_at = time::physical_now();
         // SAFETY: the page is scratch memory that the list has taken for this.
         unsafe { self.handover.write(self.page) };
-        let refused = call::vendor(KEXEC, [self.list, self.entry, self.tree]);
+        call::vendor(KEXEC, [self.list, self.entry, self.tree])
+    }
+
+    /// Asks for the reboot, and fails if it is refused.
+    pub fn go(&mut self) -> Outcome {
+        let refused = self.ask();
         fail!("KEXEC: expected not to return, seen {refused}")
+    }
+
+    /// Lets another CPU ask for the reboot, and fails if it is refused.
+    pub fn go_from(&mut self, caller: &Cpu) -> Outcome {
+        fn ask(_: &'static Cpu, prepared: u64) -> u64 {
+            // SAFETY: `go_from` passes its own, and waits for the end of this job.
+            unsafe { &mut *(prepared as *mut Prepared) }.ask() as u64
+        }
+        let refused = caller.run(ask, &raw mut *self as u64)? as i64;
+        fail!(
+            "KEXEC from CPU {:#x}: expected not to return, seen {refused}",
+            caller.mpidr()
+        )
     }
 }
 

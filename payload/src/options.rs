@@ -9,6 +9,8 @@ pub struct Options {
     pub test: &'static Test,
     /// `generations=`: how many reboots before the run is good; 1 if not given.
     pub generations: u64,
+    /// `caller=last`: the last CPU that is up asks for the reboot, not the boot CPU (`caller=boot`).
+    pub last_calls: bool,
     /// `move=`: MiB that each reboot moves beside the image; 4 if not given.
     pub move_mib: u64,
 }
@@ -22,6 +24,7 @@ impl Options {
         let mut options = Self {
             test: first,
             generations: 1,
+            last_calls: false,
             move_mib: 4,
         };
         for word in bootargs.split_ascii_whitespace() {
@@ -31,6 +34,8 @@ impl Options {
                     options.test = known.ok_or_else(|| unknown(word))?;
                 }
                 Some(("generations", value)) => options.generations = number(word, value)?,
+                Some(("caller", "boot")) => options.last_calls = false,
+                Some(("caller", "last")) => options.last_calls = true,
                 Some(("move", value)) => options.move_mib = number(word, value)?,
                 _ => return Err(unknown(word)),
             }
@@ -46,7 +51,7 @@ impl Options {
 
 fn unknown(word: &str) -> Failure {
     Failure::new(format_args!(
-        "expected test=, generations=, move= in bootargs, seen {word}"
+        "expected test=, generations=, caller=, move= in bootargs, seen {word}"
     ))
 }
 

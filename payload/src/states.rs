@@ -2,6 +2,7 @@
 //!
 //! Each is a job that does not return. Another one is a function and a line in [`STATES`].
 
+use crate::arena::PAGE;
 use crate::call::{self, code};
 use crate::cpu::{self, Cpu, Job, MAX_CPUS, wait_for};
 use crate::list::List;
@@ -80,10 +81,10 @@ fn wfi(this: &'static Cpu, _: u64) -> u64 {
 
 /// A loop with all interrupts masked, as the probe always has them. YIELD is for emulators that run
 /// all CPUs on one thread: without it each such CPU takes a whole time slice.
-fn masked_loop(this: &'static Cpu, _: u64) -> u64 {
+fn masked_loop(this: &'static Cpu, victim: u64) -> u64 {
     this.say_reached();
     loop {
-        beat(this);
+        beat(this, victim);
         cpu::relax();
     }
 }
@@ -95,12 +96,12 @@ pub fn tight_loop(this: &'static Cpu, _: u64) -> u64 {
     unsafe { core::arch::asm!("1: b 1b", options(noreturn, nomem, nostack)) }
 }
 
-/// Counts on in memory, for states and for tests.
-pub fn store(this: &'static Cpu, _: u64) -> u64 {
+/// Stores as fast as it can: its heartbeat, and into the page at address `victim` if it isn't 0.
+pub fn store(this: &'static Cpu, victim: u64) -> u64 {
     this.say_reached();
     loop {
         for _ in 0..64 {
-            beat(this);
+            beat(this, victim);
         }
         cpu::relax();
     }
@@ -136,16 +137,21 @@ fn turn_on_for_ever(this: &'static Cpu, argument: u64) -> u64 {
     let target = unsafe { &*(argument as *const Cpu) };
     loop {
         if target.turn_on() == code::SUCCESS {
-            beat(this);
+            beat(this, 0);
             this.say_reached();
         }
         cpu::relax();
     }
 }
 
-fn beat(this: &Cpu) {
-    this.heartbeat
-        .store(this.heartbeat.load(Relaxed).wrapping_add(1), Relaxed);
+fn beat(this: &Cpu, victim: u64) {
+    let count = this.heartbeat.load(Relaxed).wrapping_add(1);
+    this.heartbeat.store(count, Relaxed);
+    if victim != 0 {
+        let word = victim + count % (PAGE / 8) * 8;
+        // SAFETY: `spread` gives each CPU a page of its own in a part of the arena that is free.
+        unsafe { (word as *mut u64).write_volatile(count) };
+    }
 }
 
 /// The state for an index in a generation. It changes from generation to generation, so that chains
@@ -158,8 +164,15 @@ fn choose(index: usize, generation: u64) -> &'static State {
 
 /// Puts CPUs that are up into the states, and waits until each has got there.
 ///
+/// Those that store do so into pages from `victims` on, which the reboot overwrites: were one of
+/// their stores to land after that, the next generation would find it.
+///
 /// The last one runs the tight loop, and is started when all others have been seen in their states.
-pub fn spread(cpus: impl Iterator<Item = &'static Cpu> + Clone, generation: u64) -> Outcome {
+pub fn spread(
+    cpus: impl Iterator<Item = &'static Cpu> + Clone,
+    generation: u64,
+    victims: u64,
+) -> Outcome {
     let count = cpus.clone().count();
     let last = if count > 1 { cpus.clone().last() } else { None };
     let mut started = List::<Option<(&'static Cpu, &'static State)>, MAX_CPUS>::new();
@@ -180,9 +193,10 @@ pub fn spread(cpus: impl Iterator<Item = &'static Cpu> + Clone, generation: u64)
             target.set_on_entry(Some(off));
             target.start(off, 0);
         }
+        let victim = victims + index as u64 * PAGE;
         cpu.start(
             state.job,
-            target.map_or(0, |target| &raw const *target as u64),
+            target.map_or(victim, |target| &raw const *target as u64),
         );
         // There are no more than MAX_CPUS.
         let _ = started.push(Some((cpu, state)));

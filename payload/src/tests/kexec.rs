@@ -30,9 +30,18 @@ pub fn run(context: &Context) -> Outcome {
     if context.generation >= context.options.generations {
         return Ok(());
     }
-    let mut prepared = kexec::prepare(context)?;
     let up = cpus.others().filter(|cpu| cpu.entered.load(Relaxed) > 0);
-    states::spread(up.clone(), context.generation)?;
-    say!("{} CPUs are in their states, rebooting", up.count());
-    prepared.go()
+    let caller = if context.options.last_calls {
+        up.clone().last()
+    } else {
+        None
+    };
+    let mut prepared = kexec::prepare(context, caller.unwrap_or(cpus.boot))?;
+    let spread = up.filter(|cpu| caller.is_none_or(|caller| !core::ptr::eq(*cpu, caller)));
+    states::spread(spread.clone(), context.generation, context.arena.moved())?;
+    say!("{} CPUs are in their states, rebooting", spread.count());
+    match caller {
+        Some(caller) => prepared.go_from(caller),
+        None => prepared.go(),
+    }
 }
