@@ -31,10 +31,19 @@ pub enum PageSize {
 impl PageSize {
     /// The size in bytes.
     pub const fn bytes(self) -> u64 {
+        1 << self.shift()
+    }
+
+    /// How many such pages fit into `size` bytes.
+    pub const fn pages(self, size: u64) -> u64 {
+        size >> self.shift()
+    }
+
+    const fn shift(self) -> u32 {
         match self {
-            Self::Size4K => 0x1000,
-            Self::Size16K => 0x4000,
-            Self::Size64K => 0x1_0000,
+            Self::Size4K => 12,
+            Self::Size16K => 14,
+            Self::Size64K => 16,
         }
     }
 }
