@@ -163,3 +163,21 @@ enter_guest:
     eret
     dsb     nsh
     isb
+
+// Leaves this copy of the image for another. x0: device tree, x1, x2: this place and its size,
+// x3: the other place, cleaned to the point of coherency.
+    .global leave_for_copy
+leave_for_copy:
+    mov32   x5, SCTLR_EL2_OFF
+    dsb     sy
+    msr     sctlr_el2, x5
+    isb
+    ic      iallu
+    dsb     nsh
+    isb
+    adrp    x4, __image_start
+    adrp    x5, moved
+    add     x5, x5, :lo12:moved
+    sub     x5, x5, x4
+    add     x5, x5, x3
+    br      x5

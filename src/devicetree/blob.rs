@@ -262,3 +262,6 @@ fn string_size(data: &[u8], offset: usize, what: &'static str) -> Result<usize, 
     core::str::from_utf8(&tail[..length]).map_err(|_| BlobError::Name(offset))?;
     Ok(length + 1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,7 +139,7 @@ pub struct Board {
     pub psci: Option<Psci>,
     /// The interrupt controller.
     pub gic: Gic,
-    /// The UART of the console.
+    /// The UART of the console; a bad one is taken for none, as there is nowhere to say so.
     pub console: Option<Console>,
     /// The guest.
     pub modules: Modules,
@@ -169,7 +169,7 @@ impl Board {
             cpus,
             psci,
             gic: gic::read(fdt)?,
-            console: console::read(fdt)?,
+            console: console::read(fdt).ok().flatten(),
             modules: modules::read(fdt)?,
             bootargs: bootargs(fdt)?,
         })
@@ -234,3 +234,6 @@ fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
         (Some(_), Some(line)) => Ok(line.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,3 +111,6 @@ fn kind(uart: &FdtNode<'_>) -> UartKind {
         UartKind::Unknown(text(uart, "compatible").unwrap_or_default().to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,3 +94,103 @@ fn enable_method(cpu: &Located<'_>) -> Result<EnableMethod, BoardError> {
         other => Ok(EnableMethod::Other(other.map(ToString::to_string))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devicetree::sample::{Sample, cells, wide};
+
+    fn mpidrs(tree: &Sample) -> Vec<u64> {
+        let cpus = tree.read(read).expect("CPUs");
+        cpus.into_iter().map(|cpu| cpu.mpidr).collect()
+    }
+
+    #[test]
+    fn keeps_the_order_of_the_tree() {
+        let mut tree = Sample::virt();
+        assert_eq!(mpidrs(&tree), [0, 1]);
+        tree.set("/cpus/cpu@0", "reg", 0x80_0103u32);
+        assert_eq!(mpidrs(&tree), [0x80_0103, 1]);
+    }
+
+    #[test]
+    fn reads_two_cells() {
+        let mut tree = Sample::virt();
+        tree.set("/cpus", "#address-cells", 2u32);
+        tree.set("/cpus/cpu@0", "reg", wide(&[0x12_0081_0300]));
+        tree.set("/cpus/cpu@1", "reg", wide(&[1]));
+        assert_eq!(mpidrs(&tree), [0x12_0081_0300, 1]);
+    }
+
+    #[test]
+    fn leaves_out_failed_cpus_and_other_nodes_only() {
+        let mut tree = Sample::virt();
+        tree.set("/cpus/cpu-map/cluster0", "cpu", 1u32);
+        tree.set("/cpus/cpu@1", "status", "disabled");
+        assert_eq!(mpidrs(&tree), [0, 1], "a disabled CPU waits to be started");
+        for status in ["fail", "fail-sss"] {
+            tree.set("/cpus/cpu@1", "status", status);
+            assert_eq!(mpidrs(&tree), [0], "status {status:?}");
+        }
+    }
+
+    #[test]
+    fn reads_every_enable_method() {
+        let mut tree = Sample::virt();
+        let method = |tree: &Sample| tree.read(read).map(|cpus| cpus[1].enable_method.clone());
+        assert_eq!(method(&tree), Ok(EnableMethod::Psci));
+        tree.set("/cpus/cpu@1", "enable-method", "spin-table");
+        let node = String::from("/cpus/cpu@1");
+        assert_eq!(method(&tree), Err(BoardError::CpuReleaseAddr { node }));
+        for addr in [wide(&[0xd8]), cells(&[0xd8])] {
+            tree.set("/cpus/cpu@1", "cpu-release-addr", addr);
+            assert_eq!(method(&tree), Ok(EnableMethod::SpinTable { release: 0xd8 }));
+        }
+        tree.set("/cpus/cpu@1", "enable-method", "brcm,bcm2836-smp");
+        assert_eq!(
+            method(&tree),
+            Ok(EnableMethod::Other(Some("brcm,bcm2836-smp".into())))
+        );
+        tree.unset("/cpus/cpu@1", "enable-method");
+        assert_eq!(method(&tree), Ok(EnableMethod::Other(None)));
+    }
+
+    #[test]
+    fn refuses_bad_cpus() {
+        let mut tree = Sample::virt();
+        let node = String::from("/cpus/cpu@1");
+        for reg in [
+            cells(&[0x8000_0001]),
+            wide(&[1 << 40]),
+            cells(&[1, 2, 3]),
+            alloc::vec![1],
+        ] {
+            tree.set(&node, "reg", reg.clone());
+            let expected = BoardError::CpuReg {
+                node: node.clone(),
+                reg,
+            };
+            assert_eq!(tree.read(read), Err(expected));
+        }
+        tree.set(&node, "reg", 0u32);
+        assert_eq!(
+            tree.read(read),
+            Err(BoardError::SecondCpu {
+                node: node.clone(),
+                mpidr: 0
+            })
+        );
+        tree.unset(&node, "reg");
+        assert_eq!(
+            tree.read(read),
+            Err(BoardError::CpuReg {
+                node,
+                reg: Vec::new()
+            })
+        );
+        tree.remove("/cpus/cpu@0").remove("/cpus/cpu@1");
+        assert_eq!(tree.read(read), Err(BoardError::NoCpus), "an empty /cpus");
+        tree.remove("/cpus");
+        assert_eq!(tree.read(read), Err(BoardError::NoCpus), "no /cpus");
+    }
+}

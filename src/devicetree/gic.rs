@@ -122,3 +122,155 @@ fn v2(gic: &Located<'_>) -> Result<GicV2, RegError> {
         virtual_cpu: gic.reg(3).ok(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devicetree::sample::{Sample, cells, wide};
+
+    const GIC: &str = "/intc@8000000";
+
+    fn region(start: u64, size: u64) -> Region {
+        Region::new(start, size).expect("test region")
+    }
+
+    fn virt() -> GicV3 {
+        GicV3 {
+            distributor: region(0x800_0000, 0x1_0000),
+            redistributors: alloc::vec![region(0x80a_0000, 0xf6_0000)],
+            redistributor_stride: None,
+            its: alloc::vec![region(0x808_0000, 0x2_0000)],
+            mbi_ranges: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn reads_gicv3() {
+        let mut tree = Sample::virt();
+        assert_eq!(tree.read(read), Ok(Gic::V3(virt())));
+        tree.unset(GIC, "#redistributor-regions");
+        assert_eq!(
+            tree.read(read),
+            Ok(Gic::V3(virt())),
+            "one region unless more are said"
+        );
+    }
+
+    #[test]
+    fn reads_regions_stride_and_mbis() {
+        let mut tree = Sample::virt();
+        let high = region(0x40_0000_0000, 0x400_0000);
+        let reg = [
+            0x800_0000,
+            0x1_0000,
+            0x80a_0000,
+            0xf6_0000,
+            high.start(),
+            high.size(),
+            1,
+            2,
+        ];
+        tree.set(GIC, "reg", wide(&reg))
+            .set(GIC, "#redistributor-regions", 2u32);
+        tree.set(GIC, "redistributor-stride", wide(&[0x4_0000]));
+        tree.set(GIC, "mbi-ranges", cells(&[64, 32, 128, 8]));
+        let mut expected = virt();
+        expected.redistributors.push(high);
+        expected.redistributor_stride = Some(0x4_0000);
+        assert_eq!(
+            tree.read(read),
+            Ok(Gic::V3(expected.clone())),
+            "no msi-controller"
+        );
+        tree.set(GIC, "msi-controller", Vec::new());
+        let ranges = [
+            MbiRange {
+                first: 64,
+                count: 32,
+            },
+            MbiRange {
+                first: 128,
+                count: 8,
+            },
+        ];
+        expected.mbi_ranges.extend(ranges);
+        assert_eq!(tree.read(read), Ok(Gic::V3(expected)));
+    }
+
+    #[test]
+    fn leaves_out_a_disabled_its() {
+        let mut tree = Sample::virt();
+        tree.set("/intc@8000000/its@8080000", "status", "disabled");
+        let expected = GicV3 {
+            its: Vec::new(),
+            ..virt()
+        };
+        assert_eq!(tree.read(read), Ok(Gic::V3(expected)));
+    }
+
+    #[test]
+    fn reads_every_gicv2() {
+        let mut tree = Sample::virt();
+        let reg = [
+            0x800_0000, 0x1000, 0x801_0000, 0x2000, 0x803_0000, 0x1000, 0x804_0000, 0x2000,
+        ];
+        let mut expected = GicV2 {
+            distributor: region(0x800_0000, 0x1000),
+            cpu_interface: region(0x801_0000, 0x2000),
+            hypervisor: Some(region(0x803_0000, 0x1000)),
+            virtual_cpu: Some(region(0x804_0000, 0x2000)),
+        };
+        for compatible in V2 {
+            tree.set(GIC, "compatible", compatible)
+                .set(GIC, "reg", wide(&reg));
+            assert_eq!(
+                tree.read(read),
+                Ok(Gic::V2(expected.clone())),
+                "{compatible}"
+            );
+        }
+        tree.set(GIC, "reg", wide(&reg[..4]));
+        (expected.hypervisor, expected.virtual_cpu) = (None, None);
+        assert_eq!(
+            tree.read(read),
+            Ok(Gic::V2(expected)),
+            "without virtualization"
+        );
+    }
+
+    #[test]
+    fn refuses_bad_gics() {
+        let mut tree = Sample::virt();
+        let missing = |index| {
+            BoardError::Reg(RegError::Missing {
+                node: GIC.into(),
+                index,
+            })
+        };
+        tree.set(GIC, "#redistributor-regions", u32::MAX);
+        assert_eq!(
+            tree.read(read),
+            Err(missing(2)),
+            "a region of many is not there"
+        );
+        tree.set(GIC, "#redistributor-regions", 1u32)
+            .set(GIC, "reg", wide(&[1]));
+        let cells = RegError::Cells {
+            node: GIC.into(),
+            length: 8,
+        };
+        assert_eq!(tree.read(read), Err(BoardError::Reg(cells)));
+        tree.set(GIC, "compatible", V2[0])
+            .set(GIC, "reg", wide(&[0x800_0000, 0x1000]));
+        assert_eq!(tree.read(read), Err(missing(1)), "no CPU interface");
+        tree.set(GIC, "compatible", "arm,gic-v5");
+        assert_eq!(
+            tree.read(read),
+            Err(BoardError::NoGic),
+            "not one of those known"
+        );
+        tree.set(GIC, "compatible", V3)
+            .set(GIC, "status", "disabled");
+        assert_eq!(tree.read(read), Err(BoardError::NoGic), "not available");
+    }
+}

@@ -305,3 +305,6 @@ fn encode(
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

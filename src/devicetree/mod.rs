@@ -12,3 +12,8 @@ pub mod guest;
 pub mod modules;
 pub mod node;
 pub mod psci;
+
+#[cfg(test)]
+mod mutation;
+#[cfg(test)]
+mod sample;

@@ -152,3 +152,6 @@ fn region(chosen: &FdtNode<'_>, module: &Located<'_>) -> Result<Region, BoardErr
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

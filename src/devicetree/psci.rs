@@ -79,3 +79,71 @@ fn function_ids(psci: &Located<'_>) -> FunctionIds {
         cpu_suspend: id("cpu_suspend"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devicetree::sample::Sample;
+
+    #[test]
+    fn takes_the_latest_version_named() {
+        let ids = FunctionIds {
+            cpu_on: Some(0x95c1_ba60),
+            cpu_off: Some(7),
+            cpu_suspend: None,
+        };
+        let cases: [(&[&str], _); 4] = [
+            (&["arm,psci"], PsciVersion::V0_1(ids)),
+            (&["arm,psci-0.2"], PsciVersion::V0_2),
+            (&["arm,psci-0.2", "arm,psci"], PsciVersion::V0_2),
+            (
+                &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"],
+                PsciVersion::V1_0,
+            ),
+        ];
+        let mut tree = Sample::virt();
+        tree.set("/psci", "cpu_on", 0x95c1_ba60u32)
+            .set("/psci", "cpu_off", 7u32);
+        for (compatible, version) in cases {
+            tree.strings("/psci", "compatible", compatible);
+            let expected = Psci {
+                conduit: Conduit::Smc,
+                version,
+            };
+            assert_eq!(tree.read(read), Ok(Some(expected)), "{compatible:?}");
+        }
+    }
+
+    #[test]
+    fn reads_the_method() {
+        let mut tree = Sample::virt();
+        tree.set("/psci", "method", "hvc");
+        let expected = Psci {
+            conduit: Conduit::Hvc,
+            version: PsciVersion::V1_0,
+        };
+        assert_eq!(tree.read(read), Ok(Some(expected)));
+        let error = |method: Option<&str>| BoardError::PsciMethod {
+            node: "/psci".into(),
+            method: method.map(Into::into),
+        };
+        tree.set("/psci", "method", "svc");
+        assert_eq!(tree.read(read), Err(error(Some("svc"))));
+        tree.unset("/psci", "method");
+        assert_eq!(tree.read(read), Err(error(None)));
+    }
+
+    #[test]
+    fn finds_none_or_another() {
+        let mut tree = Sample::virt();
+        tree.set("/psci", "status", "disabled");
+        assert_eq!(tree.read(read), Ok(None), "a node that is not available");
+        tree.set("/firmware/psci", "compatible", "arm,psci-0.2")
+            .set("/firmware/psci", "method", "smc");
+        let expected = Psci {
+            conduit: Conduit::Smc,
+            version: PsciVersion::V0_2,
+        };
+        assert_eq!(tree.read(read), Ok(Some(expected)));
+    }
+}

@@ -132,3 +132,156 @@ fn only_call(
 const fn branch_with_link(from: u64, to: u64) -> u32 {
     0x9400_0000 | (to.wrapping_sub(from) >> 2) as u32 & 0x03ff_ffff
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::kallsyms::synthetic::{Kernel, LAYOUTS, Layout};
+
+    const CALLER_AT: u64 = 0x2000;
+    const SHUTDOWN_AT: u64 = 0x1400;
+    const KEXEC_AT: u64 = 0x9000;
+    const FIRST: u64 = CALLER_AT + 8;
+    const SECOND: u64 = CALLER_AT + 0x14;
+
+    fn kernel(layout: Layout) -> Kernel {
+        let mut kernel = Kernel::new(layout);
+        kernel.rename(CALLER_AT, 'T', CALLER);
+        kernel.rename(SHUTDOWN_AT, 'T', SHUTDOWN);
+        kernel.rename(KEXEC_AT, 't', KEXEC);
+        kernel
+            .words
+            .push((FIRST, branch_with_link(FIRST, SHUTDOWN_AT)));
+        kernel
+            .words
+            .push((SECOND, branch_with_link(SECOND, KEXEC_AT)));
+        // The crash path, and a jump: neither is a site.
+        kernel.words.push((
+            CALLER_AT + 0x24,
+            branch_with_link(CALLER_AT + 0x24, KEXEC_AT),
+        ));
+        kernel.words.push((
+            CALLER_AT + 0xc,
+            branch_with_link(CALLER_AT + 0xc, KEXEC_AT) & !(1 << 31),
+        ));
+        kernel
+    }
+
+    fn refused(change: impl Fn(&mut Kernel)) -> NoSites {
+        let errors = LAYOUTS.map(|layout| {
+            let mut kernel = kernel(layout);
+            change(&mut kernel);
+            find(&kernel.build()).expect_err("expected no sites")
+        });
+        assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
+        errors[0]
+    }
+
+    #[test]
+    fn encodes_branches() {
+        assert_eq!(branch_with_link(0x25_aea8, 0x3_48c8), 0x97f7_6688);
+        assert_eq!(branch_with_link(0x1000, 0x1008), 0x9400_0002);
+    }
+
+    #[test]
+    fn finds_both_calls() {
+        for layout in LAYOUTS {
+            let sites =
+                find(&kernel(layout).build()).unwrap_or_else(|error| panic!("{layout:?}: {error}"));
+            assert_eq!(
+                sites.shutdown,
+                Site {
+                    offset: FIRST,
+                    word: 0x97ff_fcfe
+                },
+                "{layout:?}"
+            );
+            assert_eq!(
+                sites.kexec,
+                Site {
+                    offset: SECOND,
+                    word: 0x9400_1bfb
+                },
+                "{layout:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_without_certainty() {
+        assert_eq!(
+            refused(|kernel| kernel.rename(KEXEC_AT, 'd', KEXEC)),
+            NoSites::NoFunction(KEXEC)
+        );
+        assert_eq!(
+            refused(|kernel| kernel.rename(CALLER_AT, 'T', "kernel_kexec_load")),
+            NoSites::NoFunction(CALLER)
+        );
+        let error = refused(|kernel| kernel.rename(0x9020, 't', KEXEC));
+        assert_eq!(
+            error,
+            NoSites::Functions {
+                name: KEXEC,
+                count: 2
+            }
+        );
+        assert_eq!(error.to_string(), "2 functions machine_kexec");
+        let error = refused(|kernel| kernel.words.retain(|word| word.0 != FIRST));
+        assert_eq!(
+            error,
+            NoSites::Calls {
+                name: SHUTDOWN,
+                count: 0
+            }
+        );
+        assert_eq!(
+            error.to_string(),
+            "kernel_kexec calls machine_shutdown 0 times"
+        );
+        let again = CALLER_AT + 0x1c;
+        let error = refused(|kernel| {
+            kernel
+                .words
+                .push((again, branch_with_link(again, KEXEC_AT)))
+        });
+        assert_eq!(
+            error,
+            NoSites::Calls {
+                name: KEXEC,
+                count: 2
+            }
+        );
+        let error = refused(|kernel| {
+            kernel
+                .words
+                .push((FIRST, branch_with_link(FIRST, KEXEC_AT)));
+            kernel
+                .words
+                .push((SECOND, branch_with_link(SECOND, SHUTDOWN_AT)));
+        });
+        assert_eq!(
+            error,
+            NoSites::Order {
+                shutdown: SECOND,
+                kexec: FIRST
+            }
+        );
+        assert_eq!(find(&[]), Err(NoSites::Kallsyms(KallsymsError::NoTokens)));
+    }
+
+    #[test]
+    fn refuses_functions_outside_the_image() {
+        let offset = crate::linux::kallsyms::synthetic::IMAGE_SIZE as u64;
+        let error = refused(|kernel| {
+            kernel.rename(KEXEC_AT, 'T', "another_name");
+            kernel.symbols.push(('T', KEXEC.into(), offset));
+        });
+        assert_eq!(
+            error,
+            NoSites::Outside {
+                name: KEXEC,
+                offset
+            }
+        );
+    }
+}

@@ -10,8 +10,8 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-/// A root, and two tables on the way to each of six places in memory.
-const TABLES: usize = 16;
+/// A root, and three tables on the way to each of seven places in memory.
+const TABLES: usize = 24;
 const PAGE: usize = 4096;
 /// The largest device tree of the arm64 boot protocol, which does not say where it ends.
 const DEVICE_TREE_MAX: u64 = 2 << 20;

@@ -14,12 +14,13 @@ use aarch64_paging::idmap::IdTranslation;
 use aarch64_paging::paging::{Constraints, MemoryRegion, Stage2};
 use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::mutex::SpinMutex;
 use thiserror::Error;
 
 /// How many roots there are: as many generations can have CPUs left behind in them, less one.
-const ROOTS: usize = 16;
+const ROOTS: usize = 1 << ROOT_BITS;
+const ROOT_BITS: u32 = 4;
 const ENTRIES: usize = 512;
 /// What is mapped from the start; beyond it, a block is mapped when the guest first touches it.
 const MAPPED_AT_BOOT: u64 = 1 << 40;
@@ -43,9 +44,16 @@ struct Root {
     entries: [AtomicU64; ENTRIES],
 }
 
+/// What is the same for every generation, and whether the current one may use it.
+struct Shared {
+    mapping: Mapping<IdTranslation<Stage2Attributes>, Stage2>,
+    /// The current generation has not ended.
+    open: bool,
+}
+
 /// The stage 2 tables of all generations.
 pub struct Generations {
-    shared: SpinMutex<Mapping<IdTranslation<Stage2Attributes>, Stage2>, Relax>,
+    shared: SpinMutex<Shared, Relax>,
     monitor: Region,
     /// VTCR_EL2.
     vtcr: u64,
@@ -54,8 +62,9 @@ pub struct Generations {
     roots: Box<[Root; ROOTS]>,
     /// Roots with CPUs left behind: never filled again.
     pinned: [AtomicBool; ROOTS],
-    current: AtomicUsize,
-    number: AtomicU64,
+    /// The number of the current generation, and its root in the low bits: one word, so that who
+    /// reads the number has the root that belongs to it.
+    current: AtomicU64,
 }
 
 impl Generations {
@@ -74,7 +83,7 @@ impl Generations {
             map_around(&mut shared, &monitor, start, bank.end().next_multiple_of(GIB))?;
         }
         Ok(Self {
-            shared: SpinMutex::new(shared),
+            shared: SpinMutex::new(Shared { mapping: shared, open: false }),
             monitor,
             vtcr,
             ipa_bits,
@@ -82,14 +91,8 @@ impl Generations {
                 entries: core::array::from_fn(|_| AtomicU64::new(0)),
             })),
             pinned: core::array::from_fn(|_| AtomicBool::new(false)),
-            current: AtomicUsize::new(0),
-            number: AtomicU64::new(0),
+            current: AtomicU64::new(0),
         })
-    }
-
-    /// Returns the number of the current generation: 0 for the kernel that was started first.
-    pub fn number(&self) -> u64 {
-        self.number.load(Ordering::Acquire)
     }
 
     /// Begins the generation `number`, and returns once its memory can be walked.
@@ -98,14 +101,15 @@ impl Generations {
     ///
     /// [`NoRoot`] if there is no root page left; the current generation stays as it is.
     pub fn begin(&self, number: u64) -> Result<(), NoRoot> {
-        let last = self.current.load(Ordering::Relaxed);
+        let (_, last) = self.current();
         let next = (1..=ROOTS)
             .map(|step| (last + step) % ROOTS)
             .find(|&root| !self.pinned[root].load(Ordering::Relaxed))
             .ok_or(NoRoot(ROOTS))?;
-        self.fill(next);
-        self.current.store(next, Ordering::Relaxed);
-        self.number.store(number, Ordering::Release);
+        let mut shared = self.shared.lock();
+        self.fill(next, &shared.mapping);
+        shared.open = true;
+        self.current.store(number << ROOT_BITS | next as u64, Ordering::Release);
         Ok(())
     }
 
@@ -114,7 +118,9 @@ impl Generations {
     ///
     /// The calling CPU must be of that generation.
     pub fn end(&self) {
-        for entry in &self.roots[self.current.load(Ordering::Relaxed)].entries {
+        let mut shared = self.shared.lock();
+        shared.open = false;
+        for entry in &self.roots[self.current().1].entries {
             entry.store(0, Ordering::Relaxed);
         }
         tlb::invalidate_current_vmid();
@@ -122,23 +128,32 @@ impl Generations {
 
     /// Keeps the current generation's root empty for ever, as a CPU is left behind in it.
     pub fn pin_current(&self) {
-        self.pinned[self.current.load(Ordering::Relaxed)].store(true, Ordering::Relaxed);
+        self.pinned[self.current().1].store(true, Ordering::Relaxed);
     }
 
-    /// Makes this CPU one of the current generation, and returns the generation's number.
-    pub fn enter(&self) -> u64 {
-        let number = self.number();
-        let current = self.current.load(Ordering::Relaxed);
+    /// Makes this CPU one of the generation `number`; returns false if that is over.
+    ///
+    /// It may end at any time after: then the CPU traps at its first instruction.
+    pub fn enter(&self, number: u64) -> bool {
+        let (current, index) = self.current();
+        if current != number {
+            return false;
+        }
         // VMID 0 is left to whoever ran here before.
-        let vmid = current as u64 + 1;
-        let root = &raw const self.roots[current] as u64;
+        let vmid = index as u64 + 1;
+        let root = &raw const self.roots[index] as u64;
         // SAFETY: These decide what the guest sees, and nothing of what the monitor sees.
         unsafe {
             write_sysreg!("vtcr_el2", self.vtcr);
             write_sysreg!("vttbr_el2", vmid << 48 | root);
         }
         barrier::isb();
-        number
+        true
+    }
+
+    fn current(&self) -> (u64, usize) {
+        let word = self.current.load(Ordering::Acquire);
+        (word >> ROOT_BITS, word as usize % ROOTS)
     }
 
     /// Maps the GiB around the intermediate physical address `ipa`, unless it is the monitor's or
@@ -148,21 +163,22 @@ impl Generations {
             return false;
         }
         let start = ipa & !(GIB - 1);
-        {
-            let mut shared = self.shared.lock();
-            if map_around(&mut shared, &self.monitor, start, start + GIB).is_err() {
-                return false;
-            }
+        let mut shared = self.shared.lock();
+        // An ended generation traps again, and is taken then.
+        if !shared.open {
+            return true;
         }
-        self.fill(self.current.load(Ordering::Relaxed));
+        if map_around(&mut shared.mapping, &self.monitor, start, start + GIB).is_err() {
+            return false;
+        }
+        self.fill(self.current().1, &shared.mapping);
         true
     }
 
-    fn fill(&self, root: usize) {
-        let shared = self.shared.lock();
+    fn fill(&self, root: usize, shared: &Mapping<IdTranslation<Stage2Attributes>, Stage2>) {
         let source = shared.root_address().0 as *const u64;
         for (index, entry) in self.roots[root].entries.iter().enumerate() {
-            // SAFETY: The root table has 512 entries, and the lock keeps it from being written.
+            // SAFETY: The root table has 512 entries, and the lock of whoever has `shared` keeps it from being written.
             let descriptor = unsafe { source.add(index).read_volatile() };
             entry.store(descriptor, Ordering::Relaxed);
         }

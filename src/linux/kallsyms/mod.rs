@@ -8,6 +8,10 @@
 mod calibration;
 mod names;
 mod offsets;
+#[cfg(test)]
+pub(crate) mod synthetic;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use names::Names;

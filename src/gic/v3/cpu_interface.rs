@@ -1,0 +1,112 @@
+//! The CPU interface, by system registers (Arm IHI 0069, 12.2).
+
+use crate::arch::barrier;
+use crate::teardown::error::StepError;
+use crate::vcpu::verify::{expect, reset_registers};
+use crate::{read_sysreg, write_sysreg};
+
+/// `ICC_RPR_EL1` when no interrupt is being handled.
+const IDLE_PRIORITY: u64 = 0xff;
+
+/// `ICC_CTLR_EL1`: CBPR, EOImode, PMHE.
+const CTLR_CHOICES: u64 = 1 << 0 | 1 << 1 | 1 << 6;
+
+/// `ICC_CTLR_EL1.EOImode`, the one of them that is writable whatever firmware set up.
+const CTLR_EOIMODE: u64 = 1 << 1;
+
+/// Leaves this CPU's interface as at reset: groups disabled, all masked, one-step EOI, and no
+/// interrupt being handled. `ICC_SRE_EL1` stays: the guest uses these registers, and no others.
+///
+/// An interrupt that was being handled stays active until the redistributor, or the distributor, is
+/// told otherwise: this only brings the running priority back.
+///
+/// # Errors
+///
+/// [`StepError::Sticky`] with the first register that did not take its value; `ICC_SRE_EL1` if the
+/// system registers are off, so that there is nothing to reset here.
+pub fn reset() -> Result<(), StepError> {
+    // SAFETY: The registers are there on a CPU with a GICv3 once SRE is set, which is looked at
+    // first; the monitor takes no interrupts.
+    unsafe {
+        // ICC_SRE_EL1.
+        expect("ICC_SRE_EL1", 1, 1, read_sysreg!("S3_0_C12_C12_5"))?;
+
+        let ctlr = read_sysreg!("S3_0_C12_C12_4");
+        let priority_bits = (ctlr >> 8 & 7) + 1;
+        let group0 = group0_is_ours(priority_bits);
+        let mut result = reset_registers!("S3_0_C12_C12_7" as "ICC_IGRPEN1_EL1" = 0;);
+        if group0 {
+            result = result.and(reset_registers!("S3_0_C12_C12_6" as "ICC_IGRPEN0_EL1" = 0;));
+        }
+        result = result.and(active_priorities(priority_bits, group0));
+        // The lowest binary point that there is, which zero selects.
+        write_sysreg!("S3_0_C12_C12_3", 0);
+        if group0 {
+            write_sysreg!("S3_0_C12_C8_3", 0);
+        }
+        result.and(reset_registers!(
+            "S3_0_C12_C12_4" as "ICC_CTLR_EL1" = ctlr & !CTLR_CHOICES, mask CTLR_EOIMODE;
+            "S3_0_C4_C6_0" as "ICC_PMR_EL1" = 0;
+        ))
+    }
+}
+
+/// Returns whether group 0 can be accessed. With `SCR_EL3.FIQ` set it is EL3's, accesses would trap
+/// there, and priorities are shown in the Non-secure half: the lowest bit of one is lost.
+///
+/// # Safety
+///
+/// `ICC_SRE_EL1.SRE` must be set.
+unsafe fn group0_is_ours(priority_bits: u64) -> bool {
+    // SAFETY: The caller says that ICC_PMR_EL1 is there; it masks interrupts, which EL2 has off.
+    unsafe {
+        let before = read_sysreg!("S3_0_C4_C6_0");
+        write_sysreg!("S3_0_C4_C6_0", 1 << (8 - priority_bits));
+        barrier::isb();
+        let found = read_sysreg!("S3_0_C4_C6_0");
+        write_sysreg!("S3_0_C4_C6_0", before);
+        found != 0
+    }
+}
+
+/// Ends, for the running priority, whatever is being handled. One register has 32 levels of
+/// preemption: there are two from six bits of priority on, four from seven.
+///
+/// # Safety
+///
+/// `ICC_SRE_EL1.SRE` must be set; `group0` must be what [`group0_is_ours`] returned.
+unsafe fn active_priorities(priority_bits: u64, group0: bool) -> Result<(), StepError> {
+    // SAFETY: The caller says that the registers are there; zero is always valid in them.
+    unsafe {
+        let mut result = Ok(());
+        if priority_bits >= 7 {
+            result = result.and(reset_registers!(
+                "S3_0_C12_C9_3" as "ICC_AP1R3_EL1" = 0;
+                "S3_0_C12_C9_2" as "ICC_AP1R2_EL1" = 0;
+            ));
+        }
+        if priority_bits >= 6 {
+            result = result.and(reset_registers!("S3_0_C12_C9_1" as "ICC_AP1R1_EL1" = 0;));
+        }
+        result = result.and(reset_registers!("S3_0_C12_C9_0" as "ICC_AP1R0_EL1" = 0;));
+        if group0 {
+            if priority_bits >= 7 {
+                result = result.and(reset_registers!(
+                    "S3_0_C12_C8_7" as "ICC_AP0R3_EL1" = 0;
+                    "S3_0_C12_C8_6" as "ICC_AP0R2_EL1" = 0;
+                ));
+            }
+            if priority_bits >= 6 {
+                result = result.and(reset_registers!("S3_0_C12_C8_5" as "ICC_AP0R1_EL1" = 0;));
+            }
+            result = result.and(reset_registers!("S3_0_C12_C8_4" as "ICC_AP0R0_EL1" = 0;));
+        }
+        // ICC_RPR_EL1.
+        result.and(expect(
+            "ICC_RPR_EL1",
+            IDLE_PRIORITY,
+            0xff,
+            read_sysreg!("S3_0_C12_C11_3"),
+        ))
+    }
+}

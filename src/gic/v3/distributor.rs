@@ -1,0 +1,218 @@
+//! The distributor: interrupts that any CPU may get (Arm IHI 0069, 12.9).
+
+use super::frames::{FrameError, check_revision, page};
+use super::redistributor::{any, fill};
+use super::{AFFINITY, RWP_US, wait_clear};
+use crate::teardown::error::StepError;
+use crate::vcpu::verify::expect;
+use arm_gic::gicv3::registers::{Gicd, GicdCtlr};
+use safe_mmio::fields::ReadPureWrite;
+use safe_mmio::{SharedMmioPointer, UniqueMmioPointer, field, field_shared};
+
+/// `GICD_CTLR` as it is seen from Non-secure, or with one security state.
+mod ctlr {
+    /// Group 1 for a GIC with two security states; group 0 with one.
+    pub const ENABLE_LOW: u32 = 1 << 0;
+    /// Group 1, with affinity routing.
+    pub const ENABLE_GROUP1: u32 = 1 << 1;
+    /// Affinity routing; to clear it again is UNPREDICTABLE.
+    pub const ARE: u32 = 1 << 4;
+    /// There is one security state.
+    pub const DS: u32 = 1 << 6;
+}
+
+/// `GICD_IROUTER<n>.Interrupt_Routing_Mode`: to any one CPU.
+const ROUTE_ANY: u64 = 1 << 31;
+
+/// The registers of the distributor.
+pub struct Distributor {
+    registers: UniqueMmioPointer<'static, Gicd>,
+}
+
+impl Distributor {
+    /// Takes the distributor at `base`.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`] if nothing can be there, or it is not of a GICv3 or GICv4.
+    ///
+    /// # Safety
+    ///
+    /// As [`GicV3::new`](super::GicV3::new).
+    pub(super) unsafe fn new(base: usize) -> Result<Self, FrameError> {
+        let pointer = page::<Gicd>(base)?;
+        // SAFETY: The caller vouches for the registers, and that there is no other pointer.
+        let registers = unsafe { UniqueMmioPointer::new(pointer) };
+        check_revision(base, field_shared!(registers, pidr2).read().arch_rev())?;
+        Ok(Self { registers })
+    }
+
+    /// Returns how many registers of 32 interrupts there are for SPIs, and for extended SPIs.
+    fn words(&self) -> (usize, usize) {
+        let typer = field_shared!(self.registers, typer).read();
+        (
+            typer.num_spis() as usize / 32,
+            typer.num_espis() as usize / 32,
+        )
+    }
+
+    /// Waits until the writes to enables, and to `GICD_CTLR`, have had their effect.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Timeout`] after 10 ms.
+    pub fn wait(&self) -> Result<(), StepError> {
+        wait_clear(
+            "GICD_CTLR",
+            RWP_US,
+            || field_shared!(self.registers, ctlr).read().bits().into(),
+            |value| value & u64::from(GicdCtlr::RWP.bits()) != 0,
+        )
+    }
+
+    /// Lets group 1 through, so that an SGI reaches a CPU even if the guest never set the GIC up.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Timeout`] if it does not take effect in time.
+    pub fn open_group1(&mut self) -> Result<(), StepError> {
+        let mut register = field!(self.registers, ctlr);
+        register
+            .modify(|value| value | GicdCtlr::from_bits_retain(ctlr::ARE | ctlr::ENABLE_GROUP1));
+        self.wait()
+    }
+
+    /// Leaves the distributor as at reset: groups off; SPIs and extended SPIs disabled, not pending,
+    /// not active, in group 0, of the highest priority, level-sensitive, and routed to the CPU whose
+    /// `MPIDR_EL1` is `mpidr`. Affinity routing stays on.
+    ///
+    /// To be called once, with every CPU quiet. An SPI whose device still signals stays pending.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Timeout`] if a write does not take effect in time, [`StepError::Sticky`] with the
+    /// first register that did not take its value. The rest is done all the same.
+    pub fn reset(&mut self, mpidr: u64) -> Result<(), StepError> {
+        let (spis, extended) = self.words();
+        let off = field_shared!(self.registers, ctlr).read().bits() & (ctlr::ARE | ctlr::DS);
+        field!(self.registers, ctlr).write(GicdCtlr::from_bits_retain(off));
+        let mut result = self.wait();
+        result = result.and(self.reset_spis(spis, mpidr));
+        result = result.and(self.reset_extended(extended, mpidr));
+        let found = field_shared!(self.registers, ctlr).read().bits();
+        result.and(expect(
+            "GICD_CTLR",
+            off.into(),
+            (ctlr::ENABLE_LOW | ctlr::ENABLE_GROUP1).into(),
+            found.into(),
+        ))
+    }
+
+    /// SPIs begin at the second register of each kind: the first is the redistributors'.
+    fn reset_spis(&mut self, words: usize, mpidr: u64) -> Result<(), StepError> {
+        let mut gicd = self.registers.reborrow();
+        for mut register in field!(gicd, icenabler).iter().skip(1).take(words) {
+            register.write(u32::MAX);
+        }
+        let result = self.wait();
+        let mut gicd = self.registers.reborrow();
+        for mut register in field!(gicd, icfgr).iter().skip(2).take(2 * words) {
+            register.write(0);
+        }
+        for mut register in field!(gicd, icpendr).iter().skip(1).take(words) {
+            register.write(u32::MAX);
+        }
+        for mut register in field!(gicd, icactiver).iter().skip(1).take(words) {
+            register.write(u32::MAX);
+        }
+        for mut register in field!(gicd, igroupr).iter().skip(1).take(words) {
+            register.write(0);
+        }
+        for mut register in field!(gicd, ipriorityr).iter().skip(8).take(8 * words) {
+            register.write(0);
+        }
+        for mut register in field!(gicd, irouter).iter().take(32 * words) {
+            register.write(mpidr & AFFINITY);
+        }
+        let enabled = or_from(field_shared!(gicd, isenabler).as_slice(), 1, words);
+        let active = or_from(field_shared!(gicd, isactiver).as_slice(), 1, words);
+        result
+            .and(expect("GICD_ISENABLER", 0, !0, enabled.into()))
+            .and(expect("GICD_ISACTIVER", 0, !0, active.into()))
+    }
+
+    fn reset_extended(&mut self, words: usize, mpidr: u64) -> Result<(), StepError> {
+        if words == 0 {
+            return Ok(());
+        }
+        fill!(self.registers, icenabler_e, words, u32::MAX);
+        let result = self.wait();
+        let mut gicd = self.registers.reborrow();
+        fill!(gicd, icfgr_e, 2 * words, 0);
+        fill!(gicd, icpendr_e, words, u32::MAX);
+        fill!(gicd, icactive_e, words, u32::MAX);
+        fill!(gicd, igroupr_e, words, 0);
+        fill!(gicd, ipriorityr_e, 8 * words, 0);
+        fill!(gicd, irouter_e, 32 * words, mpidr & AFFINITY);
+        result
+            .and(expect(
+                "GICD_ISENABLER<n>E",
+                0,
+                !0,
+                any!(gicd, isenabler_e, words).into(),
+            ))
+            .and(expect(
+                "GICD_ISACTIVER<n>E",
+                0,
+                !0,
+                any!(gicd, isactiver_e, words).into(),
+            ))
+    }
+
+    /// Routes every SPI that goes to the CPU `from` to the CPU `to` instead, both as in `MPIDR_EL1`,
+    /// and returns how many there were. One that is pending goes along.
+    pub fn move_spis(&mut self, from: u64, to: u64) -> usize {
+        let (spis, extended) = self.words();
+        let mut moved = 0;
+        let mut gicd = self.registers.reborrow();
+        for register in field!(gicd, irouter).iter().take(32 * spis) {
+            moved += usize::from(reroute(register, from, to));
+        }
+        for register in field!(gicd, irouter_e).iter().take(32 * extended) {
+            moved += usize::from(reroute(register, from, to));
+        }
+        moved
+    }
+}
+
+/// Returns the OR of `count` registers from the one at `first` on.
+fn or_from(
+    registers: SharedMmioPointer<'_, [ReadPureWrite<u32>]>,
+    first: usize,
+    count: usize,
+) -> u32 {
+    registers
+        .iter()
+        .skip(first)
+        .take(count)
+        .fold(0, |all, register| all | register.read())
+}
+
+/// Changes one route if it leads to `from`.
+fn reroute(mut register: UniqueMmioPointer<'_, ReadPureWrite<u64>>, from: u64, to: u64) -> bool {
+    let route = register.read();
+    let leads_there = route & ROUTE_ANY == 0 && route & AFFINITY == from & AFFINITY;
+    if leads_there {
+        register.write(to & AFFINITY);
+    }
+    leads_there
+}
+
+const _: () = {
+    assert!(core::mem::offset_of!(Gicd, icactive_e) == 0x1c00);
+    assert!(core::mem::offset_of!(Gicd, ipriorityr_e) == 0x2000);
+    assert!(core::mem::offset_of!(Gicd, icfgr_e) == 0x3000);
+    assert!(core::mem::offset_of!(Gicd, irouter) == 0x6100);
+    assert!(core::mem::offset_of!(Gicd, irouter_e) == 0x8000);
+    assert!(size_of::<Gicd>() == 0x1_0000);
+};

@@ -1,0 +1,110 @@
+//! GICv3 and GICv4 (Arm IHI 0069), by what a guest at Non-secure EL1 can have left in it.
+//!
+//! Where a GIC has two security states (`GICD_CTLR.DS` = 0), groups, Secure priorities and
+//! `GICR_WAKER` are firmware's: they read as zero here and ignore writes, so that a value of zero
+//! can be both written and expected.
+
+pub mod cpu_interface;
+pub mod distributor;
+pub mod frames;
+pub mod its;
+pub mod lpi;
+pub mod redistributor;
+pub mod sgi;
+
+use crate::arch::barrier;
+use crate::arch::time;
+use crate::teardown::error::StepError;
+use alloc::vec::Vec;
+use distributor::Distributor;
+use frames::{FrameError, Frames, Region};
+use its::Its;
+use spin::mutex::SpinMutex;
+use spin::relax::RelaxStrategy;
+
+/// How long a register write may take to have its effect (`RWP`), in microseconds.
+pub const RWP_US: u64 = 10_000;
+
+/// Affinity fields of `MPIDR_EL1`, `GICD_IROUTER<n>` and [`frames::Frame`].
+pub const AFFINITY: u64 = 0xff_00ff_ffff;
+
+/// Waits for a lock by `yield`, so that an emulator runs its holder.
+pub struct Pause;
+
+impl RelaxStrategy for Pause {
+    fn relax() {
+        barrier::pause();
+    }
+}
+
+/// A lock for registers of the GIC that two CPUs may want.
+pub type Lock<T> = SpinMutex<T, Pause>;
+
+/// Everything of a GICv3 that is reached by memory.
+pub struct GicV3 {
+    /// The distributor.
+    pub distributor: Lock<Distributor>,
+    /// Every CPU's redistributor.
+    pub frames: Frames,
+    /// Every interrupt translation service.
+    pub its: Vec<Lock<Its>>,
+}
+
+impl GicV3 {
+    /// Finds the parts of the GIC: the distributor at `gicd`, redistributors in `gicr`, each
+    /// `stride` bytes from the one before it if the device tree says so (`redistributor-stride`),
+    /// and the ITSs at `its`. Addresses are physical, mapped 1:1.
+    ///
+    /// Allocates; to be called once, at boot.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`] as [`Frames::discover`], and if the distributor or an ITS has no address.
+    ///
+    /// # Safety
+    ///
+    /// The addresses must be those of the machine's GIC, mapped as device memory as long as the
+    /// monitor lives (64 KiB for the distributor, 128 KiB for an ITS), and nothing else in the
+    /// monitor may use them.
+    pub unsafe fn new(
+        gicd: usize,
+        gicr: &[Region],
+        stride: Option<usize>,
+        its: &[usize],
+    ) -> Result<Self, FrameError> {
+        // SAFETY: The caller promises the same of each address.
+        unsafe {
+            Ok(Self {
+                distributor: Lock::new(Distributor::new(gicd)?),
+                frames: Frames::discover(gicr, stride)?,
+                its: its
+                    .iter()
+                    .map(|&base| Its::new(base).map(Lock::new))
+                    .collect::<Result<_, _>>()?,
+            })
+        }
+    }
+}
+
+/// Waits until `pending(value)` of what `read` returns is false.
+///
+/// # Errors
+///
+/// [`StepError::Timeout`] naming `register` after `us` microseconds.
+fn wait_clear(
+    register: &'static str,
+    us: u64,
+    mut read: impl FnMut() -> u64,
+    pending: impl Fn(u64) -> bool,
+) -> Result<(), StepError> {
+    let mut found = 0;
+    time::wait_us(us, || {
+        found = read();
+        !pending(found)
+    })
+    .map_err(|timed_out| StepError::Timeout {
+        register,
+        found,
+        waited_us: timed_out.waited_us,
+    })
+}

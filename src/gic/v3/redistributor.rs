@@ -1,0 +1,176 @@
+//! One CPU's redistributor: its SGIs and PPIs (Arm IHI 0069, 12.11).
+
+use super::lpi::Vlpi;
+use super::{RWP_US, wait_clear};
+use crate::teardown::error::StepError;
+use crate::vcpu::verify::expect;
+use arm_gic::gicv3::registers::{Gicr, GicrCtlr, GicrSgi, Sgi};
+use safe_mmio::{UniqueMmioPointer, field, field_shared};
+
+/// SGIs are the first 16 interrupts of a CPU.
+const SGIS: u32 = 0xffff;
+
+/// The registers of one redistributor.
+pub struct Redistributor {
+    registers: UniqueMmioPointer<'static, GicrSgi>,
+    pub(super) virtual_lpis: Option<UniqueMmioPointer<'static, Vlpi>>,
+}
+
+/// Writes `value` to the first `count` registers of an array.
+macro_rules! fill {
+    ($block:expr, $registers:ident, $count:expr, $value:expr) => {
+        for mut register in field!($block, $registers).iter().take($count) {
+            register.write($value);
+        }
+    };
+}
+
+/// Returns the OR of the first `count` registers of an array.
+macro_rules! any {
+    ($block:expr, $registers:ident, $count:expr) => {
+        field_shared!($block, $registers)
+            .iter()
+            .take($count)
+            .fold(0, |all, register| all | register.read())
+    };
+}
+
+pub(super) use {any, fill};
+
+impl Redistributor {
+    /// Takes the frames of one redistributor.
+    pub(super) fn new(
+        registers: UniqueMmioPointer<'static, GicrSgi>,
+        virtual_lpis: Option<UniqueMmioPointer<'static, Vlpi>>,
+    ) -> Self {
+        Self {
+            registers,
+            virtual_lpis,
+        }
+    }
+
+    /// Returns RD_base.
+    pub(super) fn gicr(&mut self) -> UniqueMmioPointer<'_, Gicr> {
+        field!(self.registers, gicr)
+    }
+
+    /// Returns SGI_base.
+    fn sgi(&mut self) -> UniqueMmioPointer<'_, Sgi> {
+        field!(self.registers, sgi)
+    }
+
+    /// Waits until the writes to enables, and to `GICR_CTLR`, have had their effect.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Timeout`] after 10 ms.
+    pub fn wait(&mut self) -> Result<(), StepError> {
+        let gicr = self.gicr();
+        wait_clear(
+            "GICR_CTLR",
+            RWP_US,
+            || field_shared!(gicr, ctlr).read().bits().into(),
+            |ctlr| ctlr & u64::from(GicrCtlr::RWP.bits()) != 0,
+        )
+    }
+
+    /// Leaves everything of this redistributor as at reset: private interrupts, LPIs, virtual LPIs.
+    ///
+    /// The CPU's own devices should be quiet before: a level-sensitive interrupt that is still
+    /// signalled stays pending.
+    ///
+    /// # Errors
+    ///
+    /// The first of [`reset_private`](Self::reset_private) and [`reset_lpis`](Self::reset_lpis);
+    /// the other is done all the same.
+    pub fn reset(&mut self) -> Result<(), StepError> {
+        self.reset_private().and(self.reset_lpis())
+    }
+
+    /// Leaves SGIs, PPIs and extended PPIs disabled, not pending, not active, in group 0, of the
+    /// highest priority, level-sensitive.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Timeout`] if the enables do not take effect in time, [`StepError::Sticky`] if an
+    /// interrupt stays enabled or active, or pending without a level that is signalled.
+    pub fn reset_private(&mut self) -> Result<(), StepError> {
+        // 32 interrupts a register: one for SGIs and PPIs, up to two for extended PPIs.
+        let typer = field_shared!(self.gicr(), typer).read();
+        let words = 1 + (typer.max_eppi_count() as usize / 32).min(2);
+
+        let mut sgi = self.sgi();
+        fill!(sgi, icenabler, words, u32::MAX);
+        let waited = self.wait();
+        let mut sgi = self.sgi();
+        // Before pending is cleared: what has become level-sensitive keeps no edge.
+        // The first register is of the SGIs, which are edges for ever.
+        for mut register in field!(sgi, icfgr).iter().take(2 * words).skip(1) {
+            register.write(0);
+        }
+        fill!(sgi, icpendr, words, u32::MAX);
+        fill!(sgi, icactiver, words, u32::MAX);
+        fill!(sgi, igroupr, words, 0);
+        fill!(sgi, igrpmodr, words, 0);
+        fill!(sgi, ipriorityr, 8 * words, 0);
+        field!(sgi, nsacr).write(0);
+
+        let first_pending = field_shared!(sgi, ispendr)
+            .get(0)
+            .map_or(0, |register| register.read());
+        waited
+            .and(expect(
+                "GICR_ISENABLER",
+                0,
+                !0,
+                any!(sgi, isenabler, words).into(),
+            ))
+            .and(expect(
+                "GICR_ISACTIVER",
+                0,
+                !0,
+                any!(sgi, isactiver, words).into(),
+            ))
+            .and(expect(
+                "GICR_ISPENDR0",
+                0,
+                SGIS.into(),
+                first_pending.into(),
+            ))
+            .and(expect(
+                "GICR_IGROUPR",
+                0,
+                !0,
+                any!(sgi, igroupr, words).into(),
+            ))
+            .and(expect(
+                "GICR_IPRIORITYR",
+                0,
+                !0,
+                any!(sgi, ipriorityr, 8 * words).into(),
+            ))
+    }
+
+    /// Enables SGI `sgi` (0 to 15) in group 1 and gives it the highest priority, for a CPU that does
+    /// not answer the kick. `still_out` is asked while this redistributor is locked: when the CPU
+    /// has arrived meanwhile, nothing is done, and what it resets stays reset.
+    ///
+    /// Returns whether it was done.
+    pub fn kick_from_outside(&mut self, sgi: u8, still_out: impl FnOnce() -> bool) -> bool {
+        let number = usize::from(sgi & 0xf);
+        if !still_out() {
+            return false;
+        }
+        let mut block = self.sgi();
+        if let Some(mut priority) = Sgi::ipriorityr_bytes(&mut block).get(number) {
+            priority.write(0);
+        }
+        if let Some(mut group) = field!(block, igroupr).get(0) {
+            group.modify(|bits| bits | 1 << number);
+        }
+        if let Some(mut enable) = field!(block, isenabler).get(0) {
+            enable.write(1 << number);
+        }
+        true
+    }
+}

@@ -1,0 +1,320 @@
+//! EL2 for a guest that owns the machine: nothing is trapped that need not be, everything the CPU
+//! has is offered (Linux, Documentation/arch/arm64/booting.rst, "the following requirements").
+//!
+//! Not written here: what the monitor itself runs on (`SCTLR_EL2`, `TCR_EL2`, `MAIR_EL2`,
+//! `TTBR0_EL2`, `VBAR_EL2`), stage 2 (`VTCR_EL2`, `VTTBR_EL2`), and `ACTLR_EL2`, which is
+//! implementation defined: what firmware chose there holds for the errata of the CPU.
+
+use super::features::Features;
+use super::verify::expect;
+use crate::arch::barrier;
+use crate::teardown::error::StepError;
+use crate::{read_sysreg, write_sysreg};
+use arm_sysregs::el2::accessors::{
+    read_hcr_el2, read_icc_sre_el2, write_cnthctl_el2, write_hcr_el2, write_hcrx_el2,
+    write_icc_sre_el2,
+};
+use arm_sysregs::el2::registers::{
+    CnthctlEl2, HcrEl2, HcrxEl2, HdfgrtrEl2, HdfgwtrEl2, HfgitrEl2, HfgrtrEl2, HfgwtrEl2, IccSreEl2,
+};
+
+/// Sets this CPU's EL2 up for the guest.
+///
+/// `HCR_EL2.VM` is set: stage 2 must be in place before the guest is entered. To be called once on
+/// every CPU, and again when a CPU comes back from a sleep that loses its state.
+///
+/// # Errors
+///
+/// [`StepError::Sticky`] if the CPU does not take `HCR_EL2` (one that can only run with
+/// `HCR_EL2.E2H` set), or keeps the GIC's system registers off. The rest is set all the same.
+pub fn configure() -> Result<(), StepError> {
+    let features = Features::of_this_cpu();
+    let result = hypervisor_control(&features);
+    identity();
+    features_for_el1(&features);
+    fine_traps(&features);
+    performance_and_debug(&features);
+    timers(&features);
+    let result = result.and(gic(&features));
+    barrier::isb();
+    result
+}
+
+fn hypervisor_control(features: &Features) -> Result<(), StepError> {
+    // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE), SMC
+    // is: PSCI is ours to answer.
+    let mut hcr = HcrEl2::RW | HcrEl2::VM | HcrEl2::TSC;
+    hcr.set(
+        HcrEl2::API | HcrEl2::APK,
+        features.address_auth() || features.generic_auth(),
+    );
+    hcr.set(HcrEl2::ATA, features.mte());
+    hcr.set(HcrEl2::FIEN, features.ras_v1p1());
+    hcr.set(HcrEl2::ENSCXT, features.scxtnum());
+    // SAFETY: The monitor runs without VHE, on which alone these bits have an effect at EL2.
+    unsafe { write_hcr_el2(hcr) };
+    barrier::isb();
+    // What the monitor stands on; others say what there is, and read as zero where there is nothing.
+    let vital = hcr | HcrEl2::E2H | HcrEl2::TGE | HcrEl2::IMO | HcrEl2::FMO | HcrEl2::AMO;
+    let result = expect(
+        "HCR_EL2",
+        hcr.bits(),
+        (vital - HcrEl2::FIEN - HcrEl2::ENSCXT).bits(),
+        read_hcr_el2().bits(),
+    );
+
+    if features.hcrx() {
+        let mut hcrx = HcrxEl2::empty();
+        hcrx.set(HcrxEl2::ENALS, features.ls64());
+        hcrx.set(HcrxEl2::ENASR, features.ls64_v());
+        hcrx.set(HcrxEl2::ENAS0, features.ls64_accdata());
+        hcrx.set(HcrxEl2::MSCEN, features.mops());
+        hcrx.set(HcrxEl2::TCR2EN, features.tcr2());
+        hcrx.set(HcrxEl2::SCTLR2EN, features.sctlr2());
+        hcrx.set(HcrxEl2::D128EN, features.d128());
+        hcrx.set(
+            HcrxEl2::ENIDCP128,
+            features.sysreg128() || features.sysinstr128(),
+        );
+        hcrx.set(HcrxEl2::ENSNERR, features.anerr());
+        hcrx.set(HcrxEl2::ENSDERR, features.aderr());
+        hcrx.set(HcrxEl2::GCSEN, features.gcs());
+        hcrx.set(HcrxEl2::ENFPM, features.fpmr());
+        hcrx.set(HcrxEl2::PACMEN, features.pacm());
+        // SAFETY: The register is there, and governs EL1 and EL0 alone.
+        unsafe { write_hcrx_el2(hcrx) };
+    }
+    result
+}
+
+/// The guest sees the CPU's own identity, and no trap of AArch32 or of the implementer is left.
+fn identity() {
+    // SAFETY: These registers are there on every CPU with EL2, and govern EL1 and EL0 alone.
+    unsafe {
+        write_sysreg!("VPIDR_EL2", read_sysreg!("MIDR_EL1"));
+        write_sysreg!("VMPIDR_EL2", read_sysreg!("MPIDR_EL1"));
+        write_sysreg!("HSTR_EL2", 0);
+        write_sysreg!("HACR_EL2", 0);
+    }
+}
+
+/// Vectors of every length, and memory partitions.
+fn features_for_el1(features: &Features) {
+    // All that is RES1 without VHE; TZ and TSM are where there is no SVE or SME.
+    const CPTR_RES1: u64 = 0x33ff;
+    const CPTR_TZ: u64 = 1 << 8;
+    const CPTR_TSM: u64 = 1 << 12;
+    let mut cptr = CPTR_RES1;
+    if features.sve() {
+        cptr &= !CPTR_TZ;
+    }
+    if features.sme() {
+        cptr &= !CPTR_TSM;
+    }
+    // SAFETY: The monitor is built without floating point and keeps nothing in vector registers.
+    unsafe { write_sysreg!("CPTR_EL2", cptr) };
+    barrier::isb();
+
+    // The CPU rounds a length down to the longest that it has.
+    const LONGEST: u64 = 0xf;
+    if features.sve() {
+        // SAFETY: ZCR_EL2 is there with SVE, and just made accessible.
+        unsafe { write_sysreg!("S3_4_C1_C2_0", LONGEST) };
+    }
+    if features.sme() {
+        const FA64: u64 = 1 << 31;
+        const EZT0: u64 = 1 << 30;
+        let mut smcr = LONGEST;
+        if features.sme_fa64() {
+            smcr |= FA64;
+        }
+        if features.sme2() {
+            smcr |= EZT0;
+        }
+        // SAFETY: SMCR_EL2 and SMPRIMAP_EL2 are there with SME, and just made accessible.
+        unsafe {
+            write_sysreg!("S3_4_C1_C2_6", smcr);
+            write_sysreg!("S3_4_C1_C2_5", 0);
+        }
+    }
+
+    if features.mpam() {
+        const EN_MPAMSM: u64 = 1 << 50;
+        const HAS_HCR: u64 = 1 << 17;
+        let mpam2 = if features.sme() { EN_MPAMSM } else { 0 };
+        // SAFETY: MPAM2_EL2 and MPAMIDR_EL1 are there with MPAM, MPAMHCR_EL2 where HAS_HCR says so.
+        unsafe {
+            write_sysreg!("S3_4_C10_C5_0", mpam2);
+            if read_sysreg!("S3_0_C10_C4_4") & HAS_HCR != 0 {
+                write_sysreg!("S3_4_C10_C4_0", 0);
+            }
+        }
+    }
+    if features.ras() {
+        // SAFETY: VDISR_EL2 is there with RAS; no virtual error is pending for the guest.
+        unsafe { write_sysreg!("S3_4_C12_C1_1", 0) };
+    }
+}
+
+/// Leaves no fine-grained trap. Most bits trap when they are 1; those called n… trap when they are
+/// 0, and belong to features that a hypervisor may not know. Where such a feature is not there, its
+/// bit has no effect.
+fn fine_traps(features: &Features) {
+    if !features.fine_traps() {
+        return;
+    }
+    let registers = HfgrtrEl2::NACCDATA_EL1
+        | HfgrtrEl2::NGCS_EL0
+        | HfgrtrEl2::NGCS_EL1
+        | HfgrtrEl2::NSMPRI_EL1
+        | HfgrtrEl2::NTPIDR2_EL0
+        | HfgrtrEl2::NRCWMASK_EL1
+        | HfgrtrEl2::NPIRE0_EL1
+        | HfgrtrEl2::NPIR_EL1
+        | HfgrtrEl2::NPOR_EL0
+        | HfgrtrEl2::NPOR_EL1
+        | HfgrtrEl2::NS2POR_EL1
+        | HfgrtrEl2::NMAIR2_EL1
+        | HfgrtrEl2::NAMAIR2_EL1;
+    let instructions = HfgitrEl2::NBRBINJ
+        | HfgitrEl2::NBRBIALL
+        | HfgitrEl2::NGCSPUSHM_EL1
+        | HfgitrEl2::NGCSSTR_EL1
+        | HfgitrEl2::NGCSEPP;
+    let debug_reads = HdfgrtrEl2::NBRBIDR
+        | HdfgrtrEl2::NBRBCTL
+        | HdfgrtrEl2::NBRBDATA
+        | HdfgrtrEl2::NPMSNEVFR_EL1;
+    let debug_writes = HdfgwtrEl2::NBRBCTL | HdfgwtrEl2::NBRBDATA | HdfgwtrEl2::NPMSNEVFR_EL1;
+    // SAFETY: The registers are there with FEAT_FGT, and govern EL1 and EL0 alone.
+    unsafe {
+        // HFGRTR_EL2, HFGWTR_EL2: the n… bits have the same places in both.
+        write_sysreg!("S3_4_C1_C1_4", registers.bits());
+        write_sysreg!(
+            "S3_4_C1_C1_5",
+            HfgwtrEl2::from_bits_truncate(registers.bits()).bits()
+        );
+        // HFGITR_EL2, HDFGRTR_EL2, HDFGWTR_EL2.
+        write_sysreg!("S3_4_C1_C1_6", instructions.bits());
+        write_sysreg!("S3_4_C3_C1_4", debug_reads.bits());
+        write_sysreg!("S3_4_C3_C1_5", debug_writes.bits());
+        if features.amu() {
+            // HAFGRTR_EL2.
+            write_sysreg!("S3_4_C3_C1_6", 0);
+        }
+    }
+    if features.fine_traps2() {
+        second_fine_traps();
+    }
+}
+
+/// The same for the registers of `FEAT_FGT2`.
+fn second_fine_traps() {
+    use arm_sysregs::el2::registers::{
+        Hdfgrtr2El2, Hdfgwtr2El2, Hfgitr2El2, Hfgrtr2El2, Hfgwtr2El2,
+    };
+    let positive_registers =
+        Hfgrtr2El2::TFSR_EL1 | Hfgrtr2El2::RGSR_EL1 | Hfgrtr2El2::GCR_EL1 | Hfgrtr2El2::ACTLR_EL1;
+    let registers = Hfgrtr2El2::all() - positive_registers;
+    let writes = Hfgwtr2El2::from_bits_truncate(registers.bits());
+    // SAFETY: The registers are there with FEAT_FGT2, and govern EL1 and EL0 alone.
+    unsafe {
+        // HFGRTR2_EL2, HFGWTR2_EL2, HFGITR2_EL2, HDFGRTR2_EL2, HDFGWTR2_EL2.
+        write_sysreg!("S3_4_C3_C1_2", registers.bits());
+        write_sysreg!("S3_4_C3_C1_3", writes.bits());
+        write_sysreg!("S3_4_C3_C1_7", Hfgitr2El2::NDCCIVAPS.bits());
+        write_sysreg!("S3_4_C3_C1_0", Hdfgrtr2El2::all().bits());
+        write_sysreg!("S3_4_C3_C1_1", Hdfgwtr2El2::all().bits());
+    }
+}
+
+/// Counters, profiling and trace belong to EL1; nothing counts or traces the monitor.
+fn performance_and_debug(features: &Features) {
+    use arm_sysregs::el2::registers::MdcrEl2;
+    // The buffers of SPE and TRBE are EL1's, in its own translation, and not trapped.
+    const E2PB_EL1: u64 = 3 << 12;
+    const E2TB_EL1: u64 = 3 << 24;
+    let mut mdcr = 0;
+    if features.pmu().is_some() {
+        // SAFETY: PMCR_EL0 is there with a PMU; reading it changes nothing.
+        let pmcr = unsafe { read_sysreg!("PMCR_EL0") };
+        // HPMN: all counters are the guest's.
+        mdcr |= pmcr >> 11 & 0x1f;
+    }
+    if features.multi_thread_pmu() {
+        mdcr |= MdcrEl2::MTPME.bits();
+    }
+    if features.system_pmu() {
+        mdcr |= MdcrEl2::ENSPM.bits();
+    }
+    if features.debug_banks() {
+        mdcr |= MdcrEl2::EBWE.bits();
+    }
+    if features.spe() {
+        mdcr |= E2PB_EL1;
+        // PA: samples may carry physical addresses. PCT: and the physical counter.
+        const PMSCR_PA: u64 = 1 << 4;
+        const PMSCR_PCT_PHYSICAL: u64 = 1 << 6;
+        const PMBIDR_P: u64 = 1 << 4;
+        // SAFETY: PMBIDR_EL1 is there with SPE, PMSCR_EL2 is ours where EL3 does not keep SPE (P).
+        unsafe {
+            if read_sysreg!("S3_0_C9_C10_7") & PMBIDR_P == 0 {
+                write_sysreg!("S3_4_C9_C9_0", PMSCR_PA | PMSCR_PCT_PHYSICAL);
+            }
+        }
+    }
+    if features.trace_buffer() {
+        mdcr |= E2TB_EL1;
+    }
+    if features.trace_filter() {
+        // TRFCR_EL2: EL2 is not traced.
+        // SAFETY: The register is there with FEAT_TRF.
+        unsafe { write_sysreg!("S3_4_C1_C2_1", 0) };
+    }
+    if features.branch_records() {
+        // BRBCR_EL2: nor recorded.
+        // SAFETY: The register is there with FEAT_BRBE.
+        unsafe { write_sysreg!("S2_4_C9_C0_0", 0) };
+    }
+    // SAFETY: MDCR_EL2 is there on every CPU with EL2; with TDE clear, debug exceptions are EL1's.
+    unsafe { write_sysreg!("MDCR_EL2", mdcr) };
+}
+
+/// The guest's counters show the machine's time, and EL2's timers are off.
+fn timers(features: &Features) {
+    write_cnthctl_el2(CnthctlEl2::EL0PCTEN | CnthctlEl2::EL1PCEN);
+    // SAFETY: The monitor uses no timer of EL2; the registers are there as far as it was asked.
+    unsafe {
+        write_sysreg!("CNTVOFF_EL2", 0);
+        write_sysreg!("CNTHP_CTL_EL2", 0);
+        if features.vhe() {
+            // CNTHV_CTL_EL2.
+            write_sysreg!("S3_4_C14_C3_1", 0);
+        }
+        if features.counter_offset() {
+            // CNTPOFF_EL2.
+            write_sysreg!("S3_4_C14_C0_6", 0);
+        }
+    }
+}
+
+/// The GIC is the guest's, by system registers, and no virtual one stands before it.
+fn gic(features: &Features) -> Result<(), StepError> {
+    if !features.gic_registers() {
+        return Ok(());
+    }
+    let sre = IccSreEl2::SRE | IccSreEl2::DFB | IccSreEl2::DIB | IccSreEl2::ENABLE;
+    // SAFETY: The register is there with the GIC's system registers, which the guest shall use.
+    unsafe { write_icc_sre_el2(sre) };
+    barrier::isb();
+    let found = read_icc_sre_el2();
+    expect(
+        "ICC_SRE_EL2",
+        sre.bits(),
+        (IccSreEl2::SRE | IccSreEl2::ENABLE).bits(),
+        found.bits(),
+    )?;
+    // SAFETY: ICH_HCR_EL2 can be accessed with ICC_SRE_EL2.SRE set, as was just read.
+    unsafe { write_sysreg!("S3_4_C12_C11_0", 0) };
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! The system registers of EL1 and EL0 as a reset leaves them, where the architecture says how, and
+//! zero where it leaves it open (Arm ARM, D24.2).
+//!
+//! `ACTLR_EL1` and the implementer's own registers stay: they carry what firmware set for the errata
+//! of the CPU, and a kernel at EL1 has seldom any access.
+
+use super::features::Features;
+use super::verify::reset_registers;
+use super::{debug, pauth, timer, trace, vector};
+use crate::arch::barrier;
+use crate::pmu;
+use crate::teardown::error::StepError;
+use crate::{read_sysreg, write_sysreg};
+
+/// `SCTLR_EL1` with the MMU and the caches off: the bits that are RES1 where the feature that gave
+/// them a meaning is not there (EOS, TSCXT, EIS, SPAN, nTLSMD, LSMAOE).
+pub const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
+
+/// CP15BEN, ITD and SED govern AArch32 at EL0, and are fixed to 0 or 1 where there is none.
+const SCTLR_EL1_AARCH32: u64 = 1 << 5 | 1 << 7 | 1 << 8;
+
+/// Gives everything inside this CPU that EL1 can touch its state after a reset, and the PMU.
+///
+/// The order matters for the GIC, which is not touched: when this has returned, the CPU's own
+/// devices (timers, PMU, profiling) signal no interrupt any more, so that a redistributor that is
+/// reset afterwards stays quiet.
+///
+/// # Errors
+///
+/// The first register that did not take its value. The others are reset all the same.
+pub fn reset_cpu() -> Result<(), StepError> {
+    timer::reset()
+        .and(pmu::reset())
+        .and(trace::reset())
+        .and(debug::reset())
+        .and(vector::reset())
+        .and(pauth::reset())
+        .and(reset_el1())
+}
+
+/// Gives the system registers of EL1 and EL0 their state after a reset. Timers, debug, PMU, vectors
+/// and keys have functions of their own; [`reset_cpu`] calls all.
+///
+/// # Errors
+///
+/// [`StepError::Sticky`] with the first register that did not take its value.
+pub fn reset_el1() -> Result<(), StepError> {
+    let features = Features::of_this_cpu();
+    translation_and_exceptions()
+        .and(software_registers(&features))
+        .and(later_translation(&features))
+        .and(ordering_regions(&features))
+        .and(memory_tagging(&features))
+        .and(guarded_stacks(&features))
+        .and(errors_and_partitions(&features))
+}
+
+fn translation_and_exceptions() -> Result<(), StepError> {
+    // Bits 9 to 11 are no address and may read as one.
+    const PAR: u64 = !(7 << 9);
+    // SAFETY: The registers are there on every CPU, and have no effect at EL2.
+    unsafe {
+        reset_registers!(
+            "SCTLR_EL1" = SCTLR_EL1_RESET, mask !SCTLR_EL1_AARCH32;
+            "CPACR_EL1" = 0;
+            "TCR_EL1" = 0;
+            "TTBR0_EL1" = 0;
+            "TTBR1_EL1" = 0;
+            "MAIR_EL1" = 0;
+            "AMAIR_EL1" = 0;
+            "VBAR_EL1" = 0;
+            "ESR_EL1" = 0;
+            "FAR_EL1" = 0;
+            "AFSR0_EL1" = 0;
+            "AFSR1_EL1" = 0;
+            "ELR_EL1" = 0;
+            "SPSR_EL1" = 0;
+            "PAR_EL1" = 0, mask PAR;
+            "CSSELR_EL1" = 0;
+        )
+    }
+}
+
+/// What only software gives a meaning to: stacks, thread pointers, context numbers.
+fn software_registers(features: &Features) -> Result<(), StepError> {
+    // SAFETY: The registers are there on every CPU; the monitor runs on SP_EL2.
+    let mut result = unsafe {
+        reset_registers!(
+            "SP_EL0" = 0;
+            "SP_EL1" = 0;
+            "CONTEXTIDR_EL1" = 0;
+            "TPIDR_EL0" = 0;
+            "TPIDRRO_EL0" = 0;
+            "TPIDR_EL1" = 0;
+        )
+    };
+    if features.scxtnum() {
+        // SAFETY: The registers are there, and a hint to branch prediction at EL1 and EL0.
+        result = result.and(unsafe {
+            reset_registers!(
+                "S3_3_C13_C0_7" as "SCXTNUM_EL0" = 0;
+                "S3_0_C13_C0_7" as "SCXTNUM_EL1" = 0;
+            )
+        });
+    }
+    if features.ls64_accdata() {
+        // SAFETY: The register is there, and data for one instruction of EL0.
+        result = result.and(unsafe { reset_registers!("S3_0_C13_C0_5" as "ACCDATA_EL1" = 0;) });
+    }
+    result
+}
+
+/// The registers that later versions added to stage 1.
+fn later_translation(features: &Features) -> Result<(), StepError> {
+    let mut result = Ok(());
+    // SAFETY: Each register is there with its feature, and governs EL1 and EL0 alone.
+    unsafe {
+        if features.tcr2() {
+            result = result.and(reset_registers!("S3_0_C2_C0_3" as "TCR2_EL1" = 0;));
+        }
+        if features.sctlr2() {
+            result = result.and(reset_registers!("S3_0_C1_C0_3" as "SCTLR2_EL1" = 0;));
+        }
+        if features.s1pie() {
+            result = result.and(reset_registers!(
+                "S3_0_C10_C2_2" as "PIRE0_EL1" = 0;
+                "S3_0_C10_C2_3" as "PIR_EL1" = 0;
+            ));
+        }
+        if features.s1poe() {
+            result = result.and(reset_registers!(
+                "S3_3_C10_C2_4" as "POR_EL0" = 0;
+                "S3_0_C10_C2_4" as "POR_EL1" = 0;
+            ));
+        }
+        if features.s2poe() {
+            result = result.and(reset_registers!("S3_0_C10_C2_5" as "S2POR_EL1" = 0;));
+        }
+        if features.aie() {
+            result = result.and(reset_registers!(
+                "S3_0_C10_C2_1" as "MAIR2_EL1" = 0;
+                "S3_0_C10_C3_1" as "AMAIR2_EL1" = 0;
+            ));
+        }
+        if features.the() {
+            result = result.and(reset_registers!(
+                "S3_0_C13_C0_6" as "RCWMASK_EL1" = 0;
+                "S3_0_C13_C0_3" as "RCWSMASK_EL1" = 0;
+            ));
+        }
+    }
+    result
+}
+
+/// Each limited ordering region's descriptor is chosen by `LORC_EL1.DS`.
+fn ordering_regions(features: &Features) -> Result<(), StepError> {
+    if !features.ordering_regions() {
+        return Ok(());
+    }
+    // SAFETY: The registers are there with FEAT_LOR, and order accesses of EL1 and EL0 alone.
+    unsafe {
+        // LORID_EL1.LD: the number of descriptors.
+        let descriptors = read_sysreg!("S3_0_C10_C4_7") >> 16 & 0xff;
+        for descriptor in 0..descriptors {
+            // LORC_EL1.DS, with EN clear; LORSA_EL1.Valid, LOREA_EL1, LORN_EL1.
+            write_sysreg!("S3_0_C10_C4_3", descriptor << 2);
+            barrier::isb();
+            write_sysreg!("S3_0_C10_C4_0", 0);
+            write_sysreg!("S3_0_C10_C4_1", 0);
+            write_sysreg!("S3_0_C10_C4_2", 0);
+        }
+        reset_registers!("S3_0_C10_C4_3" as "LORC_EL1" = 0;)
+    }
+}
+
+fn memory_tagging(features: &Features) -> Result<(), StepError> {
+    if !features.mte() {
+        return Ok(());
+    }
+    // SAFETY: The registers are there with FEAT_MTE2; the monitor uses no tags.
+    unsafe {
+        reset_registers!(
+            "S3_0_C1_C0_5" as "RGSR_EL1" = 0;
+            "S3_0_C1_C0_6" as "GCR_EL1" = 0;
+            "S3_0_C5_C6_0" as "TFSR_EL1" = 0;
+            "S3_0_C5_C6_1" as "TFSRE0_EL1" = 0;
+        )
+    }
+}
+
+/// Guarded control stacks.
+fn guarded_stacks(features: &Features) -> Result<(), StepError> {
+    if !features.gcs() {
+        return Ok(());
+    }
+    // SAFETY: The registers are there with FEAT_GCS, and govern EL1 and EL0 alone.
+    unsafe {
+        reset_registers!(
+            "S3_0_C2_C5_0" as "GCSCR_EL1" = 0;
+            "S3_0_C2_C5_1" as "GCSPR_EL1" = 0;
+            "S3_0_C2_C5_2" as "GCSCRE0_EL1" = 0;
+            "S3_3_C2_C5_1" as "GCSPR_EL0" = 0;
+        )
+    }
+}
+
+fn errors_and_partitions(features: &Features) -> Result<(), StepError> {
+    let mut result = Ok(());
+    if features.ras() {
+        // SAFETY: The registers are there with FEAT_RAS. A deferred error that the old kernel did
+        // not take is dropped with it. ERRIDR_EL1.NUM counts the records that ERRSELR_EL1 selects.
+        unsafe {
+            result = result.and(reset_registers!("S3_0_C12_C1_1" as "DISR_EL1" = 0;));
+            if read_sysreg!("S3_0_C5_C3_0") & 0xffff != 0 {
+                result = result.and(reset_registers!("S3_0_C5_C3_1" as "ERRSELR_EL1" = 0;));
+            }
+        }
+    }
+    if features.mpam() {
+        // Partition and monitoring group 0; above are switches, some of them read-only.
+        const IDS: u64 = 0xffff_ffff_ffff;
+        // SAFETY: The registers are there with FEAT_MPAM; they label the accesses of EL1 and EL0.
+        unsafe {
+            result = result.and(reset_registers!(
+                "S3_0_C10_C5_0" as "MPAM1_EL1" = 0, mask IDS;
+                "S3_0_C10_C5_1" as "MPAM0_EL1" = 0, mask IDS;
+            ));
+            if features.sme() {
+                result =
+                    result.and(reset_registers!("S3_0_C10_C5_3" as "MPAMSM_EL1" = 0, mask IDS;));
+            }
+        }
+    }
+    result
+}

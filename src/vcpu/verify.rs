@@ -1,0 +1,69 @@
+//! Registers that are written and then asked whether they took it.
+
+use crate::teardown::error::StepError;
+
+/// Compares what was read back from `register` with what was `wanted`, in the bits of `mask`.
+///
+/// # Errors
+///
+/// [`StepError::Sticky`] with the whole values if one of these bits differs.
+pub fn expect(register: &'static str, wanted: u64, mask: u64, found: u64) -> Result<(), StepError> {
+    if (wanted ^ found) & mask == 0 {
+        Ok(())
+    } else {
+        Err(StepError::Sticky {
+            register,
+            wanted,
+            found,
+        })
+    }
+}
+
+/// Writes system registers, synchronises, and reads each back:
+/// `reset_registers!("SCTLR_EL1" = 0x30d0_0800, mask 0xff; "S3_0_C2_C0_3" as "TCR2_EL1" = 0;)`.
+///
+/// All are written before the first is read. `as` names a register that is given by its encoding,
+/// `mask` limits the comparison to the bits that must take. The value is a
+/// `Result<(), StepError>` with the first register that did not.
+///
+/// To be used in an `unsafe` block, under the terms of `read_sysreg!` and `write_sysreg!`.
+#[cfg(target_os = "none")]
+macro_rules! reset_registers {
+    (@name $asm:literal) => { $asm };
+    (@name $asm:literal $name:literal) => { $name };
+    (@mask) => { u64::MAX };
+    (@mask $mask:expr) => { $mask };
+    ($($asm:literal $(as $name:literal)? = $value:expr $(, mask $mask:expr)?;)+) => {{
+        $($crate::write_sysreg!($asm, $value);)+
+        $crate::arch::barrier::isb();
+        Ok::<(), $crate::teardown::error::StepError>(())
+            $(.and($crate::vcpu::verify::expect(
+                $crate::vcpu::verify::reset_registers!(@name $asm $($name)?),
+                $value,
+                $crate::vcpu::verify::reset_registers!(@mask $($mask)?),
+                $crate::read_sysreg!($asm),
+            )))+
+    }};
+}
+
+#[cfg(target_os = "none")]
+pub(crate) use reset_registers;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bits_of_the_mask_count() {
+        assert_eq!(expect("PMCR_EL0", 0, 0x3f, 0x4133_3000), Ok(()));
+        assert_eq!(
+            expect("PMCR_EL0", 0, 0x3f, 0x4133_3001),
+            Err(StepError::Sticky {
+                register: "PMCR_EL0",
+                wanted: 0,
+                found: 0x4133_3001,
+            }),
+            "bit 0 is in the mask and differs"
+        );
+    }
+}
