@@ -1,7 +1,6 @@
 //! The first guest: its modules looked at, its device tree written, its entry found.
 
 use super::relocate::{TREE_GROWTH, TREE_MAX};
-use super::wrong_level::stop;
 use crate::arch::cache;
 use crate::devicetree::board::Board;
 use crate::devicetree::guest::{GuestTree, TreeError, guest_tree};

@@ -56,6 +56,7 @@ start:
     isb
     bl      prepare_image
     adrp    x1, vectors
+    add     x1, x1, :lo12:vectors
     msr     vbar_el2, x1
     mov     x0, x19
     bl      early_map
@@ -147,6 +148,7 @@ secondary_entry:
     mov     sp, x1
     msr     tpidr_el2, x19
     adrp    x1, vectors
+    add     x1, x1, :lo12:vectors
     msr     vbar_el2, x1
     isb
     mov     x0, x19

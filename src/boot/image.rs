@@ -21,7 +21,11 @@ symbol!(
     /// End of what a loader copies: .bss is behind it.
     data_end, __data_end
 );
+symbol!(boot_stack_guard, __boot_stack_guard);
 symbol!(end, __image_end);
+
+/// The page below the boot CPU's first stack, which is not mapped.
+const GUARD: u64 = 4096;
 
 fn between(start: u64, end: u64) -> Region {
     Region::from_bounds(start, end).expect("linker/baton.ld leaves no section empty")
@@ -47,7 +51,8 @@ pub fn rodata() -> Region {
     between(text_end(), rodata_end())
 }
 
-/// Returns what the monitor writes.
-pub fn data() -> Region {
-    between(rodata_end(), end())
+/// Returns what the monitor writes: all but the page below the boot CPU's first stack.
+pub fn data() -> [Region; 2] {
+    let guard = boot_stack_guard();
+    [between(rodata_end(), guard), between(guard + GUARD, end())]
 }

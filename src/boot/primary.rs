@@ -117,7 +117,9 @@ fn map(
     }
     add(&image::text(), Use::Text)?;
     add(&image::rodata(), Use::Rodata)?;
-    add(&image::data(), Use::Data)?;
+    for part in image::data() {
+        add(&part, Use::Data)?;
+    }
     for index in 0..board.cpus.len() as u64 {
         let bottom = layout.stacks + index * (STACK + GUARD) + GUARD;
         if let Ok(stack) = Region::new(bottom, STACK) {
@@ -180,7 +182,7 @@ fn machine(
         })
         .collect();
     // Firmware enters CPUs with the MMU off: they read their own entry of this from memory.
-    cache::clean_to_poc(cpus.as_ptr() as usize, mem::size_of_val(&*cpus));
+    cache::clean_to_poc(cpus.as_ptr() as usize, size_of_val(&*cpus));
     let mut by_mpidr: Vec<u16> = (0..cpus.len() as u16).collect();
     by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
     let generations = Generations::new(layout.whole, ram.banks())

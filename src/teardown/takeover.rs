@@ -10,6 +10,7 @@ use crate::linux::kexec_plan::{NextKernel, Plan, PlanError, Request};
 use crate::linux::kimage::{Kimage, KimageError};
 use crate::machine::Machine;
 use crate::memory::heap::Relax;
+use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -67,7 +68,8 @@ pub struct Milestones {
     pub entered: AtomicU64,
 }
 
-struct PlanCell(UnsafeCell<(Option<Asked>, Plan)>);
+/// On the heap, as it is large.
+struct PlanCell(Box<UnsafeCell<(Option<Asked>, Plan)>>);
 
 // SAFETY: Written by whoever has the gate's `Preparation` or `Closed`, of which there is one; read
 // by other CPUs only between a release and the end of phase 3, when that one does not write.
@@ -82,9 +84,9 @@ pub struct Takeover {
     /// The last one whose phase 3 has begun.
     released: AtomicU64,
     /// All have finished phase 1.
-    pub arrived: Barrier,
+    pub arrived: Box<Barrier>,
     /// All have finished phase 3.
-    pub loaded: Barrier,
+    pub loaded: Box<Barrier>,
     /// Held for a step that is not safe in parallel.
     pub turn: SpinMutex<(), Relax>,
     /// How many CPUs the monitor has; held while one comes or goes.
@@ -110,13 +112,13 @@ impl Takeover {
             gate: Gate::new(),
             epoch: AtomicU64::new(0),
             released: AtomicU64::new(0),
-            arrived: Barrier::new(),
-            loaded: Barrier::new(),
+            arrived: Box::default(),
+            loaded: Box::default(),
             turn: SpinMutex::new(()),
             expected: SpinMutex::new(0),
             sharers: AtomicU32::new(0),
             all_share: AtomicU32::new(0),
-            plan: PlanCell(UnsafeCell::new((None, Plan::new()))),
+            plan: PlanCell(Box::new(UnsafeCell::new((None, Plan::new())))),
             boot_cpu: AtomicU64::new(0),
             door: AtomicU64::new(0),
             missing: AtomicU64::new(0),
