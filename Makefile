@@ -86,13 +86,13 @@ stock: tool linux ## time the same kexec without the monitor
 
 .PHONY: test
 test: build linux ## all tests: on the host, and in QEMU
-	@$(CARGO) host test --release -p baton -p baton-qemu
+	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
 
 .PHONY: lint
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
-	@$(CARGO) host clippy --quiet -p baton -p baton-qemu -p baton-tests --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton -p probe -p baton-qemu -p baton-tests --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
 
 .PHONY: doc
