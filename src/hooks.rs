@@ -30,6 +30,8 @@ const MMU_ON: u64 = 1;
 const KERNEL_ALIGN: u64 = 64 << 10;
 /// The vectors lie no further than this behind the kernel's start.
 const KERNEL_MAX: u64 = 128 << 20;
+/// Function id of PSCI_VERSION.
+const PSCI_VERSION: u32 = 0x8400_0000;
 /// SPSR: EL1 with its own stack pointer.
 const EL1H: u64 = 0x5;
 
@@ -59,6 +61,18 @@ struct Planted {
     hook1: Option<u64>,
 }
 
+impl Planted {
+    /// Returns whether the kernel in memory is still the one with the calls in it.
+    fn is_in_place(&self, ram: &GuestRam) -> bool {
+        let word = |site: Site| {
+            let range = ram.range(self.image + site.offset, 4)?;
+            // SAFETY: As in `find`.
+            unsafe { range.bytes() }.try_into().ok().map(u32::from_le_bytes)
+        };
+        word(self.sites.shutdown) == Some(hvc(HOOK1)) && word(self.sites.kexec) == Some(hvc(HOOK2))
+    }
+}
+
 /// Plants the calls in every kernel, once.
 pub struct Planter {
     /// The generation that was looked at last, and one more.
@@ -81,18 +95,26 @@ impl Default for Planter {
 
 /// Looks at the guest at its first call with the MMU on, and plants the calls if it is a kernel
 /// that has the places for them.
-pub fn plant_if_due(cpu: &'static Cpu) {
+///
+/// A kernel that came by its predecessor's own kexec is known by its call of PSCI_VERSION, which
+/// Linux makes once, before any other.
+pub fn plant_if_due(cpu: &'static Cpu, function: u64) {
     let machine = Machine::get();
     let generation = machine.takeover.epoch() + 1;
+    let looked_at = &machine.hooks.looked_at;
     // SAFETY: SCTLR_EL1 is the guest's.
-    let due = machine.hooks.looked_at.load(Relaxed) != generation
+    let due = (looked_at.load(Relaxed) != generation || function as u32 == PSCI_VERSION)
         && unsafe { read_sysreg!("sctlr_el1") } & MMU_ON != 0;
-    if !due || machine.hooks.looked_at.swap(generation, Relaxed) == generation {
+    if !due {
         return;
     }
     let mut planted = machine.hooks.planted.lock();
+    let first_look = looked_at.swap(generation, Relaxed) != generation;
+    if !first_look && planted.is_some_and(|planted| planted.is_in_place(&machine.ram)) {
+        return;
+    }
     *planted = None;
-    if generation > 1 {
+    if first_look && generation > 1 {
         teardown::report::print_summary(machine);
     }
     if machine.options.hooks == Hooks::Off {
@@ -142,7 +164,9 @@ pub fn hit(cpu: &'static Cpu, frame: &mut Frame, immediate: u64) -> bool {
         "hooks=refuse"
     } else {
         drop(guard);
-        let refusal = teardown::hook(cpu, frame.x[0], page);
+        // A kimage is in the linear map: physically in one piece.
+        let kimage = translate(frame.x[0]).unwrap_or(frame.x[0]);
+        let refusal = teardown::hook(cpu, kimage, page);
         log::warn!("cpu {}: kexec refused: {refusal}", cpu.index);
         guard = machine.hooks.planted.lock();
         "the kernel's own way is taken"

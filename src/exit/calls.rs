@@ -35,7 +35,7 @@ const HARMLESS: [core::ops::RangeInclusive<u32>; 2] = [0x50..=0x5f, 0x130..=0x13
 /// Answers the call in `frame`.
 pub fn dispatch(cpu: &'static Cpu, frame: &mut Frame, conduit: Conduit) {
     // Only a kernel with its MMU on can be looked at; its first call after that is the moment.
-    hooks::plant_if_due(cpu);
+    hooks::plant_if_due(cpu, frame.x[0]);
     let function = frame.x[0] as u32;
     let number = function & 0xffff;
     match function >> 24 & 0x3f {
