@@ -15,9 +15,11 @@ BARE := $(TARGET)/aarch64-unknown-none-softfloat/release
 TOOL := $(TARGET)/release/baton-qemu
 
 # The kernel of run, shell, stock and test; it is in the initramfs too, to be kexecked.
-DEBIAN := $(CACHE)/debian/bookworm/Image
-export BATON_LINUX = $(or $(if $(filter run shell stock,$(MAKECMDGOALS)),$(KERNEL)),$(DEBIAN))
-export BATON_INITRAMFS = $(or $(if $(filter run shell,$(MAKECMDGOALS)),$(INITRD)),$(TARGET)/guest/initramfs$(subst /,-,$(BATON_LINUX)).cpio)
+OWN_KERNEL := $(if $(filter run shell stock,$(MAKECMDGOALS)),$(KERNEL))
+OWN_INITRD := $(if $(filter run shell,$(MAKECMDGOALS)),$(INITRD))
+INITRAMFS := $(TARGET)/guest/initramfs$(subst /,-,$(OWN_KERNEL)).cpio
+export BATON_LINUX := $(or $(OWN_KERNEL),$(CACHE)/debian/bookworm/Image)
+export BATON_INITRAMFS := $(or $(OWN_INITRD),$(INITRAMFS))
 
 # Bytes that the monitor's image may have.
 IMAGE_MAX := 262144
@@ -66,7 +68,7 @@ tool: setup
 linux: setup
 	@$(BOARD)/fetch.sh userland
 	@$(BOARD)/fetch.sh kernel
-	@$(BOARD)/initramfs.sh $(BATON_LINUX) $(BATON_INITRAMFS)
+	@$(BOARD)/initramfs.sh $(BATON_LINUX) $(INITRAMFS)
 
 .PHONY: run
 run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
@@ -86,13 +88,13 @@ stock: tool linux ## time the same kexec without the monitor
 
 .PHONY: test
 test: build linux ## all tests: on the host, and in QEMU
-	@$(CARGO) host test --release -p baton -p baton-qemu
+	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
 
 .PHONY: lint
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
-	@$(CARGO) host clippy --quiet -p baton -p baton-qemu -p baton-tests --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton -p probe -p baton-qemu -p baton-tests --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
 
 .PHONY: doc

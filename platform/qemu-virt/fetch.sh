@@ -118,6 +118,8 @@ kernel() {
 	image=$(find "$work/root" -name 'vmlinuz*' -type f | head -n 1)
 	[ -n "$image" ] || die "$package has no kernel"
 	mv "$image" "$work/out/Image"
+	# Newer than what was made of its predecessor.
+	touch "$work/out/Image"
 	version=$(echo "$package" | sed 's/^linux-[a-z]*-//')
 	finish "$work/out" "$cache/kernels/$version"
 	mkdir -p "$cache/debian"

@@ -69,7 +69,8 @@ impl Generation {
     /// Reads `guest: generation N, Linux RELEASE, CPUs online: X of Y`.
     fn parse(line: &str) -> Option<Self> {
         let (number, rest) = line
-            .strip_prefix("guest: generation ")?
+            .split_once("guest: generation ")?
+            .1
             .split_once(", Linux ")?;
         let (release, rest) = rest.split_once(", CPUs online: ")?;
         let (online, cpus) = rest.split_once(" of ")?;

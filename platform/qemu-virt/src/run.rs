@@ -96,17 +96,17 @@ pub fn run() -> Result<(), String> {
 /// Whether a line says how far the machine is.
 fn worth_showing(line: &Line) -> bool {
     let text = line.text.as_str();
-    text.starts_with("guest: ")
-        || text.starts_with("baton: ")
-        || [
-            kexec::STARTING,
-            kexec::BOOTING,
-            kexec::BYE,
-            "smp: Brought up",
-            "Kernel panic",
-        ]
-        .iter()
-        .any(|pattern| text.contains(pattern))
+    [
+        "guest: ",
+        "baton: ",
+        kexec::STARTING,
+        kexec::BOOTING,
+        kexec::BYE,
+        "smp: Brought up",
+        "Kernel panic",
+    ]
+    .iter()
+    .any(|pattern| text.contains(pattern))
 }
 
 /// Writes the console beside the build, and says where.
