@@ -1,1 +1,11 @@
-//! Tests that boot Baton in QEMU.
+//! Tests that boot Baton in QEMU: what they share.
+//!
+//! Everything here panics with what was expected, what was seen, and the console, as a test should.
+
+mod boot;
+mod loader;
+mod scratch;
+
+pub use boot::{Boot, boot, boot_modules, machine};
+pub use loader::{Blob, TREE, boot_by_hand, tree};
+pub use scratch::Scratch;

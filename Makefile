@@ -1,0 +1,107 @@
+# Baton: `make' lists the commands.
+
+# Given on the command line, or in the environment.
+export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT
+
+CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+export BATON_CACHE := $(CACHE)
+export CARGO_TARGET_DIR := $(TARGET)
+export BATON_KERNELS := $(CACHE)/kernels
+
+BOARD := platform/qemu-virt
+CARGO := $(BOARD)/cargo.sh
+BARE := $(TARGET)/aarch64-unknown-none-softfloat/release
+TOOL := $(TARGET)/release/baton-qemu
+
+# The kernel of run, shell, stock and test; it is in the initramfs too, to be kexecked.
+OWN_KERNEL := $(if $(filter run shell stock,$(MAKECMDGOALS)),$(KERNEL))
+OWN_INITRD := $(if $(filter run shell,$(MAKECMDGOALS)),$(INITRD))
+INITRAMFS := $(TARGET)/guest/initramfs$(subst /,-,$(OWN_KERNEL)).cpio
+export BATON_LINUX := $(or $(OWN_KERNEL),$(CACHE)/debian/bookworm/Image)
+export BATON_INITRAMFS := $(or $(OWN_INITRD),$(INITRAMFS))
+
+# Bytes that the monitor's image may have.
+IMAGE_MAX := 262144
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the commands
+	@echo 'Baton carries an arm64 machine from one kernel to the next in milliseconds.'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'Variables (VARIABLE=value behind the command):'
+	@echo '  SMP=80            vCPUs (run, stock: 80; shell, guest: 4)'
+	@echo '  MEM=2G            memory'
+	@echo '  CPU=cortex-a57    the model of CPU, as QEMU names it'
+	@echo '  QEMU=path         another QEMU than qemu-system-aarch64'
+	@echo '  QEMU_ARGS=...     more arguments of QEMU'
+	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
+	@echo '  ITS=on            a machine with an ITS'
+	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
+	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
+	@echo '  TIMEOUT=seconds   when to give up'
+
+.PHONY: setup
+setup: ## install what is needed (on Debian, as root); the others do it by themselves
+	@$(BOARD)/setup.sh
+
+.PHONY: build
+build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the probe guest and the host's tool
+
+.PHONY: images
+images: setup
+	@$(CARGO) target build --release -p baton -p probe
+	@llvm-objcopy -O binary $(BARE)/baton $(BARE)/baton.img
+	@llvm-objcopy -O binary $(BARE)/probe $(BARE)/probe.img
+	@size=$$(wc -c <$(BARE)/baton.img); echo "  baton.img: $$size bytes of at most $(IMAGE_MAX)"; \
+		[ $$size -le $(IMAGE_MAX) ] || { echo "error: the monitor's image is too large" >&2; exit 1; }
+
+.PHONY: tool
+tool: setup
+	@$(CARGO) host build --quiet --release -p baton-qemu
+
+.PHONY: linux
+linux: setup
+	@$(BOARD)/fetch.sh userland
+	@$(BOARD)/fetch.sh kernel
+	@$(BOARD)/initramfs.sh $(BATON_LINUX) $(INITRAMFS)
+
+.PHONY: run
+run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
+	@$(TOOL) run
+
+.PHONY: shell
+shell: build linux ## a shell in the Linux guest
+	@$(TOOL) shell
+
+.PHONY: guest
+guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
+	@$(TOOL) guest
+
+.PHONY: stock
+stock: tool linux ## time the same kexec without the monitor
+	@$(TOOL) stock
+
+.PHONY: test
+test: build linux ## all tests: on the host, and in QEMU
+	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
+	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
+
+.PHONY: lint
+lint: setup ## rustfmt and clippy, warnings are errors
+	@$(CARGO) host fmt --all -- --check
+	@$(CARGO) host clippy --quiet -p baton -p probe -p baton-qemu -p baton-tests --all-targets -- -D warnings
+	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
+
+.PHONY: doc
+doc: setup ## the documentation, in target/doc
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) host doc --quiet --no-deps -p baton -p baton-qemu -p baton-tests
+	@echo "  $(TARGET)/doc/baton/index.html"
+
+.PHONY: clean
+clean: ## remove what was built; what was fetched stays in the cache
+	@rm -rf $(TARGET)

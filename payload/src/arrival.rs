@@ -1,0 +1,68 @@
+//! What a generation finds when it begins.
+
+use crate::call::code;
+use crate::console::say;
+use crate::cpu::Cpu;
+use crate::entry::{BOOT_STATE, EntryState};
+use crate::kexec;
+use crate::outcome::{Outcome, ensure, expect};
+use crate::report::{self, Report};
+use crate::tests::Context;
+
+/// Checks what a new generation is promised, and brings all CPUs up.
+pub fn check(context: &Context) -> Outcome<Report> {
+    let cpus = context.cpus;
+    check_entry_state(cpus.boot, BOOT_STATE.get())?;
+    expect(
+        "CPU that the generation starts on",
+        context.handover.boot_mpidr,
+        cpus.boot.mpidr(),
+    )?;
+    kexec::check_memory(&context.handover)?;
+    say!(
+        "memory content came over: {} KiB copied",
+        context.handover.copied / 1024
+    );
+    for cpu in cpus.others() {
+        expect(
+            format_args!("AFFINITY_INFO of CPU {:#x}", cpu.mpidr()),
+            code::AFFINITY_OFF,
+            cpu.affinity_info(),
+        )?;
+    }
+    let report = report::fetch(context.arena)?;
+    report::check(&report, &cpus, &context.handover)?;
+    report::print(&report);
+    cpus.bring_up(cpus.others())?;
+    for cpu in cpus.others() {
+        check_entry_state(cpu, cpu.entry_state.get())?;
+        expect(
+            format_args!("second CPU_ON of CPU {:#x}", cpu.mpidr()),
+            code::ALREADY_ON,
+            cpu.turn_on(),
+        )?;
+    }
+    say!("all {} CPUs are up", cpus.all.len());
+    Ok(report)
+}
+
+/// A CPU enters at EL1 with SP_EL1, the MMU and data cache off, all interrupts masked.
+pub fn check_entry_state(cpu: &Cpu, state: EntryState) -> Outcome {
+    let mpidr = cpu.mpidr();
+    let sctlr = state.sctlr_el1;
+    ensure!(
+        sctlr & 5 == 0,
+        "SCTLR_EL1 of CPU {mpidr:#x}: expected M = C = 0, seen {sctlr:#x}"
+    );
+    for (what, expected, seen) in [
+        ("CurrentEL", 1 << 2, state.currentel),
+        ("SPSel", 1, state.spsel),
+        ("DAIF", 0xf << 6, state.daif),
+    ] {
+        ensure!(
+            expected == seen,
+            "{what} of CPU {mpidr:#x}: expected {expected:#x}, seen {seen:#x}"
+        );
+    }
+    Ok(())
+}

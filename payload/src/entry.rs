@@ -1,0 +1,108 @@
+//! The way in: `start.S`, and the registers that each CPU was entered with.
+
+use crate::{cpu, mmu};
+use core::arch::global_asm;
+use core::cell::UnsafeCell;
+use core::mem::offset_of;
+
+/// Size of the boot CPU's stack in bytes.
+const BOOT_STACK_SIZE: usize = 64 * 1024;
+
+#[repr(C, align(4096))]
+struct Stack(UnsafeCell<[u8; BOOT_STACK_SIZE]>);
+// SAFETY: only the boot CPU's stack pointer refers to it.
+unsafe impl Sync for Stack {}
+
+static BOOT_STACK: Stack = Stack(UnsafeCell::new([0; BOOT_STACK_SIZE]));
+
+/// Registers as a CPU was entered with them, before `start.S` changes them.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct EntryState {
+    pub sctlr_el1: u64,
+    pub tcr_el1: u64,
+    pub mair_el1: u64,
+    pub ttbr0_el1: u64,
+    pub vbar_el1: u64,
+    pub tpidr_el1: u64,
+    pub daif: u64,
+    pub spsel: u64,
+    pub currentel: u64,
+}
+
+/// Room for an [`EntryState`] that `start.S` writes before the CPU runs any Rust.
+#[derive(Default)]
+#[repr(C)]
+pub struct EntryStateCell(UnsafeCell<EntryState>);
+// SAFETY: it is written by its CPU alone on its way in, and read when the CPU has said that it is up.
+unsafe impl Sync for EntryStateCell {}
+
+impl EntryStateCell {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(EntryState {
+            sctlr_el1: 0,
+            tcr_el1: 0,
+            mair_el1: 0,
+            ttbr0_el1: 0,
+            vbar_el1: 0,
+            tpidr_el1: 0,
+            daif: 0,
+            spsel: 0,
+            currentel: 0,
+        }))
+    }
+
+    /// What the CPU was entered with.
+    pub fn get(&self) -> EntryState {
+        // SAFETY: the pointer is to a live, aligned EntryState; see `Sync` above for the order.
+        unsafe { self.0.get().read_volatile() }
+    }
+}
+
+/// What the boot CPU was entered with.
+pub static BOOT_STATE: EntryStateCell = EntryStateCell::new();
+
+global_asm!(
+    include_str!("start.S"),
+    first_root = sym mmu::FIRST_ROOT,
+    root = sym mmu::ROOT,
+    boot_stack = sym BOOT_STACK,
+    boot_stack_size = const BOOT_STACK_SIZE,
+    boot_state = sym BOOT_STATE,
+    cpu_stack = const offset_of!(cpu::Cpu, stack_top),
+    cpu_entry_state = const offset_of!(cpu::Cpu, entry_state),
+    probe_main = sym crate::probe_main,
+    secondary_main = sym cpu::secondary_main,
+);
+
+unsafe extern "C" {
+    /// Where `CPU_ON` starts a CPU: x0 is the address of its [`cpu::Cpu`].
+    fn secondary_start();
+    /// First byte of the image.
+    static image_start: u8;
+    /// End of what never changes: text, read-only data, relocations.
+    static constant_end: u8;
+    /// End of the image, `.bss` included.
+    static image_end: u8;
+}
+
+/// Address of the entry of secondary CPUs.
+pub fn secondary_entry() -> u64 {
+    secondary_start as *const () as u64
+}
+
+/// Address range of the running image.
+pub fn image() -> (u64, u64) {
+    (&raw const image_start as u64, &raw const image_end as u64)
+}
+
+/// The part of the image that is the same in every generation, whatever address it runs at.
+///
+/// Text and relocations only: relocated data lies behind it.
+pub fn constant_image() -> (u64, u64) {
+    (
+        &raw const image_start as u64,
+        &raw const constant_end as u64,
+    )
+}

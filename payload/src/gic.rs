@@ -1,0 +1,132 @@
+//! As much of a GICv3 as it takes to be woken: SGI 0 and the virtual timer's PPI.
+//!
+//! Interrupts stay masked by DAIF; they end WFI and are taken from `ICC_IAR1_EL1` by hand.
+
+use crate::cpu::{self, Cpu};
+use crate::mmio::{read32, read64, write32};
+use crate::outcome::{Outcome, ensure, fail};
+use crate::time;
+use crate::tree::Gic;
+use arm_sysregs::el0::accessors::{write_cntv_ctl_el0, write_cntv_tval_el0};
+use arm_sysregs::el0::registers::{CntvCtlEl0, CntvTvalEl0};
+use arm_sysregs::el1::accessors::{
+    read_icc_iar1_el1, write_icc_eoir1_el1, write_icc_igrpen1_el1, write_icc_pmr_el1,
+    write_icc_sgi1r_el1,
+};
+use arm_sysregs::el1::registers::{IccEoir1El1, IccIgrpen1El1, IccPmrEl1, IccSgi1rEl1};
+use core::arch::asm;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// GICD_CTLR: EnableGrp1NS, ARE_NS (non-secure view, or a single security state); bit 31 is RWP.
+const GICD_CTLR: u64 = 0x0000;
+/// GICR_TYPER: the affinity in bits 63 to 32, Last in bit 4, VLPIS in bit 1.
+const GICR_TYPER: u64 = 0x0008;
+/// GICR_WAKER: ProcessorSleep in bit 1, ChildrenAsleep in bit 2.
+const GICR_WAKER: u64 = 0x0014;
+/// Size of a frame of a redistributor; the second one has the SGIs and PPIs.
+const FRAME: u64 = 0x1_0000;
+const GICR_IGROUPR0: u64 = FRAME + 0x0080;
+const GICR_ISENABLER0: u64 = FRAME + 0x0100;
+const GICR_ICENABLER0: u64 = FRAME + 0x0180;
+const GICR_IPRIORITYR: u64 = FRAME + 0x0400;
+
+/// The virtual timer's interrupt (BSA, 3.8.1).
+pub const VIRTUAL_TIMER: u32 = 27;
+/// The SGI that tests send.
+pub const SGI: u32 = 0;
+/// Special interrupt ids: nothing is pending that can be taken.
+const SPECIAL: core::ops::RangeInclusive<u32> = 1020..=1023;
+
+/// Enables the distributor and finds each CPU's redistributor.
+pub fn init(gic: &Gic, cpus: &[Cpu]) -> Outcome {
+    write32(gic.distributor + GICD_CTLR, 1 << 1 | 1 << 4);
+    let quiet = time::wait_until(1000, || read32(gic.distributor + GICD_CTLR) & 1 << 31 == 0);
+    ensure!(quiet, "GICD_CTLR.RWP: expected 0 within 1000 ms, seen 1");
+    for &(base, size) in gic.redistributors.iter() {
+        let mut frame = base;
+        while frame + 2 * FRAME <= base + size {
+            let kind = read64(frame + GICR_TYPER);
+            let (aff3, aff) = (kind >> 56 & 0xff, kind >> 32 & 0xff_ffff);
+            if let Some(cpu) = cpus.iter().find(|cpu| cpu.mpidr() == aff3 << 32 | aff) {
+                cpu.redistributor.store(frame, Relaxed);
+            }
+            if kind & 1 << 4 != 0 {
+                break;
+            }
+            frame += if kind & 1 << 1 != 0 {
+                4 * FRAME
+            } else {
+                2 * FRAME
+            };
+        }
+    }
+    if let Some(cpu) = cpus.iter().find(|cpu| cpu.redistributor.load(Relaxed) == 0) {
+        fail!(
+            "CPU {:#x}: expected a redistributor, seen none",
+            cpu.mpidr()
+        );
+    }
+    Ok(())
+}
+
+/// A job: enables [`SGI`] and [`VIRTUAL_TIMER`] on the CPU. 0 if its redistributor wakes up.
+pub fn enable(this: &'static Cpu, _: u64) -> u64 {
+    let base = this.redistributor.load(Relaxed);
+    write32(base + GICR_WAKER, read32(base + GICR_WAKER) & !(1 << 1));
+    if !time::wait_until(1000, || read32(base + GICR_WAKER) & 1 << 2 == 0) {
+        return 1;
+    }
+    write32(base + GICR_IGROUPR0, !0);
+    write32(base + GICR_ICENABLER0, !0);
+    for n in (0..32).step_by(4) {
+        write32(base + GICR_IPRIORITYR + n, 0xa0a0_a0a0);
+    }
+    write32(base + GICR_ISENABLER0, 1 << SGI | 1 << VIRTUAL_TIMER);
+    // SAFETY: the system register interface is what all of the probe uses (ICC_SRE_EL1.SRE).
+    unsafe {
+        asm!("msr icc_sre_el1, {}", "isb", in(reg) 7_u64, options(nomem, nostack));
+    }
+    write_icc_pmr_el1(IccPmrEl1::from_bits_retain(0xff));
+    write_icc_igrpen1_el1(IccIgrpen1El1::from_bits_retain(1));
+    0
+}
+
+/// Takes the pending interrupt of this CPU, ends it, and returns its id.
+pub fn take() -> Option<u32> {
+    let id = read_icc_iar1_el1().bits() as u32 & 0xff_ffff;
+    if SPECIAL.contains(&id) {
+        return None;
+    }
+    if id == VIRTUAL_TIMER {
+        stop_timer();
+    }
+    write_icc_eoir1_el1(IccEoir1El1::from_bits_retain(id.into()));
+    Some(id)
+}
+
+/// Makes the virtual timer of this CPU fire.
+pub fn start_timer(milliseconds: u64) {
+    write_cntv_tval_el0(CntvTvalEl0::from_bits_retain(
+        time::ticks(milliseconds) & 0x7fff_ffff,
+    ));
+    write_cntv_ctl_el0(CntvCtlEl0::from_bits_retain(1));
+}
+
+/// Stops the virtual timer of this CPU.
+pub fn stop_timer() {
+    write_cntv_ctl_el0(CntvCtlEl0::from_bits_retain(0));
+}
+
+/// Sends [`SGI`] to a CPU.
+pub fn send(target: &Cpu) {
+    let mpidr = target.mpidr();
+    let aff = |n: u64| mpidr >> n & 0xff;
+    let value = aff(32) << 48
+        | aff(16) << 32
+        | u64::from(SGI) << 24
+        | aff(8) << 16
+        | (aff(0) >> 4) << 44
+        | 1 << (aff(0) & 0xf);
+    cpu::send_event();
+    write_icc_sgi1r_el1(IccSgi1rEl1::from_bits_retain(value));
+}

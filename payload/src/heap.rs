@@ -1,0 +1,17 @@
+//! No heap: the ABI's crate links `alloc`, and the probe uses nothing of it that allocates.
+
+use core::alloc::{GlobalAlloc, Layout};
+
+struct NoHeap;
+
+// SAFETY: it never hands out memory, which an allocator may always refuse to do.
+unsafe impl GlobalAlloc for NoHeap {
+    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
+        core::ptr::null_mut()
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+}
+
+#[global_allocator]
+static HEAP: NoHeap = NoHeap;

@@ -1,0 +1,17 @@
+//! Whether the monitor is there.
+
+use crate::call::{self, Conduit};
+use crate::exception::attempt;
+use baton::abi::{UID, UID_WORDS};
+
+/// The first four registers of the `UID` call, or `None` where HVC is undefined.
+pub fn uid() -> Option<[u32; 4]> {
+    attempt(|| call::raw(Conduit::Hvc, UID, [0; 3]))
+        .ok()
+        .map(|words| words.map(|w| w as u32))
+}
+
+/// Whether the probe runs under the monitor, and not on plain firmware or an emulator's.
+pub fn is_there() -> bool {
+    uid() == Some(UID_WORDS)
+}

@@ -1,0 +1,74 @@
+//! The command line: words of the form `name=value`.
+
+use crate::outcome::{Failure, Outcome, ensure, fail};
+use crate::tests::{TESTS, Test};
+
+/// Who asks for the reboot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The CPU that this generation was entered on.
+    Boot,
+    /// The last one that is up.
+    Last,
+    /// The last two that are up, at once, each with a list of its own.
+    Two,
+}
+
+/// What the command line asks for.
+pub struct Options {
+    /// `test=`: what to do; `kexec` if not given.
+    pub test: &'static Test,
+    /// `generations=`: how many reboots before the run is good; 1 if not given.
+    pub generations: u64,
+    /// `caller=`: who asks for the reboot; `boot` if not given.
+    pub caller: Caller,
+    /// `move=`: MiB that each reboot moves beside the image; 4 if not given.
+    pub move_mib: u64,
+}
+
+impl Options {
+    /// Reads the words. One that is not known is a failure: a test that nobody runs must not pass.
+    pub fn parse(bootargs: &str) -> Outcome<Self> {
+        let Some(first) = TESTS.first() else {
+            fail!("expected tests, seen none")
+        };
+        let mut options = Self {
+            test: first,
+            generations: 1,
+            caller: Caller::Boot,
+            move_mib: 4,
+        };
+        for word in bootargs.split_ascii_whitespace() {
+            match word.split_once('=') {
+                Some(("test", name)) => {
+                    let known = TESTS.iter().find(|test| test.name == name);
+                    options.test = known.ok_or_else(|| unknown(word))?;
+                }
+                Some(("generations", value)) => options.generations = number(word, value)?,
+                Some(("caller", "boot")) => options.caller = Caller::Boot,
+                Some(("caller", "last")) => options.caller = Caller::Last,
+                Some(("caller", "two")) => options.caller = Caller::Two,
+                Some(("move", value)) => options.move_mib = number(word, value)?,
+                _ => return Err(unknown(word)),
+            }
+        }
+        ensure!(
+            (1..=16).contains(&options.move_mib),
+            "expected move= from 1 to 16, seen {}",
+            options.move_mib
+        );
+        Ok(options)
+    }
+}
+
+fn unknown(word: &str) -> Failure {
+    Failure::new(format_args!(
+        "expected test=, generations=, caller=, move= in bootargs, seen {word}"
+    ))
+}
+
+fn number(word: &str, value: &str) -> Outcome<u64> {
+    value
+        .parse()
+        .map_err(|_| Failure::new(format_args!("expected a number, seen {word}")))
+}

@@ -1,0 +1,176 @@
+// Entry of the boot CPU (the first byte of the image) and of the others.
+//
+// Both turn the MMU on before the first line of Rust: without it all memory is Device memory, where
+// exclusives need not work. Registers as the machine was entered with them are kept in x21-x28 and
+// stored with the MMU on (struct EntryState).
+
+.macro save_entry_state
+	mrs	x21, sctlr_el1
+	mrs	x22, tcr_el1
+	mrs	x23, mair_el1
+	mrs	x24, ttbr0_el1
+	mrs	x25, vbar_el1
+	mrs	x26, tpidr_el1
+	mrs	x27, daif
+	mrs	x28, spsel
+.endm
+
+// x0: where.
+.macro store_entry_state
+	stp	x21, x22, [x0]
+	stp	x23, x24, [x0, #16]
+	stp	x25, x26, [x0, #32]
+	stp	x27, x28, [x0, #48]
+	mrs	x1, currentel
+	str	x1, [x0, #64]
+.endm
+
+.section .text.start, "ax"
+.global probe_start
+probe_start:
+	save_entry_state
+	msr	daifset, #0xf
+	msr	spsel, #1
+	mov	x20, x0
+
+	// What an earlier generation left in the caches must not be written back over what is
+	// written here with the caches off, nor be read instead of it.
+	bl	discard_image_lines
+
+	adrp	x8, image_start
+	adrp	x0, rela_start
+	add	x0, x0, :lo12:rela_start
+	adrp	x1, rela_end
+	add	x1, x1, :lo12:rela_end
+1:	cmp	x0, x1
+	b.hs	2f
+	ldp	x2, x3, [x0], #16
+	ldr	x4, [x0], #8
+	cmp	w3, #1027			// R_AARCH64_RELATIVE
+	b.ne	1b
+	add	x4, x4, x8
+	str	x4, [x8, x2]
+	b	1b
+
+2:	adrp	x0, bss_start
+	adrp	x1, bss_end
+3:	stp	xzr, xzr, [x0], #16
+	cmp	x0, x1
+	b.lo	3b
+
+	// A first map: 512 blocks of 1 GiB, device memory but for the ones of the image and of the
+	// device tree.
+	adrp	x0, {first_root}
+	add	x0, x0, :lo12:{first_root}
+	mov	x1, xzr
+	movz	x2, #0x0405			// AF, AttrIndx 1, block
+	movk	x2, #0x0060, lsl #48		// UXN, PXN
+4:	orr	x3, x2, x1, lsl #30
+	str	x3, [x0, x1, lsl #3]
+	add	x1, x1, #1
+	cmp	x1, #512
+	b.lo	4b
+	adrp	x1, image_start
+	bl	map_gibibyte
+	cbz	x20, 5f
+	mov	x1, x20
+	bl	map_gibibyte
+
+5:	bl	discard_image_lines
+	adrp	x0, {first_root}
+	add	x0, x0, :lo12:{first_root}
+	bl	mmu_enable
+
+	adrp	x0, {boot_stack}
+	add	x0, x0, :lo12:{boot_stack}
+	mov	x1, #{boot_stack_size}
+	add	sp, x0, x1
+	adrp	x0, vectors
+	add	x0, x0, :lo12:vectors
+	msr	vbar_el1, x0
+	msr	tpidr_el1, xzr
+	isb
+	adrp	x0, {boot_state}
+	add	x0, x0, :lo12:{boot_state}
+	store_entry_state
+	mov	x0, x20
+	mov	x29, xzr
+	mov	x30, xzr
+	b	{probe_main}
+
+// x0: context id, the CPU's struct Cpu.
+.global secondary_start
+secondary_start:
+	save_entry_state
+	msr	daifset, #0xf
+	msr	spsel, #1
+	mov	x20, x0
+	adrp	x0, {root}
+	add	x0, x0, :lo12:{root}
+	bl	mmu_enable
+	ldr	x0, [x20, #{cpu_stack}]
+	mov	sp, x0
+	msr	tpidr_el1, x20
+	adrp	x0, vectors
+	add	x0, x0, :lo12:vectors
+	msr	vbar_el1, x0
+	isb
+	add	x0, x20, #{cpu_entry_state}
+	store_entry_state
+	mov	x0, x20
+	mov	x29, xzr
+	mov	x30, xzr
+	b	{secondary_main}
+
+// Cleans and invalidates the image, end to end, to the point of coherency.
+discard_image_lines:
+	adrp	x0, image_start
+	adrp	x1, image_end
+	mrs	x2, ctr_el0
+	ubfx	x2, x2, #16, #4			// DminLine
+	mov	x3, #4
+	lsl	x3, x3, x2
+1:	dc	civac, x0
+	add	x0, x0, x3
+	cmp	x0, x1
+	b.lo	1b
+	dsb	sy
+	ret
+
+// x0: first map, x1: an address. Makes its GiB normal, executable memory.
+map_gibibyte:
+	lsr	x1, x1, #30
+	mov	x2, #0x0701			// AF, inner shareable, AttrIndx 0, block
+	orr	x3, x2, x1, lsl #30
+	str	x3, [x0, x1, lsl #3]
+	ret
+
+// x0: root of the map. Switches to it with the MMU off in between, as a change of live blocks needs.
+.global mmu_enable
+mmu_enable:
+	dsb	ish
+	mrs	x2, sctlr_el1
+	bic	x2, x2, #1
+	msr	sctlr_el1, x2
+	isb
+	msr	ttbr0_el1, x0
+	mov	x1, #0x04ff			// 0: normal write-back, 1: device nGnRE
+	msr	mair_el1, x1
+	movz	x1, #0x3519			// T0SZ 25, IRGN0, ORGN0 write-back, SH0 inner
+	movk	x1, #0x0080, lsl #16		// EPD1
+	mrs	x2, id_aa64mmfr0_el1
+	and	x2, x2, #0xf
+	cmp	x2, #5
+	mov	x3, #5
+	csel	x2, x2, x3, lo
+	orr	x1, x1, x2, lsl #32		// IPS
+	msr	tcr_el1, x1
+	tlbi	vmalle1
+	ic	iallu
+	dsb	nsh
+	isb
+	movz	x1, #0x1805			// M, C, I, RES1
+	movk	x1, #0x30d0, lsl #16		// RES1
+	msr	sctlr_el1, x1
+	isb
+	ret

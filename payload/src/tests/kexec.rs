@@ -1,0 +1,57 @@
+//! `test=kexec`: reboots into a copy of itself with its CPUs in all kinds of states.
+
+use super::Context;
+use crate::console::say;
+use crate::cpu::Cpu;
+use crate::entry::BOOT_STATE;
+use crate::kexec::{self, Prepared};
+use crate::options::Caller;
+use crate::outcome::Outcome;
+use crate::{arrival, states};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// CPUs with this index modulo 8 are never started by generation 0.
+const NEVER_STARTED: usize = 7;
+
+/// Spreads the CPUs and reboots, until the wanted generation is there.
+pub fn run(context: &Context) -> Outcome {
+    let cpus = context.cpus;
+    if context.generation == 0 {
+        arrival::check_entry_state(cpus.boot, BOOT_STATE.get())?;
+        let boot = cpus.boot;
+        let started = cpus
+            .all
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| n % 8 != NEVER_STARTED);
+        let started = started.map(|(_, cpu): (usize, &'static Cpu)| cpu);
+        cpus.bring_up(started.filter(move |cpu| !core::ptr::eq(*cpu, boot)))?;
+    } else {
+        arrival::check(context)?;
+    }
+    if context.generation >= context.options.generations {
+        return Ok(());
+    }
+    let up = cpus.others().filter(|cpu| cpu.entered.load(Relaxed) > 0);
+    let count = up.clone().count();
+    let callers = match context.options.caller {
+        Caller::Boot => 0,
+        Caller::Last => count.min(1),
+        Caller::Two => count.min(2),
+    };
+    let spread = up.clone().take(count - callers);
+    let mut callers = up.skip(count - callers);
+    let (one, two) = (callers.next(), callers.next());
+    let mut prepared = kexec::prepare(context, one.unwrap_or(cpus.boot), 0)?;
+    let other = match two {
+        Some(two) => Some((two, kexec::prepare(context, two, prepared.next_page)?)),
+        None => None,
+    };
+    states::spread(spread.clone(), context.generation, context.arena.moved())?;
+    say!("{} CPUs are in their states, rebooting", spread.count());
+    match (one, other) {
+        (Some(one), Some(other)) => Prepared::go_from([(one, prepared), other]),
+        (Some(one), None) => Prepared::go_from([(one, prepared)]),
+        (None, _) => prepared.go(),
+    }
+}

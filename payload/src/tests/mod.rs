@@ -1,0 +1,62 @@
+//! The tests: `test=` on the command line names one.
+
+mod hostile_list;
+mod idle;
+mod kexec;
+mod monitor_access;
+mod psci;
+
+use crate::arena::Arena;
+use crate::cpu::Cpus;
+use crate::handover::Handover;
+use crate::options::Options;
+use crate::outcome::Outcome;
+use crate::tree::Machine;
+
+/// What a test gets.
+pub struct Context<'a> {
+    /// The machine.
+    pub machine: &'a Machine,
+    /// The command line.
+    pub options: &'a Options,
+    /// The CPUs.
+    pub cpus: Cpus,
+    /// The arena.
+    pub arena: Arena,
+    /// What the former generation left.
+    pub handover: Handover,
+    /// This generation.
+    pub generation: u64,
+}
+
+/// A test. It returns when the run is over; a reboot does not return.
+pub struct Test {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it does, in every generation.
+    pub run: fn(&Context) -> Outcome,
+}
+
+/// All tests; the first one is the default.
+pub static TESTS: &[Test] = &[
+    Test {
+        name: "kexec",
+        run: kexec::run,
+    },
+    Test {
+        name: "psci",
+        run: psci::run,
+    },
+    Test {
+        name: "hostile-list",
+        run: hostile_list::run,
+    },
+    Test {
+        name: "monitor-access",
+        run: monitor_access::run,
+    },
+    Test {
+        name: "idle",
+        run: idle::run,
+    },
+];

@@ -1,0 +1,230 @@
+//! What the device tree says of the machine.
+
+use crate::call::Conduit;
+use crate::cpu::{AFFINITY_MASK, MAX_CPUS};
+use crate::list::List;
+use crate::outcome::{Failure, Outcome, ensure};
+use core::fmt::Display;
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::standard::NodeStandard;
+use dtoolkit::{Node, Property};
+
+/// The first word of a device tree, as a little-endian CPU reads it.
+const FDT_MAGIC: u32 = 0xd00d_feed_u32.swap_bytes();
+/// Where QEMU's `virt` board puts its device tree: in front of RAM, or where `-kernel` would.
+///
+/// A convenience for a probe that was loaded by QEMU's plain `loader` device, which passes no x0.
+const BARE_RUN_PLACES: [u64; 2] = [0x4000_0000, 0x4800_0000];
+
+/// An address range: base and size in bytes.
+pub type Range = (u64, u64);
+
+/// A node of `/reserved-memory`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reserved {
+    /// Where it is.
+    pub range: Range,
+    /// It has the property `no-map`.
+    pub no_map: bool,
+}
+
+/// A GICv3.
+#[derive(Clone, Copy, Debug)]
+pub struct Gic {
+    /// Physical address of the distributor.
+    pub distributor: u64,
+    /// The redistributor regions.
+    pub redistributors: List<Range, 8>,
+}
+
+/// The machine.
+pub struct Machine {
+    /// The device tree itself.
+    pub fdt: &'static [u8],
+    /// The affinity fields of each CPU's `MPIDR_EL1`.
+    pub cpus: List<u64, MAX_CPUS>,
+    /// `/memory`.
+    pub ram: List<Range, 16>,
+    /// `/reserved-memory`.
+    pub reserved: List<Reserved, 16>,
+    /// Physical address of the console's PL011.
+    pub uart: u64,
+    /// How PSCI is called.
+    pub psci: Conduit,
+    /// The interrupt controller, if it is a GICv3.
+    pub gic: Option<Gic>,
+    /// The command line.
+    pub bootargs: &'static str,
+}
+
+/// Finds the device tree at the address in x0, or where QEMU puts it if x0 is 0.
+pub fn find(x0: u64) -> Option<Fdt<'static>> {
+    let candidates = if x0 == 0 {
+        BARE_RUN_PLACES.as_slice()
+    } else {
+        &[x0]
+    };
+    candidates.iter().find_map(|&address| {
+        let pointer = address as *const u32;
+        // SAFETY: the caller of the image gives a device tree in RAM, and RAM is mapped; the places
+        // of a bare run are RAM of the only board that they are meant for.
+        if unsafe { pointer.read_volatile() } != FDT_MAGIC {
+            return None;
+        }
+        // SAFETY: it begins like a device tree, nobody writes it while this generation runs.
+        unsafe { Fdt::from_raw(pointer.cast()) }.ok()
+    })
+}
+
+/// Physical address of the console: the PL011 that `stdout-path` names, else the first there is.
+pub fn console(fdt: Fdt<'static>) -> Option<u64> {
+    let named = fdt.chosen().and_then(|chosen| {
+        let property = (*chosen).property("stdout-path")?;
+        let text: &'static str = property.value_as().ok()?;
+        let path = text.split(':').next()?;
+        if path.starts_with('/') {
+            return fdt.find_node(path);
+        }
+        let alias: &'static str = fdt.find_node("/aliases")?.property(path)?.value_as().ok()?;
+        fdt.find_node(alias)
+    });
+    let node = named.or_else(|| fdt.root().children().find(|n| n.is_compatible("arm,pl011")))?;
+    if !node.is_compatible("arm,pl011") {
+        return None;
+    }
+    regions(node).next().map(|(base, _)| base)
+}
+
+fn regions(node: FdtNode<'static>) -> impl Iterator<Item = Range> {
+    let regions = node.reg().ok().flatten();
+    regions
+        .into_iter()
+        .flatten()
+        .filter_map(|r| Some((r.address().ok()?, r.size().ok()?)))
+}
+
+fn keep<T: Copy + Default, const N: usize>(list: &mut List<T, N>, item: T, what: &str) -> Outcome {
+    list.push(item)
+        .map_err(|_| Failure::new(format_args!("expected at most {N} {what}")))
+}
+
+fn missing(what: impl Display) -> Failure {
+    Failure::new(format_args!(
+        "expected {what} in the device tree, seen none"
+    ))
+}
+
+impl Machine {
+    /// Reads the device tree.
+    pub fn read(fdt: Fdt<'static>) -> Outcome<Self> {
+        let root = fdt.root();
+        let mut cpus = List::new();
+        for cpu in fdt
+            .find_node("/cpus")
+            .ok_or_else(|| missing("/cpus"))?
+            .children()
+        {
+            if cpu.name_without_address() != "cpu" {
+                continue;
+            }
+            // `#size-cells` of `/cpus` is 0: the address is all there is.
+            let ids = cpu.reg().ok().flatten().into_iter().flatten();
+            for id in ids.filter_map(|reg| reg.address::<u64>().ok()) {
+                keep(&mut cpus, id & AFFINITY_MASK, "CPUs")?;
+            }
+        }
+        ensure!(
+            !cpus.is_empty(),
+            "expected CPUs in the device tree, seen none"
+        );
+
+        let mut ram = List::new();
+        for node in root
+            .children()
+            .filter(|n| n.name_without_address() == "memory")
+        {
+            for range in regions(node).filter(|range| range.1 != 0) {
+                keep(&mut ram, range, "regions of RAM")?;
+            }
+        }
+        ensure!(
+            !ram.is_empty(),
+            "expected RAM in the device tree, seen none"
+        );
+
+        let mut reserved = List::new();
+        for node in fdt
+            .find_node("/reserved-memory")
+            .iter()
+            .flat_map(|node| node.children())
+        {
+            let no_map = node.property("no-map").is_some();
+            for range in regions(node) {
+                keep(
+                    &mut reserved,
+                    Reserved { range, no_map },
+                    "reserved regions",
+                )?;
+            }
+        }
+
+        let method = fdt
+            .find_node("/psci")
+            .and_then(|node| node.property("method"));
+        let method: &'static str = method
+            .and_then(|m| m.value_as().ok())
+            .ok_or_else(|| missing("method of /psci"))?;
+        let psci = match method {
+            "smc" => Conduit::Smc,
+            "hvc" => Conduit::Hvc,
+            other => {
+                return Err(Failure::new(format_args!(
+                    "expected method smc or hvc, seen {other}"
+                )));
+            }
+        };
+
+        let mut gic = None;
+        if let Some(node) = root.children().find(|n| n.is_compatible("arm,gic-v3")) {
+            let count = node.property("#redistributor-regions");
+            let count: u32 = count.and_then(|p| p.value_as().ok()).unwrap_or(1);
+            let mut regions = regions(node);
+            let (distributor, _) = regions.next().ok_or_else(|| missing("reg of the GIC"))?;
+            let mut redistributors = List::new();
+            for region in regions.take(count as usize) {
+                keep(&mut redistributors, region, "redistributor regions")?;
+            }
+            gic = Some(Gic {
+                distributor,
+                redistributors,
+            });
+        }
+
+        let bootargs = fdt
+            .chosen()
+            .and_then(|chosen| (*chosen).property("bootargs"));
+        Ok(Self {
+            fdt: fdt.data(),
+            cpus,
+            ram,
+            reserved,
+            uart: console(fdt).ok_or_else(|| missing("a PL011"))?,
+            psci,
+            gic,
+            bootargs: bootargs.and_then(|p| p.value_as().ok()).unwrap_or(""),
+        })
+    }
+
+    /// The region of RAM that an address lies in.
+    pub fn ram_at(&self, address: u64) -> Option<Range> {
+        self.ram
+            .iter()
+            .copied()
+            .find(|&(base, size)| (base..base + size).contains(&address))
+    }
+
+    /// The monitor's memory: what is reserved and must not be mapped.
+    pub fn monitor(&self) -> Option<Range> {
+        self.reserved.iter().find(|r| r.no_map).map(|r| r.range)
+    }
+}

@@ -1,0 +1,188 @@
+#!/bin/sh
+# Fetches arm64 packages of Debian into the cache, checked by apt's signatures.
+#
+#   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/Image, and a link to that folder,
+#                                         $cache/debian/RELEASE[-FLAVOUR]
+#   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
+#
+# RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
+# linux-image- and -arm64 or behind it: cloud, rt, 16k. It is done by an apt with a state of its own,
+# so that the machine needs no foreign architecture. What is in the cache is not fetched again.
+set -eu
+here=$(dirname "$0")
+. "$here/common.sh"
+
+# sources RELEASE: lines for sources.list, with the mirrors that this machine uses for its own release.
+sources() {
+	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+		while read -r uri suite component; do
+			case $component:$uri:$suite in
+			main:*/debian-security/:*-security) ;;
+			main:*/debian/:*-*) continue ;;
+			main:*/debian/:*) ;;
+			*) continue ;;
+			esac
+			case $uri:$1 in
+			*/debian-security/:sid | */debian-security/:unstable | */debian-security/:*-*) ;;
+			*/debian-security/:*) echo "deb [signed-by=$keyring] $uri $1-security main" ;;
+			*/debian/:*-backports)
+				echo "deb [signed-by=$keyring] $uri $1 main"
+				echo "deb [signed-by=$keyring] $uri ${1%-backports} main"
+				;;
+			*) echo "deb [signed-by=$keyring] $uri $1 main" ;;
+			esac
+		done | sort -u
+}
+
+# open_apt RELEASE: makes `$apt' the configuration of an apt for arm64 that knows that release alone.
+open_apt() {
+	apt=$cache/apt/$1
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/sources" "$apt/preferences"
+	apt=$(cd "$apt" && pwd)
+	: >"$apt/status"
+	sources "$1" >"$apt/sources/debian.list"
+	[ -s "$apt/sources/debian.list" ] ||
+		die "apt has no mirror of Debian in its sources, from which to take arm64 packages"
+	cat >"$apt/apt.conf" <<-END
+		Dir::State "$apt";
+		Dir::State::status "$apt/status";
+		Dir::Cache "$apt";
+		Dir::Etc::SourceList "/dev/null";
+		Dir::Etc::SourceParts "$apt/sources";
+		Dir::Etc::Preferences "/dev/null";
+		Dir::Etc::PreferencesParts "$apt/preferences";
+		APT::Architecture "arm64";
+		APT::Install-Recommends "false";
+		APT::Sandbox::User "root";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+		#clear APT::Architectures;
+		#clear APT::Update::Post-Invoke;
+		#clear APT::Update::Post-Invoke-Success;
+		#clear Acquire::IndexTargets::deb::DEP-11;
+		#clear Acquire::IndexTargets::deb::DEP-11-icons;
+		#clear Acquire::IndexTargets::deb::DEP-11-icons-small;
+		#clear Acquire::IndexTargets::deb::DEP-11-icons-large;
+		#clear Acquire::IndexTargets::deb::DEP-11-icons-hidpi;
+		#clear Acquire::IndexTargets::deb::DEP-11-icons-large-hidpi;
+	END
+	case $1 in
+	*-backports) echo "APT::Default-Release \"$1\";" >>"$apt/apt.conf" ;;
+	esac
+}
+
+# closure PACKAGE: the package and all that it depends on.
+closure() {
+	apt-get -c "$apt/apt.conf" --simulate install "$1" | sed -n 's/^Inst \([^ ]*\) .*/\1/p'
+}
+
+# download DIRECTORY PACKAGE...
+download() {
+	mkdir -p "$1"
+	(cd "$1" && shift && apt-get -c "$apt/apt.conf" download "$@")
+}
+
+# unpack FROM TO: all packages of one directory into another.
+unpack() {
+	for deb in "$1"/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$2" --no-same-owner || return 1
+	done
+}
+
+# finish FROM TO: puts a complete result in place, so that an interrupted run leaves none.
+finish() {
+	rm -rf "$2"
+	mkdir -p "$(dirname "$2")"
+	mv "$1" "$2"
+}
+
+kernel() {
+	name=$release${flavour:+-$flavour}
+	[ ! -f "$cache/debian/$name/Image" ] || return 0
+	case $flavour in
+	'') meta=linux-image-arm64 ;;
+	*k) meta=linux-image-arm64-$flavour ;;
+	*) meta=linux-image-$flavour-arm64 ;;
+	esac
+	open_apt "$release"
+	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+	# From 6.19 on linux-image-* is a stub, and linux-binary-* has the kernel.
+	package=$(closure "$meta" | grep -E '^linux-(image|binary)-[0-9]' | sort | head -n 1)
+	[ -n "$package" ] || die "Debian $release has no $meta"
+	work=$cache/work/kernel-$name
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out"
+	step "apt: fetching $package of Debian $release" download "$work" "$package"
+	step "unpacking $package" unpack "$work" "$work/root"
+	image=$(find "$work/root" -name 'vmlinuz*' -type f | head -n 1)
+	[ -n "$image" ] || die "$package has no kernel"
+	mv "$image" "$work/out/Image"
+	# Newer than what was made of its predecessor.
+	touch "$work/out/Image"
+	version=$(echo "$package" | sed 's/^linux-[a-z]*-//')
+	finish "$work/out" "$cache/kernels/$version"
+	mkdir -p "$cache/debian"
+	ln -sfn "../kernels/$version" "$cache/debian/$name"
+	rm -rf "$work"
+}
+
+# needed FILE: the libraries that an ELF file names.
+needed() {
+	llvm-readelf --needed-libs "$1" | sed -n 's/^ *\(lib.*\|ld-.*\)$/\1/p'
+}
+
+# libraries ROOT FILE...: the libraries that the files need, and those that these need.
+libraries() {
+	root=$1
+	shift
+	seen=' '
+	while [ $# -gt 0 ]; do
+		file=$1
+		shift
+		for library in $(needed "$file"); do
+			case $seen in
+			*" $library "*) continue ;;
+			esac
+			seen="$seen$library "
+			path=$(find "$root" -name "$library" | head -n 1)
+			[ -n "$path" ] || die "no package has $library, which ${file##*/} needs"
+			echo "$path"
+			set -- "$@" "$path"
+		done
+	done
+}
+
+userland() {
+	[ ! -f "$cache/userland/sbin/kexec" ] || return 0
+	open_apt "$release"
+	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+	work=$cache/work/userland
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out/bin" "$work/out/sbin" "$work/out/lib"
+	packages=$(closure kexec-tools | grep -E '^(kexec-tools|lib.*|zlib1g)$' | tr '\n' ' ')
+	# shellcheck disable=SC2086 # a list of words
+	step "apt: fetching busybox-static, kexec-tools and its libraries" \
+		download "$work" busybox-static $packages
+	step "unpacking them" unpack "$work" "$work/root"
+	cp "$work/root/bin/busybox" "$work/out/bin/" 2>/dev/null ||
+		cp "$work/root/usr/bin/busybox" "$work/out/bin/"
+	kexec=$(find "$work/root" -name kexec -type f -perm -u+x -path '*sbin*' | head -n 1)
+	cp "$kexec" "$work/out/sbin/"
+	libraries "$work/root" "$kexec" | while read -r library; do
+		cp -L "$library" "$work/out/lib/"
+	done
+	interpreter=$(find "$work/root" -name 'ld-linux-aarch64.so.1' | head -n 1)
+	cp -L "$interpreter" "$work/out/lib/"
+	finish "$work/out" "$cache/userland"
+	rm -rf "$work"
+}
+
+what=${1:-}
+release=${2:-$release}
+flavour=${3:-}
+case $what in
+kernel) kernel ;;
+userland) userland ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | userland" ;;
+esac

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
+# all is there.
+set -eu
+here=$(dirname "$0")
+. "$here/common.sh"
+
+missing=
+# need COMMAND PACKAGE
+need() {
+	command -v "$1" >/dev/null || missing="$missing $2"
+}
+
+need qemu-system-aarch64 qemu-system-arm
+need ld.lld lld
+need llvm-objcopy llvm
+need llvm-readelf llvm
+need cpio cpio
+need gzip gzip
+need cc gcc
+[ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+[ -f /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
+# The host's C library headers: gcc alone links nothing.
+[ -f /usr/include/stdio.h ] || missing="$missing libc6-dev"
+if ! "$here/cargo.sh" which >/dev/null 2>&1; then
+	missing="$missing rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
+fi
+
+if [ -n "$missing" ]; then
+	command -v apt-get >/dev/null ||
+		die "this is not Debian: install by hand what gives these Debian packages' commands:$missing"
+	[ "$(id -u)" = 0 ] || die "not root: run \`apt-get install$missing' as root, then try again"
+	export DEBIAN_FRONTEND=noninteractive
+	missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
+	step "apt: refreshing the package lists" apt-get update
+	# shellcheck disable=SC2086 # a list of words
+	step "apt: installing $missing" apt-get install --yes --no-install-recommends $missing
+fi
+
+"$here/cargo.sh" which >/dev/null
+version=$("${QEMU:-qemu-system-aarch64}" --version | sed -n '1s/.*version \([0-9]*\.[0-9]*\).*/\1/p')
+case $version in
+[0-6].* | 7.[01]) die "QEMU 7.2 or newer is needed, this is $version" ;;
+esac

@@ -1,0 +1,236 @@
+//! Watches a machine's console, within bounds of time.
+
+use crate::Error;
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A line of the console.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Host time since QEMU was started.
+    pub at: Duration,
+    /// The line, without its end.
+    pub text: String,
+}
+
+/// How long a machine may run.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In all.
+    pub total: Duration,
+    /// Without a new line on the console.
+    pub silence: Duration,
+}
+
+/// Why watching ended.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// QEMU ended: the guest switched the machine off, or reset it.
+    Exited(ExitStatus),
+    /// The observer had seen enough.
+    Stopped,
+    /// [`Limits::total`] was over.
+    TimedOut(Duration),
+    /// [`Limits::silence`] was over.
+    Silent(Duration),
+}
+
+impl End {
+    /// Whether QEMU ended by itself, and without an error.
+    pub fn is_clean(&self) -> bool {
+        matches!(self, End::Exited(status) if status.success())
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Exited(status) => write!(f, "QEMU ended with {status}"),
+            End::Stopped => write!(f, "stopped when enough had been seen"),
+            End::TimedOut(limit) => write!(f, "stopped after {} s", limit.as_secs()),
+            End::Silent(limit) => {
+                write!(
+                    f,
+                    "stopped after {} s without a new line on the console",
+                    limit.as_secs()
+                )
+            }
+        }
+    }
+}
+
+/// All that was seen.
+#[derive(Clone, Debug)]
+pub struct Console {
+    /// The lines, in the order in which they came.
+    pub lines: Vec<Line>,
+    /// Why there are no more.
+    pub end: End,
+}
+
+impl Console {
+    /// The first line that has `pattern` in it.
+    pub fn find(&self, pattern: &str) -> Option<&Line> {
+        self.lines.iter().find(|line| line.text.contains(pattern))
+    }
+
+    /// The lines that have `pattern` in them.
+    pub fn all<'a>(&'a self, pattern: &'a str) -> impl Iterator<Item = &'a Line> {
+        self.lines
+            .iter()
+            .filter(move |line| line.text.contains(pattern))
+    }
+
+    /// The last `count` lines with their times, for a reader who wants to know what went wrong.
+    pub fn tail(&self, count: usize) -> String {
+        let skipped = self.lines.len().saturating_sub(count);
+        let mut text = format!("--- console, {skipped} lines before left out ---\n");
+        for line in &self.lines[skipped..] {
+            text += &format!("{:9.3} {}\n", line.at.as_secs_f64(), line.text);
+        }
+        text + &format!("--- {} ---", self.end)
+    }
+}
+
+/// Ends QEMU when the watching is over, for whatever reason.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs `command` until it ends, a limit is over, or `observe`, which is shown each line as it comes,
+/// returns false. Standard error is part of the console.
+///
+/// # Errors
+/// [`Error::Program`] if the command cannot be started.
+pub fn watch(
+    command: Command,
+    limits: Limits,
+    mut observe: impl FnMut(&Line) -> bool,
+) -> Result<Console, Error> {
+    let fail = |error| Error::Program {
+        program: command.get_program().to_string_lossy().into_owned(),
+        error,
+    };
+    let (reader, writer) = std::io::pipe().map_err(fail)?;
+    // QEMU shall not outlive this process, however that ends.
+    let mut child = Command::new("setpriv");
+    child
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    child
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone().map_err(fail)?)
+        .stderr(writer);
+    let start = Instant::now();
+    let mut running = Running(child.spawn().map_err(fail)?);
+    // It holds the pipe's other end too.
+    drop(child);
+    let (sender, receiver) = mpsc::channel();
+    // Not joined: it ends with the last holder of the pipe's other end.
+    thread::spawn(move || {
+        for bytes in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+            let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+            if sender
+                .send(Line {
+                    at: start.elapsed(),
+                    text,
+                })
+                .is_err()
+            {
+                break;
+            }
+        }
+    });
+
+    let mut lines: Vec<Line> = Vec::new();
+    let end = loop {
+        let last = lines.last().map_or(Duration::ZERO, |line| line.at);
+        let deadline = limits.total.min(last + limits.silence);
+        match receiver.recv_timeout(deadline.saturating_sub(start.elapsed())) {
+            Ok(line) => {
+                let go_on = observe(&line);
+                lines.push(line);
+                if !go_on {
+                    break End::Stopped;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) if start.elapsed() >= limits.total => {
+                break End::TimedOut(limits.total);
+            }
+            Err(RecvTimeoutError::Timeout) => break End::Silent(limits.silence),
+            Err(RecvTimeoutError::Disconnected) => {
+                break End::Exited(running.0.wait().map_err(fail)?);
+            }
+        }
+    };
+    Ok(Console { lines, end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    const LIMITS: Limits = Limits {
+        total: Duration::from_secs(20),
+        silence: Duration::from_millis(500),
+    };
+
+    #[test]
+    fn returns_what_was_printed() {
+        let console = watch(shell("echo one; echo two >&2; exit 3"), LIMITS, |_| true).unwrap();
+        let texts: Vec<_> = console
+            .lines
+            .iter()
+            .map(|line| line.text.as_str())
+            .collect();
+        assert_eq!(texts, ["one", "two"]);
+        assert!(
+            matches!(console.end, End::Exited(status) if status.code() == Some(3)),
+            "{}",
+            console.end
+        );
+    }
+
+    #[test]
+    fn ends_what_falls_silent() {
+        let console = watch(shell("echo one; exec sleep 60"), LIMITS, |_| true).unwrap();
+        assert!(matches!(console.end, End::Silent(_)), "{}", console.end);
+        assert!(console.find("one").is_some());
+    }
+
+    #[test]
+    fn ends_what_talks_for_ever() {
+        let limits = Limits {
+            total: Duration::from_secs(1),
+            ..LIMITS
+        };
+        let console = watch(shell("while echo x; do sleep 0.1; done"), limits, |_| true).unwrap();
+        assert!(matches!(console.end, End::TimedOut(_)), "{}", console.end);
+    }
+
+    #[test]
+    fn stops_when_enough_was_seen() {
+        let console = watch(shell("echo a; echo b; sleep 60"), LIMITS, |line| {
+            line.text != "b"
+        })
+        .unwrap();
+        assert!(matches!(console.end, End::Stopped), "{}", console.end);
+    }
+}

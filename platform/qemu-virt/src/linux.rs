@@ -1,0 +1,152 @@
+//! The Linux guest: what its initramfs is asked to do, and the lines in which it answers.
+//!
+//! The other side is `initramfs/init`.
+
+use crate::machine::Guest;
+use crate::{Console, paths};
+
+/// What the guest shall do (`baton.do=`).
+#[derive(Clone, Copy, Debug)]
+pub enum Task {
+    /// Switch off.
+    PowerOff,
+    /// Reset the machine.
+    Reset,
+    /// A shell on the console.
+    Shell,
+    /// kexec so many times, then switch off.
+    Kexec {
+        /// How many times.
+        times: u32,
+        /// Whether the purgatory checks the next kernel (without `kexec -i`).
+        checks: bool,
+    },
+    /// Take each CPU but the first off and on again.
+    Hotplug {
+        /// How many times.
+        rounds: u32,
+    },
+}
+
+impl Task {
+    /// Debian's kernel with the initramfs, and the command line that asks for this; `append` is added.
+    pub fn guest(self, append: &str) -> Guest {
+        let task = match self {
+            Task::PowerOff => "poweroff".into(),
+            Task::Reset => "reset".into(),
+            Task::Shell => "shell".into(),
+            Task::Kexec { times, checks } => {
+                format!(
+                    "kexec baton.kexecs={times} baton.checks={}",
+                    if checks { "on" } else { "off" }
+                )
+            }
+            Task::Hotplug { rounds } => format!("hotplug baton.rounds={rounds}"),
+        };
+        let append = format!("console=ttyAMA0 earlycon panic=-1 baton.do={task} {append}");
+        Guest {
+            kernel: paths::linux(),
+            initrd: Some(paths::initramfs()),
+            append: append.trim_end().to_owned(),
+        }
+    }
+}
+
+/// A kernel's own word on itself, once it is in user space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// How many kernels ran before it.
+    pub number: u32,
+    /// `uname -r`
+    pub release: String,
+    /// CPUs that it has online.
+    pub online: u32,
+    /// CPUs that its device tree has.
+    pub cpus: u32,
+}
+
+impl Generation {
+    /// Reads `guest: generation N, Linux RELEASE, CPUs online: X of Y`.
+    fn parse(line: &str) -> Option<Self> {
+        let (number, rest) = line
+            .split_once("guest: generation ")?
+            .1
+            .split_once(", Linux ")?;
+        let (release, rest) = rest.split_once(", CPUs online: ")?;
+        let (online, cpus) = rest.split_once(" of ")?;
+        Some(Self {
+            number: number.parse().ok()?,
+            release: release.to_owned(),
+            online: online.parse().ok()?,
+            cpus: cpus.trim().parse().ok()?,
+        })
+    }
+}
+
+/// All kernels that came to user space, in order.
+pub fn generations(console: &Console) -> Vec<Generation> {
+    console
+        .lines
+        .iter()
+        .filter_map(|line| Generation::parse(&line.text))
+        .collect()
+}
+
+/// Checks that the generations 0 to `last` came to user space, each with `smp` CPUs online, and that
+/// the machine was switched off by the guest.
+///
+/// # Errors
+/// What was expected, and what was seen.
+pub fn check(console: &Console, last: u32, smp: u32) -> Result<(), String> {
+    if let Some(line) = console.find("guest: FAIL") {
+        return Err(format!("the guest says: {}", line.text));
+    }
+    if let Some(line) = console.find("baton: error: ") {
+        return Err(format!("the monitor says: {}", line.text));
+    }
+    let seen = generations(console);
+    for number in 0..=last {
+        let Some(generation) = seen.iter().find(|generation| generation.number == number) else {
+            return Err(format!(
+                "expected generation {number} to come to user space; seen {} (numbers: {:?}); {}",
+                seen.len(),
+                seen.iter()
+                    .map(|generation| generation.number)
+                    .collect::<Vec<_>>(),
+                console.end
+            ));
+        };
+        if (generation.online, generation.cpus) != (smp, smp) {
+            return Err(format!(
+                "expected {smp} of {smp} CPUs online in generation {number}; seen {} of {}",
+                generation.online, generation.cpus
+            ));
+        }
+    }
+    if !console.end.is_clean() {
+        return Err(format!(
+            "expected the guest to switch the machine off; {}",
+            console.end
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_guests_line() {
+        let expected = Generation {
+            number: 1,
+            release: "6.1.0-56-arm64".into(),
+            online: 79,
+            cpus: 80,
+        };
+        let line =
+            "[    2.500000] guest: generation 1, Linux 6.1.0-56-arm64, CPUs online: 79 of 80";
+        assert_eq!(Generation::parse(line), Some(expected));
+        assert_eq!(Generation::parse("guest: kexec -e"), None);
+    }
+}

@@ -1,0 +1,321 @@
+//! QEMU's command line.
+
+use crate::{Error, layout, paths};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What runs on the machine: a kernel, with or without an Image header.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// Its initial ramdisk.
+    pub initrd: Option<PathBuf>,
+    /// Its command line.
+    pub append: String,
+}
+
+/// A file that QEMU's `guest-loader` puts in memory and names in `/chosen`.
+#[derive(Clone, Debug)]
+pub enum Module {
+    /// `compatible = "multiboot,kernel"`
+    Kernel {
+        /// Physical address.
+        at: u64,
+        /// The file.
+        file: PathBuf,
+        /// Its command line.
+        bootargs: String,
+    },
+    /// `compatible = "multiboot,ramdisk"`
+    Ramdisk {
+        /// Physical address.
+        at: u64,
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// A `virt` machine of QEMU.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// QEMU (`QEMU=`).
+    pub qemu: String,
+    /// Number of vCPUs (`SMP=`).
+    pub smp: u32,
+    /// Memory in MiB (`MEM=`, which may end in M or G).
+    pub mem: u64,
+    /// The model of CPU (`CPU=`).
+    pub cpu: String,
+    /// The monitor's image; none: the guest runs on plain QEMU, at EL1 (`MONITOR=off`).
+    pub monitor: Option<PathBuf>,
+    /// The monitor's command line (`BATON=`).
+    pub baton: String,
+    /// Whether there is an ITS (`ITS=on`). Without the monitor, Linux does not survive a kexec with
+    /// one: the next kernel meets LPIs enabled on tables that it does not know.
+    pub its: bool,
+    /// Whether the CPUs have an EL2.
+    pub el2: bool,
+    /// A reset ends QEMU.
+    pub end_on_reset: bool,
+    /// More arguments of QEMU, the last on its command line (`QEMU_ARGS=`, separated by spaces).
+    pub extra: Vec<String>,
+}
+
+impl Machine {
+    /// The machine that the environment asks for, with `smp` vCPUs unless it says otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Variable`] for a value that cannot be used.
+    pub fn from_env(smp: u32) -> Result<Self, Error> {
+        let smp = match variable("SMP") {
+            None => smp,
+            Some(value) => match value.parse() {
+                Ok(smp @ 1..=512) => smp,
+                _ => {
+                    return Err(Error::Variable {
+                        name: "SMP",
+                        value,
+                        expected: "1 to 512",
+                    });
+                }
+            },
+        };
+        let mem = match variable("MEM") {
+            None => 2048,
+            Some(value) => match mebibytes(&value) {
+                Some(mem) => mem,
+                None => {
+                    return Err(Error::Variable {
+                        name: "MEM",
+                        value,
+                        expected: "such as 512M or 2G",
+                    });
+                }
+            },
+        };
+        Ok(Self {
+            qemu: variable("QEMU").unwrap_or("qemu-system-aarch64".into()),
+            smp,
+            mem,
+            cpu: variable("CPU").unwrap_or("cortex-a57".into()),
+            monitor: switch("MONITOR", true)?.then(paths::monitor),
+            baton: variable("BATON").unwrap_or_default(),
+            its: switch("ITS", false)?,
+            el2: true,
+            end_on_reset: true,
+            extra: variable("QEMU_ARGS")
+                .map(|value| value.split_whitespace().map(str::to_owned).collect())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// The command that runs `guest`, under the monitor if there is one.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file that is not there, [`Error::Memory`] if memory is too small.
+    pub fn command(&self, guest: &Guest) -> Result<Command, Error> {
+        if self.monitor.is_some() {
+            return self.command_with_modules(&self.modules(guest)?);
+        }
+        let mut command = self.qemu(false);
+        command.arg("-kernel").arg(existing(&guest.kernel)?);
+        if let Some(initrd) = &guest.initrd {
+            command.arg("-initrd").arg(existing(initrd)?);
+        }
+        command.args(["-append", &guest.append]).args(&self.extra);
+        Ok(command)
+    }
+
+    /// The modules that make up `guest`, at addresses that suit.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn modules(&self, guest: &Guest) -> Result<Vec<Module>, Error> {
+        let kernel = existing(&guest.kernel)?;
+        let initrd = guest.initrd.as_deref().map(existing).transpose()?;
+        let initrd_size = initrd.map(|file| file.metadata().map_or(0, |data| data.len()));
+        let (kernel_at, initrd_at) =
+            layout::place(self.mem, layout::kernel_size(kernel)?, initrd_size)?;
+        let mut modules = vec![Module::Kernel {
+            at: kernel_at,
+            file: kernel.to_owned(),
+            bootargs: guest.append.clone(),
+        }];
+        if let (Some(at), Some(file)) = (initrd_at, initrd) {
+            modules.push(Module::Ramdisk {
+                at,
+                file: file.to_owned(),
+            });
+        }
+        Ok(modules)
+    }
+
+    /// The command that starts the monitor with `modules`, whatever they are.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the monitor's image is not there.
+    pub fn command_with_modules(&self, modules: &[Module]) -> Result<Command, Error> {
+        let mut command = self.qemu(self.el2);
+        let monitor = self.monitor.clone().unwrap_or_else(paths::monitor);
+        command
+            .arg("-kernel")
+            .arg(existing(&monitor)?)
+            .args(["-append", &self.baton]);
+        add_modules(&mut command, modules);
+        command.args(&self.extra);
+        Ok(command)
+    }
+
+    /// The command that makes QEMU write the device tree of this machine with `modules` to `file`.
+    pub fn dump_tree(&self, modules: &[Module], file: &Path) -> Command {
+        let mut command = self.qemu(self.el2);
+        command.args([
+            "-machine",
+            &format!("dumpdtb={}", escape(&file.to_string_lossy())),
+        ]);
+        add_modules(&mut command, modules);
+        command
+    }
+
+    /// The version of QEMU, as it says it.
+    ///
+    /// # Errors
+    /// [`Error::Program`] if it does not start.
+    pub fn qemu_version(&self) -> Result<String, Error> {
+        let output = Command::new(&self.qemu)
+            .arg("--version")
+            .output()
+            .map_err(|error| Error::Program {
+                program: self.qemu.clone(),
+                error,
+            })?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().next().unwrap_or_default();
+        Ok(line.trim_start_matches("QEMU emulator version ").to_owned())
+    }
+
+    /// QEMU with the machine, and nothing that runs on it.
+    pub fn qemu(&self, el2: bool) -> Command {
+        let mut command = Command::new(&self.qemu);
+        let its = if self.its { "" } else { ",its=off" };
+        let el2 = if el2 { ",virtualization=on" } else { "" };
+        command
+            .args(["-machine", &format!("virt{el2},gic-version=3{its}")])
+            .args([
+                "-cpu",
+                &self.cpu,
+                "-smp",
+                &self.smp.to_string(),
+                "-m",
+                &format!("{}M", self.mem),
+            ])
+            // With a host thread for each vCPU, 80 of them choke on a few host CPUs.
+            .args(["-accel", "tcg,thread=single"])
+            .args(["-nographic", "-nic", "none"]);
+        if self.end_on_reset {
+            command.arg("-no-reboot");
+        }
+        command
+    }
+}
+
+fn add_modules(command: &mut Command, modules: &[Module]) {
+    for module in modules {
+        let value = match module {
+            Module::Kernel { at, file, bootargs } => {
+                let file = escape(&file.to_string_lossy());
+                let bootargs = match bootargs.as_str() {
+                    "" => String::new(),
+                    text => format!(",bootargs={}", escape(text)),
+                };
+                format!("guest-loader,addr={at:#x},kernel={file}{bootargs}")
+            }
+            Module::Ramdisk { at, file } => {
+                format!(
+                    "guest-loader,addr={at:#x},initrd={}",
+                    escape(&file.to_string_lossy())
+                )
+            }
+        };
+        command.args(["-device", &value]);
+    }
+}
+
+/// A comma in a value is written twice.
+fn escape(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+/// A variable of the environment that is set and not empty.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A variable that is on or off.
+fn switch(name: &'static str, default: bool) -> Result<bool, Error> {
+    match variable(name).as_deref() {
+        None => Ok(default),
+        Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(value) => Err(Error::Variable {
+            name,
+            value: value.to_owned(),
+            expected: "on or off",
+        }),
+    }
+}
+
+/// A size with the suffix M or G, or none for MiB.
+fn mebibytes(text: &str) -> Option<u64> {
+    let (digits, factor) = match text.strip_suffix(['G', 'g']) {
+        Some(digits) => (digits, 1024),
+        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
+    };
+    let size = digits.parse::<u64>().ok()?.checked_mul(factor)?;
+    (64..=1 << 24).contains(&size).then_some(size)
+}
+
+fn existing(path: &Path) -> Result<&Path, Error> {
+    match path.metadata() {
+        Ok(_) => Ok(path),
+        Err(error) => Err(Error::File {
+            path: path.to_owned(),
+            error,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_sizes() {
+        assert_eq!(mebibytes("2G"), Some(2048));
+        assert_eq!(mebibytes("512M"), Some(512));
+        assert_eq!(mebibytes("512"), Some(512));
+        assert_eq!(mebibytes("12"), None);
+        assert_eq!(mebibytes("2T"), None);
+    }
+
+    #[test]
+    fn doubles_commas_in_bootargs() {
+        let mut command = Command::new("qemu");
+        let bootargs = "earlycon=pl011,0x9000000".to_owned();
+        add_modules(
+            &mut command,
+            &[Module::Kernel {
+                at: 0x4400_0000,
+                file: "k".into(),
+                bootargs,
+            }],
+        );
+        let last = command.get_args().last().unwrap();
+        assert_eq!(
+            last,
+            "guest-loader,addr=0x44000000,kernel=k,bootargs=earlycon=pl011,,0x9000000"
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! Starts guests under Baton on QEMU's `virt` machine. `make help` says how it is called.
+
+mod run;
+
+use baton_qemu::console::{self, Limits};
+use baton_qemu::{Error, Guest, Machine, Task, stock};
+use std::env;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const USAGE: &str = "usage: baton-qemu run|shell|guest|stock
+
+  run    boot Debian's kernel under the monitor, kexec it, check and report
+  shell  a shell in the guest, on this terminal
+  guest  run KERNEL= [INITRD=] [APPEND=], its console on standard output
+  stock  measure the same kexec without the monitor
+
+SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off BATON= TIMEOUT= are read from the environment.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["run"] => run::run(),
+        ["shell"] => shell(),
+        ["guest"] => guest(),
+        ["stock"] => measure(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A variable of the environment that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// How long QEMU may run: `TIMEOUT=` in seconds, else `default`.
+fn limits(default: u64) -> Result<Limits, String> {
+    let total = match variable("TIMEOUT") {
+        None => default,
+        Some(value) => value
+            .parse()
+            .map_err(|_| format!("TIMEOUT={value}: expected seconds"))?,
+    };
+    Ok(Limits {
+        total: Duration::from_secs(total),
+        silence: Duration::from_secs(total.min(180)),
+    })
+}
+
+/// The terminal becomes the guest's console; QEMU's own keys work (`C-a x` ends it).
+fn shell() -> Result<(), String> {
+    let machine = Machine::from_env(4).map_err(text)?;
+    let guest = Task::Shell.guest(&variable("APPEND").unwrap_or_default());
+    eprintln!("Leave with `poweroff -f`, or with C-a x.");
+    let mut command = machine.command(&guest).map_err(text)?;
+    let status = command
+        .status()
+        .map_err(|error| format!("cannot run {}: {error}", machine.qemu))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("QEMU ended with {status}"))
+    }
+}
+
+/// Any guest, its console line by line on standard output.
+fn guest() -> Result<(), String> {
+    let machine = Machine::from_env(4).map_err(text)?;
+    let guest = Guest {
+        kernel: variable("KERNEL")
+            .ok_or("KERNEL= is needed: the guest's kernel")?
+            .into(),
+        initrd: variable("INITRD").map(Into::into),
+        append: variable("APPEND").unwrap_or_default(),
+    };
+    let mut limits = limits(3600)?;
+    limits.silence = limits.total;
+    let command = machine.command(&guest).map_err(text)?;
+    let console = console::watch(command, limits, |line| {
+        writeln!(std::io::stdout(), "{}", line.text).is_ok()
+    })
+    .map_err(text)?;
+    if let Some(line) = console.find("baton: error: ") {
+        return Err(format!("the monitor says: {}", line.text));
+    }
+    if console.end.is_clean() {
+        Ok(())
+    } else {
+        Err(console.end.to_string())
+    }
+}
+
+/// The stock kernel's kexec, measured anew.
+fn measure() -> Result<(), String> {
+    let machine = Machine::from_env(80).map_err(text)?;
+    eprintln!(
+        "  booting Linux on {} vCPUs without the monitor, to time its kexec -i",
+        machine.smp
+    );
+    let stock = stock::measure(&machine, limits(900)?, true)?;
+    println!(
+        "stock kernel, kexec -l -i, {} vCPUs: {:.3} s from \"Starting new kernel\" to the next kernel's first line",
+        machine.smp,
+        stock.away.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn text(error: Error) -> String {
+    error.to_string()
+}

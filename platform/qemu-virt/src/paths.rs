@@ -1,0 +1,60 @@
+//! Where the built images and Debian's kernels lie.
+//!
+//! `make` says it in the environment; without it they are where `make` puts them by default.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The repository.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// The path in `variable`, or `default` if it is not set or empty.
+fn path(variable: &str, default: impl FnOnce() -> PathBuf) -> PathBuf {
+    match env::var_os(variable) {
+        Some(value) if !value.is_empty() => value.into(),
+        _ => default(),
+    }
+}
+
+/// Cargo's output directory (`CARGO_TARGET_DIR`).
+pub fn target() -> PathBuf {
+    path("CARGO_TARGET_DIR", || root().join("target"))
+}
+
+/// The directory of what was fetched (`BATON_CACHE`, else `baton` in the user's cache directory).
+pub fn cache() -> PathBuf {
+    path("BATON_CACHE", || {
+        path("XDG_CACHE_HOME", || {
+            path("HOME", || "/".into()).join(".cache")
+        })
+        .join("baton")
+    })
+}
+
+/// The monitor's raw image (`BATON_IMAGE`).
+pub fn monitor() -> PathBuf {
+    path("BATON_IMAGE", || bare("baton.img"))
+}
+
+/// The probe guest's raw image (`BATON_PROBE`).
+pub fn probe() -> PathBuf {
+    path("BATON_PROBE", || bare("probe.img"))
+}
+
+/// The Linux kernel that the tests and `make run` boot (`BATON_LINUX`).
+pub fn linux() -> PathBuf {
+    path("BATON_LINUX", || cache().join("debian/bookworm/Image"))
+}
+
+/// The initramfs with that kernel in its `/boot` (`BATON_INITRAMFS`).
+pub fn initramfs() -> PathBuf {
+    path("BATON_INITRAMFS", || target().join("guest/initramfs.cpio"))
+}
+
+fn bare(name: &str) -> PathBuf {
+    target()
+        .join("aarch64-unknown-none-softfloat/release")
+        .join(name)
+}

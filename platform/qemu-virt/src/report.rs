@@ -1,0 +1,91 @@
+//! The monitor's report of the last reboot, as it prints it when the guest switches the machine off.
+
+use crate::Console;
+use std::time::Duration;
+
+const BEGIN: &str = "baton: report: begin";
+const END: &str = "baton: report: end";
+
+/// The lines of the last complete report on the console, without their prefix.
+pub fn lines(console: &Console) -> Option<Vec<String>> {
+    let mut found = None;
+    let mut open: Option<Vec<String>> = None;
+    for line in &console.lines {
+        let text = line.text.as_str();
+        if text.contains(BEGIN) {
+            open = Some(Vec::new());
+        } else if text.contains(END) {
+            found = open.take().or(found);
+        } else if let Some(report) = &mut open
+            && let Some(row) = text.strip_prefix("baton:")
+        {
+            report.push(row.strip_prefix(' ').unwrap_or(row).to_owned());
+        }
+    }
+    found
+}
+
+/// The time from the hook to the next kernel's first instruction that the report names: the first
+/// number with a unit behind the words "first instruction" in the first line that has both.
+pub fn hook_to_first_instruction(report: &[String]) -> Option<Duration> {
+    report.iter().find_map(|line| {
+        let (before, after) = line.split_once("first instruction")?;
+        if !before.contains("hook") {
+            return None;
+        }
+        let words: Vec<_> = after.split_whitespace().collect();
+        words.windows(2).find_map(|pair| {
+            let number: f64 = pair[0].parse().ok()?;
+            let unit = match pair[1].trim_end_matches([',', ';', '.', ')']) {
+                "us" | "µs" => 1e-6,
+                "ms" => 1e-3,
+                "s" => 1.0,
+                _ => return None,
+            };
+            Duration::try_from_secs_f64(number * unit).ok()
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::{End, Line};
+
+    fn console(text: &str) -> Console {
+        let lines = text
+            .lines()
+            .map(|text| Line {
+                at: Duration::ZERO,
+                text: text.into(),
+            })
+            .collect();
+        Console {
+            lines,
+            end: End::Stopped,
+        }
+    }
+
+    #[test]
+    fn takes_the_last_whole_report() {
+        let text = "baton: report: begin\nbaton: a\nbaton: report: end\n[ 1.0] noise\n\
+                    baton: report: begin\nbaton: b\n[ 2.0] noise\nbaton:  c\nbaton: report: end\n\
+                    baton: report: begin\nbaton: cut";
+        assert_eq!(
+            lines(&console(text)),
+            Some(vec!["b".to_owned(), " c".to_owned()])
+        );
+        assert_eq!(lines(&console("baton: report: begin\nbaton: a")), None);
+    }
+
+    #[test]
+    fn reads_the_time() {
+        let line = "hook to first instruction      12345.5 us".to_owned();
+        assert_eq!(
+            hook_to_first_instruction(&[line]),
+            Some(Duration::from_nanos(12_345_500))
+        );
+        let line = "first instruction to last CPU online  5 us".to_owned();
+        assert_eq!(hook_to_first_instruction(&[line]), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! The first guest: its modules looked at, its device tree written, its entry found.
+
+use super::relocate::{TREE_GROWTH, TREE_MAX};
+use crate::arch::cache;
+use crate::devicetree::board::Board;
+use crate::devicetree::guest::{GuestTree, TreeError, guest_tree};
+use crate::linux::image::{HEADER_SIZE, ImageError, ImageHeader};
+use crate::memory::early;
+use crate::memory::guest_ram::GuestRam;
+use crate::memory::region::{Region, RegionSet};
+use crate::memory::stage1::Use;
+use crate::psci::power::Start;
+use core::slice;
+use thiserror::Error;
+
+/// An arm64 Image lies `text_offset` bytes above a multiple of this (booting.rst).
+const IMAGE_ALIGN: u64 = 2 << 20;
+
+/// Why the guest cannot be started.
+#[derive(Debug, Error)]
+pub enum GuestError {
+    /// A module is not in the machine's memory.
+    #[error("{what} at {region} is outside the guest's memory")]
+    OutsideRam {
+        /// Which module.
+        what: &'static str,
+        /// Where it is, with all it will use.
+        region: Region,
+    },
+    /// The modules share memory.
+    #[error("kernel at {kernel} and ramdisk at {ramdisk} overlap")]
+    Overlap {
+        /// The kernel, with its .bss.
+        kernel: Region,
+        /// The ramdisk.
+        ramdisk: Region,
+    },
+    /// The kernel has an Image header that cannot be true.
+    #[error("kernel at {start:#x}: {error}")]
+    Image {
+        /// Where the kernel is.
+        start: u64,
+        /// What is wrong with it.
+        error: ImageError,
+    },
+    /// The Image is not where an Image can run.
+    #[error(
+        "kernel at {start:#x}: an Image with text_offset {text_offset:#x} must lie that far above a multiple of 2 MiB"
+    )]
+    Misplaced {
+        /// Where the kernel is.
+        start: u64,
+        /// Its header's text_offset, in bytes.
+        text_offset: u64,
+    },
+    /// The guest's tree cannot be made.
+    #[error("the guest's device tree: {0}")]
+    Tree(#[from] TreeError),
+    /// There is no memory for the guest's tree.
+    #[error("no memory for the guest's device tree of {0} bytes")]
+    NoRoom(usize),
+}
+
+/// Returns what the kernel will use, as far as its header can be believed yet.
+///
+/// Only on the early map, before the kernel's memory is mapped.
+pub fn kernel_footprint(board: &Board) -> Option<Region> {
+    let kernel = board.modules.kernel;
+    let first_page = Region::new(kernel.start(), kernel.size().min(HEADER_SIZE as u64)).ok()?;
+    if !board.memory.contains(first_page.start(), first_page.size()) {
+        return Some(kernel);
+    }
+    // SAFETY: This is the boot CPU on the early map; the page is RAM that is the kernel's.
+    unsafe { early::add(&first_page, Use::Data) };
+    // SAFETY: It has just been mapped, and nobody writes it before the guest runs.
+    let bytes = unsafe {
+        slice::from_raw_parts(first_page.start() as *const u8, first_page.size() as usize)
+    };
+    let size = ImageHeader::parse(bytes).map_or(0, |header| header.image_size());
+    Region::new(kernel.start(), kernel.size().max(size))
+        .ok()
+        .or(Some(kernel))
+}
+
+/// Looks at the modules, and returns where the guest begins, with its device tree in x0.
+///
+/// # Errors
+///
+/// [`GuestError`], naming the value that is wrong.
+pub fn prepare(
+    board: &Board,
+    tree: &[u8],
+    ram: &GuestRam,
+    monitor: Region,
+) -> Result<Start, GuestError> {
+    let kernel = board.modules.kernel;
+    let footprint = kernel_in_ram(kernel, ram)?;
+    if let Some(ramdisk) = board.modules.ramdisk {
+        let what = "ramdisk";
+        ram.range(ramdisk.start(), ramdisk.size())
+            .ok_or(GuestError::OutsideRam {
+                what,
+                region: ramdisk,
+            })?;
+        if ramdisk.overlaps(&footprint) {
+            return Err(GuestError::Overlap {
+                kernel: footprint,
+                ramdisk,
+            });
+        }
+    }
+    let bootargs = board.modules.bootargs.as_deref();
+    let config = GuestTree {
+        monitor,
+        bootargs,
+        ramdisk: board.modules.ramdisk,
+    };
+    let guest = guest_tree(tree, &config)?;
+    let mut free: RegionSet = ram.banks().iter().copied().collect();
+    free.remove_all(&board.reserved);
+    free.remove(&footprint);
+    if let Some(ramdisk) = board.modules.ramdisk {
+        free.remove(&ramdisk);
+    }
+    // Linux maps the tree with a block of 2 MiB of its own.
+    let room = (guest.len() as u64 + TREE_GROWTH).min(TREE_MAX);
+    let place = free
+        .highest_fit(room, IMAGE_ALIGN)
+        .and_then(|region| ram.range(region.start(), region.size()))
+        .filter(|range| range.write(&guest))
+        .ok_or(GuestError::NoRoom(guest.len()))?;
+    for region in [
+        Some(kernel),
+        board.modules.ramdisk,
+        Region::new(place.start(), room).ok(),
+    ] {
+        if let Some(region) = region {
+            cache::clean_to_poc(region.start() as usize, region.size() as usize);
+        }
+    }
+    Ok(Start {
+        entry: kernel.start(),
+        context: place.start(),
+    })
+}
+
+/// Returns what the kernel uses, all of it in the guest's memory.
+fn kernel_in_ram(kernel: Region, ram: &GuestRam) -> Result<Region, GuestError> {
+    let what = "kernel";
+    let outside = |region| GuestError::OutsideRam { what, region };
+    let range = ram
+        .range(kernel.start(), kernel.size())
+        .ok_or(outside(kernel))?;
+    // SAFETY: The kernel was loaded before, and no guest runs yet.
+    let file = unsafe { range.bytes() };
+    let start = kernel.start();
+    let header = match ImageHeader::parse_file(file) {
+        Ok(header) => header,
+        // A flat binary.
+        Err(ImageError::NoMagic(_) | ImageError::TooShort(_)) => return Ok(kernel),
+        Err(error) => return Err(GuestError::Image { start, error }),
+    };
+    let text_offset = header.text_offset();
+    if start.wrapping_sub(text_offset) % IMAGE_ALIGN != 0 {
+        return Err(GuestError::Misplaced { start, text_offset });
+    }
+    let footprint = Region::new(start, header.image_size()).map_err(|_| outside(kernel))?;
+    match ram.range(footprint.start(), footprint.size()) {
+        Some(_) => Ok(footprint),
+        None => Err(outside(footprint)),
+    }
+}

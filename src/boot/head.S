@@ -1,0 +1,185 @@
+// Where a loader enters the image, and where firmware enters a CPU that was turned on.
+
+// SCTLR_EL2 with its RES1 bits alone: MMU and caches off, little-endian.
+.equ SCTLR_EL2_OFF, 0x30c50830
+.equ CURRENT_EL2, 2 << 2
+
+.macro mov32 register, value
+    movz    \register, #((\value) & 0xffff)
+    movk    \register, #((\value) >> 16), lsl #16
+.endm
+
+    .section .head, "ax"
+    .global head
+head:                                       // Documentation/arch/arm64/booting.rst
+    b       loaded                          // code0
+    .long   0                               // code1
+    .quad   0                               // text_offset
+    .quad   __image_size                    // image_size
+    .quad   0xa                             // flags: little-endian, 4 KiB pages, anywhere
+    .quad   0, 0, 0
+    .ascii  "ARM\x64"
+    .long   0
+
+// x0: device tree. MMU and data cache off, any exception level.
+loaded:
+    msr     daifset, #0xf
+    mov     x19, x0
+    mov     x20, xzr
+    mov     x21, xzr
+    mrs     x1, CurrentEL
+    cmp     x1, #CURRENT_EL2
+    b.eq    start
+    bl      prepare_image
+    mov     x0, x19
+    bl      started_elsewhere
+0:  wfe
+    b       0b
+
+// Enters the copy of the image at another place.
+// x0: device tree, x1: the old place, x2: its size.
+    .global moved
+moved:
+    mov     x19, x0
+    mov     x20, x1
+    mov     x21, x2
+
+// x19: device tree, x20, x21: the old place and its size, 0 if this is it. At EL2.
+start:
+    mov32   x1, SCTLR_EL2_OFF
+    msr     sctlr_el2, x1
+    isb
+    tlbi    alle2
+    tlbi    alle1
+    ic      iallu
+    dsb     sy
+    isb
+    bl      prepare_image
+    adrp    x1, vectors
+    add     x1, x1, :lo12:vectors
+    msr     vbar_el2, x1
+    mov     x0, x19
+    bl      early_map
+    // What was written with the caches off must not be shadowed by stale lines.
+    adrp    x0, __image_start
+    adrp    x1, __image_end
+    mrs     x2, ctr_el0
+    ubfx    x2, x2, #16, #4
+    mov     x3, #4
+    lsl     x2, x3, x2
+1:  dc      ivac, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    1b
+    dsb     sy
+    adrp    x0, EARLY_REGIME
+    add     x0, x0, :lo12:EARLY_REGIME
+    bl      enable_mmu
+    mov     x0, x19
+    mov     x1, x20
+    mov     x2, x21
+    cbnz    x2, 2f
+    bl      boot_move
+2:  bl      boot_primary
+
+// Clears .bss, relocates the image to where it is, sets the stack. Clobbers x0–x6.
+prepare_image:
+    adrp    x0, __bss_start
+    add     x0, x0, :lo12:__bss_start
+    adrp    x1, __bss_end
+    add     x1, x1, :lo12:__bss_end
+1:  cmp     x0, x1
+    b.hs    2f
+    stp     xzr, xzr, [x0], #16
+    b       1b
+2:  adrp    x0, __rela_start
+    add     x0, x0, :lo12:__rela_start
+    adrp    x1, __rela_end
+    add     x1, x1, :lo12:__rela_end
+    adrp    x2, __image_start
+3:  cmp     x0, x1
+    b.hs    4f
+    ldp     x3, x4, [x0], #16               // r_offset, r_info
+    ldr     x5, [x0], #8                    // r_addend
+    cmp     w4, #1027                       // R_AARCH64_RELATIVE
+    b.ne    3b
+    add     x5, x5, x2
+    str     x5, [x2, x3]
+    b       3b
+4:  adrp    x0, __boot_stack_end
+    mov     sp, x0
+    ret
+
+// Turns the MMU on, or from one map to another. Both maps must hold this code at its own address.
+// x0: struct Regime. Clobbers x1–x6.
+    .global enable_mmu
+enable_mmu:
+    ldp     x1, x2, [x0]                    // mair, tcr
+    ldp     x3, x4, [x0, #16]               // ttbr0, sctlr
+    mov32   x5, SCTLR_EL2_OFF
+    dsb     sy
+    msr     sctlr_el2, x5
+    isb
+    tlbi    alle2
+    dsb     nsh
+    msr     mair_el2, x1
+    msr     tcr_el2, x2
+    msr     ttbr0_el2, x3
+    isb
+    msr     sctlr_el2, x4
+    isb
+    ret
+
+// Where firmware enters a CPU: MMU off, EL2. x0: struct Cpu, physical.
+    .global secondary_entry
+secondary_entry:
+    msr     daifset, #0xf
+    mov     x19, x0
+    mov32   x1, SCTLR_EL2_OFF
+    msr     sctlr_el2, x1
+    isb
+    tlbi    alle2
+    tlbi    alle1
+    ic      iallu
+    dsb     sy
+    isb
+    bl      enable_mmu
+    ldr     x1, [x19, #32]
+    mov     sp, x1
+    msr     tpidr_el2, x19
+    adrp    x1, vectors
+    add     x1, x1, :lo12:vectors
+    msr     vbar_el2, x1
+    isb
+    mov     x0, x19
+    bl      boot_secondary
+
+// Leaves for the guest. x0: what the guest finds in x0, x1: top of this CPU's stack.
+// ELR_EL2 and SPSR_EL2 are set.
+    .global enter_guest
+enter_guest:
+    mov     sp, x1
+    .irp    n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30
+    mov     x\n, xzr
+    .endr
+    eret
+    dsb     nsh
+    isb
+
+// Leaves this copy of the image for another. x0: device tree, x1, x2: this place and its size,
+// x3: the other place, cleaned to the point of coherency.
+    .global leave_for_copy
+leave_for_copy:
+    mov32   x5, SCTLR_EL2_OFF
+    dsb     sy
+    msr     sctlr_el2, x5
+    isb
+    ic      iallu
+    dsb     nsh
+    isb
+    adrp    x4, __image_start
+    adrp    x5, moved
+    add     x5, x5, :lo12:moved
+    sub     x5, x5, x4
+    add     x5, x5, x3
+    br      x5

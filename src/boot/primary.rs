@@ -1,0 +1,254 @@
+//! The boot CPU, from the image in its last place to the guest.
+
+use super::relocate::{GUARD, Layout, STACK, start_console, tree};
+use super::wrong_level::stop;
+use super::{guest, image};
+use crate::arch::{cache, time};
+use crate::console;
+use crate::cpu::{self, Cpu};
+use crate::devicetree::board::Board;
+use crate::devicetree::gic::{Gic as GicNode, GicV3 as GicV3Node};
+use crate::devicetree::psci::Conduit;
+use crate::gic::{Gic, v3};
+use crate::hooks::Planter;
+use crate::machine::Machine;
+use crate::memory::generation::Generations;
+use crate::memory::guest_ram::GuestRam;
+use crate::memory::heap::HEAP;
+use crate::memory::region::{Region, RegionSet};
+use crate::memory::stage1::{self, ROOT_LEVEL, Regime, Use};
+use crate::options::Options;
+use crate::psci::firmware;
+use crate::teardown::{self, Takeover};
+use crate::vcpu;
+use aarch64_paging::descriptor::El23Attributes;
+use aarch64_paging::idmap::IdTranslation;
+use aarch64_paging::paging::El2;
+use aarch64_paging::{MapError, Mapping};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
+
+unsafe extern "C" {
+    fn enable_mmu(regime: &Regime);
+}
+
+/// Starts the guest. `old` is where a loader had put the image, `old_size` its size in bytes.
+#[unsafe(no_mangle)]
+extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64) -> ! {
+    HEAP.init_early();
+    let started = time::now();
+    let tree = tree(fdt);
+    let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    if let Some(console) = &board.console {
+        start_console(console);
+    }
+    let (options, problems) = Options::parse(&board.bootargs);
+    console::set_level(options.log);
+    problems.iter().for_each(|problem| log::warn!("{problem}"));
+    let layout = Layout::here(board.cpus.len() as u64, tree.len() as u64);
+    let mut banks: RegionSet = board.memory.iter().copied().collect();
+    banks.remove(&layout.whole);
+    let tree_region = Region::new(fdt, tree.len() as u64).ok();
+
+    let regime = map(&board, &layout, &banks, tree_region)
+        .unwrap_or_else(|error| stop(format_args!("cannot map the machine: {error}")));
+    // SAFETY: The map has all that runs: image, stacks, heap, tree and console.
+    unsafe {
+        enable_mmu(&regime);
+        HEAP.add(layout.heap.start() as usize, layout.heap.size() as usize);
+    }
+    // SAFETY: The banks are RAM, mapped, and the monitor's memory was taken out of them.
+    let ram = unsafe { GuestRam::new(banks) };
+    clear(&ram, old, old_size);
+    log::info!(
+        "Baton {}: {} CPUs, monitor at {}",
+        env!("CARGO_PKG_VERSION"),
+        board.cpus.len(),
+        layout.whole
+    );
+    check_firmware(&board);
+    let start = guest::prepare(&board, tree, &ram, layout.whole)
+        .unwrap_or_else(|error| stop(format_args!("{error}")));
+    let machine = machine(&board, options, &layout, ram, regime).install();
+    let boot_cpu = machine
+        .cpu_by_mpidr(cpu::current_mpidr())
+        .unwrap_or_else(|| {
+            stop(format_args!(
+                "CPU {:#x} is not in the tree",
+                cpu::current_mpidr()
+            ))
+        });
+    boot_cpu.make_current();
+    configure(boot_cpu);
+    machine.takeover.expect_boot_cpu(boot_cpu);
+    teardown::say_serial_steps(machine);
+    if let Err(error) = machine.generations.begin(0) {
+        stop(format_args!("{error}"));
+    }
+    log::info!(
+        "kernel at {}, entering it after {} us",
+        board.modules.kernel,
+        time::us_from_ticks(time::now() - started)
+    );
+    drop(board);
+    boot_cpu.power.set_on();
+    cpu::enter(boot_cpu, start)
+}
+
+/// Sets up this CPU's EL2 for the guest, and its EL1 as at reset.
+pub fn configure(cpu: &Cpu) {
+    for (what, result) in [
+        ("EL2", vcpu::el2::configure()),
+        ("EL1", vcpu::reset::reset_cpu()),
+    ] {
+        if let Err(error) = result {
+            log::warn!("cpu {}: {what}: {error}", cpu.index);
+        }
+    }
+}
+
+/// Maps all that the monitor reaches for.
+fn map(
+    board: &Board,
+    layout: &Layout,
+    banks: &RegionSet,
+    tree: Option<Region>,
+) -> Result<Regime, MapError> {
+    let mut map = Mapping::new(IdTranslation::<El23Attributes>::new(), ROOT_LEVEL, El2);
+    let mut add = |region: &Region, what| stage1::map(&mut map, region, what);
+    if let Some(tree) = tree.filter(|tree| !banks.contains(tree.start(), tree.size())) {
+        add(&tree, Use::Rodata)?;
+    }
+    for bank in banks.iter() {
+        add(bank, Use::Data)?;
+    }
+    add(&image::text(), Use::Text)?;
+    add(&image::rodata(), Use::Rodata)?;
+    for part in image::data() {
+        add(&part, Use::Data)?;
+    }
+    for index in 0..board.cpus.len() as u64 {
+        let bottom = layout.stacks + index * (STACK + GUARD) + GUARD;
+        if let Ok(stack) = Region::new(bottom, STACK) {
+            add(&stack, Use::Data)?;
+        }
+    }
+    add(&layout.heap, Use::Data)?;
+    if let Some(console) = &board.console {
+        add(&console.registers, Use::Device)?;
+    }
+    if let GicNode::V3(gic) = &board.gic {
+        for region in [&gic.distributor]
+            .into_iter()
+            .chain(&gic.redistributors)
+            .chain(&gic.its)
+        {
+            add(region, Use::Device)?;
+        }
+    }
+    let regime = Regime::new(map.root_address(), true);
+    // It is in use from here on, by every CPU.
+    mem::forget(map);
+    Ok(regime)
+}
+
+/// Clears the place that the image was loaded to: it is the guest's.
+fn clear(ram: &GuestRam, start: u64, size: u64) {
+    if let Some(range) = ram.range(start, size) {
+        // SAFETY: The range is the guest's, which does not run yet.
+        unsafe { range.as_ptr().write_bytes(0, size as usize) };
+        cache::clean_to_poc(start as usize, size as usize);
+    }
+}
+
+/// Stops unless there is a PSCI that can be asked from EL2.
+fn check_firmware(board: &Board) {
+    match board.psci.as_ref().map(|psci| psci.conduit) {
+        Some(Conduit::Smc) => {}
+        Some(Conduit::Hvc) => stop(format_args!(
+            "PSCI by hvc is somebody's above the monitor: it needs smc"
+        )),
+        None => stop(format_args!("no PSCI in the device tree")),
+    }
+    match firmware::version() {
+        Ok(version) => log::debug!("firmware has PSCI {version}"),
+        Err(error) => stop(format_args!(
+            "firmware does not answer PSCI_VERSION: {error}"
+        )),
+    }
+}
+
+fn machine(
+    board: &Board,
+    options: Options,
+    layout: &Layout,
+    ram: GuestRam,
+    regime: Regime,
+) -> Machine {
+    let cpus: Box<[Cpu]> = board
+        .cpus
+        .iter()
+        .enumerate()
+        .map(|(index, cpu)| {
+            let stack_top = layout.stacks + (index as u64 + 1) * (STACK + GUARD);
+            Cpu::new(index, cpu.mpidr, regime, stack_top)
+        })
+        .collect();
+    // Firmware enters CPUs with the MMU off: they read their own entry of this from memory.
+    cache::clean_to_poc(cpus.as_ptr() as usize, size_of_val(&*cpus));
+    let mut by_mpidr: Vec<u16> = (0..cpus.len() as u16).collect();
+    by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
+    let generations = Generations::new(layout.whole, ram.banks())
+        .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
+    Machine {
+        options,
+        monitor: layout.whole,
+        ram,
+        cpus,
+        by_mpidr: by_mpidr.into(),
+        gic: gic(board),
+        generations,
+        takeover: Takeover::new(),
+        hooks: Planter::new(),
+    }
+}
+
+fn gic(board: &Board) -> Gic {
+    match &board.gic {
+        GicNode::V3(node) => Gic::V3(
+            gic_v3(node)
+                .unwrap_or_else(|error| stop(format_args!("interrupt controller: {error}"))),
+        ),
+        GicNode::V2(node) => stop(format_args!(
+            "GICv2 at {}: not served yet",
+            node.distributor
+        )),
+    }
+}
+
+fn gic_v3(node: &GicV3Node) -> Result<v3::GicV3, v3::frames::FrameError> {
+    let redistributors: Vec<_> = node
+        .redistributors
+        .iter()
+        .map(|region| v3::frames::Region {
+            base: region.start() as usize,
+            size: region.size() as usize,
+        })
+        .collect();
+    let its: Vec<_> = node
+        .its
+        .iter()
+        .map(|region| region.start() as usize)
+        .collect();
+    let stride = node.redistributor_stride.map(|stride| stride as usize);
+    // SAFETY: `map` mapped them as devices, and only this uses them.
+    unsafe {
+        v3::GicV3::new(
+            node.distributor.start() as usize,
+            &redistributors,
+            stride,
+            &its,
+        )
+    }
+}

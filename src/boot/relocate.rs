@@ -1,0 +1,142 @@
+//! Where a loader put the image is the guest's memory: the image moves to the end of RAM.
+
+use super::wrong_level::stop;
+use super::{guest, image};
+use crate::arch::cache;
+use crate::console;
+use crate::devicetree::board::{self, Board};
+use crate::devicetree::console::{Console, UartKind};
+use crate::memory::early;
+use crate::memory::heap::HEAP;
+use crate::memory::region::{Region, RegionSet};
+use crate::memory::stage1::Use;
+use core::{ptr::NonNull, slice};
+use log::LevelFilter;
+
+const PAGE: u64 = 4096;
+/// The monitor's memory starts and ends on the largest blocks that Linux maps its memory with.
+const ALIGN: u64 = 2 << 20;
+/// Heap for what does not grow with the machine: the stage 1 and 2 tables, and trees on their way.
+const HEAP_BASE: u64 = 1 << 20;
+/// Heap for each CPU.
+const HEAP_PER_CPU: u64 = 4 << 10;
+/// A CPU's stack, and the page below it that is not mapped.
+pub const STACK: u64 = 16 << 10;
+/// The page below each stack.
+pub const GUARD: u64 = PAGE;
+/// The largest device tree of the arm64 boot protocol.
+pub const TREE_MAX: u64 = 2 << 20;
+/// Room for what the guest's tree says beyond the board's.
+pub const TREE_GROWTH: u64 = 16 << 10;
+
+unsafe extern "C" {
+    fn leave_for_copy(fdt: u64, old: u64, size: u64, target: u64) -> !;
+}
+
+/// The monitor's memory, from its start on: the image, the stacks, the heap.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// All of it.
+    pub whole: Region,
+    /// The stacks, each with its guard page below it, by CPU index.
+    pub stacks: u64,
+    /// The heap.
+    pub heap: Region,
+}
+
+impl Layout {
+    /// Returns the size in bytes that a machine with `cpus` CPUs and a tree of `tree` bytes needs.
+    fn size(cpus: u64, tree: u64) -> u64 {
+        let heap = HEAP_BASE + HEAP_PER_CPU * cpus + 2 * (tree + TREE_GROWTH);
+        (image::region().size() + (STACK + GUARD) * cpus + heap).next_multiple_of(ALIGN)
+    }
+
+    /// Divides the memory that begins at the image, for a machine like that.
+    pub fn here(cpus: u64, tree: u64) -> Self {
+        let image = image::region();
+        let size = Self::size(cpus, tree);
+        let stacks = image.end().next_multiple_of(PAGE);
+        let heap = stacks + (STACK + GUARD) * cpus;
+        let end = image.start() + size;
+        Self {
+            whole: Region::new(image.start(), size).expect("it was placed in RAM"),
+            stacks,
+            heap: Region::from_bounds(heap, end).expect("size() has room for it"),
+        }
+    }
+}
+
+/// Chooses a place, copies the image there, and starts it again.
+#[unsafe(no_mangle)]
+extern "C" fn boot_move(fdt: u64) -> ! {
+    HEAP.init_early();
+    let tree = tree(fdt);
+    if let Some(console) = board::console(tree) {
+        start_console(&console);
+    }
+    let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    let target = place(&board, fdt, tree.len() as u64)
+        .unwrap_or_else(|size| stop(format_args!("no {} KiB of free memory", size >> 10)));
+    let loaded = image::loaded();
+    // SAFETY: The target is free RAM that is not mapped yet: it overlaps neither image nor tree.
+    unsafe {
+        early::add(&target, Use::Data);
+        let source = slice::from_raw_parts(loaded.start() as *const u8, loaded.size() as usize);
+        (target.start() as *mut u8).copy_from(source.as_ptr(), source.len());
+    }
+    // The copy starts with its caches off.
+    cache::clean_invalidate_to_poc(target.start() as usize, target.size() as usize);
+    let image = image::region();
+    // SAFETY: The copy is whole, and nothing of this one is used again but by the copy.
+    unsafe { leave_for_copy(fdt, image.start(), image.size(), target.start()) }
+}
+
+/// The highest place for the monitor that is nobody's; the size that was sought if there is none.
+fn place(board: &Board, fdt: u64, tree: u64) -> Result<Region, u64> {
+    let size = Layout::size(board.cpus.len() as u64, tree);
+    let mut free: RegionSet = board.memory.iter().copied().collect();
+    free.remove_all(&board.reserved);
+    let taken = [
+        Some(image::region()),
+        Region::new(fdt, tree).ok(),
+        guest::kernel_footprint(board),
+        board.modules.ramdisk,
+    ];
+    for region in taken.into_iter().flatten() {
+        // The early map tells memory apart by pages: what shares a page with these is not free.
+        free.remove(&region.align_outward(ALIGN).unwrap_or(region));
+    }
+    free.highest_fit(size, ALIGN).ok_or(size)
+}
+
+/// Returns the device tree at physical address `fdt` as its header says its size.
+///
+/// It is mapped by the early map, as far as the boot protocol lets it reach.
+pub fn tree(fdt: u64) -> &'static [u8] {
+    if fdt == 0 || !fdt.is_multiple_of(8) {
+        return &[];
+    }
+    // SAFETY: The early map has what begins at `fdt`; nobody writes it before the guest runs.
+    let header = unsafe { slice::from_raw_parts(fdt as *const u8, 8) };
+    let size = match header {
+        [0xd0, 0x0d, 0xfe, 0xed, size @ ..] => size.try_into().map_or(0, u32::from_be_bytes),
+        _ => 0,
+    };
+    let size = u64::from(size).min(TREE_MAX);
+    // SAFETY: As above.
+    unsafe { slice::from_raw_parts(fdt as *const u8, size as usize) }
+}
+
+/// Sends the log to `console`, through the early map.
+pub fn start_console(console: &Console) {
+    let Some(base) = NonNull::new(console.registers.start() as *mut u8) else {
+        return;
+    };
+    if console.kind == UartKind::Pl011 {
+        // SAFETY: The boot CPU is alone, on the early map, which has no device yet.
+        unsafe {
+            early::add(&console.registers, Use::Device);
+            console::init(base, LevelFilter::Info);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What ends before it began: no EL2, or a board or guest that cannot be started.
+
+use super::relocate::tree;
+use crate::arch::barrier;
+use crate::console;
+use crate::devicetree::board;
+use crate::devicetree::board::Board;
+use crate::devicetree::console::UartKind;
+use crate::devicetree::psci::Conduit;
+use crate::memory::heap::HEAP;
+use crate::psci::firmware;
+use core::arch::asm;
+use core::fmt;
+use core::ptr::NonNull;
+use log::LevelFilter;
+use smccc::{Hvc, Smc, psci};
+
+/// Says why the monitor cannot go on, and powers the machine off.
+pub fn stop(reason: fmt::Arguments) -> ! {
+    log::error!("{reason}; powering off");
+    let refusal = firmware::system_off();
+    log::error!("firmware refuses SYSTEM_OFF: {refusal}");
+    halt()
+}
+
+fn halt() -> ! {
+    loop {
+        barrier::wfe();
+    }
+}
+
+/// Started at EL1 or EL3, with the MMU off. Called by `head.S`.
+#[unsafe(no_mangle)]
+extern "C" fn started_elsewhere(fdt: u64) -> ! {
+    HEAP.init_early();
+    let level: u64;
+    // SAFETY: CurrentEL can be read at any level above EL0.
+    unsafe { asm!("mrs {level}, CurrentEL", level = out(reg) level, options(nomem, nostack)) };
+    let tree = tree(fdt);
+    if let Some(console) = board::console(tree).filter(|console| console.kind == UartKind::Pl011)
+        && let Some(base) = NonNull::new(console.registers.start() as *mut u8)
+    {
+        // SAFETY: The MMU is off, so that the UART is where it is, as a device.
+        unsafe { console::init(base, LevelFilter::Info) };
+    }
+    log::error!(
+        "started at EL{}, and needs EL2: give the machine its virtualization extensions \
+         (QEMU: -M virt,virtualization=on); powering off",
+        level >> 2 & 3
+    );
+    match Board::read(tree)
+        .ok()
+        .and_then(|board| board.psci)
+        .map(|psci| psci.conduit)
+    {
+        Some(Conduit::Hvc) => drop(psci::system_off::<Hvc>()),
+        // Below EL2 an SMC may have nobody to answer it: without PSCI nothing is called.
+        Some(Conduit::Smc) => drop(psci::system_off::<Smc>()),
+        None => {}
+    }
+    halt()
+}

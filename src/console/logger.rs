@@ -1,0 +1,115 @@
+//! The `log` facade over the UART, one whole line at a time.
+
+use crate::arch::time::Deadline;
+use crate::memory::heap::Relax;
+use arm_pl011_uart::{PL011Registers, Uart};
+use core::fmt::{self, Write};
+use core::ptr::NonNull;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use safe_mmio::UniqueMmioPointer;
+use spin::mutex::SpinMutex;
+
+/// How long a full FIFO is waited for before a character is dropped, in microseconds: ten
+/// characters at 9600 baud.
+const FIFO_WAIT_US: u64 = 10_000;
+
+/// The UART, and whether it stopped taking characters.
+struct Console {
+    uart: Uart<'static>,
+    stuck: bool,
+}
+
+struct Logger {
+    console: SpinMutex<Option<Console>, Relax>,
+}
+
+static LOGGER: Logger = Logger {
+    console: SpinMutex::new(None),
+};
+
+/// Sends the log to the PL011 at physical address `base`.
+///
+/// # Safety
+///
+/// There is one, it is mapped as a device at its own address, and the monitor uses it nowhere else.
+pub unsafe fn init(base: NonNull<u8>, level: LevelFilter) {
+    // SAFETY: Handed on to the caller.
+    let registers = unsafe { UniqueMmioPointer::new(base.cast::<PL011Registers>()) };
+    let mut console = LOGGER.console.lock();
+    *console = Some(Console {
+        uart: Uart::new(registers),
+        stuck: false,
+    });
+    drop(console);
+    // A second call, after a move, finds the logger set.
+    let _ = log::set_logger(&LOGGER);
+    set_level(level);
+}
+
+/// Shows nothing below `level` from now on.
+pub fn set_level(level: LevelFilter) {
+    log::set_max_level(level);
+}
+
+/// Writes a line whatever other CPUs are doing: the monitor is about to end.
+pub fn panic_line(line: fmt::Arguments) {
+    // A CPU that holds the lock may be the one that panics: a short wait, then the line goes out.
+    let deadline = Deadline::after_us(FIFO_WAIT_US);
+    loop {
+        if let Some(mut console) = LOGGER.console.try_lock() {
+            if let Some(console) = console.as_mut() {
+                console.line("error: ", line);
+            }
+            return;
+        }
+        if deadline.passed() {
+            // SAFETY: The machine is about to be reset; two CPUs in the UART garble a line at most.
+            unsafe { LOGGER.console.force_unlock() };
+        }
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record) {
+        let prefix = match record.level() {
+            Level::Error => "error: ",
+            Level::Warn => "warning: ",
+            Level::Info => "",
+            Level::Debug | Level::Trace => "debug: ",
+        };
+        if let Some(console) = self.console.lock().as_mut() {
+            console.line(prefix, *record.args());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+impl Console {
+    fn line(&mut self, prefix: &str, line: fmt::Arguments) {
+        // Writing to a UART does not fail; formatting is the caller's.
+        let _ = write!(self, "baton: {prefix}{line}\r\n");
+    }
+}
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if self.uart.is_tx_fifo_full() {
+                let deadline = Deadline::after_us(if self.stuck { 0 } else { FIFO_WAIT_US });
+                while self.uart.is_tx_fifo_full() && !deadline.passed() {
+                    crate::arch::barrier::pause();
+                }
+                self.stuck = self.uart.is_tx_fifo_full();
+            }
+            if !self.stuck {
+                self.uart.write_word(byte);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The console: what the monitor says, on the UART that the device tree names.
+
+mod logger;
+
+pub use logger::{init, panic_line, set_level};

@@ -1,0 +1,100 @@
+//! What a CPU counts: its exits from the guest, and when it did what in a takeover.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Exits from the guest by their cause: those of the kernel that runs, and of the one before it.
+#[derive(Debug)]
+pub struct Exits {
+    now: [AtomicU64; CAUSES],
+    before: [AtomicU64; CAUSES],
+}
+
+const CAUSES: usize = 4;
+
+/// Why the guest left for the monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A PSCI or SMCCC call.
+    Call,
+    /// One of the two calls planted in its kernel.
+    Hook,
+    /// A stage 2 fault.
+    Fault,
+    /// Anything else.
+    Other,
+}
+
+impl Exits {
+    /// Returns counters of nothing.
+    pub const fn new() -> Self {
+        Self {
+            now: [const { AtomicU64::new(0) }; CAUSES],
+            before: [const { AtomicU64::new(0) }; CAUSES],
+        }
+    }
+
+    /// Counts one. Only the CPU itself does.
+    pub fn count(&self, cause: Cause) {
+        let counter = &self.now[cause as usize];
+        counter.store(counter.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Begins anew for the next kernel; the counts so far become those of the kernel before.
+    pub fn retire(&self) {
+        for (now, before) in self.now.iter().zip(&self.before) {
+            before.store(now.swap(0, Relaxed), Relaxed);
+        }
+    }
+
+    /// Returns how often the kernel before the present one left for `cause`.
+    pub fn before(&self, cause: Cause) -> u64 {
+        self.before[cause as usize].load(Relaxed)
+    }
+}
+
+impl Default for Exits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+macro_rules! times {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// When the CPU did what in the last takeover, in ticks of CNTPCT_EL0; 0 if it did not.
+        #[derive(Debug, Default)]
+        pub struct Times {
+            $($(#[$doc])* pub $name: AtomicU64,)*
+        }
+
+        impl Times {
+            /// Returns times of nothing.
+            pub const fn new() -> Self {
+                Self { $($name: AtomicU64::new(0),)* }
+            }
+
+            /// Forgets the takeover before.
+            pub fn clear(&self) {
+                $(self.$name.store(0, Relaxed);)*
+            }
+        }
+    };
+}
+
+times! {
+    /// It was in the monitor.
+    arrived,
+    /// It had finished phase 1.
+    phase1_end,
+    /// It began to copy.
+    copy_start,
+    /// It had copied its share.
+    copy_end,
+    /// It had finished phase 3.
+    phase3_end,
+    /// It entered the next kernel.
+    online,
+    /// Bytes it copied and zeroed (not a time).
+    copied,
+    /// Bytes it zeroed (not a time).
+    zeroed,
+}

@@ -1,0 +1,110 @@
+//! A CPU of the machine, as the monitor knows it.
+
+mod counters;
+mod enter;
+mod park;
+
+pub use counters::{Cause, Exits, Times};
+pub use enter::enter;
+pub use park::{off, park};
+
+use crate::memory::heap::Relax;
+use crate::memory::stage1::Regime;
+use crate::psci::power::Power;
+use crate::teardown::arrival::Arrival;
+use crate::teardown::error::StepError;
+use crate::{read_sysreg, write_sysreg};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use spin::mutex::SpinMutex;
+
+/// The affinity fields of MPIDR_EL1.
+const AFFINITY: u64 = 0xff_00ff_ffff;
+
+/// One CPU. `head.S` reads the first two fields with the MMU off.
+#[repr(C, align(128))]
+pub struct Cpu {
+    regime: Regime,
+    stack_top: u64,
+    /// Its place in the device tree, counted from 0.
+    pub index: usize,
+    /// The affinity fields of its MPIDR_EL1.
+    pub mpidr: u64,
+    /// Its power state towards the guest.
+    pub power: Power,
+    /// The generation it lives in; one behind the takeover's while it is being taken.
+    pub epoch: AtomicU64,
+    /// The monitor has it: in the guest, parked, or on its way.
+    pub started: AtomicBool,
+    /// Whether it came to the last takeover in time.
+    pub arrival: Arrival,
+    /// Its place among those that copy, where not all CPUs do.
+    pub share: AtomicU32,
+    /// What it did when in the last takeover.
+    pub times: Times,
+    /// Its exits from the guest.
+    pub exits: Exits,
+    /// The steps that failed in the last takeover, and the first of them.
+    pub failed: SpinMutex<Failed, Relax>,
+}
+
+/// What went wrong on a CPU in the last takeover.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failed {
+    /// How many steps failed.
+    pub count: u64,
+    /// The first of them.
+    pub first: Option<(&'static str, StepError)>,
+}
+
+impl Cpu {
+    /// Returns a CPU that was not started yet. `stack_top` is the address behind its stack.
+    pub fn new(index: usize, mpidr: u64, regime: Regime, stack_top: u64) -> Self {
+        Self {
+            regime,
+            stack_top,
+            index,
+            mpidr,
+            power: Power::new(),
+            epoch: AtomicU64::new(0),
+            started: AtomicBool::new(false),
+            arrival: Arrival::new(),
+            share: AtomicU32::new(0),
+            times: Times::new(),
+            exits: Exits::new(),
+            failed: SpinMutex::new(Failed {
+                count: 0,
+                first: None,
+            }),
+        }
+    }
+
+    /// Returns the CPU that runs this, or `None` before it was told which it is.
+    pub fn try_current() -> Option<&'static Self> {
+        // SAFETY: TPIDR_EL2 is 0, or the address of a CPU of the machine, which lives for ever.
+        unsafe { (read_sysreg!("tpidr_el2") as *const Self).as_ref() }
+    }
+
+    /// Returns the CPU that runs this.
+    ///
+    /// Panics before [`Cpu::make_current`].
+    pub fn current() -> &'static Self {
+        Self::try_current().expect("TPIDR_EL2 is set before any guest runs")
+    }
+
+    /// Makes this the CPU that runs this.
+    pub fn make_current(&'static self) {
+        // SAFETY: TPIDR_EL2 is the monitor's own, and `self` lives for ever.
+        unsafe { write_sysreg!("tpidr_el2", &raw const *self as u64) }
+    }
+
+    /// Returns the address behind the CPU's stack.
+    pub fn stack_top(&self) -> u64 {
+        self.stack_top
+    }
+}
+
+/// Returns the affinity fields of MPIDR_EL1 of the CPU that runs this.
+pub fn current_mpidr() -> u64 {
+    // SAFETY: MPIDR_EL1 is an ID register.
+    unsafe { read_sysreg!("mpidr_el1") & AFFINITY }
+}

@@ -1,0 +1,267 @@
+//! The structure of a flattened device tree, checked before it is read.
+//!
+//! Devicetree Specification v0.4, chapter 5. `dtoolkit` panics on a malformed blob that it did not
+//! validate, and its own validation refuses names that real trees have (Linux's bindings have
+//! properties of more than 31 characters) and says nothing of depth, by which its recursion would
+//! run over a small stack.
+
+use dtoolkit::fdt::Fdt;
+use thiserror::Error;
+
+/// Deepest nesting of nodes that is accepted, the root being 1; real trees have about 10.
+pub const MAX_DEPTH: usize = 32;
+/// Offset of `boot_cpuid_phys` in the header.
+pub const BOOT_CPUID_OFFSET: usize = 28;
+
+const HEADER_SIZE: usize = 40;
+const MAGIC: u32 = 0xd00d_feed;
+const VERSION: u32 = 17;
+const TAG_SIZE: usize = 4;
+const BEGIN_NODE: u32 = 1;
+const END_NODE: u32 = 2;
+const PROP: u32 = 3;
+const NOP: u32 = 4;
+const END: u32 = 9;
+
+/// What is wrong with the structure of a flattened device tree.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum BlobError {
+    /// There is no header.
+    #[error("device tree of {0} bytes has no room for a header")]
+    Short(usize),
+    /// It is no device tree.
+    #[error("device tree begins with {0:#010x} rather than 0xd00dfeed")]
+    Magic(u32),
+    /// Version 17 is not among those it can be read as.
+    #[error("device tree has version {version}, readable as {last_compatible} and later")]
+    Version {
+        /// Its version.
+        version: u32,
+        /// Oldest version that it can be read as.
+        last_compatible: u32,
+    },
+    /// It is larger than what was given.
+    #[error("device tree says that it has {said} bytes, of {given}")]
+    Truncated {
+        /// `totalsize` of the header.
+        said: u32,
+        /// Bytes given.
+        given: usize,
+    },
+    /// A block lies outside the tree, or is not aligned.
+    #[error("device tree's {block} block, {size} bytes at offset {offset}, is out of place")]
+    Block {
+        /// Name of the block.
+        block: &'static str,
+        /// Its offset in bytes.
+        offset: u32,
+        /// Its size in bytes.
+        size: u32,
+    },
+    /// A token is not what may stand there.
+    #[error("device tree has the token {token:#x} out of place at offset {offset}")]
+    Token {
+        /// The token.
+        token: u32,
+        /// Its offset in bytes.
+        offset: usize,
+    },
+    /// Something runs over the end of its block.
+    #[error("device tree's {what} at offset {offset} has no end")]
+    Unterminated {
+        /// What it is.
+        what: &'static str,
+        /// Its offset in bytes.
+        offset: usize,
+    },
+    /// A name is not UTF-8.
+    #[error("device tree's name at offset {0} is no UTF-8")]
+    Name(usize),
+    /// Nodes are nested deeper than [`MAX_DEPTH`].
+    #[error("device tree nests nodes deeper than {MAX_DEPTH} at offset {0}")]
+    Depth(usize),
+}
+
+/// Checks the structure of the tree at the beginning of `data`, and opens it.
+///
+/// No call on the result panics, as long as no iterator is asked again after its end.
+///
+/// # Errors
+///
+/// [`BlobError`], with the place where the structure is broken.
+pub fn open(data: &[u8]) -> Result<Fdt<'_>, BlobError> {
+    let word = |offset| word_at(data, offset).ok_or(BlobError::Short(data.len()));
+    let magic = word(0)?;
+    let total = word(4)?;
+    let (struct_offset, strings_offset, reserve_offset) = (word(8)?, word(12)?, word(16)?);
+    let (version, last_compatible) = (word(20)?, word(24)?);
+    let (strings_size, struct_size) = (word(32)?, word(36)?);
+
+    if magic != MAGIC {
+        return Err(BlobError::Magic(magic));
+    }
+    if !(last_compatible..=version).contains(&VERSION) {
+        return Err(BlobError::Version {
+            version,
+            last_compatible,
+        });
+    }
+    let data = data.get(..total as usize).ok_or(BlobError::Truncated {
+        said: total,
+        given: data.len(),
+    })?;
+    let strings = block(data, "strings", strings_offset, strings_size, 1)?;
+    block(data, "structure", struct_offset, struct_size, TAG_SIZE)?;
+    check_reservations(data, reserve_offset)?;
+    Structure {
+        data: &data[..struct_offset as usize + struct_size as usize],
+        strings,
+        offset: struct_offset as usize,
+    }
+    .check()?;
+    Ok(Fdt::new_unchecked(data))
+}
+
+fn word_at(data: &[u8], offset: usize) -> Option<u32> {
+    data.get(offset..)?
+        .first_chunk()
+        .map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+fn block<'a>(
+    data: &'a [u8],
+    block: &'static str,
+    offset: u32,
+    size: u32,
+    align: usize,
+) -> Result<&'a [u8], BlobError> {
+    let start = offset as usize;
+    start
+        .checked_add(size as usize)
+        .filter(|_| start >= HEADER_SIZE && start.is_multiple_of(align))
+        .and_then(|end| data.get(start..end))
+        .ok_or(BlobError::Block {
+            block,
+            offset,
+            size,
+        })
+}
+
+fn check_reservations(data: &[u8], offset: u32) -> Result<(), BlobError> {
+    const ENTRY: usize = 16;
+    let start = offset as usize;
+    let entries = data
+        .get(start..)
+        .filter(|_| start >= HEADER_SIZE)
+        .ok_or(BlobError::Block {
+            block: "memory reservation",
+            offset,
+            size: 0,
+        })?;
+    if entries
+        .chunks_exact(ENTRY)
+        .any(|entry| entry.iter().all(|byte| *byte == 0))
+    {
+        return Ok(());
+    }
+    Err(BlobError::Unterminated {
+        what: "memory reservation block",
+        offset: start,
+    })
+}
+
+/// A walk over the structure block: `data` ends where it does.
+struct Structure<'a> {
+    data: &'a [u8],
+    strings: &'a [u8],
+    offset: usize,
+}
+
+impl Structure<'_> {
+    fn check(mut self) -> Result<(), BlobError> {
+        let mut depth = 0usize;
+        // Properties come before child nodes.
+        let mut properties = false;
+        loop {
+            let at = self.offset;
+            let token = self.token()?;
+            match token {
+                BEGIN_NODE => {
+                    depth += 1;
+                    if depth > MAX_DEPTH {
+                        return Err(BlobError::Depth(at));
+                    }
+                    self.name()?;
+                    properties = true;
+                }
+                PROP if properties => self.property()?,
+                END_NODE if depth > 0 => {
+                    depth -= 1;
+                    properties = false;
+                    if depth == 0 {
+                        break;
+                    }
+                }
+                NOP if depth > 0 => {}
+                _ => return Err(BlobError::Token { token, offset: at }),
+            }
+        }
+        loop {
+            let at = self.offset;
+            match self.token()? {
+                NOP => {}
+                END => return Ok(()),
+                token => return Err(BlobError::Token { token, offset: at }),
+            }
+        }
+    }
+
+    fn word(&mut self, what: &'static str) -> Result<u32, BlobError> {
+        let offset = self.offset;
+        let word = word_at(self.data, offset).ok_or(BlobError::Unterminated { what, offset })?;
+        self.offset += TAG_SIZE;
+        Ok(word)
+    }
+
+    fn token(&mut self) -> Result<u32, BlobError> {
+        self.word("structure block")
+    }
+
+    fn name(&mut self) -> Result<(), BlobError> {
+        let size = string_size(self.data, self.offset, "node name")?;
+        self.offset = (self.offset + size).next_multiple_of(TAG_SIZE);
+        Ok(())
+    }
+
+    fn property(&mut self) -> Result<(), BlobError> {
+        let at = self.offset;
+        let size = self.word("property")? as usize;
+        let name = self.word("property")? as usize;
+        string_size(self.strings, name, "property name")?;
+        let end = self
+            .offset
+            .checked_add(size)
+            .filter(|end| *end <= self.data.len());
+        let end = end.ok_or(BlobError::Unterminated {
+            what: "property",
+            offset: at,
+        })?;
+        self.offset = end.next_multiple_of(TAG_SIZE);
+        Ok(())
+    }
+}
+
+/// Returns the size of the string at `offset`, NUL included.
+fn string_size(data: &[u8], offset: usize, what: &'static str) -> Result<usize, BlobError> {
+    let unterminated = BlobError::Unterminated { what, offset };
+    let tail = data.get(offset..).ok_or(unterminated)?;
+    let length = tail
+        .iter()
+        .position(|byte| *byte == 0)
+        .ok_or(unterminated)?;
+    core::str::from_utf8(&tail[..length]).map_err(|_| BlobError::Name(offset))?;
+    Ok(length + 1)
+}
+
+#[cfg(test)]
+mod tests;

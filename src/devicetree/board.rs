@@ -1,0 +1,239 @@
+//! The board as its device tree describes it.
+
+use super::blob::{self, BlobError};
+use super::console::{self, Console};
+use super::cpus::{self, Cpu, EnableMethod};
+use super::gic::{self, Gic};
+use super::modules::{self, Modules};
+use super::node::{Located, RegError, bytes, is_available, text};
+use super::psci::{self, Psci};
+use crate::memory::region::{Region, RegionSet};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use dtoolkit::Node;
+use dtoolkit::fdt::{Fdt, FdtNode};
+use thiserror::Error;
+
+/// Why a device tree does not describe a board that the monitor can run on. Nodes are named by
+/// their full paths.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum BoardError {
+    /// The tree does not parse.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The `reg` of something needed is no use.
+    #[error(transparent)]
+    Reg(#[from] RegError),
+    /// No node says where memory is.
+    #[error("no memory: no available node below / has device_type \"memory\" and a size")]
+    NoMemory,
+    /// There is no CPU below `/cpus`.
+    #[error("no CPU below /cpus")]
+    NoCpus,
+    /// The `reg` of a CPU is no MPIDR.
+    #[error("{node}: reg {reg:02x?} is not the affinity of an MPIDR")]
+    CpuReg {
+        /// The node.
+        node: String,
+        /// First 16 bytes of the property.
+        reg: Vec<u8>,
+    },
+    /// Two CPUs have the same MPIDR.
+    #[error("{node}: a second CPU with the MPIDR {mpidr:#x}")]
+    SecondCpu {
+        /// The second node.
+        node: String,
+        /// Its affinity.
+        mpidr: u64,
+    },
+    /// A CPU that waits in a spin table does not say where.
+    #[error("{node}: spin-table without a cpu-release-addr")]
+    CpuReleaseAddr {
+        /// The node.
+        node: String,
+    },
+    /// There is no GIC that the monitor knows.
+    #[error("no interrupt controller: no available GICv3 or GICv2")]
+    NoGic,
+    /// There is no PSCI, and there are CPUs that do not wait in a spin table.
+    #[error(
+        "no PSCI: no available node is compatible with \"arm,psci\", and CPU {mpidr:#x} has no spin table"
+    )]
+    NoPsci {
+        /// Affinity of the first such CPU.
+        mpidr: u64,
+    },
+    /// The PSCI node does not say how to call it.
+    #[error("{node}: PSCI method {method:?} is neither \"smc\" nor \"hvc\"")]
+    PsciMethod {
+        /// The node.
+        node: String,
+        /// Its method.
+        method: Option<String>,
+    },
+    /// There is nothing to run.
+    #[error("no kernel: no child of /chosen is compatible with \"multiboot,kernel\"")]
+    NoKernel,
+    /// There are two kernels.
+    #[error("{second}: a second kernel, after {first}")]
+    SecondKernel {
+        /// The first one.
+        first: String,
+        /// The second one.
+        second: String,
+    },
+    /// There are two ramdisks.
+    #[error("{second}: a second ramdisk, after {first}")]
+    SecondRamdisk {
+        /// The first one.
+        first: String,
+        /// The second one.
+        second: String,
+    },
+    /// The `reg` of a module is not one address and one size.
+    #[error("{node}: reg of {length} bytes is not one address and one size")]
+    ModuleReg {
+        /// The module.
+        node: String,
+        /// Length of the property in bytes.
+        length: usize,
+    },
+    /// A module has no bytes.
+    #[error("{node}: module at {start:#x} has size 0")]
+    ModuleEmpty {
+        /// The module.
+        node: String,
+        /// Its address.
+        start: u64,
+    },
+    /// A module goes beyond the last 64-bit address.
+    #[error("{node}: module of {size:#x} bytes at {start:#x} wraps around")]
+    ModuleWraps {
+        /// The module.
+        node: String,
+        /// Its address.
+        start: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A property is no text.
+    #[error("{node}: {property} is not a NUL-terminated UTF-8 string")]
+    Text {
+        /// The node.
+        node: String,
+        /// The property.
+        property: &'static str,
+    },
+}
+
+/// What the monitor needs to know of a board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// Memory that kernels may map: all `/memory` nodes without the `no-map` regions.
+    pub memory: RegionSet,
+    /// What is reserved, whether in memory or not: `/memreserve/` and `/reserved-memory`.
+    pub reserved: RegionSet,
+    /// The CPUs, in the order of the tree.
+    pub cpus: Vec<Cpu>,
+    /// The firmware's PSCI; `None` only if all CPUs wait in spin tables.
+    pub psci: Option<Psci>,
+    /// The interrupt controller.
+    pub gic: Gic,
+    /// The UART of the console; a bad one is taken for none, as there is nowhere to say so.
+    pub console: Option<Console>,
+    /// The guest.
+    pub modules: Modules,
+    /// The monitor's own command line; empty if there is none.
+    pub bootargs: String,
+}
+
+impl Board {
+    /// Reads the board from the device tree at the beginning of `fdt`, which may be longer.
+    ///
+    /// # Errors
+    ///
+    /// [`BoardError`]: the first thing that is missing or unusable.
+    pub fn read(fdt: &[u8]) -> Result<Self, BoardError> {
+        let fdt = blob::open(fdt)?;
+        let (memory, reserved) = memory(fdt)?;
+        let cpus = cpus::read(fdt)?;
+        let psci = psci::read(fdt)?;
+        let waits = |cpu: &&Cpu| matches!(cpu.enable_method, EnableMethod::SpinTable { .. });
+        match cpus.iter().find(|cpu| !waits(cpu)) {
+            Some(cpu) if psci.is_none() => return Err(BoardError::NoPsci { mpidr: cpu.mpidr }),
+            _ => {}
+        }
+        Ok(Self {
+            memory,
+            reserved,
+            cpus,
+            psci,
+            gic: gic::read(fdt)?,
+            console: console::read(fdt).ok().flatten(),
+            modules: modules::read(fdt)?,
+            bootargs: bootargs(fdt)?,
+        })
+    }
+}
+
+/// Reads only the console, so that whatever is wrong with the rest of the tree can be said on it;
+/// none if the tree does not parse.
+pub fn console(fdt: &[u8]) -> Option<Console> {
+    console::read(blob::open(fdt).ok()?).ok().flatten()
+}
+
+fn memory(fdt: Fdt<'_>) -> Result<(RegionSet, RegionSet), BoardError> {
+    let root = Located::find(fdt, "/").ok_or(BoardError::NoMemory)?;
+    let mut memory = RegionSet::new();
+    for node in root
+        .children()
+        .filter(|n| is_memory(&n.node) && is_available(&n.node))
+    {
+        memory.extend(node.regs()?);
+    }
+    let mut reserved: RegionSet = fdt
+        .memory_reservations()
+        .filter_map(|r| Region::new(r.address(), r.size()).ok())
+        .collect();
+    if let Some(parent) = Located::find(fdt, "/reserved-memory") {
+        for node in parent.children().filter(|n| is_available(&n.node)) {
+            let regions = node.regs()?;
+            if node.node.property("no-map").is_some() {
+                regions.iter().for_each(|region| memory.remove(region));
+            }
+            reserved.extend(regions);
+        }
+    }
+    if memory.is_empty() {
+        Err(BoardError::NoMemory)
+    } else {
+        Ok((memory, reserved))
+    }
+}
+
+/// Says whether a child of the root is a memory node.
+fn is_memory(node: &FdtNode<'_>) -> bool {
+    text(node, "device_type") == Some("memory")
+}
+
+fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
+    let Some(chosen) = Located::find(fdt, "/chosen") else {
+        return Ok(String::new());
+    };
+    match (
+        chosen.node.property("bootargs"),
+        text(&chosen.node, "bootargs"),
+    ) {
+        (None, _) => Ok(String::new()),
+        // A property without any byte is an empty string to U-Boot and Linux.
+        (Some(_), None) if bytes(&chosen.node, "bootargs").is_empty() => Ok(String::new()),
+        (Some(_), None) => Err(BoardError::Text {
+            node: chosen.path(),
+            property: "bootargs",
+        }),
+        (Some(_), Some(line)) => Ok(line.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

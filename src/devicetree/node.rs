@@ -1,0 +1,253 @@
+//! Nodes with their way from the root: paths, addresses as the CPU sees them, typed properties.
+
+use crate::memory::region::{Region, RegionError};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::standard::NodeStandard;
+use dtoolkit::{Cells, FdtStringListIterator, Node, Property, ToCellInt};
+use thiserror::Error;
+
+/// Why an entry of a node's `reg` is no address of the CPU.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RegError {
+    /// The property is not there, or has no such entry.
+    #[error("{node}: reg has no entry {index}")]
+    Missing {
+        /// Path of the node.
+        node: String,
+        /// Index of the entry.
+        index: usize,
+    },
+    /// The property's length does not fit the parent's `#address-cells` and `#size-cells`, or these
+    /// are more than 64 bits hold.
+    #[error("{node}: reg of {length} bytes does not fit the cells of its parent")]
+    Cells {
+        /// Path of the node.
+        node: String,
+        /// Length of the property in bytes.
+        length: usize,
+    },
+    /// It is empty or wraps around.
+    #[error("{node}: {error}")]
+    Region {
+        /// Path of the node.
+        node: String,
+        /// What is wrong with it.
+        error: RegionError,
+    },
+    /// No `ranges` of the buses above leads to it.
+    #[error("{node}: {region} is not in the ranges of {bus}")]
+    Unmapped {
+        /// Path of the node.
+        node: String,
+        /// The region as the bus has it.
+        region: Region,
+        /// Path of the bus.
+        bus: String,
+    },
+}
+
+/// A node and its ancestors, from the root on.
+#[derive(Clone, Debug)]
+pub struct Located<'a> {
+    /// The node itself.
+    pub node: FdtNode<'a>,
+    ancestors: Vec<FdtNode<'a>>,
+}
+
+impl<'a> Located<'a> {
+    /// Finds the node of a path, each part of which may leave out its unit address.
+    pub fn find(fdt: Fdt<'a>, path: &str) -> Option<Self> {
+        let mut located = Self {
+            node: fdt.root(),
+            ancestors: Vec::new(),
+        };
+        for name in path
+            .strip_prefix('/')?
+            .split('/')
+            .filter(|name| !name.is_empty())
+        {
+            let child = located.node.child(name)?;
+            located = located.child(child);
+        }
+        Some(located)
+    }
+
+    /// Finds the first node of the tree, in its order, that is `wanted`.
+    pub fn search(fdt: Fdt<'a>, wanted: impl Fn(&FdtNode<'a>) -> bool) -> Option<Self> {
+        search_below(&mut Vec::new(), fdt.root(), &wanted)
+    }
+
+    /// Locates a child of this node.
+    pub fn child(&self, child: FdtNode<'a>) -> Self {
+        let ancestors = self.ancestors.iter().copied().chain([self.node]).collect();
+        Self {
+            node: child,
+            ancestors,
+        }
+    }
+
+    /// Locates the children of this node, in the order of the tree.
+    pub fn children(&self) -> impl Iterator<Item = Self> + '_ {
+        self.node.children().map(|child| self.child(child))
+    }
+
+    /// Returns the node's full path.
+    pub fn path(&self) -> String {
+        path(&self.ancestors, &self.node)
+    }
+
+    /// Returns entry `index` of `reg`, as the CPU addresses it.
+    ///
+    /// # Errors
+    ///
+    /// [`RegError`], with the path of the node.
+    pub fn reg(&self, index: usize) -> Result<Region, RegError> {
+        let missing = || RegError::Missing {
+            node: self.path(),
+            index,
+        };
+        let (start, size) = self.entries()?.nth(index).ok_or_else(missing)??;
+        self.translate(self.region(start, size)?)
+    }
+
+    /// Returns all entries of `reg` that have any bytes, as the parent addresses them.
+    ///
+    /// # Errors
+    ///
+    /// [`RegError`] of the first bad entry.
+    pub fn regs(&self) -> Result<Vec<Region>, RegError> {
+        self.entries()?
+            .filter(|entry| !matches!(entry, Ok((_, 0))))
+            .map(|entry| entry.and_then(|(start, size)| self.region(start, size)))
+            .collect()
+    }
+
+    fn entries(&self) -> Result<impl Iterator<Item = Result<(u64, u64), RegError>>, RegError> {
+        let length = bytes(&self.node, "reg").len();
+        let cells = move || RegError::Cells {
+            node: self.path(),
+            length,
+        };
+        let entries = self.node.reg().map_err(|_| cells())?.into_iter().flatten();
+        Ok(entries.map(move |entry| {
+            number(entry.address)
+                .zip(number(entry.size))
+                .ok_or_else(cells)
+        }))
+    }
+
+    fn region(&self, start: u64, size: u64) -> Result<Region, RegError> {
+        Region::new(start, size).map_err(|error| RegError::Region {
+            node: self.path(),
+            error,
+        })
+    }
+
+    /// Follows the `ranges` of the buses between the node and the root (Devicetree Specification
+    /// v0.4, 2.3.8).
+    fn translate(&self, region: Region) -> Result<Region, RegError> {
+        let mut buses = self.ancestors.iter().enumerate().skip(1).rev();
+        buses.try_fold(region, |region, (depth, bus)| {
+            through(bus, region).ok_or_else(|| RegError::Unmapped {
+                node: self.path(),
+                region,
+                bus: path(self.ancestors.get(..depth).unwrap_or_default(), bus),
+            })
+        })
+    }
+}
+
+fn search_below<'a>(
+    ancestors: &mut Vec<FdtNode<'a>>,
+    node: FdtNode<'a>,
+    wanted: &impl Fn(&FdtNode<'a>) -> bool,
+) -> Option<Located<'a>> {
+    if wanted(&node) {
+        return Some(Located {
+            node,
+            ancestors: ancestors.clone(),
+        });
+    }
+    ancestors.push(node);
+    let found = node
+        .children()
+        .find_map(|child| search_below(ancestors, child, wanted));
+    ancestors.pop();
+    found
+}
+
+fn path(ancestors: &[FdtNode<'_>], node: &FdtNode<'_>) -> String {
+    let mut path = String::new();
+    for part in ancestors.iter().chain([node]).skip(1) {
+        path.push('/');
+        path.push_str(part.name());
+    }
+    if path.is_empty() {
+        "/".to_string()
+    } else {
+        path
+    }
+}
+
+fn through(bus: &FdtNode<'_>, region: Region) -> Option<Region> {
+    if bus.property("ranges")?.value().is_empty() {
+        return Some(region);
+    }
+    bus.ranges().ok()??.find_map(|range| {
+        let child = Region::new(number(range.child_bus_address)?, number(range.length)?).ok()?;
+        let offset = region
+            .start()
+            .checked_sub(child.start())
+            .filter(|_| child.encloses(&region))?;
+        let start = number(range.parent_bus_address)?.checked_add(offset)?;
+        Region::new(start, region.size()).ok()
+    })
+}
+
+/// Returns the number that at most two cells hold.
+pub fn number(cells: Cells<'_>) -> Option<u64> {
+    cells.to_int().ok()
+}
+
+/// Returns a property's value, empty if it is absent.
+pub fn bytes<'a>(node: &FdtNode<'a>, name: &str) -> &'a [u8] {
+    node.property(name)
+        .and_then(|property| property.value_as().ok())
+        .unwrap_or_default()
+}
+
+/// Returns a property that holds one number of one or two cells.
+pub fn cell(node: &FdtNode<'_>, name: &str) -> Option<u64> {
+    big_endian(bytes(node, name))
+}
+
+/// Returns the number that 4 or 8 big-endian bytes hold.
+pub fn big_endian(bytes: &[u8]) -> Option<u64> {
+    match bytes.len() {
+        4 => bytes
+            .first_chunk()
+            .map(|word| u32::from_be_bytes(*word).into()),
+        8 => bytes.first_chunk().map(|word| u64::from_be_bytes(*word)),
+        _ => None,
+    }
+}
+
+/// Returns a property's first string.
+pub fn text<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a str> {
+    node.property(name)?
+        .value_as::<FdtStringListIterator<'a>>()
+        .ok()?
+        .next()
+}
+
+/// Says whether the node may be used: `status` is absent, `"okay"` or, as Linux takes it, `"ok"`.
+pub fn is_available(node: &FdtNode<'_>) -> bool {
+    node.property("status").is_none() || matches!(text(node, "status"), Some("okay" | "ok"))
+}
+
+/// Returns the first of `names` that the node is compatible with.
+pub fn first_compatible<'n>(node: &FdtNode<'_>, names: &[&'n str]) -> Option<&'n str> {
+    names.iter().copied().find(|name| node.is_compatible(name))
+}

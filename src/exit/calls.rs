@@ -1,0 +1,73 @@
+//! SMCCC calls (DEN0028): who answers which.
+
+use super::Frame;
+use crate::cpu::Cpu;
+use crate::vendor;
+use crate::{hooks, psci};
+use arm_psci::ErrorCode;
+
+/// The instruction that made the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduit {
+    /// HVC #0.
+    Hvc,
+    /// SMC #0.
+    Smc,
+}
+
+/// Owning entities (DEN0028, table 2-1).
+mod owner {
+    pub const ARCH: u32 = 0;
+    pub const CPU: u32 = 1;
+    pub const SIP: u32 = 2;
+    pub const OEM: u32 = 3;
+    pub const STANDARD_SECURE: u32 = 4;
+    pub const VENDOR_HYPERVISOR: u32 = 6;
+}
+
+/// Function numbers of the standard secure service that are PSCI's (DEN0022).
+const PSCI: core::ops::RangeInclusive<u32> = 0x00..=0x1f;
+/// Those that give the guest nothing but data: TRNG (DEN0098) and PCI configuration (DEN0115).
+/// SDEI would have firmware call into EL2; FF-A, RMI and trusted OSes are told of memory by
+/// address, and would touch the monitor's for the guest.
+const HARMLESS: [core::ops::RangeInclusive<u32>; 2] = [0x50..=0x5f, 0x130..=0x13f];
+
+/// Answers the call in `frame`.
+pub fn dispatch(cpu: &'static Cpu, frame: &mut Frame, conduit: Conduit) {
+    // Only a kernel with its MMU on can be looked at; its first call after that is the moment.
+    hooks::plant_if_due(cpu, frame.x[0]);
+    let function = frame.x[0] as u32;
+    let number = function & 0xffff;
+    match function >> 24 & 0x3f {
+        owner::STANDARD_SECURE if PSCI.contains(&number) => psci::call(cpu, frame),
+        owner::STANDARD_SECURE if !HARMLESS.iter().any(|range| range.contains(&number)) => {
+            frame.x[0] = not_supported(function);
+        }
+        owner::VENDOR_HYPERVISOR if conduit == Conduit::Hvc => vendor::call(cpu, frame),
+        owner::ARCH | owner::CPU | owner::SIP | owner::OEM | owner::STANDARD_SECURE => {
+            forward(frame);
+        }
+        _ => frame.x[0] = not_supported(function),
+    }
+}
+
+/// NOT_SUPPORTED, as wide as the call's results are.
+fn not_supported(function: u32) -> u64 {
+    let code = i32::from(ErrorCode::NotSupported);
+    if function & 1 << 30 == 0 {
+        u64::from(code as u32)
+    } else {
+        code as u64
+    }
+}
+
+/// Hands the call to firmware, all of its registers as they are.
+fn forward(frame: &mut Frame) {
+    let [function, arguments @ ..] = &frame.x[..18] else {
+        return;
+    };
+    let mut registers = [0; 17];
+    registers.copy_from_slice(arguments);
+    let results = smccc::smc64(*function as u32, registers);
+    frame.x[..18].copy_from_slice(&results);
+}

@@ -1,0 +1,13 @@
+//! What `vectors.S` saves of a guest.
+
+/// The guest's general registers, and where it goes on.
+#[derive(Clone, Debug)]
+#[repr(C)]
+pub struct Frame {
+    /// x0 to x30.
+    pub x: [u64; 31],
+    /// ELR_EL2.
+    pub elr: u64,
+    /// SPSR_EL2.
+    pub spsr: u64,
+}

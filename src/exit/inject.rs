@@ -1,0 +1,63 @@
+//! Exceptions handed to the guest (Arm ARM, D1.3 and AArch64.TakeException).
+
+use super::Frame;
+use crate::{read_sysreg, write_sysreg};
+
+/// SPSR: mode EL1h, D, A, I and F masked.
+const EL1H_MASKED: u64 = 0x3c5;
+/// SPSR bits that exception entry keeps: flags, DIT, PAN.
+const KEPT: u64 = 0xf000_0000 | 1 << 24 | 1 << 22;
+/// SPSR.PAN and SCTLR_EL1.SPAN.
+const PAN: u64 = 1 << 22;
+const SPAN: u64 = 1 << 23;
+/// ESR_ELx.EC of an unknown instruction, and ESR_ELx.IL.
+const UNKNOWN: u64 = 0;
+const IL: u64 = 1 << 25;
+/// ESR_ELx.EC of aborts from the level below, and from the same level one up.
+const INSTRUCTION_ABORT: u64 = 0x20;
+const DATA_ABORT: u64 = 0x24;
+/// ISS: synchronous external abort.
+const EXTERNAL: u64 = 0x10;
+
+/// The instruction at the guest's ELR is undefined.
+pub fn undefined(frame: &mut Frame) {
+    // HVC returns behind itself; what is undefined is the instruction.
+    // SAFETY: ESR_EL2 describes the exception that was just taken.
+    if unsafe { read_sysreg!("esr_el2") } >> 26 == super::class::HVC64 {
+        frame.elr -= 4;
+    }
+    take(frame, UNKNOWN << 26 | IL, None);
+}
+
+/// The access at virtual address `far` was answered by an external abort.
+pub fn abort(frame: &mut Frame, far: u64, fetch: bool) {
+    let class = if fetch { INSTRUCTION_ABORT } else { DATA_ABORT };
+    let same_level = u64::from(frame.spsr & 0xf != 0);
+    take(frame, (class + same_level) << 26 | IL | EXTERNAL, Some(far));
+}
+
+fn take(frame: &mut Frame, esr: u64, far: Option<u64>) {
+    // Vector offsets: EL1 with SP_EL0, EL1 with SP_EL1, EL0 in AArch64, EL0 in AArch32.
+    let offset = match frame.spsr & 0x1f {
+        0x4 => 0x000,
+        0x5 => 0x200,
+        0x0 => 0x400,
+        _ => 0x600,
+    };
+    // SAFETY: These are the guest's registers, as exception entry would write them.
+    unsafe {
+        write_sysreg!("esr_el1", esr);
+        if let Some(far) = far {
+            write_sysreg!("far_el1", far);
+        }
+        write_sysreg!("elr_el1", frame.elr);
+        write_sysreg!("spsr_el1", frame.spsr);
+        let pan = if read_sysreg!("sctlr_el1") & SPAN == 0 {
+            PAN
+        } else {
+            0
+        };
+        frame.spsr = frame.spsr & KEPT | EL1H_MASKED | pan;
+        frame.elr = read_sysreg!("vbar_el1").wrapping_add(offset);
+    }
+}

@@ -1,0 +1,91 @@
+//! Exits: what brings a CPU into the monitor, and where it is taken from here.
+//!
+//! vector (`vectors.S`) → dispatch (here) → service ([`calls`], [`abort`], [`crate::hooks`])
+//! → register.
+
+mod abort;
+mod calls;
+mod frame;
+mod inject;
+mod panic;
+
+pub use frame::Frame;
+pub use panic::panicked;
+
+use crate::cpu::{Cause, Cpu};
+use crate::machine::Machine;
+use crate::{hooks, read_sysreg, teardown};
+use calls::Conduit;
+use core::arch::global_asm;
+use core::sync::atomic::Ordering::Relaxed;
+
+global_asm!(include_str!("vectors.S"));
+
+/// ESR_ELx.EC (Arm ARM, D24.2.40).
+mod class {
+    pub const HVC64: u64 = 0x16;
+    pub const SMC64: u64 = 0x17;
+    pub const INSTRUCTION_ABORT_LOWER: u64 = 0x20;
+    pub const DATA_ABORT_LOWER: u64 = 0x24;
+}
+
+/// A synchronous exception of the guest.
+#[unsafe(no_mangle)]
+extern "C" fn exit_from_guest(frame: &mut Frame) {
+    let cpu = Cpu::current();
+    // The generation may have ended: whatever brought the CPU here, its kernel is no more.
+    if Machine::get().takeover.epoch() != cpu.epoch.load(Relaxed) {
+        teardown::join(cpu);
+    }
+    // SAFETY: ESR_EL2 describes the exception that was just taken.
+    let esr = unsafe { read_sysreg!("esr_el2") };
+    match (esr >> 26, esr & 0xffff) {
+        (class::HVC64, 0) => {
+            cpu.exits.count(Cause::Call);
+            calls::dispatch(cpu, frame, Conduit::Hvc);
+        }
+        (class::HVC64, immediate) => {
+            cpu.exits.count(Cause::Hook);
+            if !hooks::hit(cpu, frame, immediate) {
+                inject::undefined(frame);
+            }
+        }
+        (class::SMC64, 0) => {
+            cpu.exits.count(Cause::Call);
+            // The return address of a trapped SMC is the SMC.
+            frame.elr += 4;
+            calls::dispatch(cpu, frame, Conduit::Smc);
+        }
+        (class::INSTRUCTION_ABORT_LOWER | class::DATA_ABORT_LOWER, _) => {
+            cpu.exits.count(Cause::Fault);
+            abort::handle(cpu, frame, esr);
+        }
+        _ => {
+            cpu.exits.count(Cause::Other);
+            log::debug!("cpu {}: ESR_EL2 {esr:#x} at {:#x}", cpu.index, frame.elr);
+            inject::undefined(frame);
+        }
+    }
+}
+
+/// An exception that the guest cannot cause as the CPUs are set up.
+#[unsafe(no_mangle)]
+extern "C" fn exit_unexpected(frame: &mut Frame, vector: u64) {
+    let index = Cpu::current().index;
+    log::error!(
+        "cpu {index}: vector {vector} taken at {:#x} in the guest",
+        frame.elr
+    );
+    inject::undefined(frame);
+}
+
+/// An exception in the monitor itself.
+#[unsafe(no_mangle)]
+extern "C" fn exit_from_el2(frame: &Frame, vector: u64) -> ! {
+    // SAFETY: Both describe the exception that was just taken.
+    let (esr, far) = unsafe { (read_sysreg!("esr_el2"), read_sysreg!("far_el2")) };
+    panic!(
+        "exception in the monitor: vector {vector}, ESR_EL2 {esr:#x}, FAR_EL2 {far:#x}, ELR_EL2 {:#x}",
+        frame.elr
+    );
+}

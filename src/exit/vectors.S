@@ -1,0 +1,84 @@
+// The exception vectors of EL2 (Arm ARM, D1.3.1): a whole frame, then Rust.
+
+.equ FRAME_SIZE, 33 * 8 + 8
+
+.macro save_frame
+    sub     sp, sp, #FRAME_SIZE
+    stp     x0, x1, [sp, #16 * 0]
+    stp     x2, x3, [sp, #16 * 1]
+    stp     x4, x5, [sp, #16 * 2]
+    stp     x6, x7, [sp, #16 * 3]
+    stp     x8, x9, [sp, #16 * 4]
+    stp     x10, x11, [sp, #16 * 5]
+    stp     x12, x13, [sp, #16 * 6]
+    stp     x14, x15, [sp, #16 * 7]
+    stp     x16, x17, [sp, #16 * 8]
+    stp     x18, x19, [sp, #16 * 9]
+    stp     x20, x21, [sp, #16 * 10]
+    stp     x22, x23, [sp, #16 * 11]
+    stp     x24, x25, [sp, #16 * 12]
+    stp     x26, x27, [sp, #16 * 13]
+    stp     x28, x29, [sp, #16 * 14]
+    mrs     x0, elr_el2
+    mrs     x1, spsr_el2
+    stp     x30, x0, [sp, #16 * 15]
+    str     x1, [sp, #16 * 16]
+    mov     x0, sp
+.endm
+
+.macro vector handler, kind
+    .balign 0x80
+    save_frame
+    mov     x1, #\kind
+    bl      \handler
+    b       leave
+.endm
+
+    .section .text.vectors, "ax"
+    .global vectors
+    .balign 0x800
+vectors:
+    vector  exit_from_el2, 0
+    vector  exit_from_el2, 1
+    vector  exit_from_el2, 2
+    vector  exit_from_el2, 3
+
+    vector  exit_from_el2, 4
+    vector  exit_from_el2, 5
+    vector  exit_from_el2, 6
+    vector  exit_from_el2, 7
+
+    vector  exit_from_guest, 0
+    vector  exit_unexpected, 9
+    vector  exit_unexpected, 10
+    vector  exit_unexpected, 11
+
+    vector  exit_unexpected, 12
+    vector  exit_unexpected, 13
+    vector  exit_unexpected, 14
+    vector  exit_unexpected, 15
+
+leave:
+    ldr     x1, [sp, #16 * 16]
+    ldp     x30, x0, [sp, #16 * 15]
+    msr     elr_el2, x0
+    msr     spsr_el2, x1
+    ldp     x28, x29, [sp, #16 * 14]
+    ldp     x26, x27, [sp, #16 * 13]
+    ldp     x24, x25, [sp, #16 * 12]
+    ldp     x22, x23, [sp, #16 * 11]
+    ldp     x20, x21, [sp, #16 * 10]
+    ldp     x18, x19, [sp, #16 * 9]
+    ldp     x16, x17, [sp, #16 * 8]
+    ldp     x14, x15, [sp, #16 * 7]
+    ldp     x12, x13, [sp, #16 * 6]
+    ldp     x10, x11, [sp, #16 * 5]
+    ldp     x8, x9, [sp, #16 * 4]
+    ldp     x6, x7, [sp, #16 * 3]
+    ldp     x4, x5, [sp, #16 * 2]
+    ldp     x2, x3, [sp, #16 * 1]
+    ldp     x0, x1, [sp, #16 * 0]
+    add     sp, sp, #FRAME_SIZE
+    eret
+    dsb     nsh
+    isb

@@ -1,0 +1,240 @@
+//! Builds the image of a small kernel with its symbols, for tests.
+
+use std::collections::HashMap;
+
+/// Where a kernel keeps the offsets, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// 5.10 to 6.3: offsets, base, number, names, markers, tokens, index.
+    OffsetsFirst,
+    /// 6.4 to 6.19: number, names, markers, tokens, index, offsets, base.
+    OffsetsLast,
+    /// From 7.0: the same, but offsets count from their own place, and little is aligned.
+    PlaceRelative,
+}
+
+/// All layouts.
+pub const LAYOUTS: [Layout; 3] = [
+    Layout::OffsetsFirst,
+    Layout::OffsetsLast,
+    Layout::PlaceRelative,
+];
+
+/// The size of the image, and where its read-only data begins.
+pub const IMAGE_SIZE: usize = 0x10_0000;
+pub const RODATA: usize = 0x6_0000;
+/// Where the header's branch leads.
+pub const ENTRY: u64 = 0x5_0000;
+/// `stp x29, x30, [sp, #-32]!`
+pub const PROLOGUE: u32 = 0xa9be_7bfd;
+
+/// A kernel to be built.
+pub struct Kernel {
+    pub layout: Layout,
+    /// Type, name, and offset in the image.
+    pub symbols: Vec<(char, String, u64)>,
+    /// What the offsets count from: a distance before the image.
+    pub base: u32,
+    /// Instructions, by their offset.
+    pub words: Vec<(u64, u32)>,
+}
+
+/// Where the tables went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tables {
+    pub offsets: usize,
+    pub count: usize,
+    pub names: usize,
+    pub markers: usize,
+    pub tokens: usize,
+    pub index: usize,
+}
+
+impl Kernel {
+    /// A kernel of some 2,000 functions, each 32 bytes apart, and `primary_entry`.
+    pub fn new(layout: Layout) -> Self {
+        let mut symbols: Vec<_> = (0..2000)
+            .map(|number| {
+                let kind = ['T', 't', 'T', 'd', 'b'][number % 5];
+                (
+                    kind,
+                    format!("some_function_{number:03}"),
+                    0x1000 + 0x20 * number as u64,
+                )
+            })
+            .collect();
+        symbols.insert(0, ('T', "_text".into(), 0));
+        symbols.push(('T', "primary_entry".into(), ENTRY));
+        let words = symbols
+            .iter()
+            .skip(1)
+            .map(|(_, _, offset)| (*offset, PROLOGUE))
+            .collect();
+        Self {
+            layout,
+            symbols,
+            base: 0,
+            words,
+        }
+    }
+
+    /// Gives the symbol at `offset` another name and type.
+    pub fn rename(&mut self, offset: u64, kind: char, name: &str) {
+        let symbol = self
+            .symbols
+            .iter_mut()
+            .find(|symbol| symbol.2 == offset)
+            .expect("no symbol there");
+        *symbol = (kind, name.into(), offset);
+    }
+
+    /// The image.
+    pub fn build(&self) -> Vec<u8> {
+        self.build_with_tables().0
+    }
+
+    /// The image, and where the tables are in it.
+    pub fn build_with_tables(&self) -> (Vec<u8>, Tables) {
+        let mut image = vec![0; IMAGE_SIZE];
+        put(&mut image, 0, 0xfa40_5a4d);
+        put(&mut image, 4, 0x1400_0000 | ((ENTRY - 4) / 4) as u32);
+        put(&mut image, 16, IMAGE_SIZE as u32);
+        put(&mut image, 24, 0xa);
+        image[56..60].copy_from_slice(b"ARM\x64");
+        for (offset, word) in &self.words {
+            put(&mut image, *offset as usize, *word);
+        }
+
+        let tokens = tokens();
+        let (names, markers) = self.names(&tokens);
+        let (table, index) = token_tables(&tokens);
+        let align = if self.layout == Layout::PlaceRelative {
+            4
+        } else {
+            8
+        };
+        let count = self.symbols.len();
+        let mut at = Layer {
+            image: &mut image,
+            at: RODATA,
+            align,
+        };
+        let mut tables = Tables::default();
+        if self.layout == Layout::OffsetsFirst {
+            tables.offsets = at.put(&self.offsets(at.at));
+            at.put(&0xdead_beef_u64.to_le_bytes());
+        }
+        tables.count = at.put(&(count as u32).to_le_bytes());
+        tables.names = at.put(&names);
+        tables.markers = at.put(&markers);
+        tables.tokens = at.put(&table);
+        // The compiler aligns an array of 16-bit numbers in the assembler's own way.
+        at.align = if self.layout == Layout::PlaceRelative {
+            2
+        } else {
+            8
+        };
+        tables.index = at.put(&index);
+        at.align = align;
+        if self.layout != Layout::OffsetsFirst {
+            tables.offsets = at.put(&self.offsets(at.aligned()));
+            at.put(&0xdead_beef_u64.to_le_bytes());
+        }
+        (image, tables)
+    }
+
+    fn names(&self, tokens: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
+        let codes: HashMap<&[u8], u8> = tokens
+            .iter()
+            .zip(0..=255)
+            .map(|(text, code)| (&text[..], code))
+            .collect();
+        let (mut names, mut markers) = (Vec::new(), Vec::new());
+        for (number, (kind, name, _)) in self.symbols.iter().enumerate() {
+            if number % 256 == 0 {
+                markers.extend((names.len() as u32).to_le_bytes());
+            }
+            let text = format!("{kind}{name}").into_bytes();
+            let mut record = Vec::new();
+            let mut rest = &text[..];
+            while !rest.is_empty() {
+                let length = (1..=rest.len())
+                    .rev()
+                    .find(|&length| codes.contains_key(&rest[..length]));
+                let (token, behind) = rest.split_at(length.expect("a letter without a token"));
+                record.push(codes[token]);
+                rest = behind;
+            }
+            match record.len() {
+                length @ 0..0x80 => names.push(length as u8),
+                length => names.extend([length as u8 | 0x80, (length >> 7) as u8]),
+            }
+            names.extend(record);
+        }
+        (names, markers)
+    }
+
+    fn offsets(&self, at: usize) -> Vec<u8> {
+        let offsets = self
+            .symbols
+            .iter()
+            .enumerate()
+            .map(|(number, (_, _, offset))| match self.layout {
+                Layout::PlaceRelative => (*offset as u32).wrapping_sub((at + 4 * number) as u32),
+                _ => *offset as u32 + self.base,
+            });
+        offsets.flat_map(u32::to_le_bytes).collect()
+    }
+}
+
+/// Appends tables.
+struct Layer<'a> {
+    image: &'a mut [u8],
+    at: usize,
+    align: usize,
+}
+
+impl Layer<'_> {
+    fn aligned(&self) -> usize {
+        self.at.next_multiple_of(self.align)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let start = self.aligned();
+        self.at = start + bytes.len();
+        self.image[start..self.at].copy_from_slice(bytes);
+        start
+    }
+}
+
+/// Writes a word.
+pub fn put(image: &mut [u8], at: usize, word: u32) {
+    image[at..at + 4].copy_from_slice(&word.to_le_bytes());
+}
+
+/// Every printable letter by itself, and some longer tokens where no letters are.
+fn tokens() -> Vec<Vec<u8>> {
+    let mut tokens: Vec<Vec<u8>> = (0..=255u8).map(|code| vec![code]).collect();
+    let longer = [
+        "Tsome", "some_", "function", "tion_", "machine_", "Tma", "tmachine", "kexec", "shut",
+        "Tkernel_", "_", "00",
+    ];
+    for (code, text) in (0..).zip(longer) {
+        tokens[code] = text.into();
+    }
+    for (unused, token) in tokens.iter_mut().enumerate().skip(0x80) {
+        *token = format!("\u{1}{unused}").into_bytes();
+    }
+    tokens[0xff] = Vec::new();
+    tokens
+}
+
+fn token_tables(tokens: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
+    let (mut table, mut index) = (Vec::new(), Vec::new());
+    for token in tokens {
+        index.extend((table.len() as u16).to_le_bytes());
+        table.extend(token);
+        table.push(0);
+    }
+    (table, index)
+}

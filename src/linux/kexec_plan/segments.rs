@@ -1,0 +1,184 @@
+//! The segments of a `kimage`, and how much of them the list fills.
+
+use crate::linux::image::PageSize;
+use crate::linux::kexec_list::{Fault, ListError, ListedPage};
+use crate::linux::kimage::{GuestMemory, MAX_SEGMENTS, Segment};
+use thiserror::Error;
+
+/// Why a segment is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SegmentError {
+    /// Start or size is not a multiple of the page.
+    #[error("{number}, {start:#x} with {size:#x} bytes, is not aligned to pages")]
+    Unaligned {
+        /// Its number.
+        number: usize,
+        /// Its physical address.
+        start: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// It is not in guest memory as a whole.
+    #[error("{number}, {start:#x} with {size:#x} bytes, is not in guest memory")]
+    Outside {
+        /// Its number.
+        number: usize,
+        /// Its physical address.
+        start: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// It shares memory with another one.
+    #[error("{number} overlaps segment {other}")]
+    Overlap {
+        /// Its number.
+        number: usize,
+        /// The other one's.
+        other: usize,
+    },
+    /// The list fills a part of it: it should all be there, or nothing where it is in place already.
+    #[error("{number} has {expected} pages, and the list fills {listed}")]
+    Partial {
+        /// Its number.
+        number: usize,
+        /// Its size in pages.
+        expected: u64,
+        /// Its pages on the list.
+        listed: u64,
+    },
+}
+
+impl SegmentError {
+    /// Whether it is an address that is not the guest's.
+    pub const fn is_address(&self) -> bool {
+        matches!(self, Self::Outside { .. })
+    }
+}
+
+/// A segment, and how many of its pages are on the list.
+#[derive(Clone, Copy, Debug)]
+struct Filled {
+    segment: Segment,
+    listed: u64,
+}
+
+/// The segments of a request; none if they are not known.
+#[derive(Debug)]
+pub struct Segments {
+    filled: [Filled; MAX_SEGMENTS],
+    count: usize,
+    /// The one that was hit last.
+    current: usize,
+}
+
+impl Segments {
+    pub const fn new() -> Self {
+        const EMPTY: Filled = Filled {
+            segment: Segment {
+                file_size: 0,
+                start: 0,
+                size: 0,
+            },
+            listed: 0,
+        };
+        Self {
+            filled: [EMPTY; MAX_SEGMENTS],
+            count: 0,
+            current: 0,
+        }
+    }
+
+    pub fn clear(&mut self) {
+        (self.count, self.current) = (0, 0);
+    }
+
+    /// Takes over the segments of a request, and checks each.
+    pub fn set(
+        &mut self,
+        memory: &impl GuestMemory,
+        page: PageSize,
+        segments: &[Segment],
+    ) -> Result<(), SegmentError> {
+        for (number, (filled, segment)) in self.filled.iter_mut().zip(segments).enumerate() {
+            let Segment { start, size, .. } = *segment;
+            if !(start | size).is_multiple_of(page.bytes()) {
+                return Err(SegmentError::Unaligned {
+                    number,
+                    start,
+                    size,
+                });
+            }
+            if !memory.contains(start, size) {
+                return Err(SegmentError::Outside {
+                    number,
+                    start,
+                    size,
+                });
+            }
+            let before = segments.iter().take(number);
+            let overlaps =
+                |other: &Segment| start < other.start + other.size && other.start < start + size;
+            if let Some(other) = before.into_iter().position(overlaps) {
+                return Err(SegmentError::Overlap { number, other });
+            }
+            *filled = Filled {
+                segment: *segment,
+                listed: 0,
+            };
+        }
+        self.count = segments.len().min(MAX_SEGMENTS);
+        Ok(())
+    }
+
+    /// Counts a page that goes to `destination`. Returns the segment that begins there.
+    pub fn count_page(
+        &mut self,
+        destination: u64,
+        page: u64,
+        listed: &ListedPage,
+    ) -> Result<Option<Segment>, ListError> {
+        if self.count == 0 {
+            return Ok(None);
+        }
+        let holds = |filled: &Filled| {
+            let Segment { start, size, .. } = filled.segment;
+            destination
+                .checked_sub(start)
+                .is_some_and(|offset| offset < size && page <= size - offset)
+        };
+        if !self.filled.get(self.current).is_some_and(holds) {
+            let found = self.filled.iter().take(self.count).position(holds);
+            self.current = found.ok_or(listed.error(Fault::OutsideSegments))?;
+        }
+        let Some(filled) = self.filled.get_mut(self.current) else {
+            return Ok(None);
+        };
+        filled.listed += 1;
+        Ok((filled.segment.start == destination).then_some(filled.segment))
+    }
+
+    /// Sees that each segment is on the list as a whole, or not at all.
+    pub fn check_whole(&self, page: PageSize) -> Result<(), SegmentError> {
+        for (number, Filled { segment, listed }) in self.filled.iter().take(self.count).enumerate()
+        {
+            let expected = page.pages(segment.size);
+            if *listed != 0 && *listed != expected {
+                return Err(SegmentError::Partial {
+                    number,
+                    expected,
+                    listed: *listed,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The segments that the list does not fill: the kernel has put them in place already (memory
+    /// from CMA, from 6.17).
+    pub fn in_place(&self) -> impl Iterator<Item = Segment> {
+        let filled = self.filled.iter().take(self.count);
+        filled
+            .filter(|filled| filled.listed == 0)
+            .map(|filled| filled.segment)
+    }
+}

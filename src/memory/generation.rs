@@ -1,0 +1,241 @@
+//! Stage 2, and the generations of kernels that live behind it (DESIGN: "Memory, and generations").
+//!
+//! All of physical memory but the monitor's own is mapped at its own address. What lies below the
+//! root is the same for every generation; a generation has a root page and a VMID of its own, so
+//! that emptying that one page takes everything from it.
+
+use super::region::{Region, RegionSet};
+use crate::arch::sysreg::id_field;
+use crate::arch::{barrier, tlb};
+use crate::memory::heap::Relax;
+use crate::{read_sysreg, write_sysreg};
+use aarch64_paging::descriptor::{PhysicalAddress, Stage2Attributes};
+use aarch64_paging::idmap::IdTranslation;
+use aarch64_paging::paging::{Constraints, MemoryRegion, Stage2};
+use aarch64_paging::{MapError, Mapping};
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use spin::mutex::SpinMutex;
+use thiserror::Error;
+
+/// How many roots there are: as many generations can have CPUs left behind in them, less one.
+const ROOTS: usize = 1 << ROOT_BITS;
+const ROOT_BITS: u32 = 4;
+const ENTRIES: usize = 512;
+/// What is mapped from the start; beyond it, a block is mapped when the guest first touches it.
+const MAPPED_AT_BOOT: u64 = 1 << 40;
+const GIB: u64 = 1 << 30;
+
+/// Memory types are the guest's own to choose: stage 2 gives the weakest, stage 1 strengthens it.
+const PASS_THROUGH: Stage2Attributes = Stage2Attributes::MEMATTR_NORMAL_OUTER_WB
+    .union(Stage2Attributes::MEMATTR_NORMAL_INNER_WB)
+    .union(Stage2Attributes::S2AP_ACCESS_RW)
+    .union(Stage2Attributes::SH_INNER)
+    .union(Stage2Attributes::ACCESS_FLAG)
+    .union(Stage2Attributes::VALID);
+
+/// No root is free for a new generation: CPUs were left behind in all the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("all {0} stage 2 roots have CPUs left behind in them")]
+pub struct NoRoot(usize);
+
+#[repr(C, align(4096))]
+struct Root {
+    entries: [AtomicU64; ENTRIES],
+}
+
+/// What is the same for every generation, and whether the current one may use it.
+struct Shared {
+    mapping: Mapping<IdTranslation<Stage2Attributes>, Stage2>,
+    /// The current generation has not ended.
+    open: bool,
+}
+
+/// The stage 2 tables of all generations.
+pub struct Generations {
+    shared: SpinMutex<Shared, Relax>,
+    monitor: Region,
+    /// VTCR_EL2.
+    vtcr: u64,
+    /// Bits of an intermediate physical address.
+    ipa_bits: u32,
+    roots: Box<[Root; ROOTS]>,
+    /// Roots with CPUs left behind: never filled again.
+    pinned: [AtomicBool; ROOTS],
+    /// The number of the current generation, and its root in the low bits: one word, so that who
+    /// reads the number has the root that belongs to it.
+    current: AtomicU64,
+}
+
+impl Generations {
+    /// Maps everything but `monitor`. No generation has begun yet.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`] if `ram` lies beyond what this CPU can address.
+    pub fn new(monitor: Region, ram: &RegionSet) -> Result<Self, MapError> {
+        let (root_level, ipa_bits, vtcr) = geometry();
+        let mut shared = Mapping::new(IdTranslation::new(), root_level, Stage2);
+        let top = (1 << ipa_bits).min(MAPPED_AT_BOOT);
+        map_around(&mut shared, &monitor, 0, top)?;
+        for bank in ram.iter().filter(|bank| bank.end() > top) {
+            let start = bank.start().max(top) & !(GIB - 1);
+            map_around(
+                &mut shared,
+                &monitor,
+                start,
+                bank.end().next_multiple_of(GIB),
+            )?;
+        }
+        Ok(Self {
+            shared: SpinMutex::new(Shared {
+                mapping: shared,
+                open: false,
+            }),
+            monitor,
+            vtcr,
+            ipa_bits,
+            roots: Box::new(core::array::from_fn(|_| Root {
+                entries: core::array::from_fn(|_| AtomicU64::new(0)),
+            })),
+            pinned: core::array::from_fn(|_| AtomicBool::new(false)),
+            current: AtomicU64::new(0),
+        })
+    }
+
+    /// Begins the generation `number`, and returns once its memory can be walked.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoot`] if there is no root page left; the current generation stays as it is.
+    pub fn begin(&self, number: u64) -> Result<(), NoRoot> {
+        let (_, last) = self.current();
+        let next = (1..=ROOTS)
+            .map(|step| (last + step) % ROOTS)
+            .find(|&root| !self.pinned[root].load(Ordering::Relaxed))
+            .ok_or(NoRoot(ROOTS))?;
+        let mut shared = self.shared.lock();
+        self.fill(next, &shared.mapping);
+        shared.open = true;
+        self.current
+            .store(number << ROOT_BITS | next as u64, Ordering::Release);
+        Ok(())
+    }
+
+    /// Ends the current generation: when this returns, no CPU that belongs to it can fetch, load or
+    /// store anything any more; it traps to EL2 instead.
+    ///
+    /// The calling CPU must be of that generation.
+    pub fn end(&self) {
+        let mut shared = self.shared.lock();
+        shared.open = false;
+        for entry in &self.roots[self.current().1].entries {
+            entry.store(0, Ordering::Relaxed);
+        }
+        tlb::invalidate_current_vmid();
+    }
+
+    /// Keeps the current generation's root empty for ever, as a CPU is left behind in it.
+    pub fn pin_current(&self) {
+        self.pinned[self.current().1].store(true, Ordering::Relaxed);
+    }
+
+    /// Makes this CPU one of the generation `number`; returns false if that is over.
+    ///
+    /// It may end at any time after: then the CPU traps at its first instruction.
+    pub fn enter(&self, number: u64) -> bool {
+        let (current, index) = self.current();
+        if current != number {
+            return false;
+        }
+        // VMID 0 is left to whoever ran here before.
+        let vmid = index as u64 + 1;
+        let root = &raw const self.roots[index] as u64;
+        // SAFETY: These decide what the guest sees, and nothing of what the monitor sees.
+        unsafe {
+            write_sysreg!("vtcr_el2", self.vtcr);
+            write_sysreg!("vttbr_el2", vmid << 48 | root);
+        }
+        barrier::isb();
+        true
+    }
+
+    fn current(&self) -> (u64, usize) {
+        let word = self.current.load(Ordering::Acquire);
+        (word >> ROOT_BITS, word as usize % ROOTS)
+    }
+
+    /// Maps the GiB around the intermediate physical address `ipa`, unless it is the monitor's or
+    /// beyond what there can be. Returns whether the access that faulted can be tried again.
+    pub fn map_on_demand(&self, ipa: u64) -> bool {
+        if ipa >> self.ipa_bits != 0 || self.monitor.contains(ipa) || ipa < MAPPED_AT_BOOT {
+            return false;
+        }
+        let start = ipa & !(GIB - 1);
+        let mut shared = self.shared.lock();
+        // An ended generation traps again, and is taken then.
+        if !shared.open {
+            return true;
+        }
+        if map_around(&mut shared.mapping, &self.monitor, start, start + GIB).is_err() {
+            return false;
+        }
+        self.fill(self.current().1, &shared.mapping);
+        true
+    }
+
+    fn fill(&self, root: usize, shared: &Mapping<IdTranslation<Stage2Attributes>, Stage2>) {
+        let source = shared.root_address().0 as *const u64;
+        for (index, entry) in self.roots[root].entries.iter().enumerate() {
+            // SAFETY: The root table has 512 entries, and the lock of whoever has `shared` keeps it from being written.
+            let descriptor = unsafe { source.add(index).read_volatile() };
+            entry.store(descriptor, Ordering::Relaxed);
+        }
+        barrier::dsb_ishst();
+        barrier::isb();
+    }
+}
+
+/// Maps `start` to `end` but for the monitor.
+fn map_around(
+    mapping: &mut Mapping<IdTranslation<Stage2Attributes>, Stage2>,
+    monitor: &Region,
+    start: u64,
+    end: u64,
+) -> Result<(), MapError> {
+    let below = (start, end.min(monitor.start()));
+    let above = (start.max(monitor.end()), end);
+    for (start, end) in [below, above] {
+        if start < end {
+            mapping.map_range(
+                &MemoryRegion::new(start as usize, end as usize),
+                PhysicalAddress(start as usize),
+                PASS_THROUGH,
+                Constraints::NO_CONTIGUOUS_HINT,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the level of the root, the bits of an intermediate physical address and VTCR_EL2
+/// (Arm ARM, D8.2.7): the widest input that one root page serves on this CPU.
+fn geometry() -> (usize, u32, u64) {
+    // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
+    let pa_range = id_field(unsafe { read_sysreg!("id_aa64mmfr0_el1") }, 0).min(5);
+    let pa_bits = [32, 36, 40, 42, 44, 48][pa_range as usize];
+    // A walk may start at level 0 only where there are more than 42 bits.
+    let (level, start_level, bits) = if pa_bits > 42 {
+        (0, 2, pa_bits)
+    } else {
+        (1, 1, pa_bits.min(39))
+    };
+    let vtcr = 1 << 31
+        | pa_range << 16
+        | 3 << 12
+        | 1 << 10
+        | 1 << 8
+        | start_level << 6
+        | u64::from(64 - bits);
+    (level, bits, vtcr)
+}

@@ -1,0 +1,90 @@
+//! The guest's memory, as the monitor may touch it: checked once, by type.
+
+use super::region::{Region, RegionSet};
+use core::slice;
+
+/// All RAM that is the guest's: mapped read-write in the monitor at its own address, and with
+/// nothing of the monitor in it.
+pub struct GuestRam {
+    banks: RegionSet,
+}
+
+/// A part of [`GuestRam`]: whoever has one may access that memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestRange {
+    region: Region,
+}
+
+impl GuestRam {
+    /// Takes `banks` for the guest's.
+    ///
+    /// # Safety
+    ///
+    /// They are RAM, mapped read-write at EL2 at their own addresses for ever, and neither the
+    /// image nor a stack nor the heap of the monitor lies in them.
+    pub unsafe fn new(banks: RegionSet) -> Self {
+        Self { banks }
+    }
+
+    /// Returns the banks.
+    pub fn banks(&self) -> &RegionSet {
+        &self.banks
+    }
+
+    /// Returns the `size` bytes from physical address `start` on, or `None` if not all of them are
+    /// the guest's.
+    pub fn range(&self, start: u64, size: u64) -> Option<GuestRange> {
+        let region = Region::new(start, size).ok()?;
+        self.banks
+            .contains(start, size)
+            .then_some(GuestRange { region })
+    }
+}
+
+impl GuestRange {
+    /// First physical address.
+    pub fn start(&self) -> u64 {
+        self.region.start()
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.region.size()
+    }
+
+    /// Returns the first byte's address.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.region.start() as *mut u8
+    }
+
+    /// Reads the 64-bit word at the start, `None` if it is not aligned or not whole.
+    pub fn read_u64(&self) -> Option<u64> {
+        (self.start().is_multiple_of(8) && self.size() >= 8).then(|| {
+            // SAFETY: The range is mapped, the word lies in it and is aligned; the guest may write
+            // it meanwhile, hence volatile.
+            unsafe { self.as_ptr().cast::<u64>().read_volatile() }
+        })
+    }
+
+    /// Returns its bytes.
+    ///
+    /// # Safety
+    ///
+    /// Nothing writes them while the slice lives: no vCPU but the calling one's runs, and the
+    /// monitor does not.
+    pub unsafe fn bytes(&self) -> &'static [u8] {
+        // SAFETY: The range is mapped for ever; the rest is the caller's promise.
+        unsafe { slice::from_raw_parts(self.as_ptr(), self.size() as usize) }
+    }
+
+    /// Copies `bytes` to the start; returns false if they do not fit.
+    pub fn write(&self, bytes: &[u8]) -> bool {
+        if bytes.len() as u64 > self.size() {
+            return false;
+        }
+        // SAFETY: The range is mapped read-write and as long; no reference of the monitor's points
+        // to guest memory outside `bytes()`, whose callers promise that nothing writes.
+        unsafe { self.as_ptr().copy_from(bytes.as_ptr(), bytes.len()) }
+        true
+    }
+}

@@ -1,0 +1,104 @@
+//! The monitor's heap: filled at boot, closed while CPUs are taken.
+
+use buddy_system_allocator::Heap;
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use spin::mutex::SpinMutex;
+
+/// Serves the image until it knows where memory is.
+const EARLY_SIZE: usize = 256 << 10;
+/// Blocks of up to 2³¹ bytes.
+const ORDER: usize = 32;
+
+#[repr(align(4096))]
+struct EarlyArena(UnsafeCell<[u8; EARLY_SIZE]>);
+
+// SAFETY: Its address is taken once, in `init_early`; from then on the heap alone uses it.
+unsafe impl Sync for EarlyArena {}
+
+static EARLY: EarlyArena = EarlyArena(UnsafeCell::new([0; EARLY_SIZE]));
+
+/// A buddy system behind a lock.
+pub struct MonitorHeap {
+    heap: SpinMutex<Heap<ORDER>, Relax>,
+    sealed: AtomicBool,
+}
+
+/// Waits for a lock in the way that lets an emulated CPU holding it run.
+pub struct Relax;
+
+impl spin::RelaxStrategy for Relax {
+    fn relax() {
+        crate::arch::barrier::pause();
+    }
+}
+
+impl MonitorHeap {
+    /// Returns a heap without any memory.
+    pub const fn new() -> Self {
+        Self {
+            heap: SpinMutex::new(Heap::new()),
+            sealed: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives it the arena inside the image. To be called once.
+    pub fn init_early(&self) {
+        // SAFETY: The arena is used for nothing else.
+        unsafe { self.heap.lock().init(EARLY.0.get() as usize, EARLY_SIZE) }
+    }
+
+    /// Gives it the `size` bytes from `start` on.
+    ///
+    /// # Safety
+    ///
+    /// They are mapped read-write, and nothing else uses them, ever.
+    pub unsafe fn add(&self, start: usize, size: usize) {
+        // SAFETY: Handed on to the caller.
+        unsafe { self.heap.lock().add_to_heap(start, start + size) }
+    }
+
+    /// Closes or opens it: a teardown must not depend on memory being left.
+    pub fn seal(&self, sealed: bool) {
+        self.sealed.store(sealed, Relaxed);
+    }
+
+    /// Returns the bytes in use.
+    pub fn used(&self) -> usize {
+        self.heap.lock().stats_alloc_actual()
+    }
+}
+
+impl Default for MonitorHeap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The heap of the monitor.
+pub static HEAP: MonitorHeap = MonitorHeap::new();
+
+/// The global allocator of the monitor's binary: [`HEAP`].
+pub struct Global;
+
+// SAFETY: The buddy system hands out disjoint blocks that fit the layout.
+unsafe impl GlobalAlloc for Global {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if HEAP.sealed.load(Relaxed) {
+            return null_mut();
+        }
+        HEAP.heap
+            .lock()
+            .alloc(layout)
+            .map_or(null_mut(), NonNull::as_ptr)
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if let Some(pointer) = NonNull::new(pointer) {
+            // SAFETY: The caller got it from `alloc` with the same layout.
+            unsafe { HEAP.heap.lock().dealloc(pointer, layout) }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! EL2's own translation (stage 1): identity, and nothing both writable and executable.
+
+use crate::arch::sysreg::id_field;
+use crate::memory::region::Region;
+use crate::read_sysreg;
+use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
+use aarch64_paging::paging::{Constraints, El2, MemoryRegion, Translation};
+use aarch64_paging::{MapError, Mapping};
+
+/// Level of the root table: 48-bit addresses of 4 KiB pages.
+pub const ROOT_LEVEL: usize = 0;
+
+/// MAIR_EL2: attribute 0 is Device-nGnRE, attribute 1 Normal write-back.
+const MAIR: u64 = 0xff04;
+/// TCR_EL2 but for PS: RES1 bits, T0SZ = 16, table walks inner shareable and write-back.
+const TCR: u64 = 1 << 31 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8 | 16;
+/// SCTLR_EL2: RES1 bits, I, SA, C, M.
+const SCTLR: u64 = 0x30c5_0830 | 1 << 12 | 1 << 3 | 1 << 2 | 1;
+/// SCTLR_EL2.WXN: what is writable is never executed.
+const SCTLR_WXN: u64 = 1 << 19;
+
+/// What a part of memory is to the monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Instructions: read and execute.
+    Text,
+    /// Constants: read alone.
+    Rodata,
+    /// Everything else in memory: read and write.
+    Data,
+    /// Registers of a device.
+    Device,
+    /// The image before it was told apart: all of it. Only in the map it starts with.
+    Image,
+}
+
+impl Use {
+    fn attributes(self) -> El23Attributes {
+        let common = El23Attributes::VALID | El23Attributes::ACCESSED | El23Attributes::USER_RES1;
+        let normal = common | El23Attributes::ATTRIBUTE_INDEX_1 | El23Attributes::INNER_SHAREABLE;
+        match self {
+            Self::Text => normal | El23Attributes::READ_ONLY,
+            Self::Rodata => normal | El23Attributes::READ_ONLY | El23Attributes::XN,
+            Self::Data => normal | El23Attributes::XN,
+            Self::Device => common | El23Attributes::ATTRIBUTE_INDEX_0 | El23Attributes::XN,
+            Self::Image => normal,
+        }
+    }
+}
+
+/// The registers that turn the MMU on, in the order in which `head.S` loads them.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Regime {
+    mair: u64,
+    tcr: u64,
+    ttbr0: u64,
+    sctlr: u64,
+}
+
+impl Regime {
+    /// Returns the registers for the tables below `root`.
+    pub fn new(root: PhysicalAddress, write_xor_execute: bool) -> Self {
+        // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
+        let pa_range = id_field(unsafe { read_sysreg!("id_aa64mmfr0_el1") }, 0).min(5);
+        Self {
+            mair: MAIR,
+            tcr: TCR | pa_range << 16,
+            ttbr0: root.0 as u64,
+            sctlr: if write_xor_execute {
+                SCTLR | SCTLR_WXN
+            } else {
+                SCTLR
+            },
+        }
+    }
+}
+
+/// Maps `region`, widened to pages, at its own address.
+///
+/// # Errors
+///
+/// [`MapError`] if it lies beyond 48 bits.
+pub fn map<T: Translation<El23Attributes>>(
+    mapping: &mut Mapping<T, El2>,
+    region: &Region,
+    what: Use,
+) -> Result<(), MapError> {
+    let start = region.start() as usize;
+    mapping.map_range(
+        &MemoryRegion::new(start, region.end() as usize),
+        PhysicalAddress(start & !0xfff),
+        what.attributes(),
+        Constraints::NO_CONTIGUOUS_HINT,
+    )
+}

@@ -1,0 +1,199 @@
+//! The monitor's own command line, `/chosen/bootargs`.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+use log::LevelFilter;
+use thiserror::Error;
+
+/// Shortest and longest bound that `wait=` takes, in milliseconds.
+const WAIT_MS: core::ops::RangeInclusive<u64> = 1..=60_000;
+
+/// What becomes of the calls in a Linux guest's `kernel_kexec()`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hooks {
+    /// They are replaced by calls of the monitor.
+    #[default]
+    On,
+    /// They are left alone: the guest's own path runs.
+    Off,
+    /// They are replaced, and every kimage is refused: the fallback runs.
+    Refuse,
+}
+
+/// How the CPUs walk the table of teardown steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Teardown {
+    /// All at once, but for steps that are not safe so.
+    #[default]
+    Parallel,
+    /// Every step runs CPU by CPU.
+    Serial,
+}
+
+/// What the command line of the monitor can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `hooks=on|off|refuse`.
+    pub hooks: Hooks,
+    /// `log=error|warn|info|debug|trace|off`: the most that the console shows.
+    pub log: LevelFilter,
+    /// `teardown=parallel|serial`.
+    pub teardown: Teardown,
+    /// `wait=<ms>`, 1 to 60000: how long the boot CPU waits for the others to arrive.
+    pub wait: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hooks: Hooks::On,
+            log: LevelFilter::Info,
+            teardown: Teardown::Parallel,
+            wait: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A word of the command line that has no effect, and why.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Problem<'a> {
+    /// The word is none of the monitor's.
+    #[error("unknown option \"{0}\" ignored")]
+    Unknown(&'a str),
+    /// The option is known, its value is not.
+    #[error("option \"{word}\" ignored: expected {expected}")]
+    Value {
+        /// The whole word.
+        word: &'a str,
+        /// What would have been taken.
+        expected: &'static str,
+    },
+}
+
+impl Options {
+    /// Reads a command line of words separated by white space; of the same option twice, the last
+    /// one counts.
+    ///
+    /// Firmware puts words of its own there, so none is fatal: what has no effect is returned
+    /// beside the options.
+    pub fn parse(line: &str) -> (Self, Vec<Problem<'_>>) {
+        let mut options = Self::default();
+        let problems = line
+            .split_whitespace()
+            .filter_map(|word| options.apply(word).err())
+            .collect();
+        (options, problems)
+    }
+
+    fn apply<'a>(&mut self, word: &'a str) -> Result<(), Problem<'a>> {
+        let (key, value) = word.split_once('=').ok_or(Problem::Unknown(word))?;
+        let expected = match key {
+            "hooks" => "on, off or refuse",
+            "log" => "off, error, warn, info, debug or trace",
+            "teardown" => "parallel or serial",
+            "wait" => "milliseconds from 1 to 60000",
+            _ => return Err(Problem::Unknown(word)),
+        };
+        self.set(key, value)
+            .ok_or(Problem::Value { word, expected })
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Option<()> {
+        match (key, value) {
+            ("hooks", "on") => self.hooks = Hooks::On,
+            ("hooks", "off") => self.hooks = Hooks::Off,
+            ("hooks", "refuse") => self.hooks = Hooks::Refuse,
+            ("log", level) => self.log = level.parse().ok()?,
+            ("teardown", "parallel") => self.teardown = Teardown::Parallel,
+            ("teardown", "serial") => self.teardown = Teardown::Serial,
+            ("wait", ms) => {
+                let ms = ms.parse().ok().filter(|ms| WAIT_MS.contains(ms))?;
+                self.wait = Duration::from_millis(ms);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clean(line: &str) -> Options {
+        let (options, problems) = Options::parse(line);
+        assert_eq!(problems, [], "problems of {line:?}");
+        options
+    }
+
+    #[test]
+    fn defaults_when_empty() {
+        for line in ["", "  \t\n"] {
+            assert_eq!(clean(line), Options::default());
+        }
+        let expected = (Hooks::On, LevelFilter::Info, Teardown::Parallel, 1000);
+        let o = Options::default();
+        assert_eq!((o.hooks, o.log, o.teardown, o.wait.as_millis()), expected);
+    }
+
+    #[test]
+    fn reads_every_value() {
+        for (word, hooks) in [
+            ("on", Hooks::On),
+            ("off", Hooks::Off),
+            ("refuse", Hooks::Refuse),
+        ] {
+            assert_eq!(clean(&alloc::format!("hooks={word}")).hooks, hooks);
+        }
+        for level in LevelFilter::iter() {
+            let word = alloc::format!("log={}", level.as_str().to_lowercase());
+            assert_eq!(clean(&word).log, level, "{word}");
+        }
+        assert_eq!(clean("teardown=serial").teardown, Teardown::Serial);
+        assert_eq!(clean("teardown=parallel").teardown, Teardown::Parallel);
+        for ms in [1, 250, 60_000] {
+            assert_eq!(
+                clean(&alloc::format!("wait={ms}")).wait,
+                Duration::from_millis(ms)
+            );
+        }
+    }
+
+    #[test]
+    fn takes_several_words_and_the_last_of_two() {
+        let expected = Options {
+            hooks: Hooks::Refuse,
+            log: LevelFilter::Debug,
+            teardown: Teardown::Serial,
+            wait: Duration::from_millis(20),
+        };
+        let line = "hooks=off log=debug  teardown=serial wait=20\thooks=refuse";
+        assert_eq!(clean(line), expected);
+    }
+
+    #[test]
+    fn reports_what_it_ignores() {
+        let line = "console=ttyAMA0 quiet hooks=maybe log=loud teardown= wait=0 wait=60001 wait=-1 log=warn";
+        let (options, problems) = Options::parse(line);
+        assert_eq!(
+            options,
+            Options {
+                log: LevelFilter::Warn,
+                ..Options::default()
+            }
+        );
+        let lines: Vec<_> = problems.iter().map(|p| alloc::format!("{p}")).collect();
+        let wait = "milliseconds from 1 to 60000";
+        let expected = [
+            "unknown option \"console=ttyAMA0\" ignored".into(),
+            "unknown option \"quiet\" ignored".into(),
+            "option \"hooks=maybe\" ignored: expected on, off or refuse".into(),
+            "option \"log=loud\" ignored: expected off, error, warn, info, debug or trace".into(),
+            "option \"teardown=\" ignored: expected parallel or serial".into(),
+            alloc::format!("option \"wait=0\" ignored: expected {wait}"),
+            alloc::format!("option \"wait=60001\" ignored: expected {wait}"),
+            alloc::format!("option \"wait=-1\" ignored: expected {wait}"),
+        ];
+        assert_eq!(lines, expected);
+    }
+}

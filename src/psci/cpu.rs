@@ -1,0 +1,110 @@
+//! CPU_ON, AFFINITY_INFO and CPU_SUSPEND.
+
+use super::firmware;
+use super::power::{Origin, Start};
+use super::power_state::{Depth, Format};
+use super::service::Answer;
+use crate::arch::barrier;
+use crate::cpu::Cpu;
+use crate::machine::Machine;
+use arm_psci::{AffinityInfo, EntryPoint, ErrorCode, FunctionId};
+
+/// Bytes of an instruction.
+const INSTRUCTION: u64 = 4;
+
+/// Turns on the CPU `mpidr` (DEN0022, 5.1.4).
+pub fn on(mpidr: u64, entry: EntryPoint) -> Answer {
+    let machine = Machine::get();
+    let target = machine
+        .cpu_by_mpidr(mpidr)
+        .ok_or(ErrorCode::InvalidParameters)?;
+    let start = Start {
+        entry: entry.entry_point_address(),
+        context: entry.context_id(),
+    };
+    check_entry(machine, start.entry)?;
+    // While the CPUs are taken none is started. The caller is taken too, and sees no answer.
+    let pass = machine.takeover.gate.pass().ok_or(ErrorCode::Denied)?;
+    match target.power.turn_on(start)? {
+        Origin::Parked => barrier::sev(),
+        Origin::Firmware => {
+            machine.takeover.expect(target, &pass);
+            if let Err(error) = firmware::cpu_on(target) {
+                machine.takeover.expect_no_longer(target, &pass);
+                target.power.refused();
+                log::warn!("firmware refuses CPU_ON of CPU {}: {error}", target.index);
+                return Err(code(error));
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// Says whether a CPU, or any CPU of a group, is on (DEN0022, 5.1.5).
+pub fn affinity_info(mpidr: u64, lowest_level: u32) -> Answer {
+    let machine = Machine::get();
+    if lowest_level == 0 {
+        let target = machine
+            .cpu_by_mpidr(mpidr)
+            .ok_or(ErrorCode::InvalidParameters)?;
+        return Ok(u32::from(target.power.affinity_info()).into());
+    }
+    // Affinity fields below the level do not count; Aff3 is apart from the others.
+    let mask = [
+        0xff_00ff_ffff_u64,
+        0xff_00ff_ff00,
+        0xff_00ff_0000,
+        0xff_0000_0000,
+    ]
+    .get(lowest_level as usize)
+    .ok_or(ErrorCode::InvalidParameters)?;
+    let mut members = machine
+        .cpus
+        .iter()
+        .filter(|cpu| cpu.mpidr & mask == mpidr & mask)
+        .peekable();
+    members.peek().ok_or(ErrorCode::InvalidParameters)?;
+    let mut info = AffinityInfo::Off;
+    for member in members {
+        match member.power.affinity_info() {
+            AffinityInfo::On => return Ok(u32::from(AffinityInfo::On).into()),
+            AffinityInfo::OnPending => info = AffinityInfo::OnPending,
+            AffinityInfo::Off => {}
+        }
+    }
+    Ok(u32::from(info).into())
+}
+
+/// Suspends the calling CPU (DEN0022, 5.1.2).
+pub fn suspend(cpu: &'static Cpu, power_state: u32, entry: u64, context: u64) -> Answer {
+    let flags =
+        firmware::features(FunctionId::CpuSuspend64.into()).ok_or(ErrorCode::NotSupported)?;
+    let depth = Format::from_features(flags)
+        .depth(power_state)
+        .ok_or(ErrorCode::InvalidParameters)?;
+    if depth == Depth::PowerDown {
+        check_entry(Machine::get(), entry)?;
+        cpu.power.suspend(Start { entry, context });
+    }
+    let result = firmware::cpu_suspend(cpu, power_state);
+    // It came back: it was a standby, or something woke the CPU before it lost power.
+    cpu.power.set_on();
+    result.map(|()| 0).map_err(code)
+}
+
+/// A CPU can only begin in the guest's own memory.
+pub fn check_entry(machine: &Machine, entry: u64) -> Result<(), ErrorCode> {
+    let whole = entry.is_multiple_of(INSTRUCTION);
+    match machine.ram.range(entry, INSTRUCTION) {
+        Some(_) if whole => Ok(()),
+        _ => Err(ErrorCode::InvalidAddress),
+    }
+}
+
+/// The error code that firmware gave.
+pub fn code(error: smccc::psci::Error) -> ErrorCode {
+    i32::try_from(i64::from(error))
+        .ok()
+        .and_then(|code| ErrorCode::try_from(code).ok())
+        .unwrap_or(ErrorCode::InternalFailure)
+}

@@ -1,0 +1,89 @@
+//! The PSCI below: firmware's, by SMC.
+
+use crate::cpu::Cpu;
+use smccc::psci::{self, Error};
+use smccc::{Smc, smc64};
+
+unsafe extern "C" {
+    /// `head.S`: where firmware enters a CPU.
+    fn secondary_entry();
+}
+
+/// Physical address at which firmware enters a CPU.
+fn entry() -> u64 {
+    secondary_entry as *const () as u64
+}
+
+/// Starts `cpu`; it comes to `boot::secondary`.
+///
+/// # Errors
+///
+/// What firmware says.
+pub fn cpu_on(cpu: &'static Cpu) -> Result<(), Error> {
+    psci::cpu_on::<Smc>(cpu.mpidr, entry(), &raw const *cpu as u64)
+}
+
+/// Turns the calling CPU off; returns only firmware's refusal.
+pub fn cpu_off() -> Error {
+    refusal(psci::cpu_off::<Smc>())
+}
+
+/// Suspends the calling CPU in `power_state`. After a power-down it comes to `boot::secondary`
+/// instead of returning.
+///
+/// # Errors
+///
+/// What firmware says.
+pub fn cpu_suspend(cpu: &'static Cpu, power_state: u32) -> Result<(), Error> {
+    psci::cpu_suspend::<Smc>(power_state, entry(), &raw const *cpu as u64)
+}
+
+/// Suspends the machine; the calling CPU comes to `boot::secondary` when it wakes.
+///
+/// # Errors
+///
+/// What firmware says.
+pub fn system_suspend(cpu: &'static Cpu) -> Result<(), Error> {
+    psci::system_suspend::<Smc>(entry(), &raw const *cpu as u64)
+}
+
+/// Turns the machine off; returns only firmware's refusal.
+pub fn system_off() -> Error {
+    refusal(psci::system_off::<Smc>())
+}
+
+/// Resets the machine; returns only firmware's refusal.
+pub fn system_reset() -> Error {
+    refusal(psci::system_reset::<Smc>())
+}
+
+/// Returns what firmware's PSCI_FEATURES says of `function`, if it has it.
+pub fn features(function: u32) -> Option<u32> {
+    psci::psci_features::<Smc>(function).ok()
+}
+
+/// Returns firmware's PSCI_VERSION.
+///
+/// # Errors
+///
+/// What firmware says.
+pub fn version() -> Result<psci::Version, Error> {
+    psci::version::<Smc>()
+}
+
+/// Returns whether firmware has the CPU `mpidr` off.
+pub fn is_off(mpidr: u64) -> bool {
+    let state = psci::affinity_info::<Smc>(mpidr, psci::LowestAffinityLevel::All);
+    state == Ok(psci::AffinityState::Off)
+}
+
+/// Makes the call as it stands; returns x0.
+pub fn pass(function: u64, arguments: [u64; 3]) -> u64 {
+    let mut registers = [0; 17];
+    registers[..3].copy_from_slice(&arguments);
+    smc64(function as u32, registers)[0]
+}
+
+fn refusal(result: Result<(), Error>) -> Error {
+    result.err().unwrap_or(Error::Unknown(0))
+}

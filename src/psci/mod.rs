@@ -1,0 +1,15 @@
+//! PSCI (DEN0022): what the guest is offered, and what firmware is asked for.
+
+#[cfg(target_os = "none")]
+mod cpu;
+#[cfg(target_os = "none")]
+pub mod firmware;
+pub mod power;
+pub mod power_state;
+#[cfg(target_os = "none")]
+mod service;
+#[cfg(target_os = "none")]
+mod system;
+
+#[cfg(target_os = "none")]
+pub use service::call;

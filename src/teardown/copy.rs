@@ -1,0 +1,79 @@
+//! Putting the next kernel where it belongs: each CPU its share.
+
+use crate::arch::cache;
+use crate::arch::time;
+use crate::cpu::Cpu;
+use crate::linux::kexec_plan::Op;
+use crate::machine::Machine;
+use crate::teardown::error::StepError;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Copies this CPU's share, and cleans it to the point of coherency.
+///
+/// # Errors
+///
+/// [`StepError::Absent`] if the list does not say what it said before; the rest is not copied.
+pub fn share(cpu: &Cpu) -> Result<(), StepError> {
+    let machine = Machine::get();
+    cpu.times.copy_start.store(time::now(), Relaxed);
+    // SAFETY: This is a step of phase 3.
+    let (plan, place, of) = unsafe { machine.takeover.share_of(cpu) };
+    let (mut copied, mut zeroed) = (0, 0);
+    let mut result = Ok(());
+    for op in plan.share(&machine.ram, place, of) {
+        match op {
+            Ok(op) => {
+                move_page(machine, &op)?;
+                copied += op.copied;
+                zeroed += op.zeroed;
+            }
+            Err(error) => {
+                result = Err(StepError::Absent {
+                    what: "page on the kexec list",
+                    id: error.entry.at,
+                });
+                break;
+            }
+        }
+    }
+    cpu.times.copied.store(copied, Relaxed);
+    cpu.times.zeroed.store(zeroed, Relaxed);
+    cpu.times.copy_end.store(time::now(), Relaxed);
+    result
+}
+
+fn move_page(machine: &Machine, op: &Op) -> Result<(), StepError> {
+    let outside = |id| StepError::Absent {
+        what: "guest memory",
+        id,
+    };
+    let size = op.copied + op.zeroed;
+    let destination = machine
+        .ram
+        .range(op.destination, size)
+        .ok_or_else(|| outside(op.destination))?;
+    if !op.is_in_place() && op.copied > 0 {
+        let source = machine
+            .ram
+            .range(op.source, op.copied)
+            .ok_or_else(|| outside(op.source))?;
+        // SAFETY: Both are guest memory, which nobody else accesses in phase 3; pages do not
+        // overlap but as a whole.
+        unsafe {
+            destination
+                .as_ptr()
+                .copy_from_nonoverlapping(source.as_ptr(), op.copied as usize)
+        }
+    }
+    if op.zeroed > 0 {
+        // SAFETY: As above.
+        unsafe {
+            destination
+                .as_ptr()
+                .add(op.copied as usize)
+                .write_bytes(0, op.zeroed as usize)
+        }
+    }
+    cache::clean_to_poc(destination.start() as usize, size as usize);
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! The report of the last reboot: gathered for the REPORT call, and printed.
+
+use super::report_table;
+use crate::abi::{self, ReportHeader, ReportRow};
+use crate::arch::time;
+use crate::cpu::{Cause, Cpu};
+use crate::machine::Machine;
+use core::mem::size_of;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
+
+/// Returns the last reboot as a whole, or `None` if there was none.
+pub fn header(machine: &Machine) -> Option<ReportHeader> {
+    let takeover = &machine.takeover;
+    let generation = takeover.epoch();
+    let sum = |count: &dyn Fn(&Cpu) -> u64| machine.cpus.iter().map(count).sum();
+    let exits = |cause| sum(&|cpu| cpu.exits.before(cause));
+    let times = &takeover.times;
+    (generation > 0).then(|| ReportHeader {
+        magic: abi::REPORT_MAGIC,
+        version: abi::REPORT_VERSION,
+        header_size: size_of::<ReportHeader>() as u64,
+        row_size: size_of::<ReportRow>() as u64,
+        rows: machine.cpus.len() as u64,
+        generation,
+        frequency: time::frequency(),
+        door: takeover.door.load(Relaxed),
+        requested: times.requested.load(Relaxed),
+        validated: times.validated.load(Relaxed),
+        kicked: times.kicked.load(Relaxed),
+        phase1_end: times.phase1_end.load(Relaxed),
+        phase2_end: times.phase2_end.load(Relaxed),
+        phase3_end: times.phase3_end.load(Relaxed),
+        entered: times.entered.load(Acquire),
+        copied: sum(&|cpu| cpu.times.copied.load(Relaxed)),
+        zeroed: sum(&|cpu| cpu.times.zeroed.load(Relaxed)),
+        missing: takeover.missing.load(Relaxed),
+        failed_steps: sum(&|cpu| cpu.failed.lock().count),
+        exits_call: exits(Cause::Call),
+        exits_hook: exits(Cause::Hook),
+        exits_fault: exits(Cause::Fault),
+        exits_other: exits(Cause::Other),
+    })
+}
+
+/// Returns the CPUs in the last reboot, in the order of the device tree.
+pub fn rows(machine: &Machine) -> impl Iterator<Item = ReportRow> + Clone {
+    let epoch = machine.takeover.epoch();
+    let boot_cpu = machine.takeover.boot_cpu.load(Relaxed);
+    machine.cpus.iter().map(move |cpu| {
+        let flag = |set, flag| if set { flag } else { 0 };
+        let took_part = cpu.arrival.has_arrived(epoch);
+        let time = |time: &core::sync::atomic::AtomicU64| {
+            if took_part { time.load(Relaxed) } else { 0 }
+        };
+        ReportRow {
+            mpidr: cpu.mpidr,
+            flags: flag(took_part, abi::ROW_TOOK_PART)
+                | flag(cpu.arrival.is_missing(epoch), abi::ROW_MISSING)
+                | flag(took_part && cpu.index as u64 == boot_cpu, abi::ROW_BOOT_CPU),
+            arrived: time(&cpu.times.arrived),
+            phase1_end: time(&cpu.times.phase1_end),
+            copy_start: time(&cpu.times.copy_start),
+            copy_end: time(&cpu.times.copy_end),
+            phase3_end: time(&cpu.times.phase3_end),
+            online: cpu.times.online.load(Relaxed),
+            copied: time(&cpu.times.copied) + time(&cpu.times.zeroed),
+        }
+    })
+}
+
+/// Prints the report of the last reboot, if there was one.
+pub fn print(machine: &Machine) {
+    if let Some(header) = header(machine) {
+        log::info!("report: begin");
+        report_table::write(&header, rows(machine), |line| log::info!("{line}"));
+        print_trouble(machine);
+        log::info!("report: end");
+    }
+}
+
+/// Prints one line for the last reboot.
+pub fn print_summary(machine: &Machine) {
+    if let Some(header) = header(machine) {
+        log::info!("{}", report_table::summary(&header));
+    }
+}
+
+/// Names every CPU that was given up, and every CPU with a step that failed.
+pub fn print_trouble(machine: &Machine) {
+    let epoch = machine.takeover.epoch();
+    for cpu in &machine.cpus {
+        if cpu.arrival.is_missing(epoch) {
+            log::warn!(
+                "cpu {} (MPIDR {:#x}) did not arrive within {} ms: left behind, without memory",
+                cpu.index,
+                cpu.mpidr,
+                machine.options.wait.as_millis()
+            );
+        }
+        let failed = *cpu.failed.lock();
+        if let Some((step, error)) = failed.first {
+            let more = failed.count - 1;
+            log::warn!(
+                "cpu {}: step \"{step}\": {error} ({more} more failed)",
+                cpu.index
+            );
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Boots a machine and looks at its console.
+
+use baton_qemu::console::watch;
+use baton_qemu::{Console, Guest, Limits, Machine, Module};
+use std::fmt::Display;
+use std::ops::Deref;
+use std::process::Command;
+use std::time::Duration;
+
+/// Lines of the console that a failure shows.
+const SHOWN: usize = 60;
+
+/// A console to which a test puts its expectations.
+pub struct Boot(Console);
+
+impl Deref for Boot {
+    type Target = Console;
+
+    fn deref(&self) -> &Console {
+        &self.0
+    }
+}
+
+impl Boot {
+    /// A line must have `pattern` in it; returns the first.
+    #[track_caller]
+    pub fn expect(&self, pattern: &str) -> &str {
+        match self.find(pattern) {
+            Some(line) => &line.text,
+            None => self.fail(format_args!("expected \"{pattern}\", seen no such line")),
+        }
+    }
+
+    /// No line may have `pattern` in it.
+    #[track_caller]
+    pub fn expect_no(&self, pattern: &str) {
+        if let Some(line) = self.find(pattern) {
+            self.fail(format_args!(
+                "expected no \"{pattern}\", seen \"{}\"",
+                line.text
+            ));
+        }
+    }
+
+    /// The guest, or the monitor, must have switched the machine off or reset it.
+    #[track_caller]
+    pub fn expect_end(&self) {
+        if !self.end.is_clean() {
+            self.fail(format_args!(
+                "expected the machine to be switched off, seen: {}",
+                self.end
+            ));
+        }
+    }
+
+    /// The monitor must have given up with one line, in which all of `words` are (in any case).
+    #[track_caller]
+    pub fn expect_error(&self, words: &[&str]) {
+        let line = self.expect("baton: error: ");
+        let lower = line.to_lowercase();
+        if let Some(word) = words
+            .iter()
+            .find(|word| !lower.contains(&word.to_lowercase()))
+        {
+            self.fail(format_args!(
+                "expected \"{word}\" in the monitor's error, seen \"{line}\""
+            ));
+        }
+        let count = self.all("baton: error: ").count();
+        if count != 1 {
+            self.fail(format_args!(
+                "expected one error of the monitor, seen {count}"
+            ));
+        }
+    }
+
+    /// A check of its own that returns what was expected and seen.
+    #[track_caller]
+    pub fn expect_ok(&self, result: Result<(), String>) {
+        if let Err(reason) = result {
+            self.fail(reason);
+        }
+    }
+
+    /// Fails with a reason and the console.
+    #[track_caller]
+    pub fn fail(&self, reason: impl Display) -> ! {
+        panic!("{reason}\n{}", self.tail(SHOWN))
+    }
+}
+
+/// A machine with `smp` vCPUs; `CPU=`, `QEMU=` and the like are taken from the environment, the
+/// number of vCPUs, the monitor and its command line are the test's.
+#[track_caller]
+pub fn machine(smp: u32) -> Machine {
+    let machine = Machine::from_env(smp).unwrap_or_else(|error| panic!("{error}"));
+    Machine {
+        smp,
+        monitor: Some(baton_qemu::paths::monitor()),
+        baton: String::new(),
+        ..machine
+    }
+}
+
+/// Runs a guest to its end, for at most `seconds`.
+#[track_caller]
+pub fn boot(machine: &Machine, guest: &Guest, seconds: u64) -> Boot {
+    run(
+        machine
+            .command(guest)
+            .unwrap_or_else(|error| panic!("{error}")),
+        seconds,
+    )
+}
+
+/// Starts the monitor with any modules, for at most `seconds`.
+#[track_caller]
+pub fn boot_modules(machine: &Machine, modules: &[Module], seconds: u64) -> Boot {
+    run(
+        machine
+            .command_with_modules(modules)
+            .unwrap_or_else(|error| panic!("{error}")),
+        seconds,
+    )
+}
+
+#[track_caller]
+pub(crate) fn run(command: Command, seconds: u64) -> Boot {
+    let total = Duration::from_secs(seconds);
+    let limits = Limits {
+        total,
+        silence: total.min(Duration::from_secs(180)),
+    };
+    Boot(watch(command, limits, |_| true).unwrap_or_else(|error| panic!("{error}")))
+}

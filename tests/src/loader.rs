@@ -1,0 +1,87 @@
+//! Starts the monitor as a boot loader would, with any device tree.
+//!
+//! QEMU repairs the memory nodes of a tree given with `-dtb` and puts its own files where it likes.
+//! Here everything is placed with `-device loader`, and a few instructions enter the monitor.
+
+use crate::boot::{Boot, run};
+use crate::scratch::Scratch;
+use baton_qemu::{Machine, Module, paths};
+use dtoolkit::fdt::Fdt;
+use dtoolkit::model::DeviceTree;
+
+/// Where the monitor is put.
+const MONITOR: u64 = 0x4020_0000;
+/// Where the instructions that enter it are put.
+const STUB: u64 = 0x4010_0000;
+/// Where the device tree is put.
+pub const TREE: u64 = 0x4800_0000;
+
+/// A file in memory.
+pub struct Blob {
+    /// Physical address.
+    pub at: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The tree that QEMU makes for the machine with these modules, for a test to change.
+#[track_caller]
+pub fn tree(machine: &Machine, modules: &[Module], scratch: &Scratch) -> DeviceTree {
+    let file = scratch.path("qemu.dtb");
+    let dumped = run(machine.dump_tree(modules, &file), 60);
+    dumped.expect_end();
+    let bytes = scratch.read(&file);
+    match Fdt::new(&bytes) {
+        Ok(fdt) => DeviceTree::from_fdt(&fdt),
+        Err(error) => dumped.fail(format_args!(
+            "expected a device tree from QEMU, seen {error}"
+        )),
+    }
+}
+
+/// Enters the monitor at EL2 with x0 = [`TREE`], where the bytes of `tree` are, for at most `seconds`.
+#[track_caller]
+pub fn boot_by_hand(
+    machine: &Machine,
+    tree: &[u8],
+    blobs: &[Blob],
+    seconds: u64,
+    scratch: &Scratch,
+) -> Boot {
+    let mut command = machine.qemu(true);
+    let mut load = |at: u64, file: &std::path::Path, more: &str| {
+        let file = file.to_string_lossy().replace(',', ",,");
+        command.args([
+            "-device",
+            &format!("loader,file={file},addr={at:#x},force-raw=on{more}"),
+        ]);
+    };
+    load(MONITOR, &paths::monitor(), "");
+    load(TREE, &scratch.write("tree.dtb", tree), "");
+    for (index, blob) in blobs.iter().enumerate() {
+        load(
+            blob.at,
+            &scratch.write(&format!("blob{index}"), &blob.bytes),
+            "",
+        );
+    }
+    load(STUB, &scratch.write("stub", &stub()), ",cpu-num=0");
+    command.args(&machine.extra);
+    run(command, seconds)
+}
+
+/// `x0 = TREE; x1 = x2 = x3 = 0; jump to MONITOR`, as an arm64 kernel is entered.
+fn stub() -> Vec<u8> {
+    let code: [u32; 6] = [
+        0x5800_00c0, // ldr x0, .+24
+        0xd280_0001, // mov x1, #0
+        0xd280_0002, // mov x2, #0
+        0xd280_0003, // mov x3, #0
+        0x5800_0084, // ldr x4, .+16
+        0xd61f_0080, // br x4
+    ];
+    let mut bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.extend(TREE.to_le_bytes());
+    bytes.extend(MONITOR.to_le_bytes());
+    bytes
+}

@@ -1,0 +1,118 @@
+//! Debian's kernel as the guest.
+
+use baton_qemu::{Task, kexec, linux, report};
+use baton_tests::{Boot, boot, machine};
+
+/// Boots `smp` vCPUs with the monitor's command line `baton`, and expects the generations up to
+/// `last` in user space with all CPUs.
+#[track_caller]
+fn run(smp: u32, baton: &str, task: Task, last: u32, seconds: u64) -> Boot {
+    let mut machine = machine(smp);
+    machine.baton = baton.to_owned();
+    let boot = boot(&machine, &task.guest(""), seconds);
+    boot.expect_ok(linux::check(&boot, last, smp));
+    boot
+}
+
+/// The monitor must have carried every kexec, and report the last one.
+#[track_caller]
+fn expect_carried(boot: &Boot) {
+    boot.expect(kexec::STARTING);
+    boot.expect_no(kexec::BYE);
+    if report::lines(boot).is_none_or(|report| report.is_empty()) {
+        boot.fail("expected the monitor's report of the last kexec, seen none");
+    }
+}
+
+/// Linux itself must have stopped the other CPUs and left.
+#[track_caller]
+fn expect_stock(boot: &Boot) {
+    boot.expect(kexec::STARTING);
+    boot.expect(kexec::BYE);
+}
+
+const KEXEC: Task = Task::Kexec {
+    times: 1,
+    checks: true,
+};
+/// For the paths on which the purgatory runs: its SHA-256 takes longer than all else.
+const KEXEC_UNCHECKED: Task = Task::Kexec {
+    times: 1,
+    checks: false,
+};
+
+#[test]
+fn boots_on_8_cpus() {
+    let boot = run(8, "", Task::PowerOff, 0, 300);
+    boot.expect_no(kexec::STARTING);
+}
+
+#[test]
+fn resets_on_8_cpus() {
+    run(8, "", Task::Reset, 0, 300);
+}
+
+#[test]
+fn kexecs_on_8_cpus() {
+    expect_carried(&run(8, "", KEXEC, 1, 400));
+}
+
+#[test]
+fn kexecs_three_times_on_8_cpus() {
+    expect_carried(&run(
+        8,
+        "",
+        Task::Kexec {
+            times: 3,
+            checks: true,
+        },
+        3,
+        600,
+    ));
+}
+
+#[test]
+fn kexecs_on_80_cpus() {
+    expect_carried(&run(80, "", KEXEC, 1, 900));
+}
+
+#[test]
+fn kexecs_twice_on_80_cpus() {
+    expect_carried(&run(
+        80,
+        "",
+        Task::Kexec {
+            times: 2,
+            checks: true,
+        },
+        2,
+        1200,
+    ));
+}
+
+#[test]
+fn takes_cpus_off_and_on_on_8_cpus() {
+    let boot = run(8, "", Task::Hotplug { rounds: 3 }, 0, 400);
+    boot.expect("guest: hotplug: PASS");
+}
+
+#[test]
+fn takes_cpus_off_and_on_on_80_cpus() {
+    let boot = run(80, "", Task::Hotplug { rounds: 1 }, 0, 900);
+    boot.expect("guest: hotplug: PASS");
+}
+
+#[test]
+fn kexecs_serially_on_4_cpus() {
+    expect_carried(&run(4, "teardown=serial", KEXEC, 1, 400));
+}
+
+#[test]
+fn leaves_the_stock_path_alone_with_hooks_off() {
+    expect_stock(&run(4, "hooks=off", KEXEC_UNCHECKED, 1, 400));
+}
+
+#[test]
+fn gives_the_stock_path_back_when_a_kimage_is_refused() {
+    expect_stock(&run(4, "hooks=refuse", KEXEC_UNCHECKED, 1, 400));
+}

@@ -1,0 +1,5 @@
+//! Everything that boots QEMU, in one program, so that two machines run at any time.
+
+mod bad_input;
+mod linux;
+mod probe;

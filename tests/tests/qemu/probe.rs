@@ -1,0 +1,79 @@
+//! The bare-metal guest that tries the monitor.
+
+use baton_qemu::{Guest, paths};
+use baton_tests::{boot, machine};
+
+/// Runs the probe with a command line on `smp` vCPUs.
+#[track_caller]
+fn run(smp: u32, append: &str, seconds: u64) {
+    let guest = Guest {
+        kernel: paths::probe(),
+        initrd: None,
+        append: append.to_owned(),
+    };
+    let boot = boot(&machine(smp), &guest, seconds);
+    boot.expect_no("baton: error: ");
+    boot.expect_no("probe: FAIL");
+    boot.expect("probe: PASS");
+    boot.expect_end();
+}
+
+#[test]
+fn reboots_on_1_cpu() {
+    run(1, "test=kexec generations=3", 120);
+}
+
+#[test]
+fn reboots_on_4_cpus() {
+    run(4, "test=kexec generations=3", 120);
+}
+
+#[test]
+fn reboots_on_8_cpus() {
+    run(8, "test=kexec generations=3", 180);
+}
+
+#[test]
+fn reboots_on_80_cpus() {
+    run(80, "test=kexec generations=2", 600);
+}
+
+#[test]
+fn reboots_on_130_cpus() {
+    run(130, "test=kexec generations=1", 600);
+}
+
+#[test]
+fn reboots_by_its_last_cpu() {
+    run(4, "test=kexec generations=2 caller=last", 120);
+}
+
+#[test]
+fn psci_on_1_cpu() {
+    run(1, "test=psci", 120);
+}
+
+#[test]
+fn psci_on_8_cpus() {
+    run(8, "test=psci", 180);
+}
+
+#[test]
+fn psci_on_130_cpus() {
+    run(130, "test=psci", 600);
+}
+
+#[test]
+fn hostile_lists_are_refused() {
+    run(4, "test=hostile-list", 120);
+}
+
+#[test]
+fn the_monitors_memory_is_out_of_reach() {
+    run(4, "test=monitor-access", 120);
+}
+
+#[test]
+fn idle_cpus_do_not_exit() {
+    run(8, "test=idle", 120);
+}
