@@ -67,7 +67,7 @@ pub fn reset() -> Result<(), StepError> {
 fn select(features: &Features, number: u64) -> u64 {
     if features.debug_banks() && number.is_multiple_of(BANK) {
         // SAFETY: MDSELR_EL1 is there with FEAT_Debugv8p9; its BANK field is bits 5 and 4.
-        unsafe { write_sysreg!("S2_0_C0_C4_2", number / BANK << 4) };
+        unsafe { write_sysreg!("S2_0_C0_C4_2", (number / BANK) << 4) };
         barrier::isb();
     }
     number % BANK

@@ -120,20 +120,21 @@ impl Frames {
                     found => found?,
                 };
                 frames.push(frame);
-                if last {
-                    break;
+                match base.checked_add(stride.unwrap_or(size).max(size)) {
+                    Some(next) if !last => base = next,
+                    _ => break,
                 }
-                base += stride.unwrap_or(size).max(TWO_PAGES);
             }
         }
         frames.sort_unstable_by_key(Frame::affinity);
-        match frames
-            .windows(2)
-            .find(|pair| pair[0].affinity == pair[1].affinity)
-        {
-            Some(pair) => Err(FrameError::Twice {
-                affinity: pair[0].affinity,
-            }),
+        let next = frames.iter().skip(1).map(Frame::affinity);
+        let twice = frames
+            .iter()
+            .map(Frame::affinity)
+            .zip(next)
+            .find(|(a, b)| a == b);
+        match twice {
+            Some((affinity, _)) => Err(FrameError::Twice { affinity }),
             None => Ok(Self(frames)),
         }
     }

@@ -20,20 +20,21 @@ pub struct Redistributor {
     nmi: bool,
 }
 
-/// Writes `value` to the first `count` registers of an array.
+/// Writes a value to `count` registers of an array, from the one at `first` on.
 macro_rules! fill {
-    ($block:expr, $registers:ident, $count:expr, $value:expr) => {
-        for mut register in field!($block, $registers).iter().take($count) {
+    ($block:expr, $registers:ident[$first:expr; $count:expr], $value:expr) => {
+        for mut register in field!($block, $registers).iter().skip($first).take($count) {
             register.write($value);
         }
     };
 }
 
-/// Returns the OR of the first `count` registers of an array.
+/// Returns the OR of `count` registers of an array, from the one at `first` on.
 macro_rules! any {
-    ($block:expr, $registers:ident, $count:expr) => {
+    ($block:expr, $registers:ident[$first:expr; $count:expr]) => {
         field_shared!($block, $registers)
             .iter()
+            .skip($first)
             .take($count)
             .fold(0, |all, register| all | register.read())
     };
@@ -108,22 +109,20 @@ impl Redistributor {
         let words = 1 + (typer.max_eppi_count() as usize / 32).min(2);
 
         let mut sgi = self.sgi();
-        fill!(sgi, icenabler, words, u32::MAX);
+        fill!(sgi, icenabler[0; words], u32::MAX);
         let waited = self.wait();
         let mut sgi = self.sgi();
         // Before pending is cleared: what has become level-sensitive keeps no edge.
         // The first register is of the SGIs, which are edges for ever.
-        for mut register in field!(sgi, icfgr).iter().take(2 * words).skip(1) {
-            register.write(0);
-        }
-        fill!(sgi, icpendr, words, u32::MAX);
-        fill!(sgi, icactiver, words, u32::MAX);
-        fill!(sgi, igroupr, words, 0);
-        fill!(sgi, igrpmodr, words, 0);
-        fill!(sgi, ipriorityr, 8 * words, 0);
+        fill!(sgi, icfgr[1; 2 * words - 1], 0);
+        fill!(sgi, icpendr[0; words], u32::MAX);
+        fill!(sgi, icactiver[0; words], u32::MAX);
+        fill!(sgi, igroupr[0; words], 0);
+        fill!(sgi, igrpmodr[0; words], 0);
+        fill!(sgi, ipriorityr[0; 8 * words], 0);
         field!(sgi, nsacr).write(0);
         if nmi {
-            fill!(sgi, inmir, words, 0);
+            fill!(sgi, inmir[0; words], 0);
         }
 
         let first_pending = field_shared!(sgi, ispendr)
@@ -134,13 +133,13 @@ impl Redistributor {
                 "GICR_ISENABLER",
                 0,
                 !0,
-                any!(sgi, isenabler, words).into(),
+                any!(sgi, isenabler[0; words]).into(),
             ))
             .and(expect(
                 "GICR_ISACTIVER",
                 0,
                 !0,
-                any!(sgi, isactiver, words).into(),
+                any!(sgi, isactiver[0; words]).into(),
             ))
             .and(expect(
                 "GICR_ISPENDR0",
@@ -152,13 +151,13 @@ impl Redistributor {
                 "GICR_IGROUPR",
                 0,
                 !0,
-                any!(sgi, igroupr, words).into(),
+                any!(sgi, igroupr[0; words]).into(),
             ))
             .and(expect(
                 "GICR_IPRIORITYR",
                 0,
                 !0,
-                any!(sgi, ipriorityr, 8 * words).into(),
+                any!(sgi, ipriorityr[0; 8 * words]).into(),
             ))
     }
 
