@@ -101,7 +101,8 @@ impl Redistributor {
     /// # Errors
     ///
     /// [`StepError::Timeout`] if the enables do not take effect in time, [`StepError::Sticky`] if an
-    /// interrupt stays enabled or active, or pending without a level that is signalled.
+    /// interrupt stays enabled or active. Pending ones are not looked at: a kick can still come in,
+    /// and a level that is signalled stays; [`drop_sgis`](Self::drop_sgis) has the last word.
     pub fn reset_private(&mut self) -> Result<(), StepError> {
         let nmi = self.nmi;
         // 32 interrupts a register: one for SGIs and PPIs, up to two for extended PPIs.
@@ -125,9 +126,6 @@ impl Redistributor {
             fill!(sgi, inmir[0; words], 0);
         }
 
-        let first_pending = field_shared!(sgi, ispendr)
-            .get(0)
-            .map_or(0, |register| register.read());
         waited
             .and(expect(
                 "GICR_ISENABLER",
@@ -142,12 +140,6 @@ impl Redistributor {
                 any!(sgi, isactiver[0; words]).into(),
             ))
             .and(expect(
-                "GICR_ISPENDR0",
-                0,
-                SGIS.into(),
-                first_pending.into(),
-            ))
-            .and(expect(
                 "GICR_IGROUPR",
                 0,
                 !0,
@@ -159,6 +151,19 @@ impl Redistributor {
                 !0,
                 any!(sgi, ipriorityr[0; 8 * words]).into(),
             ))
+    }
+
+    /// Leaves no SGI pending: to be called when no CPU sends any more, since a kick may arrive on a
+    /// CPU that has already reset its redistributor.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Sticky`] if one is still pending.
+    pub fn drop_sgis(&mut self) -> Result<(), StepError> {
+        let mut sgi = self.sgi();
+        fill!(sgi, icpendr[0; 1], SGIS);
+        let pending = any!(sgi, ispendr[0; 1]) & SGIS;
+        expect("GICR_ISPENDR0", 0, !0, pending.into())
     }
 
     /// Enables SGI `sgi` (0 to 15) in group 1 and gives it the highest priority, for a CPU that does
