@@ -75,6 +75,10 @@ pub static STATES: &[State] = &[
         alone: true,
         ..state("deaf-wfi", deaf_wfi)
     },
+    State {
+        alone: true,
+        ..state("deaf-standby", deaf_standby)
+    },
 ];
 
 fn wfe(this: &'static Cpu, _: u64) -> u64 {
@@ -86,10 +90,15 @@ fn wfe(this: &'static Cpu, _: u64) -> u64 {
 
 /// WFI as a kernel does it: its CPU interface is on, an SGI would wake it.
 fn wfi(this: &'static Cpu, argument: u64) -> u64 {
+    hear(this);
+    deaf_wfi(this, argument)
+}
+
+/// Lets interrupts reach the CPU, where there is a GIC that the probe knows.
+fn hear(this: &'static Cpu) {
     if this.redistributor.load(Relaxed) != 0 {
         gic::enable(this, 0);
     }
-    deaf_wfi(this, argument)
 }
 
 /// WFI with the CPU interface as it is at reset: no interrupt reaches the CPU.
@@ -134,7 +143,13 @@ pub fn off(this: &'static Cpu, _: u64) -> u64 {
     call::psci(PSCI_CPU_OFF, [0; 3]) as u64
 }
 
-fn standby(this: &'static Cpu, _: u64) -> u64 {
+fn standby(this: &'static Cpu, argument: u64) -> u64 {
+    hear(this);
+    deaf_standby(this, argument)
+}
+
+/// Standby with the CPU interface as it is at reset: no interrupt reaches the CPU.
+fn deaf_standby(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     loop {
         call::psci(PSCI_CPU_SUSPEND_64, [STANDBY, 0, 0]);
@@ -142,6 +157,7 @@ fn standby(this: &'static Cpu, _: u64) -> u64 {
 }
 
 fn power_down(this: &'static Cpu, _: u64) -> u64 {
+    hear(this);
     this.say_reached();
     let context = &raw const *this as u64;
     loop {
