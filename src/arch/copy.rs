@@ -80,5 +80,9 @@ unsafe fn zero_words(start: usize, end: usize) {
 fn zva_block() -> usize {
     // SAFETY: DCZID_EL0 is an ID register.
     let dczid = unsafe { read_sysreg!("dczid_el0") };
-    if dczid & 1 << 4 == 0 { 4 << (dczid & 0xf) } else { 1 << 30 }
+    if dczid & 1 << 4 == 0 {
+        4 << (dczid & 0xf)
+    } else {
+        1 << 30
+    }
 }
