@@ -141,7 +141,10 @@ pub fn plant_if_due(cpu: &'static Cpu, function: u64) {
             );
             *planted = Some(found);
         }
-        Err(why) => log::info!("hooks: none, kexec goes the guest's own way: {why}"),
+        Err(why) if first_look => {
+            log::info!("hooks: none, kexec goes the guest's own way: {why}");
+        }
+        Err(_) => {}
     }
 }
 

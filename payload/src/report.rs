@@ -1,5 +1,9 @@
 //! The monitor's report on the last reboot: fetched, checked, summed up.
 
+use crate::abi::{
+    DOOR_CALL, REPORT, REPORT_MAGIC, REPORT_VERSION, ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART,
+    ReportHeader, ReportRow,
+};
 use crate::arena::{Arena, REPORT_SIZE};
 use crate::call;
 use crate::console::say;
@@ -7,10 +11,6 @@ use crate::cpu::Cpus;
 use crate::handover::Handover;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use crate::time::{frequency, microseconds, physical_now};
-use baton::abi::{
-    DOOR_CALL, REPORT, REPORT_MAGIC, REPORT_VERSION, ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART,
-    ReportHeader, ReportRow,
-};
 use zerocopy::FromBytes;
 
 /// A report in the arena.

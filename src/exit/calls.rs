@@ -5,6 +5,7 @@ use crate::cpu::Cpu;
 use crate::vendor;
 use crate::{hooks, psci};
 use arm_psci::ErrorCode;
+use smccc::Smc;
 
 /// The instruction that made the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,11 @@ pub enum Conduit {
     /// SMC #0.
     Smc,
 }
+
+const SMCCC_VERSION: u32 = 0x8000_0000;
+const SMCCC_ARCH_FEATURES: u32 = 0x8000_0001;
+/// Version 1.1 as SMCCC_VERSION says it.
+const SMCCC_1_1: u64 = 1 << 16 | 1;
 
 /// Owning entities (DEN0028, table 2-1).
 mod owner {
@@ -44,11 +50,34 @@ pub fn dispatch(cpu: &'static Cpu, frame: &mut Frame, conduit: Conduit) {
             frame.x[0] = not_supported(function);
         }
         owner::VENDOR_HYPERVISOR if conduit == Conduit::Hvc => vendor::call(cpu, frame),
+        owner::ARCH if function == SMCCC_VERSION => frame.x[0] = smccc_version(),
+        owner::ARCH if function == SMCCC_ARCH_FEATURES => {
+            frame.x[0] = arch_features(frame.x[1] as u32);
+        }
         owner::ARCH | owner::CPU | owner::SIP | owner::OEM | owner::STANDARD_SECURE => {
             forward(frame);
         }
         _ => frame.x[0] = not_supported(function),
     }
+}
+
+/// The version of the calling convention: firmware's, and 1.1 at least, which the monitor has.
+fn smccc_version() -> u64 {
+    smccc::arch::version::<Smc>().map_or(SMCCC_1_1, |version| {
+        u64::from(u32::from(version)).max(SMCCC_1_1)
+    })
+}
+
+/// Whether there is the architecture call `function` (DEN0028, 7.3).
+fn arch_features(function: u32) -> u64 {
+    let known = if let SMCCC_VERSION | SMCCC_ARCH_FEATURES = function {
+        Some(0)
+    } else if smccc::arch::version::<Smc>().is_ok() {
+        smccc::arch::features::<Smc>(function).ok().map(u64::from)
+    } else {
+        None
+    };
+    known.unwrap_or_else(|| not_supported(SMCCC_ARCH_FEATURES))
 }
 
 /// NOT_SUPPORTED, as wide as the call's results are.

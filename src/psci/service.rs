@@ -29,12 +29,19 @@ pub fn call(cpu: &'static Cpu, frame: &mut Frame) {
 
 fn answer(cpu: &'static Cpu, arguments: &[u64; 4]) -> Answer {
     let id = FunctionId::try_from(arguments[0] as u32).map_err(|_| ErrorCode::NotSupported)?;
-    // The two formats of power_state are told apart in `cpu`, not by the decoder.
-    if let FunctionId::CpuSuspend32 | FunctionId::CpuSuspend64 = id {
-        let wide = id == FunctionId::CpuSuspend64;
-        let [entry, context] =
-            [arguments[2], arguments[3]].map(|x| if wide { x } else { u64::from(x as u32) });
-        return cpu::suspend(cpu, arguments[1] as u32, entry, context);
+    match id {
+        // The two formats of power_state are told apart in `cpu`, not by the decoder.
+        FunctionId::CpuSuspend32 | FunctionId::CpuSuspend64 => {
+            let wide = id == FunctionId::CpuSuspend64;
+            let [entry, context] =
+                [arguments[2], arguments[3]].map(|x| if wide { x } else { u64::from(x as u32) });
+            return cpu::suspend(cpu, arguments[1] as u32, entry, context);
+        }
+        _ if is_denied(id) => return Err(ErrorCode::NotSupported),
+        _ if !is_answered_here(id) => return Ok(pass(arguments)),
+        _ if is_mandatory(id) => {}
+        _ if firmware::features(id.into()).is_none() => return Err(ErrorCode::NotSupported),
+        _ => {}
     }
     match Function::try_from(arguments).map_err(|error| undecodable(id, error))? {
         Function::Version => Ok(VERSION),
@@ -49,21 +56,49 @@ fn answer(cpu: &'static Cpu, arguments: &[u64; 4]) -> Answer {
         Function::SystemReset => system::reset(),
         Function::SystemReset2 { .. } => system::reset2(arguments),
         Function::SystemSuspend { entry } => system::suspend(cpu, entry),
-        // Firmware would start the CPU at an address of the guest, at EL2.
-        Function::CpuDefaultSuspend { .. } | Function::CpuFreeze => Err(ErrorCode::NotSupported),
-        // Firmware's hibernation does not know of the monitor.
-        Function::SystemOff2 { .. } => Err(ErrorCode::NotSupported),
-        Function::CpuSuspend { .. } => Err(ErrorCode::NotSupported),
-        Function::Migrate { .. }
-        | Function::MigrateInfoType
-        | Function::MigrateInfoUpCpu { .. }
-        | Function::MemProtect { .. }
-        | Function::MemProtectCheckRange { .. }
-        | Function::NodeHwState { .. }
-        | Function::SetSuspendMode { .. }
-        | Function::StatResidency { .. }
-        | Function::StatCount { .. } => Ok(pass(arguments)),
+        _ => Err(ErrorCode::NotSupported),
     }
+}
+
+/// Functions that firmware must not be asked for on behalf of the guest: it would start the CPU at
+/// an address of the guest, at EL2, or hibernate a machine whose monitor it does not know.
+fn is_denied(id: FunctionId) -> bool {
+    matches!(
+        id,
+        FunctionId::CpuDefaultSuspend32
+            | FunctionId::CpuDefaultSuspend64
+            | FunctionId::CpuFreeze
+            | FunctionId::SystemOff232
+            | FunctionId::SystemOff264
+    )
+}
+
+/// Functions that the monitor answers itself, and so offers whatever firmware has.
+fn is_mandatory(id: FunctionId) -> bool {
+    matches!(
+        id,
+        FunctionId::PsciVersion
+            | FunctionId::PsciFeatures
+            | FunctionId::CpuOn32
+            | FunctionId::CpuOn64
+            | FunctionId::CpuOff
+            | FunctionId::AffinityInfo32
+            | FunctionId::AffinityInfo64
+            | FunctionId::SystemOff
+            | FunctionId::SystemReset
+    )
+}
+
+/// Functions that do not go to firmware as they stand; all others touch nothing of the monitor's.
+fn is_answered_here(id: FunctionId) -> bool {
+    is_mandatory(id)
+        || matches!(
+            id,
+            FunctionId::SystemReset232
+                | FunctionId::SystemReset264
+                | FunctionId::SystemSuspend32
+                | FunctionId::SystemSuspend64
+        )
 }
 
 /// Arguments that do not decode are invalid, but for functions that PSCI_FEATURES does not know.
@@ -77,29 +112,13 @@ fn undecodable(id: FunctionId, error: arm_psci::Error) -> ErrorCode {
 }
 
 fn features(function: PsciFeature) -> Answer {
-    let id = match function {
-        PsciFeature::SmcccVersion => return Ok(0),
-        PsciFeature::PsciFunction(id) => id,
-    };
-    match id {
-        FunctionId::PsciVersion
-        | FunctionId::PsciFeatures
-        | FunctionId::CpuOn32
-        | FunctionId::CpuOn64
-        | FunctionId::CpuOff
-        | FunctionId::AffinityInfo32
-        | FunctionId::AffinityInfo64
-        | FunctionId::SystemOff
-        | FunctionId::SystemReset => Ok(0),
-        FunctionId::CpuDefaultSuspend32
-        | FunctionId::CpuDefaultSuspend64
-        | FunctionId::CpuFreeze
-        | FunctionId::SystemOff232
-        | FunctionId::SystemOff264 => Err(ErrorCode::NotSupported),
-        _ => {
-            let flags = firmware::features(id.into()).ok_or(ErrorCode::NotSupported)?;
-            Ok(u64::from(flags))
-        }
+    match function {
+        PsciFeature::SmcccVersion => Ok(0),
+        PsciFeature::PsciFunction(id) if is_mandatory(id) => Ok(0),
+        PsciFeature::PsciFunction(id) if is_denied(id) => Err(ErrorCode::NotSupported),
+        PsciFeature::PsciFunction(id) => firmware::features(id.into())
+            .map(u64::from)
+            .ok_or(ErrorCode::NotSupported),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::arch::{barrier, time};
 use crate::cpu::Cpu;
 use crate::machine::Machine;
 use crate::teardown::report;
-use arm_psci::{EntryPoint, ErrorCode, FunctionId};
+use arm_psci::{EntryPoint, ErrorCode};
 
 /// How long a parked CPU may take to leave through firmware, in microseconds.
 const LEAVE_US: u64 = 100_000;
@@ -37,7 +37,6 @@ pub fn reset2(arguments: &[u64; 4]) -> Answer {
 /// Suspends the machine (DEN0022, 5.1.19): all other CPUs are off, and firmware must know it.
 pub fn suspend(cpu: &'static Cpu, entry: EntryPoint) -> Answer {
     let machine = Machine::get();
-    firmware::features(FunctionId::SystemSuspend64.into()).ok_or(ErrorCode::NotSupported)?;
     let start = Start {
         entry: entry.entry_point_address(),
         context: entry.context_id(),
