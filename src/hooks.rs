@@ -1,11 +1,11 @@
 //! The two calls planted in an unmodified kernel (DESIGN: "Catching an unmodified kernel's kexec").
 
-use crate::linux::image::{HEADER_SIZE, ImageHeader, PageSize};
-use crate::linux::kimage::GuestMemory;
-use crate::linux::sites::{self, HookSites, Site};
 use crate::arch::{cache, time};
 use crate::cpu::Cpu;
 use crate::exit::Frame;
+use crate::linux::image::{HEADER_SIZE, ImageHeader, PageSize};
+use crate::linux::kimage::GuestMemory;
+use crate::linux::sites::{self, HookSites, Site};
 use crate::machine::Machine;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::memory::heap::Relax;
@@ -67,7 +67,10 @@ impl Planted {
         let word = |site: Site| {
             let range = ram.range(self.image + site.offset, 4)?;
             // SAFETY: As in `find`.
-            unsafe { range.bytes() }.try_into().ok().map(u32::from_le_bytes)
+            unsafe { range.bytes() }
+                .try_into()
+                .ok()
+                .map(u32::from_le_bytes)
         };
         word(self.sites.shutdown) == Some(hvc(HOOK1)) && word(self.sites.kexec) == Some(hvc(HOOK2))
     }
@@ -83,7 +86,10 @@ pub struct Planter {
 impl Planter {
     /// Returns a planter that has looked at no kernel.
     pub const fn new() -> Self {
-        Self { looked_at: AtomicU64::new(0), planted: SpinMutex::new(None) }
+        Self {
+            looked_at: AtomicU64::new(0),
+            planted: SpinMutex::new(None),
+        }
     }
 }
 
@@ -143,7 +149,9 @@ pub fn plant_if_due(cpu: &'static Cpu, function: u64) {
 pub fn hit(cpu: &'static Cpu, frame: &mut Frame, immediate: u64) -> bool {
     let machine = Machine::get();
     let mut guard = machine.hooks.planted.lock();
-    let Some(planted) = guard.as_mut() else { return false };
+    let Some(planted) = guard.as_mut() else {
+        return false;
+    };
     let site = match u16::try_from(immediate) {
         Ok(HOOK1) => planted.sites.shutdown,
         Ok(HOOK2) => planted.sites.kexec,
@@ -159,7 +167,12 @@ pub fn hit(cpu: &'static Cpu, frame: &mut Frame, immediate: u64) -> bool {
         planted.hook1 = Some(call);
         return true;
     }
-    let Planted { image, sites, page, hook1 } = *planted;
+    let Planted {
+        image,
+        sites,
+        page,
+        hook1,
+    } = *planted;
     let why = if machine.options.hooks == Hooks::Refuse {
         "hooks=refuse"
     } else {
@@ -182,7 +195,10 @@ pub fn hit(cpu: &'static Cpu, frame: &mut Frame, immediate: u64) -> bool {
 
 fn find(machine: &'static Machine, cpu: &Cpu) -> Result<Planted, NotPlanted> {
     // Its memory is read as a whole: nobody else may write it meanwhile.
-    let alone = machine.cpus.iter().all(|other| other.index == cpu.index || other.power.affinity_info() == AffinityInfo::Off);
+    let alone = machine
+        .cpus
+        .iter()
+        .all(|other| other.index == cpu.index || other.power.affinity_info() == AffinityInfo::Off);
     if !alone {
         return Err(NotPlanted::OthersRun);
     }
@@ -194,21 +210,28 @@ fn find(machine: &'static Machine, cpu: &Cpu) -> Result<Planted, NotPlanted> {
     let page = header.page_size().ok_or(NotPlanted::PageSize(image))?;
     // SAFETY: No other vCPU runs, this one is here, and the slice is gone before it goes on.
     let sites = sites::find(unsafe { range.bytes() })?;
-    Ok(Planted { image, sites, page, hook1: None })
+    Ok(Planted {
+        image,
+        sites,
+        page,
+        hook1: None,
+    })
 }
 
 /// Returns the Image that has physical address `inside` in it: its start, header and memory.
 fn image_around(ram: &GuestRam, inside: u64) -> Option<(u64, ImageHeader, GuestRange)> {
     let highest = inside & !(KERNEL_ALIGN - 1);
     let lowest = highest.saturating_sub(KERNEL_MAX);
-    (lowest / KERNEL_ALIGN..=highest / KERNEL_ALIGN).rev().find_map(|number| {
-        let start = number * KERNEL_ALIGN;
-        let first = ram.range(start, HEADER_SIZE as u64)?;
-        // SAFETY: As in `find`.
-        let header = ImageHeader::parse(unsafe { first.bytes() }).ok()?;
-        let range = ram.range(start, header.image_size())?;
-        (inside - start < header.image_size()).then_some((start, header, range))
-    })
+    (lowest / KERNEL_ALIGN..=highest / KERNEL_ALIGN)
+        .rev()
+        .find_map(|number| {
+            let start = number * KERNEL_ALIGN;
+            let first = ram.range(start, HEADER_SIZE as u64)?;
+            // SAFETY: As in `find`.
+            let header = ImageHeader::parse(unsafe { first.bytes() }).ok()?;
+            let range = ram.range(start, header.image_size())?;
+            (inside - start < header.image_size()).then_some((start, header, range))
+        })
 }
 
 /// Returns the physical address of the guest's virtual `address`, if it may be read at EL1.

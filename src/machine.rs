@@ -45,7 +45,9 @@ impl Machine {
     ///
     /// Panics before [`Machine::install`].
     pub fn get() -> &'static Self {
-        MACHINE.get().expect("the machine is installed before any guest runs")
+        MACHINE
+            .get()
+            .expect("the machine is installed before any guest runs")
     }
 
     /// Returns the machine, if there is one yet.

@@ -1,14 +1,14 @@
 //! The reboot into a copy of the running image.
 
 use crate::arena::{Arena, KEPT, PAGE, SCRATCH_PAGES, SLOT, TREE};
-use crate::call;
-use crate::cpu::Cpu;
+use crate::call::{self, code};
+use crate::cpu::{Cpu, PATIENCE};
 use crate::entry;
 use crate::handover::Handover;
 use crate::outcome::{Outcome, ensure, fail};
 use crate::pattern;
 use crate::tests::Context;
-use crate::time;
+use crate::time::{self, wait_until};
 use baton::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 
 /// Entries of a list page.
@@ -26,15 +26,15 @@ pub struct ListWriter {
 }
 
 impl ListWriter {
-    /// An empty list.
-    pub fn new(arena: Arena) -> Self {
-        let head = arena.scratch(0);
+    /// An empty list that takes scratch pages from the one with number `first` on.
+    pub fn new(arena: Arena, first: u64) -> Self {
+        let head = arena.scratch(first);
         Self {
             arena,
             head,
             page: head,
             index: 0,
-            used: 1,
+            used: first + 1,
             copied: 0,
         }
     }
@@ -111,13 +111,16 @@ pub struct Prepared {
     pub tree: u64,
     /// What it is told.
     pub handover: Handover,
+    /// The first scratch page that it does not use.
+    pub next_page: u64,
     page: u64,
 }
 
 /// Builds the list for the next generation, and the memory contents that have to come over.
 ///
-/// `caller` is the CPU that will ask for the reboot.
-pub fn prepare(context: &Context, caller: &Cpu) -> Outcome<Prepared> {
+/// `caller` is the CPU that will ask for the reboot. A list beside another one begins with scratch
+/// page number `first`, see [`Prepared::next_page`].
+pub fn prepare(context: &Context, caller: &Cpu, first: u64) -> Outcome<Prepared> {
     let Context {
         machine,
         options,
@@ -131,14 +134,14 @@ pub fn prepare(context: &Context, caller: &Cpu) -> Outcome<Prepared> {
     let mut handover = Handover {
         generation: next,
         arena: arena.0,
-        seed: pattern::mix(time::physical_now()),
+        seed: pattern::mix(context.handover.seed.wrapping_add(next)),
         moved: options.move_mib << 20,
         boot_mpidr: caller.mpidr(),
         // SAFETY: it is the running image's own text.
         checksum: unsafe { pattern::checksum(constant, constant_end) },
         ..Handover::default()
     };
-    let mut list = ListWriter::new(arena);
+    let mut list = ListWriter::new(arena, first);
 
     // SAFETY: the arena's parts belong to the probe.
     unsafe { pattern::fill(arena.kept(), KEPT, handover.seed, 0) };
@@ -173,12 +176,13 @@ pub fn prepare(context: &Context, caller: &Cpu) -> Outcome<Prepared> {
     )?;
 
     handover.copied = list.copied;
-    let list = list.finish()?;
+    let (list, next_page) = (list.finish()?, list.used);
     Ok(Prepared {
         list,
         entry: slot,
         tree,
         handover,
+        next_page,
         page,
     })
 }
@@ -198,17 +202,24 @@ impl Prepared {
         fail!("KEXEC: expected not to return, seen {refused}")
     }
 
-    /// Lets another CPU ask for the reboot, and fails if it is refused.
-    pub fn go_from(&mut self, caller: &Cpu) -> Outcome {
+    /// Lets other CPUs ask for reboots of their own at once: one of them wins, and those who are told
+    /// so at all are told `DENIED`. Fails if there is no reboot.
+    pub fn go_from<const N: usize>(mut all: [(&Cpu, Self); N]) -> Outcome {
         fn ask(_: &'static Cpu, prepared: u64) -> u64 {
-            // SAFETY: `go_from` passes its own, and waits for the end of this job.
+            // SAFETY: `go_from` passes its own, and returns when all have returned, or fails.
             unsafe { &mut *(prepared as *mut Prepared) }.ask() as u64
         }
-        let refused = caller.run(ask, &raw mut *self as u64)? as i64;
-        fail!(
-            "KEXEC from CPU {:#x}: expected not to return, seen {refused}",
-            caller.mpidr()
-        )
+        for (caller, prepared) in &mut all {
+            caller.start(ask, &raw mut *prepared as u64);
+        }
+        let code = |caller: &Cpu| caller.result().map(|code| code as i64);
+        let wrong = |code| code != code::DENIED || N == 1;
+        wait_until(PATIENCE, || {
+            let mut codes = all.iter().map(|(caller, _)| code(caller));
+            codes.clone().any(|code| code.is_some_and(wrong)) || codes.all(|code| code.is_some())
+        });
+        let codes = all.each_ref().map(|(caller, _)| code(caller));
+        fail!("KEXEC from {N} other CPUs: expected a reboot, seen codes {codes:?}")
     }
 }
 

@@ -3,14 +3,25 @@
 use crate::outcome::{Failure, Outcome, ensure, fail};
 use crate::tests::{TESTS, Test};
 
+/// Who asks for the reboot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The CPU that this generation was entered on.
+    Boot,
+    /// The last one that is up.
+    Last,
+    /// The last two that are up, at once, each with a list of its own.
+    Two,
+}
+
 /// What the command line asks for.
 pub struct Options {
     /// `test=`: what to do; `kexec` if not given.
     pub test: &'static Test,
     /// `generations=`: how many reboots before the run is good; 1 if not given.
     pub generations: u64,
-    /// `caller=last`: the last CPU that is up asks for the reboot, not the boot CPU (`caller=boot`).
-    pub last_calls: bool,
+    /// `caller=`: who asks for the reboot; `boot` if not given.
+    pub caller: Caller,
     /// `move=`: MiB that each reboot moves beside the image; 4 if not given.
     pub move_mib: u64,
 }
@@ -24,7 +35,7 @@ impl Options {
         let mut options = Self {
             test: first,
             generations: 1,
-            last_calls: false,
+            caller: Caller::Boot,
             move_mib: 4,
         };
         for word in bootargs.split_ascii_whitespace() {
@@ -34,8 +45,9 @@ impl Options {
                     options.test = known.ok_or_else(|| unknown(word))?;
                 }
                 Some(("generations", value)) => options.generations = number(word, value)?,
-                Some(("caller", "boot")) => options.last_calls = false,
-                Some(("caller", "last")) => options.last_calls = true,
+                Some(("caller", "boot")) => options.caller = Caller::Boot,
+                Some(("caller", "last")) => options.caller = Caller::Last,
+                Some(("caller", "two")) => options.caller = Caller::Two,
                 Some(("move", value)) => options.move_mib = number(word, value)?,
                 _ => return Err(unknown(word)),
             }

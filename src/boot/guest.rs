@@ -77,7 +77,9 @@ pub fn kernel_footprint(board: &Board) -> Option<Region> {
         slice::from_raw_parts(first_page.start() as *const u8, first_page.size() as usize)
     };
     let size = ImageHeader::parse(bytes).map_or(0, |header| header.image_size());
-    Region::new(kernel.start(), kernel.size().max(size)).ok().or(Some(kernel))
+    Region::new(kernel.start(), kernel.size().max(size))
+        .ok()
+        .or(Some(kernel))
 }
 
 /// Looks at the modules, and returns where the guest begins, with its device tree in x0.
@@ -96,13 +98,23 @@ pub fn prepare(
     if let Some(ramdisk) = board.modules.ramdisk {
         let what = "ramdisk";
         ram.range(ramdisk.start(), ramdisk.size())
-            .ok_or(GuestError::OutsideRam { what, region: ramdisk })?;
+            .ok_or(GuestError::OutsideRam {
+                what,
+                region: ramdisk,
+            })?;
         if ramdisk.overlaps(&footprint) {
-            return Err(GuestError::Overlap { kernel: footprint, ramdisk });
+            return Err(GuestError::Overlap {
+                kernel: footprint,
+                ramdisk,
+            });
         }
     }
     let bootargs = board.modules.bootargs.as_deref();
-    let config = GuestTree { monitor, bootargs, ramdisk: board.modules.ramdisk };
+    let config = GuestTree {
+        monitor,
+        bootargs,
+        ramdisk: board.modules.ramdisk,
+    };
     let guest = guest_tree(tree, &config)?;
     let mut free: RegionSet = ram.banks().iter().copied().collect();
     free.remove_all(&board.reserved);
@@ -117,19 +129,28 @@ pub fn prepare(
         .and_then(|region| ram.range(region.start(), region.size()))
         .filter(|range| range.write(&guest))
         .ok_or(GuestError::NoRoom(guest.len()))?;
-    for region in [Some(kernel), board.modules.ramdisk, Region::new(place.start(), room).ok()] {
+    for region in [
+        Some(kernel),
+        board.modules.ramdisk,
+        Region::new(place.start(), room).ok(),
+    ] {
         if let Some(region) = region {
             cache::clean_to_poc(region.start() as usize, region.size() as usize);
         }
     }
-    Ok(Start { entry: kernel.start(), context: place.start() })
+    Ok(Start {
+        entry: kernel.start(),
+        context: place.start(),
+    })
 }
 
 /// Returns what the kernel uses, all of it in the guest's memory.
 fn kernel_in_ram(kernel: Region, ram: &GuestRam) -> Result<Region, GuestError> {
     let what = "kernel";
     let outside = |region| GuestError::OutsideRam { what, region };
-    let range = ram.range(kernel.start(), kernel.size()).ok_or(outside(kernel))?;
+    let range = ram
+        .range(kernel.start(), kernel.size())
+        .ok_or(outside(kernel))?;
     // SAFETY: The kernel was loaded before, and no guest runs yet.
     let file = unsafe { range.bytes() };
     let start = kernel.start();

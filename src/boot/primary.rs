@@ -73,7 +73,12 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64) -> ! {
     let machine = machine(&board, options, &layout, ram, regime).install();
     let boot_cpu = machine
         .cpu_by_mpidr(cpu::current_mpidr())
-        .unwrap_or_else(|| stop(format_args!("CPU {:#x} is not in the tree", cpu::current_mpidr())));
+        .unwrap_or_else(|| {
+            stop(format_args!(
+                "CPU {:#x} is not in the tree",
+                cpu::current_mpidr()
+            ))
+        });
     boot_cpu.make_current();
     configure(boot_cpu);
     machine.takeover.expect_boot_cpu(boot_cpu);
@@ -93,7 +98,10 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64) -> ! {
 
 /// Sets up this CPU's EL2 for the guest, and its EL1 as at reset.
 pub fn configure(cpu: &Cpu) {
-    for (what, result) in [("EL2", vcpu::el2::configure()), ("EL1", vcpu::reset::reset_cpu())] {
+    for (what, result) in [
+        ("EL2", vcpu::el2::configure()),
+        ("EL1", vcpu::reset::reset_cpu()),
+    ] {
         if let Err(error) = result {
             log::warn!("cpu {}: {what}: {error}", cpu.index);
         }
@@ -131,7 +139,11 @@ fn map(
         add(&console.registers, Use::Device)?;
     }
     if let GicNode::V3(gic) = &board.gic {
-        for region in [&gic.distributor].into_iter().chain(&gic.redistributors).chain(&gic.its) {
+        for region in [&gic.distributor]
+            .into_iter()
+            .chain(&gic.redistributors)
+            .chain(&gic.its)
+        {
             add(region, Use::Device)?;
         }
     }
@@ -154,14 +166,16 @@ fn clear(ram: &GuestRam, start: u64, size: u64) {
 fn check_firmware(board: &Board) {
     match board.psci.as_ref().map(|psci| psci.conduit) {
         Some(Conduit::Smc) => {}
-        Some(Conduit::Hvc) => {
-            stop(format_args!("PSCI by hvc is somebody's above the monitor: it needs smc"))
-        }
+        Some(Conduit::Hvc) => stop(format_args!(
+            "PSCI by hvc is somebody's above the monitor: it needs smc"
+        )),
         None => stop(format_args!("no PSCI in the device tree")),
     }
     match firmware::version() {
         Ok(version) => log::debug!("firmware has PSCI {version}"),
-        Err(error) => stop(format_args!("firmware does not answer PSCI_VERSION: {error}")),
+        Err(error) => stop(format_args!(
+            "firmware does not answer PSCI_VERSION: {error}"
+        )),
     }
 }
 
@@ -203,11 +217,13 @@ fn machine(
 fn gic(board: &Board) -> Gic {
     match &board.gic {
         GicNode::V3(node) => Gic::V3(
-            gic_v3(node).unwrap_or_else(|error| stop(format_args!("interrupt controller: {error}"))),
+            gic_v3(node)
+                .unwrap_or_else(|error| stop(format_args!("interrupt controller: {error}"))),
         ),
-        GicNode::V2(node) => {
-            stop(format_args!("GICv2 at {}: not served yet", node.distributor))
-        }
+        GicNode::V2(node) => stop(format_args!(
+            "GICv2 at {}: not served yet",
+            node.distributor
+        )),
     }
 }
 
@@ -220,9 +236,19 @@ fn gic_v3(node: &GicV3Node) -> Result<v3::GicV3, v3::frames::FrameError> {
             size: region.size() as usize,
         })
         .collect();
-    let its: Vec<_> = node.its.iter().map(|region| region.start() as usize).collect();
+    let its: Vec<_> = node
+        .its
+        .iter()
+        .map(|region| region.start() as usize)
+        .collect();
     let stride = node.redistributor_stride.map(|stride| stride as usize);
     // SAFETY: `map` mapped them as devices, and only this uses them.
-    unsafe { v3::GicV3::new(node.distributor.start() as usize, &redistributors, stride, &its) }
+    unsafe {
+        v3::GicV3::new(
+            node.distributor.start() as usize,
+            &redistributors,
+            stride,
+            &its,
+        )
+    }
 }
-

@@ -6,10 +6,10 @@ use crate::arch::cache;
 use crate::console;
 use crate::devicetree::board::{self, Board};
 use crate::devicetree::console::{Console, UartKind};
+use crate::memory::early;
 use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::Use;
-use crate::memory::early;
 use core::{ptr::NonNull, slice};
 use log::LevelFilter;
 
@@ -129,7 +129,9 @@ pub fn tree(fdt: u64) -> &'static [u8] {
 
 /// Sends the log to `console`, through the early map.
 pub fn start_console(console: &Console) {
-    let Some(base) = NonNull::new(console.registers.start() as *mut u8) else { return };
+    let Some(base) = NonNull::new(console.registers.start() as *mut u8) else {
+        return;
+    };
     if console.kind == UartKind::Pl011 {
         // SAFETY: The boot CPU is alone, on the early map, which has no device yet.
         unsafe {

@@ -4,9 +4,9 @@ use super::relocate::tree;
 use crate::arch::barrier;
 use crate::console;
 use crate::devicetree::board;
+use crate::devicetree::board::Board;
 use crate::devicetree::console::UartKind;
 use crate::devicetree::psci::Conduit;
-use crate::devicetree::board::Board;
 use crate::memory::heap::HEAP;
 use crate::psci::firmware;
 use core::arch::asm;
@@ -48,7 +48,11 @@ extern "C" fn started_elsewhere(fdt: u64) -> ! {
          (QEMU: -M virt,virtualization=on); powering off",
         level >> 2 & 3
     );
-    match Board::read(tree).ok().and_then(|board| board.psci).map(|psci| psci.conduit) {
+    match Board::read(tree)
+        .ok()
+        .and_then(|board| board.psci)
+        .map(|psci| psci.conduit)
+    {
         Some(Conduit::Hvc) => drop(psci::system_off::<Hvc>()),
         // Below EL2 an SMC may have nobody to answer it: without PSCI nothing is called.
         Some(Conduit::Smc) => drop(psci::system_off::<Smc>()),

@@ -23,7 +23,9 @@ struct Logger {
     console: SpinMutex<Option<Console>, Relax>,
 }
 
-static LOGGER: Logger = Logger { console: SpinMutex::new(None) };
+static LOGGER: Logger = Logger {
+    console: SpinMutex::new(None),
+};
 
 /// Sends the log to the PL011 at physical address `base`.
 ///
@@ -34,7 +36,10 @@ pub unsafe fn init(base: NonNull<u8>, level: LevelFilter) {
     // SAFETY: Handed on to the caller.
     let registers = unsafe { UniqueMmioPointer::new(base.cast::<PL011Registers>()) };
     let mut console = LOGGER.console.lock();
-    *console = Some(Console { uart: Uart::new(registers), stuck: false });
+    *console = Some(Console {
+        uart: Uart::new(registers),
+        stuck: false,
+    });
     drop(console);
     // A second call, after a move, finds the logger set.
     let _ = log::set_logger(&LOGGER);

@@ -71,7 +71,10 @@ impl Cpu {
             share: AtomicU32::new(0),
             times: Times::new(),
             exits: Exits::new(),
-            failed: SpinMutex::new(Failed { count: 0, first: None }),
+            failed: SpinMutex::new(Failed {
+                count: 0,
+                first: None,
+            }),
         }
     }
 

@@ -27,7 +27,11 @@ pub fn handle(cpu: &Cpu, frame: &mut Frame, esr: u64) {
         (_, _, true) => "write",
         _ => "read",
     };
-    let whose = if machine.monitor.contains(ipa) { "the monitor's memory" } else { "no memory" };
+    let whose = if machine.monitor.contains(ipa) {
+        "the monitor's memory"
+    } else {
+        "no memory"
+    };
     log::warn!(
         "cpu {}: guest {access} at {ipa:#x} is in {whose} (ELR {:#x}); it gets an abort",
         cpu.index,

@@ -54,12 +54,18 @@ pub fn dispatch(cpu: &'static Cpu, frame: &mut Frame, conduit: Conduit) {
 /// NOT_SUPPORTED, as wide as the call's results are.
 fn not_supported(function: u32) -> u64 {
     let code = i32::from(ErrorCode::NotSupported);
-    if function & 1 << 30 == 0 { u64::from(code as u32) } else { code as u64 }
+    if function & 1 << 30 == 0 {
+        u64::from(code as u32)
+    } else {
+        code as u64
+    }
 }
 
 /// Hands the call to firmware, all of its registers as they are.
 fn forward(frame: &mut Frame) {
-    let [function, arguments @ ..] = &frame.x[..18] else { return };
+    let [function, arguments @ ..] = &frame.x[..18] else {
+        return;
+    };
     let mut registers = [0; 17];
     registers.copy_from_slice(arguments);
     let results = smccc::smc64(*function as u32, registers);

@@ -52,7 +52,11 @@ fn take(frame: &mut Frame, esr: u64, far: Option<u64>) {
         }
         write_sysreg!("elr_el1", frame.elr);
         write_sysreg!("spsr_el1", frame.spsr);
-        let pan = if read_sysreg!("sctlr_el1") & SPAN == 0 { PAN } else { 0 };
+        let pan = if read_sysreg!("sctlr_el1") & SPAN == 0 {
+            PAN
+        } else {
+            0
+        };
         frame.spsr = frame.spsr & KEPT | EL1H_MASKED | pan;
         frame.elr = read_sysreg!("vbar_el1").wrapping_add(offset);
     }

@@ -72,7 +72,10 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
 #[unsafe(no_mangle)]
 extern "C" fn exit_unexpected(frame: &mut Frame, vector: u64) {
     let index = Cpu::current().index;
-    log::error!("cpu {index}: vector {vector} taken at {:#x} in the guest", frame.elr);
+    log::error!(
+        "cpu {index}: vector {vector} taken at {:#x} in the guest",
+        frame.elr
+    );
     inject::undefined(frame);
 }
 

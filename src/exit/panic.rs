@@ -11,7 +11,9 @@ pub fn panicked(info: &PanicInfo) -> ! {
     let index = Cpu::try_current().map_or(0, |cpu| cpu.index);
     console::panic_line(format_args!("cpu {index}: {info}; resetting the machine"));
     let refusal = firmware::system_reset();
-    console::panic_line(format_args!("cpu {index}: SYSTEM_RESET: {refusal}; powering off"));
+    console::panic_line(format_args!(
+        "cpu {index}: SYSTEM_RESET: {refusal}; powering off"
+    ));
     let _ = firmware::system_off();
     loop {
         barrier::wfe();

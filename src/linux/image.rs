@@ -31,10 +31,19 @@ pub enum PageSize {
 impl PageSize {
     /// The size in bytes.
     pub const fn bytes(self) -> u64 {
+        1 << self.shift()
+    }
+
+    /// How many such pages fit into `size` bytes.
+    pub const fn pages(self, size: u64) -> u64 {
+        size >> self.shift()
+    }
+
+    const fn shift(self) -> u32 {
         match self {
-            Self::Size4K => 0x1000,
-            Self::Size16K => 0x4000,
-            Self::Size64K => 0x1_0000,
+            Self::Size4K => 12,
+            Self::Size16K => 14,
+            Self::Size64K => 16,
         }
     }
 }
@@ -141,17 +150,15 @@ pub struct ImageHeader {
 impl ImageHeader {
     /// Reads the header that `bytes` begin with; what lies behind it is not looked at.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
-        if let Some(packing) = Packing::detect(bytes) {
-            return Err(ImageError::Packed(packing));
-        }
-        let header = bytes
-            .first_chunk::<HEADER_SIZE>()
-            .ok_or(ImageError::TooShort(bytes.len()))?;
+        let otherwise = |error| Err(Packing::detect(bytes).map_or(error, ImageError::Packed));
+        let Some(header) = bytes.first_chunk::<HEADER_SIZE>() else {
+            return otherwise(ImageError::TooShort(bytes.len()));
+        };
         let word = |at| u32_at(header, at).unwrap_or(0);
         let long = |at| u64_at(header, at).unwrap_or(0);
         let magic = word(MAGIC_OFFSET);
         if magic != MAGIC {
-            return Err(ImageError::NoMagic(magic));
+            return otherwise(ImageError::NoMagic(magic));
         }
         let (text_offset, image_size, flags) = (long(8), long(16), long(24));
         match image_size {

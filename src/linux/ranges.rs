@@ -89,11 +89,23 @@ impl Ranges {
         {
             (new.end, behind) = (range.end, at + 1);
         }
-        if first == behind && self.count == MAX_RANGES {
-            return Err(NotAdded::Full);
+        match behind - first {
+            0 => {
+                let moved = self
+                    .ranges
+                    .get_mut(first..=self.count)
+                    .ok_or(NotAdded::Full)?;
+                moved.rotate_right(1);
+                self.count += 1;
+            }
+            1 => {}
+            _ => {
+                if let Some(moved) = self.ranges.get_mut(first..self.count) {
+                    moved.rotate_left(1);
+                    self.count -= 1;
+                }
+            }
         }
-        self.ranges.copy_within(behind..self.count, first + 1);
-        self.count = self.count + 1 - (behind - first);
         if let Some(slot) = self.ranges.get_mut(first) {
             *slot = new;
         }

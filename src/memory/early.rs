@@ -44,11 +44,17 @@ struct Tables {
 
 impl Translation<El23Attributes> for Tables {
     fn allocate_table(&mut self) -> (NonNull<PageTable<El23Attributes>>, PhysicalAddress) {
-        assert!(self.used < TABLES, "the early map needs more than {TABLES} tables");
+        assert!(
+            self.used < TABLES,
+            "the early map needs more than {TABLES} tables"
+        );
         let address = POOL.0.get() as usize + self.used * PAGE;
         self.used += 1;
         let table = NonNull::new(address as *mut PageTable<El23Attributes>);
-        (table.expect("the image is not at 0"), PhysicalAddress(address))
+        (
+            table.expect("the image is not at 0"),
+            PhysicalAddress(address),
+        )
     }
 
     unsafe fn deallocate_table(&mut self, _: NonNull<PageTable<El23Attributes>>) {}

@@ -80,10 +80,18 @@ impl Generations {
         map_around(&mut shared, &monitor, 0, top)?;
         for bank in ram.iter().filter(|bank| bank.end() > top) {
             let start = bank.start().max(top) & !(GIB - 1);
-            map_around(&mut shared, &monitor, start, bank.end().next_multiple_of(GIB))?;
+            map_around(
+                &mut shared,
+                &monitor,
+                start,
+                bank.end().next_multiple_of(GIB),
+            )?;
         }
         Ok(Self {
-            shared: SpinMutex::new(Shared { mapping: shared, open: false }),
+            shared: SpinMutex::new(Shared {
+                mapping: shared,
+                open: false,
+            }),
             monitor,
             vtcr,
             ipa_bits,
@@ -109,7 +117,8 @@ impl Generations {
         let mut shared = self.shared.lock();
         self.fill(next, &shared.mapping);
         shared.open = true;
-        self.current.store(number << ROOT_BITS | next as u64, Ordering::Release);
+        self.current
+            .store(number << ROOT_BITS | next as u64, Ordering::Release);
         Ok(())
     }
 
@@ -216,8 +225,11 @@ fn geometry() -> (usize, u32, u64) {
     let pa_range = id_field(unsafe { read_sysreg!("id_aa64mmfr0_el1") }, 0).min(5);
     let pa_bits = [32, 36, 40, 42, 44, 48][pa_range as usize];
     // A walk may start at level 0 only where there are more than 42 bits.
-    let (level, start_level, bits) =
-        if pa_bits > 42 { (0, 2, pa_bits) } else { (1, 1, pa_bits.min(39)) };
+    let (level, start_level, bits) = if pa_bits > 42 {
+        (0, 2, pa_bits)
+    } else {
+        (1, 1, pa_bits.min(39))
+    };
     let vtcr = 1 << 31
         | pa_range << 16
         | 3 << 12

@@ -35,7 +35,9 @@ impl GuestRam {
     /// the guest's.
     pub fn range(&self, start: u64, size: u64) -> Option<GuestRange> {
         let region = Region::new(start, size).ok()?;
-        self.banks.contains(start, size).then_some(GuestRange { region })
+        self.banks
+            .contains(start, size)
+            .then_some(GuestRange { region })
     }
 }
 

@@ -38,7 +38,10 @@ impl spin::RelaxStrategy for Relax {
 impl MonitorHeap {
     /// Returns a heap without any memory.
     pub const fn new() -> Self {
-        Self { heap: SpinMutex::new(Heap::new()), sealed: AtomicBool::new(false) }
+        Self {
+            heap: SpinMutex::new(Heap::new()),
+            sealed: AtomicBool::new(false),
+        }
     }
 
     /// Gives it the arena inside the image. To be called once.
@@ -86,7 +89,10 @@ unsafe impl GlobalAlloc for Global {
         if HEAP.sealed.load(Relaxed) {
             return null_mut();
         }
-        HEAP.heap.lock().alloc(layout).map_or(null_mut(), NonNull::as_ptr)
+        HEAP.heap
+            .lock()
+            .alloc(layout)
+            .map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {

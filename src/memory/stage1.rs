@@ -37,8 +37,7 @@ pub enum Use {
 impl Use {
     fn attributes(self) -> El23Attributes {
         let common = El23Attributes::VALID | El23Attributes::ACCESSED | El23Attributes::USER_RES1;
-        let normal =
-            common | El23Attributes::ATTRIBUTE_INDEX_1 | El23Attributes::INNER_SHAREABLE;
+        let normal = common | El23Attributes::ATTRIBUTE_INDEX_1 | El23Attributes::INNER_SHAREABLE;
         match self {
             Self::Text => normal | El23Attributes::READ_ONLY,
             Self::Rodata => normal | El23Attributes::READ_ONLY | El23Attributes::XN,
@@ -68,7 +67,11 @@ impl Regime {
             mair: MAIR,
             tcr: TCR | pa_range << 16,
             ttbr0: root.0 as u64,
-            sctlr: if write_xor_execute { SCTLR | SCTLR_WXN } else { SCTLR },
+            sctlr: if write_xor_execute {
+                SCTLR | SCTLR_WXN
+            } else {
+                SCTLR
+            },
         }
     }
 }

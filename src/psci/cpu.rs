@@ -15,8 +15,13 @@ const INSTRUCTION: u64 = 4;
 /// Turns on the CPU `mpidr` (DEN0022, 5.1.4).
 pub fn on(mpidr: u64, entry: EntryPoint) -> Answer {
     let machine = Machine::get();
-    let target = machine.cpu_by_mpidr(mpidr).ok_or(ErrorCode::InvalidParameters)?;
-    let start = Start { entry: entry.entry_point_address(), context: entry.context_id() };
+    let target = machine
+        .cpu_by_mpidr(mpidr)
+        .ok_or(ErrorCode::InvalidParameters)?;
+    let start = Start {
+        entry: entry.entry_point_address(),
+        context: entry.context_id(),
+    };
     check_entry(machine, start.entry)?;
     // While the CPUs are taken none is started. The caller is taken too, and sees no answer.
     let pass = machine.takeover.gate.pass().ok_or(ErrorCode::Denied)?;
@@ -39,14 +44,25 @@ pub fn on(mpidr: u64, entry: EntryPoint) -> Answer {
 pub fn affinity_info(mpidr: u64, lowest_level: u32) -> Answer {
     let machine = Machine::get();
     if lowest_level == 0 {
-        let target = machine.cpu_by_mpidr(mpidr).ok_or(ErrorCode::InvalidParameters)?;
+        let target = machine
+            .cpu_by_mpidr(mpidr)
+            .ok_or(ErrorCode::InvalidParameters)?;
         return Ok(u32::from(target.power.affinity_info()).into());
     }
     // Affinity fields below the level do not count; Aff3 is apart from the others.
-    let mask = [0xff_00ff_ffff_u64, 0xff_00ff_ff00, 0xff_00ff_0000, 0xff_0000_0000]
-        .get(lowest_level as usize)
-        .ok_or(ErrorCode::InvalidParameters)?;
-    let mut members = machine.cpus.iter().filter(|cpu| cpu.mpidr & mask == mpidr & mask).peekable();
+    let mask = [
+        0xff_00ff_ffff_u64,
+        0xff_00ff_ff00,
+        0xff_00ff_0000,
+        0xff_0000_0000,
+    ]
+    .get(lowest_level as usize)
+    .ok_or(ErrorCode::InvalidParameters)?;
+    let mut members = machine
+        .cpus
+        .iter()
+        .filter(|cpu| cpu.mpidr & mask == mpidr & mask)
+        .peekable();
     members.peek().ok_or(ErrorCode::InvalidParameters)?;
     let mut info = AffinityInfo::Off;
     for member in members {
@@ -92,4 +108,3 @@ pub fn code(error: smccc::psci::Error) -> ErrorCode {
         .and_then(|code| ErrorCode::try_from(code).ok())
         .unwrap_or(ErrorCode::InternalFailure)
 }
-

@@ -160,7 +160,10 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
-    const START: Start = Start { entry: 0x4000_0000, context: 7 };
+    const START: Start = Start {
+        entry: 0x4000_0000,
+        context: 7,
+    };
 
     #[test]
     fn first_start_goes_through_firmware() {
@@ -231,12 +234,17 @@ mod tests {
                         })
                     })
                     .collect();
-                callers.into_iter().map(|caller| caller.join().expect("no panic")).collect()
+                callers
+                    .into_iter()
+                    .map(|caller| caller.join().expect("no panic"))
+                    .collect()
             });
             let successes = results.iter().filter(|result| result.is_ok()).count();
             assert_eq!(successes, 1, "{results:?}");
             assert!(
-                results.iter().all(|r| r.is_ok() || *r == Err(ErrorCode::OnPending)),
+                results
+                    .iter()
+                    .all(|r| r.is_ok() || *r == Err(ErrorCode::OnPending)),
                 "{results:?}"
             );
         }

@@ -21,7 +21,11 @@ pub enum Depth {
 impl Format {
     /// Returns the format that the feature flags of CPU_SUSPEND name.
     pub fn from_features(flags: u32) -> Self {
-        if flags & 1 << 1 == 0 { Self::Original } else { Self::Extended }
+        if flags & 1 << 1 == 0 {
+            Self::Original
+        } else {
+            Self::Extended
+        }
     }
 
     /// Returns what `power_state` asks for, or `None` if a bit is set that must be zero.

@@ -20,7 +20,11 @@ pub fn call(cpu: &'static Cpu, frame: &mut Frame) {
         Ok(value) => value,
         Err(error) => i64::from(i32::from(error)) as u64,
     };
-    frame.x[0] = if arguments[0] & SMC64 == 0 { u64::from(code as u32) } else { code };
+    frame.x[0] = if arguments[0] & SMC64 == 0 {
+        u64::from(code as u32)
+    } else {
+        code
+    };
 }
 
 fn answer(cpu: &'static Cpu, arguments: &[u64; 4]) -> Answer {
@@ -37,9 +41,10 @@ fn answer(cpu: &'static Cpu, arguments: &[u64; 4]) -> Answer {
         Function::Features { psci_func_id } => features(psci_func_id),
         Function::CpuOn { target_cpu, entry } => cpu::on(target_cpu.into(), entry),
         Function::CpuOff => crate::cpu::off(cpu),
-        Function::AffinityInfo { mpidr, lowest_affinity_level } => {
-            cpu::affinity_info(mpidr.into(), lowest_affinity_level)
-        }
+        Function::AffinityInfo {
+            mpidr,
+            lowest_affinity_level,
+        } => cpu::affinity_info(mpidr.into(), lowest_affinity_level),
         Function::SystemOff => system::off(),
         Function::SystemReset => system::reset(),
         Function::SystemReset2 { .. } => system::reset2(arguments),

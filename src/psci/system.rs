@@ -28,14 +28,20 @@ pub fn reset() -> Answer {
 /// Resets the machine in a way that x1 names (DEN0022, 5.1.12).
 pub fn reset2(arguments: &[u64; 4]) -> Answer {
     report::print(Machine::get());
-    Ok(firmware::pass(arguments[0], [arguments[1], arguments[2], arguments[3]]))
+    Ok(firmware::pass(
+        arguments[0],
+        [arguments[1], arguments[2], arguments[3]],
+    ))
 }
 
 /// Suspends the machine (DEN0022, 5.1.19): all other CPUs are off, and firmware must know it.
 pub fn suspend(cpu: &'static Cpu, entry: EntryPoint) -> Answer {
     let machine = Machine::get();
     firmware::features(FunctionId::SystemSuspend64.into()).ok_or(ErrorCode::NotSupported)?;
-    let start = Start { entry: entry.entry_point_address(), context: entry.context_id() };
+    let start = Start {
+        entry: entry.entry_point_address(),
+        context: entry.context_id(),
+    };
     check_entry(machine, start.entry)?;
     let _pass = machine.takeover.gate.pass().ok_or(ErrorCode::Denied)?;
     for other in machine.cpus.iter().filter(|other| other.index != cpu.index) {

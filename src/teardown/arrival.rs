@@ -13,7 +13,9 @@ pub struct Arrival {
 impl Arrival {
     /// Returns the arrival of a CPU that was in no takeover yet.
     pub const fn new() -> Self {
-        Self { word: AtomicU64::new(0) }
+        Self {
+            word: AtomicU64::new(0),
+        }
     }
 
     /// The CPU itself arrives in `epoch`; false if it was given up before.

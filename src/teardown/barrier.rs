@@ -19,7 +19,10 @@ struct Node {
 
 impl Node {
     const fn new() -> Self {
-        Self { expected: AtomicU32::new(0), arrived: AtomicU32::new(0) }
+        Self {
+            expected: AtomicU32::new(0),
+            arrived: AtomicU32::new(0),
+        }
     }
 
     /// Counts one more; the last one resets the counter and is told so.
@@ -56,14 +59,22 @@ impl Barrier {
 
     /// Expects CPU `index` from the next epoch on. Callers take turns.
     pub fn add(&self, index: usize) {
-        if self.leaves[index / FAN_IN].expected.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.leaves[index / FAN_IN]
+            .expected
+            .fetch_add(1, Ordering::Relaxed)
+            == 0
+        {
             self.root.expected.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Expects CPU `index` no longer. Callers take turns.
     pub fn remove(&self, index: usize) {
-        if self.leaves[index / FAN_IN].expected.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.leaves[index / FAN_IN]
+            .expected
+            .fetch_sub(1, Ordering::Relaxed)
+            == 1
+        {
             self.root.expected.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -28,7 +28,10 @@ pub fn share(cpu: &Cpu) -> Result<(), StepError> {
                 zeroed += op.zeroed;
             }
             Err(error) => {
-                result = Err(StepError::Absent { what: "page on the kexec list", id: error.entry.at });
+                result = Err(StepError::Absent {
+                    what: "page on the kexec list",
+                    id: error.entry.at,
+                });
                 break;
             }
         }
@@ -40,19 +43,36 @@ pub fn share(cpu: &Cpu) -> Result<(), StepError> {
 }
 
 fn move_page(machine: &Machine, op: &Op) -> Result<(), StepError> {
-    let outside = |id| StepError::Absent { what: "guest memory", id };
+    let outside = |id| StepError::Absent {
+        what: "guest memory",
+        id,
+    };
     let size = op.copied + op.zeroed;
-    let destination =
-        machine.ram.range(op.destination, size).ok_or_else(|| outside(op.destination))?;
+    let destination = machine
+        .ram
+        .range(op.destination, size)
+        .ok_or_else(|| outside(op.destination))?;
     if !op.is_in_place() && op.copied > 0 {
-        let source = machine.ram.range(op.source, op.copied).ok_or_else(|| outside(op.source))?;
+        let source = machine
+            .ram
+            .range(op.source, op.copied)
+            .ok_or_else(|| outside(op.source))?;
         // SAFETY: Both are guest memory, which nobody else accesses in phase 3; pages do not
         // overlap but as a whole.
-        unsafe { destination.as_ptr().copy_from_nonoverlapping(source.as_ptr(), op.copied as usize) }
+        unsafe {
+            destination
+                .as_ptr()
+                .copy_from_nonoverlapping(source.as_ptr(), op.copied as usize)
+        }
     }
     if op.zeroed > 0 {
         // SAFETY: As above.
-        unsafe { destination.as_ptr().add(op.copied as usize).write_bytes(0, op.zeroed as usize) }
+        unsafe {
+            destination
+                .as_ptr()
+                .add(op.copied as usize)
+                .write_bytes(0, op.zeroed as usize)
+        }
     }
     cache::clean_to_poc(destination.start() as usize, size as usize);
     Ok(())

@@ -43,7 +43,14 @@ pub fn hook(cpu: &'static Cpu, kimage: u64, page: PageSize) -> Refusal {
 
 /// A guest called KEXEC. Returns only a refusal.
 pub fn call(cpu: &'static Cpu, list: u64, entry: u64, device_tree: u64) -> Refusal {
-    ask(cpu, Asked::Call { list, entry, device_tree })
+    ask(
+        cpu,
+        Asked::Call {
+            list,
+            entry,
+            device_tree,
+        },
+    )
 }
 
 fn ask(cpu: &'static Cpu, asked: Asked) -> Refusal {

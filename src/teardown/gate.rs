@@ -31,7 +31,9 @@ pub struct Closed<'a>(&'a Gate);
 impl Gate {
     /// Returns an open gate.
     pub const fn new() -> Self {
-        Self { word: AtomicU32::new(0) }
+        Self {
+            word: AtomicU32::new(0),
+        }
     }
 
     /// Lets a CPU_ON through, unless a takeover is under way.
@@ -102,13 +104,19 @@ mod tests {
     fn one_takeover_at_a_time() {
         let gate = Gate::new();
         let first = gate.prepare().expect("nobody else prepares");
-        assert!(gate.prepare().is_none(), "a second one prepares beside the first");
+        assert!(
+            gate.prepare().is_none(),
+            "a second one prepares beside the first"
+        );
         assert!(gate.pass().is_some(), "CPUs come and go while one prepares");
         drop(first);
         let second = gate.prepare().expect("the first one gave up");
         let closed = second.close();
         assert!(gate.prepare().is_none(), "one prepares while another takes");
-        assert!(gate.pass().is_none(), "a CPU is started while another takes");
+        assert!(
+            gate.pass().is_none(),
+            "a CPU is started while another takes"
+        );
         closed.open();
         assert!(gate.pass().is_some() && gate.prepare().is_some());
     }

@@ -68,7 +68,13 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     HEAP.seal(false);
     closed.open();
     takeover.times.entered.store(time::now(), Release);
-    cpu::enter(cpu, Start { entry: next.entry, context: next.x0 })
+    cpu::enter(
+        cpu,
+        Start {
+            entry: next.entry,
+            context: next.x0,
+        },
+    )
 }
 
 /// Any other CPU, from wherever its kernel's end found it, to IDLE_DEAD.

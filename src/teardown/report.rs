@@ -100,7 +100,10 @@ pub fn print_trouble(machine: &Machine) {
         let failed = *cpu.failed.lock();
         if let Some((step, error)) = failed.first {
             let more = failed.count - 1;
-            log::warn!("cpu {}: step \"{step}\": {error} ({more} more failed)", cpu.index);
+            log::warn!(
+                "cpu {}: step \"{step}\": {error} ({more} more failed)",
+                cpu.index
+            );
         }
     }
 }

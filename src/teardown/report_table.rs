@@ -28,10 +28,14 @@ const TIMELINE: [Line; 9] = [
     Line::Once("memory taken away, CPUs kicked", |header| header.kicked),
     Line::OnEach("in the monitor", |row| row.arrived),
     Line::OnEach("phase 1 done: ONLINE > TEARDOWN_CPU", |row| row.phase1_end),
-    Line::Once("phase 2 done: sync on the boot CPU", |header| header.phase2_end),
+    Line::Once("phase 2 done: sync on the boot CPU", |header| {
+        header.phase2_end
+    }),
     Line::OnEach("copying", |row| row.copy_start),
     Line::OnEach("copied", |row| row.copy_end),
-    Line::OnEach("phase 3 done: TEARDOWN_CPU > IDLE_DEAD", |row| row.phase3_end),
+    Line::OnEach("phase 3 done: TEARDOWN_CPU > IDLE_DEAD", |row| {
+        row.phase3_end
+    }),
     Line::Once("next kernel entered", |header| header.entered),
 ];
 
@@ -58,7 +62,11 @@ pub fn write(
     rows: impl Iterator<Item = ReportRow> + Clone,
     mut line: impl FnMut(Arguments),
 ) {
-    let with = |flag| rows.clone().filter(move |row| row.flags & flag != 0).count();
+    let with = |flag| {
+        rows.clone()
+            .filter(move |row| row.flags & flag != 0)
+            .count()
+    };
     line(format_args!(
         "reboot {} by {}: {} of {} CPUs taken, {} missing, {} steps failed",
         header.generation,
@@ -68,7 +76,10 @@ pub fn write(
         with(ROW_MISSING),
         header.failed_steps
     ));
-    line(format_args!("{:<40}{:>12}{:>6}{:>14}{:>6}", "us since the request", "first", "cpu", "last", "cpu"));
+    line(format_args!(
+        "{:<40}{:>12}{:>6}{:>14}{:>6}",
+        "us since the request", "first", "cpu", "last", "cpu"
+    ));
     let span = |time| since(header, header.requested, time);
     for entry in &TIMELINE {
         match entry {
@@ -115,15 +126,23 @@ pub fn write(
 }
 
 fn door(header: &ReportHeader) -> &'static str {
-    if header.door == DOOR_HOOK { "kernel_kexec()" } else { "the KEXEC call" }
+    if header.door == DOOR_HOOK {
+        "kernel_kexec()"
+    } else {
+        "the KEXEC call"
+    }
 }
 
 fn since(header: &ReportHeader, from: u64, time: u64) -> Span {
-    Span { ticks: time.saturating_sub(from), frequency: header.frequency }
+    Span {
+        ticks: time.saturating_sub(from),
+        frequency: header.frequency,
+    }
 }
 
 fn copied(rows: impl Iterator<Item = ReportRow>) -> impl Iterator<Item = u64> {
-    rows.filter(|row| row.flags & ROW_TOOK_PART != 0).map(|row| row.copied)
+    rows.filter(|row| row.flags & ROW_TOOK_PART != 0)
+        .map(|row| row.copied)
 }
 
 /// Returns the first and the last time that is not 0, each with the index of its CPU.
@@ -131,7 +150,10 @@ fn first_and_last(
     rows: impl Iterator<Item = ReportRow> + Clone,
     time: fn(&ReportRow) -> u64,
 ) -> Option<((u64, usize), (u64, usize))> {
-    let times = rows.enumerate().map(|(cpu, row)| (time(&row), cpu)).filter(|(time, _)| *time != 0);
+    let times = rows
+        .enumerate()
+        .map(|(cpu, row)| (time(&row), cpu))
+        .filter(|(time, _)| *time != 0);
     Some((times.clone().min()?, times.max()?))
 }
 
@@ -169,7 +191,10 @@ mod tests {
         let rows = vec![
             row(1_021, ROW_TOOK_PART | ROW_BOOT_CPU),
             row(1_050, ROW_TOOK_PART),
-            ReportRow { flags: ROW_MISSING, ..Default::default() },
+            ReportRow {
+                flags: ROW_MISSING,
+                ..Default::default()
+            },
         ];
         (header, rows)
     }
@@ -177,7 +202,9 @@ mod tests {
     fn lines() -> Vec<String> {
         let (header, rows) = report();
         let mut lines = Vec::new();
-        write(&header, rows.iter().copied(), |line| lines.push(line.to_string()));
+        write(&header, rows.iter().copied(), |line| {
+            lines.push(line.to_string())
+        });
         lines
     }
 
@@ -198,7 +225,9 @@ mod tests {
 
     #[test]
     fn shows_first_and_last_cpu() {
-        assert_line("in the monitor                                  21.0     0          50.0     1");
+        assert_line(
+            "in the monitor                                  21.0     0          50.0     1",
+        );
     }
 
     #[test]
@@ -208,7 +237,10 @@ mod tests {
 
     #[test]
     fn leaves_out_what_did_not_happen() {
-        let seen = lines().iter().filter(|line| line.starts_with("copying")).count();
+        let seen = lines()
+            .iter()
+            .filter(|line| line.starts_with("copying"))
+            .count();
         assert_eq!(seen, 0, "no CPU has begun to copy");
     }
 

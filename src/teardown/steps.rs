@@ -12,7 +12,12 @@ use crate::{pmu, vcpu};
 
 macro_rules! step {
     ($name:literal, $phase:ident, $teardown:expr) => {
-        Step { name: $name, phase: Phase::$phase, parallel: true, teardown: $teardown }
+        Step {
+            name: $name,
+            phase: Phase::$phase,
+            parallel: true,
+            teardown: $teardown,
+        }
     };
 }
 
@@ -36,7 +41,10 @@ fn redistributor(cpu: &Cpu) -> Result<(), StepError> {
     match &Machine::get().gic {
         Gic::V3(gic) => match gic.frames.of(cpu.mpidr) {
             Some(frame) => frame.lock().reset(),
-            None => Err(StepError::Absent { what: "redistributor", id: cpu.mpidr }),
+            None => Err(StepError::Absent {
+                what: "redistributor",
+                id: cpu.mpidr,
+            }),
         },
     }
 }
@@ -55,6 +63,10 @@ fn distributor(cpu: &Cpu) -> Result<(), StepError> {
 
 fn its(_: &Cpu) -> Result<(), StepError> {
     match &Machine::get().gic {
-        Gic::V3(gic) => gic.its.iter().map(|its| its.lock().reset()).fold(Ok(()), Result::and),
+        Gic::V3(gic) => gic
+            .its
+            .iter()
+            .map(|its| its.lock().reset())
+            .fold(Ok(()), Result::and),
     }
 }

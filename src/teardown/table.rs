@@ -114,7 +114,10 @@ mod tests {
         }
     }
 
-    const BROKEN: StepError = StepError::Absent { what: "part", id: 3 };
+    const BROKEN: StepError = StepError::Absent {
+        what: "part",
+        id: 3,
+    };
 
     fn step(
         name: &'static str,
@@ -122,7 +125,12 @@ mod tests {
         parallel: bool,
         teardown: fn(&Log) -> Result<(), StepError>,
     ) -> Step<Log> {
-        Step { name, phase, parallel, teardown }
+        Step {
+            name,
+            phase,
+            parallel,
+            teardown,
+        }
     }
 
     fn table() -> Vec<Step<Log>> {
@@ -139,9 +147,16 @@ mod tests {
     fn takes_the_steps_of_one_phase_in_order_and_goes_on_after_a_failure() {
         let log = Log::default();
         let mut failures = Vec::new();
-        walk(&table(), Phase::Own, false, &log, |step| step(), |name, error| {
-            failures.push((name, error));
-        });
+        walk(
+            &table(),
+            Phase::Own,
+            false,
+            &log,
+            |step| step(),
+            |name, error| {
+                failures.push((name, error));
+            },
+        );
         assert_eq!(*log.taken.lock().expect("no panic"), ["a", "b"]);
         assert_eq!(failures, [("broken", BROKEN)]);
     }
@@ -167,7 +182,10 @@ mod tests {
     fn step_that_is_not_safe_in_parallel_is_taken_one_by_one() {
         let safe = [step("a", Phase::Own, true, |log| log.take("a"))];
         let unsafe_step = [step("a", Phase::Own, false, |log| log.take("a"))];
-        assert!(most_inside(&safe, false) > 1, "a parallel step was never taken in parallel");
+        assert!(
+            most_inside(&safe, false) > 1,
+            "a parallel step was never taken in parallel"
+        );
         assert_eq!(most_inside(&unsafe_step, false), 1);
         assert_eq!(most_inside(&safe, true), 1, "teardown=serial");
     }

@@ -186,9 +186,17 @@ impl Takeover {
                 let kimage = Kimage::read(memory, kimage)?;
                 plan.prepare(memory, page, pages(page), Request::Kimage(&kimage))?;
             }
-            Asked::Call { list, entry, device_tree } => {
+            Asked::Call {
+                list,
+                entry,
+                device_tree,
+            } => {
                 let page = PageSize::Size4K;
-                let request = Request::Call { list, entry, device_tree };
+                let request = Request::Call {
+                    list,
+                    entry,
+                    device_tree,
+                };
                 plan.prepare(memory, page, pages(page), request)?;
             }
         }
@@ -222,7 +230,10 @@ impl Takeover {
         let sharers = *self.expected.lock() - missing;
         let all = sharers == machine.cpus.len();
         if !all {
-            let arrived = machine.cpus.iter().filter(|cpu| cpu.arrival.has_arrived(epoch));
+            let arrived = machine
+                .cpus
+                .iter()
+                .filter(|cpu| cpu.arrival.has_arrived(epoch));
             for (cpu, place) in arrived.zip(0..) {
                 cpu.share.store(place, Relaxed);
             }
@@ -266,7 +277,10 @@ impl Takeover {
     /// CPUs that were given up are not expected again before they come.
     pub fn forget_missing(&self, machine: &Machine, epoch: u64, missing: usize) {
         if missing > 0 {
-            let given_up = machine.cpus.iter().filter(|cpu| cpu.arrival.is_missing(epoch));
+            let given_up = machine
+                .cpus
+                .iter()
+                .filter(|cpu| cpu.arrival.is_missing(epoch));
             given_up.for_each(|cpu| self.remove(cpu));
         }
     }

@@ -32,7 +32,7 @@ pub fn run(context: &Context) -> Outcome {
     let Some((ram, ram_size)) = context.machine.ram_at(context.arena.0) else {
         fail!("expected the arena in RAM")
     };
-    let mut good = kexec::prepare(context, cpus.boot)?;
+    let mut good = kexec::prepare(context, cpus.boot, 0)?;
     cpus.bring_up(cpus.others())?;
     for cpu in cpus.others() {
         cpu.start(states::store, 0);

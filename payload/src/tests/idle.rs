@@ -58,7 +58,7 @@ fn idle(context: &Context) -> Outcome {
         count(0),
         count(1)
     );
-    let mut prepared = kexec::prepare(context, cpus.boot)?;
+    let mut prepared = kexec::prepare(context, cpus.boot, 0)?;
     // All others are idle: the count is final but for the KEXEC call itself.
     prepared.handover.calls = cpus.calls() + 1;
     prepared.go()

@@ -4,8 +4,10 @@ use super::Context;
 use crate::console::say;
 use crate::cpu::Cpu;
 use crate::entry::BOOT_STATE;
+use crate::kexec::{self, Prepared};
+use crate::options::Caller;
 use crate::outcome::Outcome;
-use crate::{arrival, kexec, states};
+use crate::{arrival, states};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// CPUs with this index modulo 8 are never started by generation 0.
@@ -31,17 +33,25 @@ pub fn run(context: &Context) -> Outcome {
         return Ok(());
     }
     let up = cpus.others().filter(|cpu| cpu.entered.load(Relaxed) > 0);
-    let caller = if context.options.last_calls {
-        up.clone().last()
-    } else {
-        None
+    let count = up.clone().count();
+    let callers = match context.options.caller {
+        Caller::Boot => 0,
+        Caller::Last => count.min(1),
+        Caller::Two => count.min(2),
     };
-    let mut prepared = kexec::prepare(context, caller.unwrap_or(cpus.boot))?;
-    let spread = up.filter(|cpu| caller.is_none_or(|caller| !core::ptr::eq(*cpu, caller)));
+    let spread = up.clone().take(count - callers);
+    let mut callers = up.skip(count - callers);
+    let (one, two) = (callers.next(), callers.next());
+    let mut prepared = kexec::prepare(context, one.unwrap_or(cpus.boot), 0)?;
+    let other = match two {
+        Some(two) => Some((two, kexec::prepare(context, two, prepared.next_page)?)),
+        None => None,
+    };
     states::spread(spread.clone(), context.generation, context.arena.moved())?;
     say!("{} CPUs are in their states, rebooting", spread.count());
-    match caller {
-        Some(caller) => prepared.go_from(caller),
-        None => prepared.go(),
+    match (one, other) {
+        (Some(one), Some(other)) => Prepared::go_from([(one, prepared), other]),
+        (Some(one), None) => Prepared::go_from([(one, prepared)]),
+        (None, _) => prepared.go(),
     }
 }

@@ -56,6 +56,11 @@ impl Distributor {
         )
     }
 
+    /// Returns whether interrupts can be non-maskable (`FEAT_GICv3_NMI`).
+    pub fn nmi(&self) -> bool {
+        field_shared!(self.registers, typer).read().nmi_supported()
+    }
+
     /// Waits until the writes to enables, and to `GICD_CTLR`, have had their effect.
     ///
     /// # Errors
@@ -83,7 +88,7 @@ impl Distributor {
     }
 
     /// Leaves the distributor as at reset: groups off; SPIs and extended SPIs disabled, not pending,
-    /// not active, in group 0, of the highest priority, level-sensitive, and routed to the CPU whose
+    /// not active, in group 0, of the highest priority, maskable, level-sensitive, and routed to the CPU whose
     /// `MPIDR_EL1` is `mpidr`. Affinity routing stays on.
     ///
     /// To be called once, with every CPU quiet. An SPI whose device still signals stays pending.
@@ -110,6 +115,7 @@ impl Distributor {
 
     /// SPIs begin at the second register of each kind: the first is the redistributors'.
     fn reset_spis(&mut self, words: usize, mpidr: u64) -> Result<(), StepError> {
+        let nmi = self.nmi();
         let mut gicd = self.registers.reborrow();
         for mut register in field!(gicd, icenabler).iter().skip(1).take(words) {
             register.write(u32::MAX);
@@ -131,6 +137,11 @@ impl Distributor {
         for mut register in field!(gicd, ipriorityr).iter().skip(8).take(8 * words) {
             register.write(0);
         }
+        if nmi {
+            for mut register in field!(gicd, inmir).iter().skip(1).take(words) {
+                register.write(0);
+            }
+        }
         for mut register in field!(gicd, irouter).iter().take(32 * words) {
             register.write(mpidr & AFFINITY);
         }
@@ -145,6 +156,7 @@ impl Distributor {
         if words == 0 {
             return Ok(());
         }
+        let nmi = self.nmi();
         fill!(self.registers, icenabler_e, words, u32::MAX);
         let result = self.wait();
         let mut gicd = self.registers.reborrow();
@@ -153,6 +165,9 @@ impl Distributor {
         fill!(gicd, icactive_e, words, u32::MAX);
         fill!(gicd, igroupr_e, words, 0);
         fill!(gicd, ipriorityr_e, 8 * words, 0);
+        if nmi {
+            fill!(gicd, inmr_e, words, 0);
+        }
         fill!(gicd, irouter_e, 32 * words, mpidr & AFFINITY);
         result
             .and(expect(
@@ -212,6 +227,7 @@ const _: () = {
     assert!(core::mem::offset_of!(Gicd, icactive_e) == 0x1c00);
     assert!(core::mem::offset_of!(Gicd, ipriorityr_e) == 0x2000);
     assert!(core::mem::offset_of!(Gicd, icfgr_e) == 0x3000);
+    assert!(core::mem::offset_of!(Gicd, inmr_e) == 0x3b00);
     assert!(core::mem::offset_of!(Gicd, irouter) == 0x6100);
     assert!(core::mem::offset_of!(Gicd, irouter_e) == 0x8000);
     assert!(size_of::<Gicd>() == 0x1_0000);

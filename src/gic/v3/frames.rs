@@ -90,17 +90,22 @@ impl Frame {
 pub struct Frames(Vec<Frame>);
 
 impl Frames {
-    /// Walks the regions once, each up to the frame that says it is the last or to its end.
+    /// Walks the regions once, each up to the frame that says it is the last, to its end, or to where
+    /// there are no more. `nmi`: the distributor knows non-maskable interrupts.
     ///
     /// # Errors
     ///
-    /// [`FrameError`] if an address cannot be, a frame is not of a GICv3 or GICv4, or two are the
-    /// same CPU's.
+    /// [`FrameError`] if an address cannot be, a region does not begin with a frame of a GICv3 or
+    /// GICv4, or two frames are the same CPU's.
     ///
     /// # Safety
     ///
     /// As [`GicV3::new`](super::GicV3::new).
-    pub unsafe fn discover(regions: &[Region], stride: Option<usize>) -> Result<Self, FrameError> {
+    pub unsafe fn discover(
+        regions: &[Region],
+        stride: Option<usize>,
+        nmi: bool,
+    ) -> Result<Self, FrameError> {
         let mut frames = Vec::new();
         for region in regions {
             let end = region
@@ -110,7 +115,10 @@ impl Frames {
             let mut base = region.base;
             while base.checked_add(TWO_PAGES).is_some_and(|next| next <= end) {
                 // SAFETY: The caller vouches for the whole region, and each frame is passed once.
-                let (frame, size, last) = unsafe { Self::at(base)? };
+                let (frame, size, last) = match unsafe { Self::at(base, nmi) } {
+                    Err(FrameError::NotV3 { .. }) if base != region.base => break,
+                    found => found?,
+                };
                 frames.push(frame);
                 if last {
                     break;
@@ -135,7 +143,7 @@ impl Frames {
     /// # Safety
     ///
     /// As [`GicV3::new`](super::GicV3::new), of the frame at `base`; and it may be passed only once.
-    unsafe fn at(base: usize) -> Result<(Frame, usize, bool), FrameError> {
+    unsafe fn at(base: usize, nmi: bool) -> Result<(Frame, usize, bool), FrameError> {
         let pointer = page::<GicrSgi>(base)?;
         // SAFETY: The caller vouches for the registers, and that there is no other pointer.
         let registers = unsafe { UniqueMmioPointer::new(pointer) };
@@ -156,7 +164,7 @@ impl Frames {
         };
         let frame = Frame {
             affinity: typer.core_mpidr() & AFFINITY,
-            registers: Lock::new(Redistributor::new(registers, virtual_lpis)),
+            registers: Lock::new(Redistributor::new(registers, virtual_lpis, nmi)),
         };
         Ok((frame, size, typer.last_redistributor()))
     }

@@ -19,6 +19,27 @@ const VALID: u64 = 1 << 63;
 /// `GICR_VPENDBASER.Dirty`: the virtual pending table is still being written.
 const DIRTY: u64 = 1 << 60;
 
+/// `GICR_PENDBASER.PTZ`: the pending table is zero, and need not be read.
+const PENDING_ZERO: u64 = 1 << 62;
+
+/// Inner shareable, write-back: what a CPU stores in a table needs no cache maintenance.
+const CACHED: u64 = 1 << 10 | 7 << 7;
+
+/// `GICR_SYNCR.Busy`.
+const BUSY: u64 = 1;
+
+/// Tables of LPIs in memory that no kernel may reuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LpiTables {
+    /// Physical address of the property table, of 2^`id_bits` - 8192 bytes, at 4 KiB; one for all
+    /// redistributors.
+    pub property: u64,
+    /// Physical address of this redistributor's pending table, of 2^`id_bits` / 8 bytes, at 64 KiB.
+    pub pending: u64,
+    /// Bits of an interrupt's number, 14 to 32.
+    pub id_bits: u8,
+}
+
 /// The registers of VLPI_base.
 #[derive(Clone, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
 #[repr(C, align(8))]
@@ -31,7 +52,52 @@ pub struct Vlpi {
 }
 
 impl Redistributor {
-    /// Switches LPIs off and forgets their tables; first the virtual ones.
+    /// Finds out whether LPIs can be switched off again, and if they cannot, leaves them on with
+    /// `tables`. The next kernel then finds the tables as pre-set, in memory that is reserved for
+    /// them, and no kernel can name others.
+    ///
+    /// Returns whether `tables` are in use. To be called at boot, before the guest runs; a
+    /// redistributor that says that they can be switched off (`GICR_CTLR.CES`) is not touched.
+    ///
+    /// # Errors
+    ///
+    /// As [`reset_lpis`](Self::reset_lpis): firmware has left LPIs on and they stay so, with
+    /// firmware's tables.
+    ///
+    /// # Safety
+    ///
+    /// The tables must be zero, and if they are in use, nothing but the GIC may ever write to the
+    /// pending table.
+    pub unsafe fn preset_lpis(&mut self, tables: LpiTables) -> Result<bool, StepError> {
+        let typer = field_shared!(self.gicr(), typer).read();
+        let ctlr = field_shared!(self.gicr(), ctlr).read();
+        if !typer.physical_lpis_supported() || ctlr.contains(GicrCtlr::CES) {
+            return Ok(false);
+        }
+        self.reset_lpis()?;
+        let mut gicr = self.gicr();
+        let id_bits = u64::from(tables.id_bits.clamp(14, 32) - 1);
+        field!(gicr, propbaser).write(tables.property & TABLE | CACHED | id_bits);
+        field!(gicr, pendbaser).write(tables.pending & TABLE | CACHED | PENDING_ZERO);
+        field!(gicr, ctlr).write(GicrCtlr::EnableLPIs);
+        self.wait()?;
+        match self.reset_lpis() {
+            Err(StepError::Sticky {
+                register: "GICR_CTLR",
+                ..
+            }) => {
+                self.preset = true;
+                Ok(true)
+            }
+            result => result.map(|()| false),
+        }
+    }
+
+    /// Switches LPIs off and forgets their tables, first the virtual ones; and lets interrupts that
+    /// may go to any CPU come to this one again (`GICR_CTLR.DPG…`).
+    ///
+    /// Where [`preset_lpis`](Self::preset_lpis) found that LPIs stay on, makes the redistributor
+    /// read its property table again, which the caller has zeroed: no LPI is enabled then.
     ///
     /// # Errors
     ///
@@ -39,25 +105,26 @@ impl Redistributor {
     /// [`StepError::Sticky`] with `GICR_CTLR` if LPIs cannot be switched off any more
     /// (`GICR_CTLR.CES` may be clear then): the tables stay in use, and stay named.
     pub fn reset_lpis(&mut self) -> Result<(), StepError> {
-        let typer = field_shared!(self.gicr(), typer).read();
-        if !typer.physical_lpis_supported() {
-            return Ok(());
-        }
         let result = self.reset_virtual_lpis();
         let mut gicr = self.gicr();
-        let ctlr = field_shared!(gicr, ctlr).read();
-        field!(gicr, ctlr).write(ctlr - GicrCtlr::EnableLPIs);
+        field!(gicr, ctlr).write(GicrCtlr::empty());
         let result = result.and(self.wait());
-
         let mut gicr = self.gicr();
-        let enabled = field_shared!(gicr, ctlr).read();
-        if enabled.contains(GicrCtlr::EnableLPIs) {
+        if !field_shared!(gicr, typer).read().physical_lpis_supported() {
+            return result;
+        }
+        let ctlr = field_shared!(gicr, ctlr).read();
+        if ctlr.contains(GicrCtlr::EnableLPIs) {
             // Writing the table registers now would be UNPREDICTABLE.
-            return result.and(Err(StepError::Sticky {
-                register: "GICR_CTLR",
-                wanted: (ctlr - GicrCtlr::EnableLPIs).bits().into(),
-                found: enabled.bits().into(),
-            }));
+            return result.and(if self.preset {
+                self.forget_properties()
+            } else {
+                Err(StepError::Sticky {
+                    register: "GICR_CTLR",
+                    wanted: 0,
+                    found: ctlr.bits().into(),
+                })
+            });
         }
         field!(gicr, propbaser).write(0);
         field!(gicr, pendbaser).write(0);
@@ -66,6 +133,22 @@ impl Redistributor {
         result
             .and(expect("GICR_PROPBASER", 0, TABLE, propbaser))
             .and(expect("GICR_PENDBASER", 0, TABLE, pendbaser))
+    }
+
+    /// Drops what is cached of the property table, where that can be asked for (`GICR_CTLR.IR`).
+    fn forget_properties(&mut self) -> Result<(), StepError> {
+        let mut gicr = self.gicr();
+        let direct = field_shared!(gicr, typer).read().direct_lpis_supported();
+        if !direct && !field_shared!(gicr, ctlr).read().contains(GicrCtlr::IR) {
+            return Ok(());
+        }
+        field!(gicr, invallr).write(0);
+        wait_clear(
+            "GICR_SYNCR",
+            RWP_US,
+            || field_shared!(gicr, syncr).read().into(),
+            |syncr| syncr & BUSY != 0,
+        )
     }
 
     /// Leaves no virtual CPU resident, and no table of virtual LPIs (GICv4).

@@ -74,9 +74,10 @@ impl GicV3 {
     ) -> Result<Self, FrameError> {
         // SAFETY: The caller promises the same of each address.
         unsafe {
+            let distributor = Distributor::new(gicd)?;
             Ok(Self {
-                distributor: Lock::new(Distributor::new(gicd)?),
-                frames: Frames::discover(gicr, stride)?,
+                frames: Frames::discover(gicr, stride, distributor.nmi())?,
+                distributor: Lock::new(distributor),
                 its: its
                     .iter()
                     .map(|&base| Its::new(base).map(Lock::new))

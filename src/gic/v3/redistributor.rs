@@ -14,6 +14,10 @@ const SGIS: u32 = 0xffff;
 pub struct Redistributor {
     registers: UniqueMmioPointer<'static, GicrSgi>,
     pub(super) virtual_lpis: Option<UniqueMmioPointer<'static, Vlpi>>,
+    /// LPIs stay on, with the monitor's own tables.
+    pub(super) preset: bool,
+    /// Interrupts can be non-maskable (`GICD_TYPER.NMI`).
+    nmi: bool,
 }
 
 /// Writes `value` to the first `count` registers of an array.
@@ -42,10 +46,13 @@ impl Redistributor {
     pub(super) fn new(
         registers: UniqueMmioPointer<'static, GicrSgi>,
         virtual_lpis: Option<UniqueMmioPointer<'static, Vlpi>>,
+        nmi: bool,
     ) -> Self {
         Self {
             registers,
             virtual_lpis,
+            preset: false,
+            nmi,
         }
     }
 
@@ -88,13 +95,14 @@ impl Redistributor {
     }
 
     /// Leaves SGIs, PPIs and extended PPIs disabled, not pending, not active, in group 0, of the
-    /// highest priority, level-sensitive.
+    /// highest priority, maskable, level-sensitive.
     ///
     /// # Errors
     ///
     /// [`StepError::Timeout`] if the enables do not take effect in time, [`StepError::Sticky`] if an
     /// interrupt stays enabled or active, or pending without a level that is signalled.
     pub fn reset_private(&mut self) -> Result<(), StepError> {
+        let nmi = self.nmi;
         // 32 interrupts a register: one for SGIs and PPIs, up to two for extended PPIs.
         let typer = field_shared!(self.gicr(), typer).read();
         let words = 1 + (typer.max_eppi_count() as usize / 32).min(2);
@@ -114,6 +122,9 @@ impl Redistributor {
         fill!(sgi, igrpmodr, words, 0);
         fill!(sgi, ipriorityr, 8 * words, 0);
         field!(sgi, nsacr).write(0);
+        if nmi {
+            fill!(sgi, inmir, words, 0);
+        }
 
         let first_pending = field_shared!(sgi, ispendr)
             .get(0)

@@ -2,8 +2,8 @@
 //!
 //! Linux carries all its symbols with it, for its own backtraces: tables without a header, written
 //! by `scripts/kallsyms.c` into the kernel's read-only data. They are found by their shape, each
-//! from the one before: [`tokens`], [`names`], [`offsets`], and last how far the offsets are off
-//! ([`calibration`]). Three layouts are known, of 5.10 to 6.3, 6.4 to 6.19, and from 7.0 on.
+//! from the one before: tokens, names, offsets, and last how far the offsets are off
+//! (calibration). Three layouts are known, of 5.10 to 6.3, 6.4 to 6.19, and from 7.0 on.
 
 mod calibration;
 mod names;

@@ -78,7 +78,7 @@ impl PlanError {
 /// A checked move. Some 28 KiB, made to lie in a `static`.
 #[derive(Debug)]
 pub struct Plan {
-    page: u64,
+    page: PageSize,
     start: ListStart,
     /// Pages on the list.
     listed: u64,
@@ -89,9 +89,9 @@ pub struct Plan {
     /// What to fill with zeroes rather than copy.
     zeroes: Range,
     next_kernel: NextKernel,
-    /// Every `stride`th source's place.
+    /// The places of sources, of each that is a multiple of two to the power of `spacing`.
     places: [Place; MAX_PLACES],
-    stride: u64,
+    spacing: u32,
 }
 
 impl Default for Plan {
@@ -104,7 +104,7 @@ impl Plan {
     /// A plan that moves nothing.
     pub const fn new() -> Self {
         Self {
-            page: PageSize::Size4K.bytes(),
+            page: PageSize::Size4K,
             start: ListStart::Page(0),
             listed: 0,
             destinations: Ranges::new(),
@@ -117,7 +117,7 @@ impl Plan {
                 index: 0,
                 destination: 0,
             }; MAX_PLACES],
-            stride: 1,
+            spacing: 0,
         }
     }
 
@@ -146,7 +146,7 @@ impl Plan {
 
     /// The page size in bytes.
     pub const fn page_size(&self) -> u64 {
-        self.page
+        self.page.bytes()
     }
 
     /// Where the next kernel is entered, and with what.
@@ -183,11 +183,11 @@ impl Plan {
         max_pages: u64,
         request: Request<'_>,
     ) -> Result<(), PlanError> {
-        self.page = page.bytes();
+        self.page = page;
         self.destinations.clear();
         self.segments.clear();
         self.zeroes = Range::default();
-        (self.listed, self.in_place, self.stride) = (0, 0, 1);
+        (self.listed, self.in_place, self.spacing) = (0, 0, 0);
         let entry = match request {
             Request::Kimage(kimage) => {
                 self.start = ListStart::Head {
@@ -225,7 +225,7 @@ impl Plan {
         }
         for segment in self.segments.in_place() {
             candidates.look(memory, segment, segment.start);
-            self.in_place += segment.size / self.page;
+            self.in_place += page.pages(segment.size);
         }
         self.next_kernel = candidates.choose(entry)?;
         // The kernel asks for zeroes behind its file, and Linux has put zeroes there. Behind the
@@ -247,7 +247,7 @@ impl Plan {
         max_pages: u64,
         candidates: &mut Candidates,
     ) -> Result<(), PlanError> {
-        let page = self.page;
+        let page = self.page.bytes();
         let nowhere = Ranges::new();
         let mut walker = Walker::start(memory, page, self.start, &nowhere)?;
         let mut run = Range::default();
@@ -294,7 +294,7 @@ impl Plan {
     /// The second walk: looks at each page in view of all destinations.
     fn check_overlaps(&self, memory: &impl GuestMemory) -> Result<(), PlanError> {
         self.segments.check_whole(self.page)?;
-        let mut walker = Walker::start(memory, self.page, self.start, &self.destinations)?;
+        let mut walker = Walker::start(memory, self.page.bytes(), self.start, &self.destinations)?;
         let mut around = (Range::default(), false);
         let mut left = self.listed;
         while let Some(listed) = walker.next_page()? {
@@ -313,20 +313,20 @@ impl Plan {
         }
     }
 
-    /// Remembers the place of every `stride`th source, at twice the stride whenever there is no
-    /// room for one more.
+    /// Remembers the place of a source, at twice the spacing whenever there is no room for one more.
     fn remember(&mut self, listed: &ListedPage) {
-        if !self.listed.is_multiple_of(self.stride) {
-            return;
-        }
-        if self.listed / self.stride == MAX_PLACES as u64 {
+        if self.listed >> self.spacing == MAX_PLACES as u64 {
             for kept in 1..MAX_PLACES / 2 {
                 self.places.copy_within(2 * kept..2 * kept + 1, kept);
             }
-            self.stride *= 2;
+            self.spacing += 1;
         }
-        let number = usize::try_from(self.listed / self.stride).ok();
-        if let Some(place) = number.and_then(|number| self.places.get_mut(number)) {
+        let slot = self.listed >> self.spacing;
+        if slot << self.spacing != self.listed {
+            return;
+        }
+        let slot = usize::try_from(slot).ok();
+        if let Some(place) = slot.and_then(|slot| self.places.get_mut(slot)) {
             *place = Place {
                 at: listed.entry.at,
                 index: listed.entry.index,
@@ -337,8 +337,8 @@ impl Plan {
 
     /// The place remembered at or before source `number`, and the number of the source there.
     fn place_before(&self, number: u64) -> Option<(Place, u64)> {
-        let slot = number / self.stride;
+        let slot = number >> self.spacing;
         let place = self.places.get(usize::try_from(slot).ok()?)?;
-        Some((*place, slot * self.stride))
+        Some((*place, slot << self.spacing))
     }
 }

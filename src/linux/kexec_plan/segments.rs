@@ -1,5 +1,6 @@
 //! The segments of a `kimage`, and how much of them the list fills.
 
+use crate::linux::image::PageSize;
 use crate::linux::kexec_list::{Fault, ListError, ListedPage};
 use crate::linux::kimage::{GuestMemory, MAX_SEGMENTS, Segment};
 use thiserror::Error;
@@ -95,12 +96,12 @@ impl Segments {
     pub fn set(
         &mut self,
         memory: &impl GuestMemory,
-        page: u64,
+        page: PageSize,
         segments: &[Segment],
     ) -> Result<(), SegmentError> {
         for (number, (filled, segment)) in self.filled.iter_mut().zip(segments).enumerate() {
             let Segment { start, size, .. } = *segment;
-            if !start.is_multiple_of(page) || !size.is_multiple_of(page) {
+            if !(start | size).is_multiple_of(page.bytes()) {
                 return Err(SegmentError::Unaligned {
                     number,
                     start,
@@ -157,10 +158,10 @@ impl Segments {
     }
 
     /// Sees that each segment is on the list as a whole, or not at all.
-    pub fn check_whole(&self, page: u64) -> Result<(), SegmentError> {
+    pub fn check_whole(&self, page: PageSize) -> Result<(), SegmentError> {
         for (number, Filled { segment, listed }) in self.filled.iter().take(self.count).enumerate()
         {
-            let expected = segment.size / page;
+            let expected = page.pages(segment.size);
             if *listed != 0 && *listed != expected {
                 return Err(SegmentError::Partial {
                     number,

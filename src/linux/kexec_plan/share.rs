@@ -58,8 +58,9 @@ impl<'a, M: GuestMemory> Share<'a, M> {
         Self {
             plan,
             memory,
-            walker: place
-                .map(|(place, _)| Walker::resume(memory, plan.page, place, &plan.destinations)),
+            walker: place.map(|(place, _)| {
+                Walker::resume(memory, plan.page.bytes(), place, &plan.destinations)
+            }),
             skipped: place.map_or(0, |(_, number)| first - number),
             listed,
             in_place: Range {
@@ -90,7 +91,7 @@ impl<'a, M: GuestMemory> Share<'a, M> {
 
     /// Checks a page against the destinations of the dry run.
     fn op(&mut self, listed: &ListedPage) -> Result<Op, ListError> {
-        let page = self.plan.page;
+        let page = self.plan.page.bytes();
         let destinations = &self.plan.destinations;
         let ListedPage {
             source,
@@ -131,13 +132,13 @@ impl<'a, M: GuestMemory> Share<'a, M> {
     fn page_in_place(&self, mut number: u64) -> Option<Op> {
         let page = self.plan.page;
         for segment in self.plan.segments.in_place() {
-            let pages = segment.size / page;
+            let pages = page.pages(segment.size);
             if number < pages {
-                let address = segment.start + number * page;
+                let address = segment.start + number * page.bytes();
                 return Some(Op {
                     source: address,
                     destination: address,
-                    copied: page,
+                    copied: page.bytes(),
                     zeroed: 0,
                 });
             }

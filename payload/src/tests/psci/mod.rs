@@ -58,19 +58,27 @@ static PARTS: &[Part] = &[
     part("power-down woken by the timer", suspend::power_down),
 ];
 
-/// Runs all parts that fit.
+/// Runs all parts that fit, and fails with the first failure that there was.
 pub fn run(context: &Context) -> Outcome {
     let monitor = monitor::is_there();
+    let mut outcome = Ok(());
     for part in PARTS {
         if part.monitor_only && !monitor {
             say!("psci: {}: left out, this is not the monitor", part.name);
             continue;
         }
-        (part.run)(context)
-            .map_err(|failure| Failure::new(format_args!("psci: {}: {failure}", part.name)))?;
-        say!("psci: {}: good", part.name);
+        match (part.run)(context) {
+            Ok(()) => say!("psci: {}: good", part.name),
+            Err(failure) => {
+                say!("psci: {}: bad: {failure}", part.name);
+                outcome = outcome.and(Err(Failure::new(format_args!(
+                    "psci: {}: {failure}",
+                    part.name
+                ))));
+            }
+        }
     }
-    Ok(())
+    outcome
 }
 
 /// Both conduits, for what has to be the same by each.
