@@ -1,6 +1,7 @@
 //! The command line: words of the form `name=value`.
 
 use crate::outcome::{Failure, Outcome, ensure, fail};
+use crate::states::{STATES, State};
 use crate::tests::{TESTS, Test};
 
 /// Who asks for the reboot.
@@ -20,6 +21,8 @@ pub struct Options {
     pub test: &'static Test,
     /// `generations=`: how many reboots before the run is good; 1 if not given.
     pub generations: u64,
+    /// `state=`: the state that all CPUs are put into; a mix of them if not given.
+    pub state: Option<&'static State>,
     /// `caller=`: who asks for the reboot; `boot` if not given.
     pub caller: Caller,
     /// `move=`: MiB that each reboot moves beside the image; 4 if not given.
@@ -35,6 +38,7 @@ impl Options {
         let mut options = Self {
             test: first,
             generations: 1,
+            state: None,
             caller: Caller::Boot,
             move_mib: 4,
         };
@@ -45,6 +49,10 @@ impl Options {
                     options.test = known.ok_or_else(|| unknown(word))?;
                 }
                 Some(("generations", value)) => options.generations = number(word, value)?,
+                Some(("state", name)) => {
+                    let known = STATES.iter().find(|state| state.name == name);
+                    options.state = Some(known.ok_or_else(|| unknown(word))?);
+                }
                 Some(("caller", "boot")) => options.caller = Caller::Boot,
                 Some(("caller", "last")) => options.caller = Caller::Last,
                 Some(("caller", "two")) => options.caller = Caller::Two,
@@ -63,7 +71,7 @@ impl Options {
 
 fn unknown(word: &str) -> Failure {
     Failure::new(format_args!(
-        "expected test=, generations=, caller=, move= in bootargs, seen {word}"
+        "expected test=, generations=, state=, caller=, move= in bootargs, seen {word}"
     ))
 }
 

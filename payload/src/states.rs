@@ -5,6 +5,7 @@
 use crate::arena::PAGE;
 use crate::call::{self, code};
 use crate::cpu::{self, Cpu, Job, MAX_CPUS, wait_for};
+use crate::gic;
 use crate::list::List;
 use crate::outcome::Outcome;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -27,6 +28,8 @@ pub struct State {
     pub counts: bool,
     /// It needs another CPU, which it turns on again and again.
     pub pair: bool,
+    /// It is not in the mix of all states, only by `state=`.
+    pub alone: bool,
 }
 
 const fn state(name: &'static str, job: Job) -> State {
@@ -36,18 +39,19 @@ const fn state(name: &'static str, job: Job) -> State {
         off: false,
         counts: false,
         pair: false,
+        alone: false,
     }
 }
 
 static WFE: State = state("wfe", wfe);
 
-/// All states.
+/// All states; those of the mix come first.
 pub static STATES: &[State] = &[
     state("wfe", wfe),
     state("wfi", wfi),
     State {
         counts: true,
-        ..state("masked loop", masked_loop)
+        ..state("masked-loop", masked_loop)
     },
     State {
         off: true,
@@ -61,7 +65,19 @@ pub static STATES: &[State] = &[
     },
     State {
         pair: true,
-        ..state("CPU_ON", turn_on_for_ever)
+        ..state("cpu-on", turn_on_for_ever)
+    },
+    State {
+        alone: true,
+        ..state("tight-loop", tight_loop)
+    },
+    State {
+        alone: true,
+        ..state("deaf-wfi", deaf_wfi)
+    },
+    State {
+        alone: true,
+        ..state("deaf-standby", deaf_standby)
     },
 ];
 
@@ -72,7 +88,21 @@ fn wfe(this: &'static Cpu, _: u64) -> u64 {
     }
 }
 
-fn wfi(this: &'static Cpu, _: u64) -> u64 {
+/// WFI as a kernel does it: its CPU interface is on, an SGI would wake it.
+fn wfi(this: &'static Cpu, argument: u64) -> u64 {
+    hear(this);
+    deaf_wfi(this, argument)
+}
+
+/// Lets interrupts reach the CPU, where there is a GIC that the probe knows.
+fn hear(this: &'static Cpu) {
+    if this.redistributor.load(Relaxed) != 0 {
+        gic::enable(this, 0);
+    }
+}
+
+/// WFI with the CPU interface as it is at reset: no interrupt reaches the CPU.
+fn deaf_wfi(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     loop {
         cpu::wait_for_interrupt();
@@ -113,7 +143,13 @@ pub fn off(this: &'static Cpu, _: u64) -> u64 {
     call::psci(PSCI_CPU_OFF, [0; 3]) as u64
 }
 
-fn standby(this: &'static Cpu, _: u64) -> u64 {
+fn standby(this: &'static Cpu, argument: u64) -> u64 {
+    hear(this);
+    deaf_standby(this, argument)
+}
+
+/// Standby with the CPU interface as it is at reset: no interrupt reaches the CPU.
+fn deaf_standby(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     loop {
         call::psci(PSCI_CPU_SUSPEND_64, [STANDBY, 0, 0]);
@@ -121,6 +157,7 @@ fn standby(this: &'static Cpu, _: u64) -> u64 {
 }
 
 fn power_down(this: &'static Cpu, _: u64) -> u64 {
+    hear(this);
     this.say_reached();
     let context = &raw const *this as u64;
     loop {
@@ -154,12 +191,12 @@ fn beat(this: &Cpu, victim: u64) {
     }
 }
 
-/// The state for an index in a generation. It changes from generation to generation, so that chains
-/// see all states on small machines too.
-fn choose(index: usize, generation: u64) -> &'static State {
-    STATES
-        .get((index + generation as usize * 3) % STATES.len())
-        .unwrap_or(&WFE)
+/// The state for an index in a generation: `only`, or one of the mix. The mix moves on from
+/// generation to generation, so that chains see all states on small machines too.
+fn choose(index: usize, generation: u64, only: Option<&'static State>) -> &'static State {
+    let mix = STATES.iter().filter(|state| !state.alone);
+    let n = (index + generation as usize * 3) % mix.clone().count();
+    only.or(mix.clone().nth(n)).unwrap_or(&WFE)
 }
 
 /// Puts CPUs that are up into the states, and waits until each has got there.
@@ -171,14 +208,19 @@ fn choose(index: usize, generation: u64) -> &'static State {
 pub fn spread(
     cpus: impl Iterator<Item = &'static Cpu> + Clone,
     generation: u64,
+    only: Option<&'static State>,
     victims: u64,
 ) -> Outcome {
     let count = cpus.clone().count();
-    let last = if count > 1 { cpus.clone().last() } else { None };
+    let last = if count > 1 && only.is_none() {
+        cpus.clone().last()
+    } else {
+        None
+    };
     let mut started = List::<Option<(&'static Cpu, &'static State)>, MAX_CPUS>::new();
     let mut free = cpus.take(count - usize::from(last.is_some())).zip(0..);
     while let Some((cpu, index)) = free.next() {
-        let state = choose(index, generation);
+        let state = choose(index, generation, only);
         let target = if state.pair {
             free.next().map(|(target, _)| target)
         } else {

@@ -2,6 +2,7 @@
 
 pub mod barrier;
 pub mod cache;
+pub mod copy;
 pub mod sysreg;
 pub mod time;
 pub mod tlb;

@@ -1,7 +1,7 @@
 //! Putting the next kernel where it belongs: each CPU its share.
 
-use crate::arch::cache;
-use crate::arch::time;
+use crate::arch::copy::{TURN, copy, zero};
+use crate::arch::{cache, time};
 use crate::cpu::Cpu;
 use crate::linux::kexec_plan::Op;
 use crate::machine::Machine;
@@ -52,26 +52,26 @@ fn move_page(machine: &Machine, op: &Op) -> Result<(), StepError> {
         .ram
         .range(op.destination, size)
         .ok_or_else(|| outside(op.destination))?;
-    if !op.is_in_place() && op.copied > 0 {
+    // A file ends anywhere: its last bytes are copied up to a whole turn, and zeroed after that.
+    let copied = op.copied.next_multiple_of(TURN).min(size);
+    if !op.is_in_place() && copied > 0 {
         let source = machine
             .ram
-            .range(op.source, op.copied)
+            .range(op.source, copied)
             .ok_or_else(|| outside(op.source))?;
-        // SAFETY: Both are guest memory, which nobody else accesses in phase 3; pages do not
-        // overlap but as a whole.
-        unsafe {
-            destination
-                .as_ptr()
-                .copy_from_nonoverlapping(source.as_ptr(), op.copied as usize)
-        }
+        // SAFETY: Both are pages of guest memory, which nobody else accesses in phase 3, and which
+        // are not the same page.
+        unsafe { copy(destination.as_ptr(), source.as_ptr(), copied as usize) }
     }
     if op.zeroed > 0 {
-        // SAFETY: As above.
+        let ragged = op.copied.next_multiple_of(8);
+        // SAFETY: As above; the bytes up to the next word are written one by one.
         unsafe {
-            destination
-                .as_ptr()
-                .add(op.copied as usize)
-                .write_bytes(0, op.zeroed as usize)
+            let start = destination.as_ptr();
+            for at in op.copied..ragged {
+                start.add(at as usize).write_volatile(0);
+            }
+            zero(start.add(ragged as usize), (size - ragged) as usize);
         }
     }
     cache::clean_to_poc(destination.start() as usize, size as usize);

@@ -7,7 +7,7 @@ use crate::entry::BOOT_STATE;
 use crate::kexec::{self, Prepared};
 use crate::options::Caller;
 use crate::outcome::Outcome;
-use crate::{arrival, states};
+use crate::{arrival, gic, states};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// CPUs with this index modulo 8 are never started by generation 0.
@@ -32,6 +32,9 @@ pub fn run(context: &Context) -> Outcome {
     if context.generation >= context.options.generations {
         return Ok(());
     }
+    if let Some(gic) = &context.machine.gic {
+        gic::init(gic, cpus.all)?;
+    }
     let up = cpus.others().filter(|cpu| cpu.entered.load(Relaxed) > 0);
     let count = up.clone().count();
     let callers = match context.options.caller {
@@ -47,7 +50,13 @@ pub fn run(context: &Context) -> Outcome {
         Some(two) => Some((two, kexec::prepare(context, two, prepared.next_page)?)),
         None => None,
     };
-    states::spread(spread.clone(), context.generation, context.arena.moved())?;
+    let Context {
+        generation,
+        arena,
+        options,
+        ..
+    } = *context;
+    states::spread(spread.clone(), generation, options.state, arena.moved())?;
     say!("{} CPUs are in their states, rebooting", spread.count());
     match (one, other) {
         (Some(one), Some(other)) => Prepared::go_from([(one, prepared), other]),

@@ -1,0 +1,84 @@
+//! Moving memory with general registers: two at a time, a line at a time.
+
+use crate::read_sysreg;
+use core::arch::asm;
+
+/// Bytes of a turn of the copy loop.
+pub const TURN: u64 = 64;
+
+/// Copies `size` bytes from `source` to `destination`.
+///
+/// # Safety
+///
+/// Both are valid for `size` bytes and do not overlap, are aligned to 8 bytes, and `size` is a
+/// multiple of 64.
+pub unsafe fn copy(destination: *mut u8, source: *const u8, size: usize) {
+    debug_assert!((size as u64).is_multiple_of(TURN));
+    // SAFETY: The loop reads and writes `size` bytes from each start on.
+    unsafe {
+        asm!(
+            "cbz {end}, 3f",
+            "add {end}, {end}, {source}",
+            "2:",
+            "ldp {a}, {b}, [{source}]",
+            "ldp {c}, {d}, [{source}, #16]",
+            "ldp {e}, {f}, [{source}, #32]",
+            "ldp {g}, {h}, [{source}, #48]",
+            "add {source}, {source}, #64",
+            "stp {a}, {b}, [{destination}]",
+            "stp {c}, {d}, [{destination}, #16]",
+            "stp {e}, {f}, [{destination}, #32]",
+            "stp {g}, {h}, [{destination}, #48]",
+            "add {destination}, {destination}, #64",
+            "cmp {source}, {end}",
+            "b.lo 2b",
+            "3:",
+            source = inout(reg) source => _,
+            destination = inout(reg) destination => _,
+            end = inout(reg) size => _,
+            a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
+            e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// Fills `size` bytes from `destination` on with zeroes.
+///
+/// # Safety
+///
+/// They are valid for writes, normal memory, and both ends are aligned to 8 bytes.
+pub unsafe fn zero(destination: *mut u8, size: usize) {
+    let block = zva_block();
+    let (start, end) = (destination as usize, destination as usize + size);
+    // What does not fill a block at either end goes word by word.
+    let first = start.next_multiple_of(block).min(end);
+    let last = (end & !(block - 1)).max(first);
+    // SAFETY: All of it lies between `start` and `end`.
+    unsafe {
+        zero_words(start, first);
+        let mut at = first;
+        while at < last {
+            asm!("dc zva, {}", in(reg) at, options(nostack, preserves_flags));
+            at += block;
+        }
+        zero_words(last, end);
+    }
+}
+
+/// # Safety
+///
+/// As [`zero`].
+unsafe fn zero_words(start: usize, end: usize) {
+    for at in (start..end).step_by(8) {
+        // SAFETY: The caller's promise.
+        unsafe { (at as *mut u64).write_volatile(0) }
+    }
+}
+
+/// Returns the block of DC ZVA in bytes, or a size that no block reaches where it is forbidden.
+fn zva_block() -> usize {
+    // SAFETY: DCZID_EL0 is an ID register.
+    let dczid = unsafe { read_sysreg!("dczid_el0") };
+    if dczid & 1 << 4 == 0 { 4 << (dczid & 0xf) } else { 1 << 30 }
+}
