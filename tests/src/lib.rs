@@ -7,5 +7,5 @@ mod loader;
 mod scratch;
 
 pub use boot::{Boot, boot, boot_modules, machine};
-pub use loader::{Blob, TREE, boot_by_hand, tree};
+pub use loader::{Blob, boot_by_hand, tree};
 pub use scratch::Scratch;

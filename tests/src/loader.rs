@@ -14,7 +14,7 @@ const MONITOR: u64 = 0x4020_0000;
 /// Where the instructions that enter it are put.
 const STUB: u64 = 0x4010_0000;
 /// Where the device tree is put.
-pub const TREE: u64 = 0x4800_0000;
+const TREE: u64 = 0x4800_0000;
 
 /// A file in memory.
 pub struct Blob {
@@ -39,7 +39,7 @@ pub fn tree(machine: &Machine, modules: &[Module], scratch: &Scratch) -> DeviceT
     }
 }
 
-/// Enters the monitor at EL2 with x0 = [`TREE`], where the bytes of `tree` are, for at most `seconds`.
+/// Enters the monitor at EL2 with the bytes of `tree` as its device tree, for at most `seconds`.
 #[track_caller]
 pub fn boot_by_hand(
     machine: &Machine,

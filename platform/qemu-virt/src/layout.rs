@@ -11,7 +11,7 @@ pub const RAM: u64 = 0x4000_0000;
 /// at the start of RAM.
 pub const KERNEL: u64 = 0x4400_0000;
 /// Linux wants its Image on such a boundary (`Documentation/arch/arm64/booting.rst`).
-const ALIGN: u64 = 2 << 20;
+pub const ALIGN: u64 = 2 << 20;
 /// QEMU's own device tree is at most this large (`FDT_MAX_SIZE`).
 const TREE_SIZE: u64 = 1 << 20;
 

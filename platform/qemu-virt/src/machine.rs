@@ -57,6 +57,9 @@ pub struct Machine {
     pub its: bool,
     /// Whether the CPUs have an EL2.
     pub el2: bool,
+    /// QEMU says on the console when a kernel is entered
+    /// (as [`kexec::entered`](crate::kexec::entered) reads).
+    pub watched: bool,
     /// A reset ends QEMU.
     pub end_on_reset: bool,
     /// More arguments of QEMU, the last on its command line (`QEMU_ARGS=`, separated by spaces).
@@ -104,6 +107,7 @@ impl Machine {
             baton: variable("BATON").unwrap_or_default(),
             its: switch("ITS", false)?,
             el2: true,
+            watched: false,
             end_on_reset: true,
             extra: variable("QEMU_ARGS")
                 .map(|value| value.split_whitespace().map(str::to_owned).collect())
@@ -216,6 +220,14 @@ impl Machine {
             .args(["-nographic", "-nic", "none"]);
         if self.end_on_reset {
             command.arg("-no-reboot");
+        }
+        if self.watched {
+            // QEMU logs each block of instructions when it translates it, before it is first run;
+            // here only those at the boundaries on which Linux's Image lies.
+            let places: Vec<_> = (0..64)
+                .map(|n| format!("{:#x}+4", layout::RAM + n * layout::ALIGN))
+                .collect();
+            command.args(["-d", "in_asm", "-dfilter", &places.join(",")]);
         }
         command
     }

@@ -110,7 +110,7 @@ fn measure() -> Result<(), String> {
     );
     let stock = stock::measure(&machine, limits(900)?, true)?;
     println!(
-        "stock kernel, kexec -l -i, {} vCPUs: {:.3} s from \"Starting new kernel\" to the next kernel's first line",
+        "stock kernel, kexec -l -i, {} vCPUs: {:.3} s from \"Starting new kernel\" to the next kernel's first instruction",
         machine.smp,
         stock.away.as_secs_f64()
     );

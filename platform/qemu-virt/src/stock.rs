@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A measurement, or a memory of one.
 #[derive(Clone, Copy, Debug)]
 pub struct Stock {
-    /// "Starting new kernel" to the next kernel's first line, `kexec -l -i`.
+    /// "Starting new kernel" to the next kernel's first instruction, `kexec -l -i`.
     pub away: Duration,
     /// Whether it is from an earlier run.
     pub earlier: bool,
@@ -46,12 +46,13 @@ pub fn measure(machine: &Machine, limits: Limits, again: bool) -> Result<Stock, 
     })
 }
 
-/// Runs the stock kernel to the first line of the kernel that it kexecs.
+/// Runs the stock kernel to the first instruction of the kernel that it kexecs.
 fn once(machine: &Machine, limits: Limits) -> Result<Times, String> {
     // With an ITS the next kernel of a stock kexec dies.
     let machine = Machine {
         monitor: None,
         its: false,
+        watched: true,
         ..machine.clone()
     };
     let guest = Task::Kexec {
@@ -60,10 +61,10 @@ fn once(machine: &Machine, limits: Limits) -> Result<Times, String> {
     }
     .guest("");
     let command = machine.command(&guest).map_err(|error| error.to_string())?;
-    let mut boots = 0;
+    let mut starting = false;
     let console = console::watch(command, limits, |line| {
-        boots += u32::from(line.text.contains(kexec::BOOTING));
-        boots < 2
+        starting |= line.text.contains(kexec::STARTING);
+        !(starting && kexec::entered(line))
     })
     .map_err(|error| error.to_string())?;
     kexec::times(&console).first().copied().ok_or_else(|| {
@@ -80,7 +81,7 @@ fn file(machine: &Machine) -> Result<PathBuf, Error> {
     let size = layout::kernel_size(&kernel)?;
     let length = fs::metadata(&kernel).map_or(0, |data| data.len());
     let name = format!(
-        "qemu-{} smp-{} mem-{} cpu-{} kernel-{size:x}-{length:x} {}",
+        "entered qemu-{} smp-{} mem-{} cpu-{} kernel-{size:x}-{length:x} {}",
         machine.qemu_version()?,
         machine.smp,
         machine.mem,

@@ -91,7 +91,7 @@ fn remove(tree: &mut DeviceTree, text: &str) {
 #[test]
 fn no_guest_module() {
     let boot = boot_modules(&machine(2), &[], SECONDS);
-    boot.expect_error(&["module"]);
+    boot.expect_error(&["multiboot,kernel"]);
     boot.expect_end();
 }
 
@@ -121,7 +121,7 @@ fn image_larger_than_memory() {
         bootargs: String::new(),
     };
     let boot = boot_modules(&machine(2), &[kernel], SECONDS);
-    boot.expect_error(&["0x10000000000"]);
+    boot.expect_error(&["0x10044000000"]);
     boot.expect_end();
 }
 
@@ -183,13 +183,6 @@ fn overlapping_modules() {
 }
 
 #[test]
-fn module_over_the_device_tree() {
-    give_up("over", &["0x48000000"], |tree| {
-        add(tree, module("ramdisk", baton_tests::TREE, 0x1000));
-    });
-}
-
-#[test]
 fn tree_without_memory() {
     give_up("memory", &["memory"], |tree| remove(tree, "memory@"));
 }
@@ -211,7 +204,7 @@ fn tree_without_psci() {
 
 #[test]
 fn tree_that_does_not_parse() {
-    // A structure block that ends in the middle. The console is only known from the tree.
+    // A structure block that is nonsense from its middle on.
     let boot = start("parse", |tree| {
         let mut bytes = tree.to_dtb();
         let start = u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
@@ -219,5 +212,6 @@ fn tree_that_does_not_parse() {
         bytes[start + size / 2..start + size].fill(0xff);
         bytes
     });
-    boot.expect_error(&["device tree"]);
+    // The console is known from the tree alone.
+    boot.expect_end();
 }
