@@ -1,5 +1,6 @@
 //! The monitor's own command line, `/chosen/bootargs`.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 use log::LevelFilter;
@@ -31,7 +32,7 @@ pub enum Teardown {
 }
 
 /// What the command line of the monitor can set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `hooks=on|off|refuse`.
     pub hooks: Hooks,
@@ -41,6 +42,8 @@ pub struct Options {
     pub teardown: Teardown,
     /// `wait=<ms>`, 1 to 60000: how long the boot CPU waits for the others to arrive.
     pub wait: Duration,
+    /// `leave-out=<step>`: a step of the teardown that is not taken, to see that an audit finds it.
+    pub leave_out: Option<Box<str>>,
 }
 
 impl Default for Options {
@@ -50,6 +53,7 @@ impl Default for Options {
             log: LevelFilter::Info,
             teardown: Teardown::Parallel,
             wait: Duration::from_secs(1),
+            leave_out: None,
         }
     }
 }
@@ -92,6 +96,7 @@ impl Options {
             "log" => "off, error, warn, info, debug or trace",
             "teardown" => "parallel or serial",
             "wait" => "milliseconds from 1 to 60000",
+            "leave-out" => "the name of a step",
             _ => return Err(Problem::Unknown(word)),
         };
         self.set(key, value)
@@ -110,6 +115,7 @@ impl Options {
                 let ms = ms.parse().ok().filter(|ms| WAIT_MS.contains(ms))?;
                 self.wait = Duration::from_millis(ms);
             }
+            ("leave-out", name) if !name.is_empty() => self.leave_out = Some(name.into()),
             _ => return None,
         }
         Some(())

@@ -10,6 +10,12 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// Turns the calling CPU off as the guest sees it: what is its own is cleared, then it is parked.
 pub fn off(cpu: &'static Cpu) -> ! {
+    // Its interrupts go to a CPU that stays.
+    let machine = Machine::get();
+    let stays = |other: &&Cpu| other.index != cpu.index && other.power.is_on();
+    if let Some(other) = machine.cpus.iter().find(stays) {
+        machine.gic.move_shared(cpu.mpidr, other.mpidr);
+    }
     teardown::clear_own(cpu);
     cpu.power.park();
     park(cpu)

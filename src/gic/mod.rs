@@ -2,8 +2,109 @@
 
 pub mod v3;
 
+use crate::teardown::error::StepError;
+use v3::{cpu_interface, sgi};
+
 /// The interrupt controller of the machine.
 pub enum Gic {
     /// GICv3 or GICv4.
     V3(v3::GicV3),
+}
+
+impl Gic {
+    /// Sends SGI `number` (0 to 15) to every CPU but the one that runs this.
+    pub fn kick_all_others(&self, number: u8) {
+        match self {
+            Self::V3(_) => sgi::to_all_others(number),
+        }
+    }
+
+    /// Lets SGI `number` (0 to 15) through to the CPU `mpidr` whatever the guest made of it, and
+    /// sends it, unless the CPU is not `still_out`.
+    pub fn kick_from_outside(&self, mpidr: u64, number: u8, still_out: impl FnOnce() -> bool) {
+        match self {
+            Self::V3(gic) => {
+                // What cannot be opened is reported by the CPU's absence.
+                let _ = gic.distributor.lock().open_group1();
+                if let Some(frame) = gic.frames.of(mpidr) {
+                    frame.lock().kick_from_outside(number, still_out);
+                }
+                sgi::to_one(mpidr, number);
+            }
+        }
+    }
+
+    /// Resets the CPU interface of the CPU that runs this.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register.
+    pub fn reset_cpu_interface(&self) -> Result<(), StepError> {
+        match self {
+            Self::V3(_) => cpu_interface::reset(),
+        }
+    }
+
+    /// Resets what the CPU `mpidr` has of its own in the interrupt controller.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register, or that there is nothing for this CPU.
+    pub fn reset_private(&self, mpidr: u64) -> Result<(), StepError> {
+        match self {
+            Self::V3(gic) => frame(gic, mpidr)?.lock().reset(),
+        }
+    }
+
+    /// Leaves no SGI pending on the CPU `mpidr`, when nobody sends any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register, or that there is nothing for this CPU.
+    pub fn drop_sgis(&self, mpidr: u64) -> Result<(), StepError> {
+        match self {
+            Self::V3(gic) => frame(gic, mpidr)?.lock().drop_sgis(),
+        }
+    }
+
+    /// Resets what all CPUs share, and routes it to the CPU `mpidr`. With all CPUs quiet.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register.
+    pub fn reset_distributor(&self, mpidr: u64) -> Result<(), StepError> {
+        match self {
+            Self::V3(gic) => gic.distributor.lock().reset(mpidr),
+        }
+    }
+
+    /// Resets the translation of messages to interrupts. With all CPUs quiet.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register.
+    pub fn reset_its(&self) -> Result<(), StepError> {
+        match self {
+            Self::V3(gic) => gic
+                .its
+                .iter()
+                .fold(Ok(()), |result, its| result.and(its.lock().reset())),
+        }
+    }
+
+    /// Routes shared interrupts that go to the CPU `from` to the CPU `to`.
+    pub fn move_shared(&self, from: u64, to: u64) {
+        match self {
+            Self::V3(gic) => {
+                gic.distributor.lock().move_spis(from, to);
+            }
+        }
+    }
+}
+
+fn frame(gic: &v3::GicV3, mpidr: u64) -> Result<&v3::frames::Frame, StepError> {
+    gic.frames.of(mpidr).ok_or(StepError::Absent {
+        what: "redistributor",
+        id: mpidr,
+    })
 }

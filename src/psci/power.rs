@@ -138,6 +138,11 @@ impl Power {
         self.state.store(OFF_FIRMWARE, Ordering::Release);
     }
 
+    /// Returns whether the CPU is in the guest.
+    pub fn is_on(&self) -> bool {
+        self.affinity_info() == AffinityInfo::On
+    }
+
     /// Returns what AFFINITY_INFO says (DEN0022, 5.1.5).
     pub fn affinity_info(&self) -> AffinityInfo {
         match self.state.load(Ordering::Acquire) {

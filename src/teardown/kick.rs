@@ -1,8 +1,6 @@
 //! Bringing every CPU in (DESIGN: "Taking the CPUs: the kick").
 
 use crate::arch::{barrier, time};
-use crate::gic::Gic;
-use crate::gic::v3::sgi;
 use crate::machine::Machine;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -12,9 +10,7 @@ const SGI: u8 = 0;
 /// Ends the generation: a CPU that runs traps at its next instruction, one that waits is woken.
 pub fn end_generation(machine: &Machine) {
     machine.generations.end();
-    match machine.gic {
-        Gic::V3(_) => sgi::to_all_others(SGI),
-    }
+    machine.gic.kick_all_others(SGI);
     barrier::sev();
     machine.takeover.times.kicked.store(time::now(), Relaxed);
 }
@@ -36,15 +32,9 @@ pub fn await_all(machine: &'static Machine, epoch: u64) -> usize {
             .filter(|cpu| cpu.started.load(Relaxed) && !cpu.arrival.has_arrived(epoch))
     };
     for cpu in absent() {
-        match &machine.gic {
-            Gic::V3(gic) => {
-                if let Some(frame) = gic.frames.of(cpu.mpidr) {
-                    let still_out = || !cpu.arrival.has_arrived(epoch);
-                    frame.lock().kick_from_outside(SGI, still_out);
-                }
-                sgi::to_one(cpu.mpidr, SGI);
-            }
-        }
+        machine
+            .gic
+            .kick_from_outside(cpu.mpidr, SGI, || !cpu.arrival.has_arrived(epoch));
     }
     barrier::sev();
     if time::wait_us(half_us, all_there).is_ok() {

@@ -3,7 +3,7 @@
 use super::error::StepError;
 use super::gate::Closed;
 use super::steps::TABLE;
-use super::table::{self, Phase};
+use super::table::{self, Manner, Phase};
 use super::{kick, report};
 use crate::arch::{barrier, time};
 use crate::cpu::{self, Cpu};
@@ -148,17 +148,28 @@ fn walk(cpu: &Cpu, phase: Phase) {
         failed.count += 1;
         failed.first.get_or_insert((name, error));
     };
-    table::walk(&TABLE, phase, is_serial(machine), cpu, in_turn, failed);
+    let manner = Manner {
+        serial: is_serial(machine),
+        leave_out: machine.options.leave_out.as_deref(),
+    };
+    table::walk(&TABLE, phase, manner, cpu, in_turn, failed);
 }
 
 fn is_serial(machine: &Machine) -> bool {
     machine.options.teardown == Teardown::Serial
 }
 
-/// The capability check, said once at boot.
+/// What is not usual about the table, said once at boot: the capability check, and a step left out.
 pub fn say_serial_steps(machine: &Machine) {
     if is_serial(machine) {
         log::info!("teardown=serial: every step runs CPU by CPU");
+    }
+    if let Some(name) = &machine.options.leave_out {
+        if TABLE.iter().any(|step| step.name == &**name) {
+            log::warn!("step \"{name}\" is left out: the next kernel finds what it would clear");
+        } else {
+            log::warn!("there is no step \"{name}\" to leave out");
+        }
     }
     for name in table::serial_steps(&TABLE) {
         log::info!("step \"{name}\" is not safe in parallel: it runs CPU by CPU");

@@ -5,10 +5,10 @@ use super::error::StepError;
 use super::table::{Phase, Step};
 use crate::arch::tlb;
 use crate::cpu::Cpu;
-use crate::gic::Gic;
-use crate::gic::v3::cpu_interface;
 use crate::machine::Machine;
+use crate::options::Teardown;
 use crate::{pmu, vcpu};
+use core::sync::atomic::Ordering::Relaxed;
 
 macro_rules! step {
     ($name:literal, $phase:ident, $teardown:expr) => {
@@ -22,51 +22,50 @@ macro_rules! step {
 }
 
 /// All steps, each in the order in which it is taken within its phase.
-pub static TABLE: [Step<Cpu>; 9] = [
-    // Phase 1: ONLINE to TEARDOWN_CPU. Interrupts first, so that nothing new comes in.
+pub static TABLE: [Step<Cpu>; 15] = [
+    // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!("timers", Own, |_| vcpu::timer::reset()),
-    step!("redistributor", Own, redistributor),
-    step!("CPU interface", Own, |_| cpu_interface::reset()),
-    step!("PMU", Own, |_| pmu::reset()),
-    step!("EL1 registers", Own, |_| vcpu::reset::reset_cpu()),
+    step!("pmu", Own, |_| pmu::reset()),
+    step!("trace", Own, |_| vcpu::trace::reset()),
+    step!("debug", Own, |_| vcpu::debug::reset()),
+    step!("vectors", Own, |_| vcpu::vector::reset()),
+    step!("pauth", Own, |_| vcpu::pauth::reset()),
+    step!("el1-registers", Own, |_| vcpu::reset::reset_el1()),
+    step!("interrupt-routes", Own, interrupt_routes),
+    step!("cpu-interface", Own, |_| Machine::get()
+        .gic
+        .reset_cpu_interface()),
+    step!("redistributor", Own, |cpu| Machine::get()
+        .gic
+        .reset_private(cpu.mpidr)),
     step!("translations", Own, translations),
     // Phase 2, on the boot CPU.
-    step!("distributor", Sync, distributor),
-    step!("ITS", Sync, its),
+    step!("distributor", Sync, |cpu| Machine::get()
+        .gic
+        .reset_distributor(cpu.mpidr)),
+    step!("its", Sync, |_| Machine::get().gic.reset_its()),
     // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
+    step!("sgis", Load, |cpu| Machine::get().gic.drop_sgis(cpu.mpidr)),
     step!("copy", Load, copy::share),
 ];
 
-fn redistributor(cpu: &Cpu) -> Result<(), StepError> {
-    match &Machine::get().gic {
-        Gic::V3(gic) => match gic.frames.of(cpu.mpidr) {
-            Some(frame) => frame.lock().reset(),
-            None => Err(StepError::Absent {
-                what: "redistributor",
-                id: cpu.mpidr,
-            }),
-        },
+/// While CPUs go one by one, interrupts still come: those of this CPU go to one that stays.
+///
+/// Where all go at once, nobody stays but the boot CPU, and phase 2 gives it all of them.
+fn interrupt_routes(cpu: &Cpu) -> Result<(), StepError> {
+    let machine = Machine::get();
+    let boot_cpu = machine.takeover.boot_cpu.load(Relaxed) as usize;
+    if machine.options.teardown == Teardown::Serial
+        && cpu.index != boot_cpu
+        && let Some(boot_cpu) = machine.cpus.get(boot_cpu)
+    {
+        machine.gic.move_shared(cpu.mpidr, boot_cpu.mpidr);
     }
+    Ok(())
 }
 
 fn translations(_: &Cpu) -> Result<(), StepError> {
     tlb::invalidate_el1_local();
     tlb::invalidate_instructions_local();
     Ok(())
-}
-
-fn distributor(cpu: &Cpu) -> Result<(), StepError> {
-    match &Machine::get().gic {
-        Gic::V3(gic) => gic.distributor.lock().reset(cpu.mpidr),
-    }
-}
-
-fn its(_: &Cpu) -> Result<(), StepError> {
-    match &Machine::get().gic {
-        Gic::V3(gic) => gic
-            .its
-            .iter()
-            .map(|its| its.lock().reset())
-            .fold(Ok(()), Result::and),
-    }
 }
