@@ -1,5 +1,6 @@
 //! The reboot into a copy of the running image.
 
+use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use crate::arena::{Arena, KEPT, PAGE, SCRATCH_PAGES, SLOT, TREE};
 use crate::call::{self, code};
 use crate::cpu::{Cpu, PATIENCE};
@@ -9,7 +10,6 @@ use crate::outcome::{Outcome, ensure, fail};
 use crate::pattern;
 use crate::tests::Context;
 use crate::time::{self, wait_until};
-use baton::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 
 /// Entries of a list page.
 const ENTRIES: u64 = PAGE / 8;

@@ -1,8 +1,8 @@
 //! Whether the monitor is there.
 
+use crate::abi::{UID, UID_WORDS};
 use crate::call::{self, Conduit};
 use crate::exception::attempt;
-use baton::abi::{UID, UID_WORDS};
 
 /// The first four registers of the `UID` call, or `None` where HVC is undefined.
 pub fn uid() -> Option<[u32; 4]> {

@@ -1,12 +1,12 @@
 //! The monitor's own calls, without a reboot.
 
 use super::Context;
+use crate::abi::{
+    FEATURE_BITS, FEATURES, REPORT, REVISION, REVISION_MAJOR, REVISION_MINOR, UID_WORDS,
+};
 use crate::call::{self, Conduit, code};
 use crate::monitor;
 use crate::outcome::{Outcome, ensure, expect};
-use baton::abi::{
-    FEATURE_BITS, FEATURES, REPORT, REVISION, REVISION_MAJOR, REVISION_MINOR, UID_WORDS,
-};
 
 /// Function numbers that are not there.
 const UNKNOWN: &[u32] = &[
