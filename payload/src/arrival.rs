@@ -6,7 +6,7 @@ use crate::cpu::Cpu;
 use crate::entry::{BOOT_STATE, EntryState};
 use crate::kexec;
 use crate::outcome::{Outcome, ensure, expect};
-use crate::report::{self, Report};
+use crate::report::{self, Fate, Report};
 use crate::tests::Context;
 
 /// Checks what a new generation is promised, and brings all CPUs up.
@@ -23,26 +23,39 @@ pub fn check(context: &Context) -> Outcome<Report> {
         "memory content came over: {} KiB copied",
         context.handover.copied / 1024
     );
-    for cpu in cpus.others() {
-        expect(
-            format_args!("AFFINITY_INFO of CPU {:#x}", cpu.mpidr()),
-            code::AFFINITY_OFF,
-            cpu.affinity_info(),
-        )?;
-    }
     let report = report::fetch(context.arena)?;
-    report::check(&report, &cpus, &context.handover)?;
+    report::check(&report, &cpus, &context.handover, context.options.missing)?;
     report::print(&report);
-    cpus.bring_up(cpus.others())?;
-    for cpu in cpus.others() {
-        check_entry_state(cpu, cpu.entry_state.get())?;
-        expect(
-            format_args!("second CPU_ON of CPU {:#x}", cpu.mpidr()),
-            code::ALREADY_ON,
-            cpu.turn_on(),
-        )?;
+    // Whoever was left behind is on as far as anybody can know, and can't be turned on.
+    let boot = cpus.boot;
+    let rows = cpus.all.iter().zip(report.rows);
+    let others = rows.filter(move |(cpu, _)| !core::ptr::eq(*cpu, boot));
+    for (cpu, row) in others.clone() {
+        let expected = if row.is_lost() {
+            code::AFFINITY_ON
+        } else {
+            code::AFFINITY_OFF
+        };
+        let what = format_args!("AFFINITY_INFO of CPU {:#x}", cpu.mpidr());
+        expect(what, expected, cpu.affinity_info())?;
     }
-    say!("all {} CPUs are up", cpus.all.len());
+    let startable = others
+        .clone()
+        .filter(|(_, row)| !row.is_lost())
+        .map(|(cpu, _)| cpu);
+    cpus.bring_up(startable.clone())?;
+    for cpu in startable.clone() {
+        check_entry_state(cpu, cpu.entry_state.get())?;
+    }
+    for (cpu, _) in others {
+        let what = format_args!("second CPU_ON of CPU {:#x}", cpu.mpidr());
+        expect(what, code::ALREADY_ON, cpu.turn_on())?;
+    }
+    say!(
+        "{} of {} CPUs are up",
+        startable.count() + 1,
+        cpus.all.len()
+    );
     Ok(report)
 }
 

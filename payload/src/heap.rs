@@ -1,4 +1,5 @@
-//! No heap: the ABI's crate links `alloc`, and the probe uses nothing of it that allocates.
+//! No heap. A build of the whole workspace gives the device tree's crate features that link `alloc`;
+//! the probe uses none of them.
 
 use core::alloc::{GlobalAlloc, Layout};
 

@@ -23,6 +23,8 @@ pub struct Options {
     pub generations: u64,
     /// `state=`: the state that all CPUs are put into; a mix of them if not given.
     pub state: Option<&'static State>,
+    /// `missing=`: how many CPUs each reboot has to leave behind; 0 if not given.
+    pub missing: u64,
     /// `caller=`: who asks for the reboot; `boot` if not given.
     pub caller: Caller,
     /// `move=`: MiB that each reboot moves beside the image; 4 if not given.
@@ -39,6 +41,7 @@ impl Options {
             test: first,
             generations: 1,
             state: None,
+            missing: 0,
             caller: Caller::Boot,
             move_mib: 4,
         };
@@ -56,6 +59,7 @@ impl Options {
                 Some(("caller", "boot")) => options.caller = Caller::Boot,
                 Some(("caller", "last")) => options.caller = Caller::Last,
                 Some(("caller", "two")) => options.caller = Caller::Two,
+                Some(("missing", value)) => options.missing = number(word, value)?,
                 Some(("move", value)) => options.move_mib = number(word, value)?,
                 _ => return Err(unknown(word)),
             }
@@ -71,7 +75,7 @@ impl Options {
 
 fn unknown(word: &str) -> Failure {
     Failure::new(format_args!(
-        "expected test=, generations=, state=, caller=, move= in bootargs, seen {word}"
+        "expected test=, generations=, state=, caller=, missing=, move= in bootargs, seen {word}"
     ))
 }
 

@@ -45,6 +45,7 @@ pub fn await_all(machine: &'static Machine, epoch: u64) -> usize {
         if cpu.arrival.give_up(epoch) {
             missing += 1;
             takeover.arrived.arrive(cpu.index, epoch);
+            takeover.loaded.arrive(cpu.index, epoch);
         }
     }
     if missing > 0 {
