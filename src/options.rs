@@ -172,8 +172,9 @@ mod tests {
             log: LevelFilter::Debug,
             teardown: Teardown::Serial,
             wait: Duration::from_millis(20),
+            leave_out: Some("pmu".into()),
         };
-        let line = "hooks=off log=debug  teardown=serial wait=20\thooks=refuse";
+        let line = "hooks=off log=debug leave-out=pmu  teardown=serial wait=20\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 
