@@ -94,7 +94,8 @@ test: build linux ## all tests: on the host, and in QEMU
 .PHONY: lint
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
-	@$(CARGO) host clippy --quiet -p baton -p probe -p baton-qemu -p baton-tests --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-tests --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
 
 .PHONY: doc
