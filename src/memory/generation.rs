@@ -129,6 +129,8 @@ impl Generations {
     pub fn end(&self) {
         let mut shared = self.shared.lock();
         shared.open = false;
+        // Who traps on an emptied entry sees what was stored before: that its kernel is over.
+        barrier::dsb_ishst();
         for entry in &self.roots[self.current().1].entries {
             entry.store(0, Ordering::Relaxed);
         }
@@ -186,6 +188,8 @@ impl Generations {
 
     fn fill(&self, root: usize, shared: &Mapping<IdTranslation<Stage2Attributes>, Stage2>) {
         let source = shared.root_address().0 as *const u64;
+        // A walk that finds an entry finds the table that it names filled.
+        barrier::dsb_ishst();
         for (index, entry) in self.roots[root].entries.iter().enumerate() {
             // SAFETY: The root table has 512 entries, and the lock of whoever has `shared` keeps it from being written.
             let descriptor = unsafe { source.add(index).read_volatile() };
