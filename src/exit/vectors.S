@@ -70,7 +70,7 @@ vectors:
     vector  exit_unexpected, 10
     vector  exit_unexpected, 11
 
-    vector  exit_unexpected, 12
+    vector  exit_from_guest, 12
     vector  exit_unexpected, 13
     vector  exit_unexpected, 14
     vector  exit_unexpected, 15
