@@ -66,6 +66,7 @@ pub fn panic_line(line: fmt::Arguments) {
             // SAFETY: The machine is about to be reset; two CPUs in the UART garble a line at most.
             unsafe { LOGGER.console.force_unlock() };
         }
+        crate::arch::barrier::pause();
     }
 }
 
