@@ -16,7 +16,7 @@ use crate::memory::generation::Generations;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
-use crate::memory::stage1::{self, ROOT_LEVEL, Regime, Use};
+use crate::memory::stage1::{self, Reach, Regime, Use};
 use crate::options::Options;
 use crate::psci::firmware;
 use crate::teardown::{self, Takeover};
@@ -115,9 +115,18 @@ fn map(
     banks: &RegionSet,
     tree: Option<Region>,
 ) -> Result<Regime, MapError> {
-    let mut map = Mapping::new(IdTranslation::<El23Attributes>::new(), ROOT_LEVEL, El2);
+    let devices: Vec<Region> = devices(board).collect();
+    let tree = tree.filter(|tree| !banks.contains(tree.start(), tree.size()));
+    let all = banks
+        .iter()
+        .chain(&devices)
+        .chain(&tree)
+        .chain([&layout.whole]);
+    let reach = Reach::of(all);
+    let tables = IdTranslation::<El23Attributes>::new();
+    let mut map = Mapping::new(tables, reach.root_level(), El2);
     let mut add = |region: &Region, what| stage1::map(&mut map, region, what);
-    if let Some(tree) = tree.filter(|tree| !banks.contains(tree.start(), tree.size())) {
+    if let Some(tree) = tree {
         add(&tree, Use::Rodata)?;
     }
     for bank in banks.iter() {
@@ -135,22 +144,30 @@ fn map(
         }
     }
     add(&layout.heap, Use::Data)?;
-    if let Some(console) = &board.console {
-        add(&console.registers, Use::Device)?;
+    for device in &devices {
+        add(device, Use::Device)?;
     }
-    if let GicNode::V3(gic) = &board.gic {
-        for region in [&gic.distributor]
-            .into_iter()
-            .chain(&gic.redistributors)
-            .chain(&gic.its)
-        {
-            add(region, Use::Device)?;
-        }
-    }
-    let regime = Regime::new(map.root_address(), true);
+    let regime = Regime::new(map.root_address(), reach, true);
     // It is in use from here on, by every CPU.
     mem::forget(map);
     Ok(regime)
+}
+
+/// The registers that the monitor reaches for.
+fn devices(board: &Board) -> impl Iterator<Item = Region> {
+    let gic = match &board.gic {
+        GicNode::V3(gic) => Some(gic),
+        GicNode::V2(_) => None,
+    };
+    let gic = gic.into_iter().flat_map(|gic| {
+        let redistributors = gic.redistributors.iter().chain(&gic.its);
+        [&gic.distributor].into_iter().chain(redistributors)
+    });
+    board
+        .console
+        .iter()
+        .map(|console| console.registers)
+        .chain(gic.copied())
 }
 
 /// Clears the place that the image was loaded to: it is the guest's.

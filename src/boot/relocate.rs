@@ -4,6 +4,7 @@ use super::wrong_level::stop;
 use super::{guest, image};
 use crate::arch::cache;
 use crate::console;
+use crate::devicetree::blob;
 use crate::devicetree::board::{self, Board};
 use crate::devicetree::console::{Console, UartKind};
 use crate::memory::early;
@@ -71,8 +72,11 @@ impl Layout {
 extern "C" fn boot_move(fdt: u64) -> ! {
     HEAP.init_early();
     let tree = tree(fdt);
-    if let Some(console) = board::console(tree) {
-        start_console(&console);
+    match board::console(tree) {
+        Some(console) => start_console(&console),
+        // The board cannot be started, and says so where virtual machines have their console.
+        None if blob::open(tree).is_err() => start_console(&virtual_console()),
+        None => {}
     }
     let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
     let target = place(&board, fdt, tree.len() as u64)
@@ -85,8 +89,8 @@ extern "C" fn boot_move(fdt: u64) -> ! {
         (target.start() as *mut u8).copy_from(source.as_ptr(), source.len());
     }
     // The copy starts with its caches off.
-    cache::clean_invalidate_to_poc(target.start() as usize, target.size() as usize);
     let image = image::region();
+    cache::clean_invalidate_to_poc(target.start() as usize, image.size() as usize);
     // SAFETY: The copy is whole, and nothing of this one is used again but by the copy.
     unsafe { leave_for_copy(fdt, image.start(), image.size(), target.start()) }
 }
@@ -125,6 +129,15 @@ pub fn tree(fdt: u64) -> &'static [u8] {
     let size = u64::from(size).min(TREE_MAX);
     // SAFETY: As above.
     unsafe { slice::from_raw_parts(fdt as *const u8, size as usize) }
+}
+
+/// The PL011 of QEMU's `virt`, for a tree that does not parse and so names no other.
+fn virtual_console() -> Console {
+    Console {
+        kind: UartKind::Pl011,
+        registers: Region::new(0x0900_0000, PAGE).expect("it is no empty region"),
+        settings: None,
+    }
 }
 
 /// Sends the log to `console`, through the early map.

@@ -34,15 +34,9 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     let missing = kick::await_all(machine, epoch);
     takeover.times.phase1_end.store(time::now(), Relaxed);
 
-    let changed = takeover.read_list_again(machine);
     takeover.share_out(machine, epoch, missing);
     walk(cpu, Phase::Sync);
     takeover.times.phase2_end.store(time::now(), Relaxed);
-    if let Err(error) = changed {
-        // Half of a kernel is no kernel: the old one is gone, and there is no next one.
-        log::error!("the kexec list changed while the CPUs were taken: {error}");
-        reset(machine);
-    }
     takeover.release(epoch);
 
     load(cpu, epoch);
@@ -55,6 +49,11 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     }
     if let Err(error) = loaded {
         log::error!("not all CPUs copied their share: {error}");
+        reset(machine);
+    }
+    if takeover.is_spoilt() {
+        // Half of a kernel is no kernel: the old one is gone, and there is no next one.
+        log::error!("the kexec list changed while the CPUs were taken");
         reset(machine);
     }
     report::print_trouble(machine);
