@@ -11,6 +11,7 @@ use crate::memory::early;
 use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::Use;
+use crate::teardown::barrier::MAX_CPUS;
 use core::{ptr::NonNull, slice};
 use log::LevelFilter;
 
@@ -79,6 +80,12 @@ extern "C" fn boot_move(fdt: u64) -> ! {
         None => {}
     }
     let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    if board.cpus.len() > MAX_CPUS {
+        stop(format_args!(
+            "{} CPUs in the device tree: {MAX_CPUS} are served at most",
+            board.cpus.len()
+        ));
+    }
     let target = place(&board, fdt, tree.len() as u64)
         .unwrap_or_else(|size| stop(format_args!("no {} KiB of free memory", size >> 10)));
     let loaded = image::loaded();
