@@ -12,6 +12,7 @@ use crate::devicetree::psci::Conduit;
 use crate::gic::{Gic, v3};
 use crate::hooks::Planter;
 use crate::machine::Machine;
+use crate::memory::early;
 use crate::memory::generation::Generations;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
@@ -51,13 +52,16 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64) -> ! {
     banks.remove(&layout.whole);
     let tree_region = Region::new(fdt, tree.len() as u64).ok();
 
+    // The more holes memory has, the more tables the map needs.
+    // SAFETY: This is the boot CPU on the early map; nothing else uses what lies behind the stacks.
+    unsafe {
+        early::add(&layout.heap, Use::Data);
+        HEAP.add(layout.heap.start() as usize, layout.heap.size() as usize);
+    }
     let regime = map(&board, &layout, &banks, tree_region)
         .unwrap_or_else(|error| stop(format_args!("cannot map the machine: {error}")));
     // SAFETY: The map has all that runs: image, stacks, heap, tree and console.
-    unsafe {
-        enable_mmu(&regime);
-        HEAP.add(layout.heap.start() as usize, layout.heap.size() as usize);
-    }
+    unsafe { enable_mmu(&regime) };
     // SAFETY: The banks are RAM, mapped, and the monitor's memory was taken out of them.
     let ram = unsafe { GuestRam::new(banks) };
     clear(&ram, old, old_size);

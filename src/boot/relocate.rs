@@ -11,6 +11,7 @@ use crate::memory::early;
 use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::Use;
+use crate::teardown::barrier::MAX_CPUS;
 use core::{ptr::NonNull, slice};
 use log::LevelFilter;
 
@@ -79,6 +80,13 @@ extern "C" fn boot_move(fdt: u64) -> ! {
         None => {}
     }
     let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    if board.cpus.len() > MAX_CPUS {
+        stop(format_args!(
+            "{} CPUs in the device tree: {MAX_CPUS} are served at most",
+            board.cpus.len()
+        ));
+    }
+    check_modules(&board, Region::new(fdt, tree.len() as u64).ok());
     let target = place(&board, fdt, tree.len() as u64)
         .unwrap_or_else(|size| stop(format_args!("no {} KiB of free memory", size >> 10)));
     let loaded = image::loaded();
@@ -93,6 +101,26 @@ extern "C" fn boot_move(fdt: u64) -> ! {
     cache::clean_invalidate_to_poc(target.start() as usize, image.size() as usize);
     // SAFETY: The copy is whole, and nothing of this one is used again but by the copy.
     unsafe { leave_for_copy(fdt, image.start(), image.size(), target.start()) }
+}
+
+/// Stops if a module lies where something else was loaded too: one of the two is not what it was.
+fn check_modules(board: &Board, tree: Option<Region>) {
+    let modules = [
+        ("kernel", Some(board.modules.kernel)),
+        ("ramdisk", board.modules.ramdisk),
+    ];
+    let others = [("monitor", Some(image::region())), ("device tree", tree)];
+    for (what, module) in modules {
+        for (other, place) in others {
+            if let (Some(module), Some(place)) = (module, place)
+                && module.overlaps(&place)
+            {
+                stop(format_args!(
+                    "{what} at {module} and {other} at {place} overlap"
+                ));
+            }
+        }
+    }
 }
 
 /// The highest place for the monitor that is nobody's; the size that was sought if there is none.
@@ -117,7 +145,8 @@ fn place(board: &Board, fdt: u64, tree: u64) -> Result<Region, u64> {
 ///
 /// It is mapped by the early map, as far as the boot protocol lets it reach.
 pub fn tree(fdt: u64) -> &'static [u8] {
-    if fdt == 0 || !fdt.is_multiple_of(8) {
+    // The early map ends at 48 bits.
+    if fdt == 0 || !fdt.is_multiple_of(8) || fdt >> 48 != 0 {
         return &[];
     }
     // SAFETY: The early map has what begins at `fdt`; nobody writes it before the guest runs.

@@ -24,9 +24,10 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     let machine = Machine::get();
     let takeover = &machine.takeover;
     let starting = time::wait_us(CPU_ON_US, || closed.is_quiet());
-    HEAP.seal(true);
     let epoch = takeover.begin(cpu);
     kick::end_generation(machine);
+    // From here on nothing is mapped on demand, which is all that allocates while a guest runs.
+    HEAP.seal(true);
 
     own(cpu, epoch);
     takeover.arrived.arrive(cpu.index, epoch);
@@ -57,6 +58,7 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     }
     report::print_trouble(machine);
     takeover.forget_missing(machine, epoch, missing);
+    HEAP.seal(false);
     if let Err(error) = machine.generations.begin(epoch) {
         log::error!("{error}");
         reset(machine);
@@ -64,7 +66,6 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     let next = takeover.next_kernel();
     cpu.epoch.store(epoch, Relaxed);
     cpu.power.set_on();
-    HEAP.seal(false);
     closed.open();
     takeover.times.entered.store(time::now(), Release);
     cpu::enter(

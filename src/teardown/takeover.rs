@@ -146,7 +146,7 @@ impl Takeover {
         self.add(cpu);
     }
 
-    /// Firmware did not start `cpu` after all.
+    /// Firmware did not start `cpu` after all, or has it again.
     pub fn expect_no_longer(&self, cpu: &Cpu, _: &Pass) {
         self.remove(cpu);
     }
