@@ -15,6 +15,7 @@ pub mod barrier;
 pub mod error;
 pub mod gate;
 pub mod table;
+pub mod tree_report;
 
 #[cfg(target_os = "none")]
 mod copy;

@@ -64,6 +64,7 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
         reset(machine);
     }
     let next = takeover.next_kernel();
+    report::write_to_tree(machine, next.x0, takeover.bytes());
     cpu.epoch.store(epoch, Relaxed);
     cpu.power.set_on();
     closed.open();
@@ -144,6 +145,7 @@ fn walk(cpu: &Cpu, phase: Phase) {
         step()
     };
     let failed = |name, error| {
+        machine.takeover.note_trouble();
         let mut failed = cpu.failed.lock();
         failed.count += 1;
         failed.first.get_or_insert((name, error));

@@ -141,9 +141,7 @@ impl Controller {
     }
 
     fn wait(&self) -> Outcome {
-        let quiet = time::wait_until(1000, || {
-            read32(self.gicd + gicd::CTLR) & gicd::RWP == 0
-        });
+        let quiet = time::wait_until(1000, || read32(self.gicd + gicd::CTLR) & gicd::RWP == 0);
         ensure!(quiet, "GICD_CTLR.RWP: expected 0 within 1000 ms, seen 1");
         Ok(())
     }
@@ -188,7 +186,12 @@ impl Controller {
         ] {
             add(name, 0, !0, found.into());
         }
-        add("GICD_IROUTER<n>", boot, !0, self.route_but(gicd::IROUTER, self.spis(), boot));
+        add(
+            "GICD_IROUTER<n>",
+            boot,
+            !0,
+            self.route_but(gicd::IROUTER, self.spis(), boot),
+        );
         if extended == 0 {
             return;
         }
@@ -209,9 +212,7 @@ impl Controller {
     /// The first route that does not lead to the CPU `boot`, else that one.
     fn route_but(&self, offset: u64, mut range: core::ops::Range<u64>, boot: u64) -> u64 {
         let route = |n: u64| read64(self.gicd + offset + 8 * n);
-        range
-            .find(|&n| route(n) != boot)
-            .map_or(boot, route)
+        range.find(|&n| route(n) != boot).map_or(boot, route)
     }
 
     /// The first SPI that is routed to the CPU whose affinity fields are `mpidr`.
@@ -313,9 +314,27 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
     let any = |offset: u64, range: core::ops::Range<u64>| {
         u64::from(range.fold(0, |all, n| all | read32(sgi + offset + 4 * n)))
     };
-    add(OWNER, "GICR_IGROUPR<n>", 0, !0, any(array::IGROUPR, 0..words));
-    add(OWNER, "GICR_ISENABLER<n>", 0, !0, any(array::ISENABLER, 0..words));
-    add(OWNER, "GICR_ISACTIVER<n>", 0, !0, any(array::ISACTIVER, 0..words));
+    add(
+        OWNER,
+        "GICR_IGROUPR<n>",
+        0,
+        !0,
+        any(array::IGROUPR, 0..words),
+    );
+    add(
+        OWNER,
+        "GICR_ISENABLER<n>",
+        0,
+        !0,
+        any(array::ISENABLER, 0..words),
+    );
+    add(
+        OWNER,
+        "GICR_ISACTIVER<n>",
+        0,
+        !0,
+        any(array::ISACTIVER, 0..words),
+    );
     add(
         OWNER,
         "GICR_IPRIORITYR<n>",
@@ -324,7 +343,13 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
         any(array::IPRIORITYR, 0..8 * words),
     );
     // The SGIs, in the first one, are edges for ever.
-    add(OWNER, "GICR_ICFGR<n>", 0, !0, any(array::ICFGR, 1..2 * words));
+    add(
+        OWNER,
+        "GICR_ICFGR<n>",
+        0,
+        !0,
+        any(array::ICFGR, 1..2 * words),
+    );
     let pending = read32(sgi + array::ISPENDR);
     let of = |mask: u32| u64::from(pending & mask);
     add("sgis", "GICR_ISPENDR0 SGIs", 0, !0, of(SGIS));
