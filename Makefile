@@ -68,7 +68,7 @@ tool: setup
 linux: setup
 	@$(BOARD)/fetch.sh userland
 	@$(BOARD)/fetch.sh kernel
-	@$(BOARD)/initramfs.sh $(BATON_LINUX) $(INITRAMFS)
+	@$(BOARD)/initramfs.sh kexec $(BATON_LINUX) $(INITRAMFS)
 
 .PHONY: run
 run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
