@@ -25,7 +25,7 @@ const SMCCC_1_1: u64 = 1 << 16 | 1;
 /// Linux 5.14 to 6.12 sets it in its calls of PSCI too.
 const SVE_HINT: u64 = 1 << 16;
 
-/// Owning entities (DEN0028, table 2-1).
+/// Owning entities (DEN0028, service call ranges).
 mod owner {
     pub const ARCH: u32 = 0;
     pub const CPU: u32 = 1;
@@ -74,7 +74,7 @@ fn smccc_version() -> u64 {
     })
 }
 
-/// Whether there is the architecture call `function` (DEN0028, 7.3).
+/// Whether there is the architecture call `function` (DEN0028, SMCCC_ARCH_FEATURES).
 fn arch_features(function: u32) -> u64 {
     let known = if let SMCCC_VERSION | SMCCC_ARCH_FEATURES = function {
         Some(0)
