@@ -247,7 +247,7 @@ fn map_around(
 }
 
 /// Returns the level of the root, the bits of an intermediate physical address and VTCR_EL2
-/// (Arm ARM, D8.2.7): the widest input that one root page serves on this CPU.
+/// (Arm ARM, VTCR_EL2): the widest input that one root page serves on this CPU.
 fn geometry() -> (usize, u32, u64) {
     // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
     let pa_range = id_field(unsafe { read_sysreg!("id_aa64mmfr0_el1") }, 0).min(5);

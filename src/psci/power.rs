@@ -70,7 +70,7 @@ impl Power {
     ///
     /// # Errors
     ///
-    /// `ALREADY_ON`, or `ON_PENDING` while another caller's start is under way (DEN0022, 5.1.4).
+    /// `ALREADY_ON`, or `ON_PENDING` while another caller's start is under way (DEN0022, CPU_ON).
     pub fn turn_on(&self, start: Start) -> Result<Origin, ErrorCode> {
         let claim = |from| {
             self.state
@@ -143,7 +143,7 @@ impl Power {
         self.affinity_info() == AffinityInfo::On
     }
 
-    /// Returns what AFFINITY_INFO says (DEN0022, 5.1.5).
+    /// Returns what AFFINITY_INFO says (DEN0022).
     pub fn affinity_info(&self) -> AffinityInfo {
         match self.state.load(Ordering::Acquire) {
             OFF_FIRMWARE | OFF_PARKED | LEAVING => AffinityInfo::Off,

@@ -52,6 +52,8 @@ pub fn await_all(machine: &'static Machine, epoch: u64) -> usize {
         machine.generations.pin_current();
     }
     // The steps of those that did come are bounded, each of them.
-    let _ = time::wait_us(10 * half_us, all_there);
+    if let Err(error) = time::wait_us(10 * half_us, all_there) {
+        log::warn!("not all CPUs that arrived have finished phase 1: {error}");
+    }
     missing
 }
