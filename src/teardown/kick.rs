@@ -49,7 +49,7 @@ pub fn await_all(machine: &'static Machine, epoch: u64) -> usize {
         }
     }
     if missing > 0 {
-        machine.generations.pin_current();
+        machine.generations.leave_behind(missing);
     }
     // The steps of those that did come are bounded, each of them.
     if let Err(error) = time::wait_us(10 * half_us, all_there) {
