@@ -159,13 +159,14 @@ fn is_serial(machine: &Machine) -> bool {
     machine.options.teardown == Teardown::Serial
 }
 
-/// What is not usual about the table, said once at boot: the capability check, and a step left out.
+/// What is not usual about the table, said once at boot: the capability check, and steps left out.
 pub fn say_serial_steps(machine: &Machine) {
     if is_serial(machine) {
         log::info!("teardown=serial: every step runs CPU by CPU");
     }
-    if let Some(name) = &machine.options.leave_out {
-        if TABLE.iter().any(|step| step.name == &**name) {
+    let left_out = machine.options.leave_out.as_deref();
+    for name in left_out.iter().flat_map(|names| names.split(',')) {
+        if TABLE.iter().any(|step| step.name == name) {
             log::warn!("step \"{name}\" is left out: the next kernel finds what it would clear");
         } else {
             log::warn!("there is no step \"{name}\" to leave out");
