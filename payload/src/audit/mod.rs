@@ -86,11 +86,7 @@ fn cpu(page: &mut Page, entry: &EntryState, place: usize) {
         !0,
         virtual_offset(),
     );
-    for table in [
-        registers::CONTROL,
-        registers::TIMERS,
-        registers::GENERAL,
-    ] {
+    for table in [registers::CONTROL, registers::TIMERS, registers::GENERAL] {
         rows(page, table, entry, place);
     }
     indexed::audit(page, &features, place);
