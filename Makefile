@@ -69,7 +69,7 @@ tool: setup
 linux: setup
 	@$(BOARD)/fetch.sh userland
 	@$(BOARD)/fetch.sh kernel
-	@$(BOARD)/initramfs.sh $(BATON_LINUX) $(INITRAMFS)
+	@$(BOARD)/initramfs.sh kexec $(BATON_LINUX) $(INITRAMFS)
 
 .PHONY: run
 run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
@@ -99,7 +99,8 @@ audit: images tool ## what the next kernel finds of the one before it, register 
 .PHONY: lint
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
-	@$(CARGO) host clippy --quiet -p baton -p probe -p baton-qemu -p baton-tests --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-tests --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
 
 .PHONY: doc

@@ -4,7 +4,6 @@ use crate::arch::{cache, time};
 use crate::cpu::Cpu;
 use crate::exit::Frame;
 use crate::linux::image::{HEADER_SIZE, ImageHeader, PageSize};
-use crate::linux::kimage::GuestMemory;
 use crate::linux::sites::{self, HookSites, Site};
 use crate::machine::Machine;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
@@ -268,15 +267,5 @@ fn write(ram: &GuestRam, image: u64, site: Site, word: u32) {
         && range.write(&word.to_le_bytes())
     {
         cache::sync_instructions(range.start() as usize, 4);
-    }
-}
-
-impl GuestMemory for GuestRam {
-    fn read_u64(&self, address: u64) -> Option<u64> {
-        self.range(address, 8)?.read_u64()
-    }
-
-    fn contains(&self, start: u64, size: u64) -> bool {
-        self.banks().contains(start, size)
     }
 }

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Fetches arm64 packages of Debian into the cache, checked by apt's signatures.
 #
-#   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/Image, and a link to that folder,
-#                                         $cache/debian/RELEASE[-FLAVOUR]
+#   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/: Image, and in modules/ what a
+#                                         virtio disk needs, in the order in which to load it; and
+#                                         a link to that folder, $cache/debian/RELEASE[-FLAVOUR]
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
@@ -97,9 +98,30 @@ finish() {
 	mv "$1" "$2"
 }
 
+# module ROOT TO NAME: puts a module into TO, numbered, behind those that it depends on. One that is
+# not there is built in.
+module() {
+	set -- "$1" "$2" "$(echo "$3" | tr - _)"
+	for have in "$2"/*-"$3.ko"; do
+		[ ! -f "$have" ] || return 0
+	done
+	found=$(find "$1" -name "$(echo "$3" | sed 's/_/[-_]/g').ko*" -type f | head -n 1)
+	case $found in
+	'') return 0 ;;
+	*.xz) xz -dc "$found" >"$2/$3" ;;
+	*.ko) cp "$found" "$2/$3" ;;
+	*) die "$found: not known how to unpack it" ;;
+	esac
+	for needed in $(tr '\0' '\n' <"$2/$3" | sed -n 's/^depends=//p' | tr , ' '); do
+		module "$1" "$2" "$needed"
+	done
+	number=$(find "$2" -name '*.ko' | wc -l)
+	mv "$2/$3" "$2/$(printf '%02d' "$number")-$3.ko"
+}
+
 kernel() {
 	name=$release${flavour:+-$flavour}
-	[ ! -f "$cache/debian/$name/Image" ] || return 0
+	[ ! -d "$cache/debian/$name/modules" ] || return 0
 	case $flavour in
 	'') meta=linux-image-arm64 ;;
 	*k) meta=linux-image-arm64-$flavour ;;
@@ -113,17 +135,24 @@ kernel() {
 	work=$cache/work/kernel-$name
 	rm -rf "$work"
 	mkdir -p "$work/root" "$work/out"
-	step "apt: fetching $package of Debian $release" download "$work" "$package"
+	version=$(echo "$package" | sed 's/^linux-[a-z]*-//')
+	# There its modules are in a package of their own.
+	modules=$(closure "$meta" | grep -Fx "linux-modules-$version" || :)
+	# shellcheck disable=SC2086 # none, or one
+	step "apt: fetching $package of Debian $release" download "$work" "$package" $modules
 	step "unpacking $package" unpack "$work" "$work/root"
 	image=$(find "$work/root" -name 'vmlinuz*' -type f | head -n 1)
 	[ -n "$image" ] || die "$package has no kernel"
 	mv "$image" "$work/out/Image"
 	# Newer than what was made of its predecessor.
 	touch "$work/out/Image"
-	version=$(echo "$package" | sed 's/^linux-[a-z]*-//')
+	mkdir "$work/out/modules"
+	for name in virtio_pci virtio_blk; do
+		module "$work/root" "$work/out/modules" "$name"
+	done
 	finish "$work/out" "$cache/kernels/$version"
 	mkdir -p "$cache/debian"
-	ln -sfn "../kernels/$version" "$cache/debian/$name"
+	ln -sfn "../kernels/$version" "$cache/debian/$release${flavour:+-$flavour}"
 	rm -rf "$work"
 }
 

@@ -1,14 +1,19 @@
 #!/bin/sh
-# Builds the guest's initramfs: initramfs.sh IMAGE OUTPUT
+# Builds the guest's initramfs.
 #
-# Two archives, one after the other: `inner' has busybox, kexec and /init; the second has /boot, with
-# the kernel to kexec and `inner' as its initrd. The same input gives the same bytes.
+#   initramfs.sh plain IMAGE OUTPUT    busybox, kexec, /init, and the modules that lie beside IMAGE
+#   initramfs.sh kexec IMAGE OUTPUT    the same, and in a second archive behind it /boot, with IMAGE
+#                                      to kexec and the first archive as its initrd
+#
+# The same input gives the same bytes.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
 
-image=$1
-output=$2
+kind=$1
+image=$2
+output=$3
+modules=$(dirname "$image")/modules
 
 # archive DIRECTORY: its content as a newc archive.
 archive() {
@@ -21,19 +26,19 @@ build() {
 	# shellcheck disable=SC2064 # expanded now
 	trap "rm -rf '$work'" EXIT
 	inner=$work/inner outer=$work/outer
-	mkdir -p "$inner/dev" "$inner/proc" "$inner/sys" "$inner/tmp" "$outer/boot"
+	mkdir -p "$inner/dev" "$inner/proc" "$inner/sys" "$inner/tmp" "$inner/modules" "$outer/boot"
 	cp -R "$cache/userland/." "$inner/"
+	[ ! -d "$modules" ] || cp -R "$modules/." "$inner/modules/"
 	cp "$here/initramfs/init" "$inner/init"
 	chmod 755 "$inner/init"
-	archive "$inner" | gzip -9n >"$work/inner.gz"
-	# An archive that follows another must begin on a multiple of 4 bytes.
-	truncate -s %512 "$work/inner.gz"
-	cp "$work/inner.gz" "$outer/boot/inner.cpio.gz"
-	cp "$image" "$outer/boot/Image"
-	{
-		cat "$work/inner.gz"
-		archive "$outer"
-	} >"$work/initramfs"
+	archive "$inner" | gzip -9n >"$work/initramfs"
+	if [ "$kind" = kexec ]; then
+		# An archive that follows another must begin on a multiple of 4 bytes.
+		truncate -s %512 "$work/initramfs"
+		cp "$work/initramfs" "$outer/boot/inner.cpio.gz"
+		cp "$image" "$outer/boot/Image"
+		archive "$outer" >>"$work/initramfs"
+	fi
 	mv "$work/initramfs" "$output"
 }
 

@@ -17,6 +17,7 @@ need llvm-objcopy llvm
 need llvm-readelf llvm
 need cpio cpio
 need gzip gzip
+need xz xz-utils
 need cc gcc
 [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 [ -f /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"

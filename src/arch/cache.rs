@@ -5,7 +5,7 @@ use crate::read_sysreg;
 use core::arch::asm;
 
 /// Returns the smallest data cache line of any cache in bytes (`CTR_EL0.DminLine`).
-fn data_line() -> usize {
+pub fn data_line() -> usize {
     // SAFETY: CTR_EL0 is an ID register, readable everywhere.
     let ctr = unsafe { read_sysreg!("ctr_el0") };
     4 << (ctr >> 16 & 0xf)
@@ -13,6 +13,12 @@ fn data_line() -> usize {
 
 /// Cleans the `size` bytes from `start` to the point of coherency, for observers without caches.
 pub fn clean_to_poc(start: usize, size: usize) {
+    clean_lines_to_poc(start, size);
+    barrier::dsb_sy();
+}
+
+/// As [`clean_to_poc`], but without waiting for it: the caller does, by `dsb sy`.
+pub fn clean_lines_to_poc(start: usize, size: usize) {
     let line = data_line();
     let mut address = start & !(line - 1);
     while address < start + size {
@@ -20,7 +26,6 @@ pub fn clean_to_poc(start: usize, size: usize) {
         unsafe { asm!("dc cvac, {}", in(reg) address, options(nostack, preserves_flags)) };
         address += line;
     }
-    barrier::dsb_sy();
 }
 
 /// Cleans the `size` bytes from `start` to the point of coherency and drops them from the caches.

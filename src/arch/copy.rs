@@ -1,24 +1,28 @@
 //! Moving memory with general registers: two at a time, a line at a time.
 
+use super::cache;
 use crate::read_sysreg;
 use core::arch::asm;
 
 /// Bytes of a turn of the copy loop.
 pub const TURN: u64 = 64;
 
-/// Copies `size` bytes from `source` to `destination`.
+/// Copies `size` bytes from `source` to `destination`, and cleans each line of the copy to the point
+/// of coherency as it is whole. A barrier is left to the caller.
 ///
 /// # Safety
 ///
-/// Both are valid for `size` bytes and do not overlap, are aligned to 8 bytes, and `size` is a
-/// multiple of 64.
-pub unsafe fn copy(destination: *mut u8, source: *const u8, size: usize) {
+/// Both are valid for `size` bytes and do not overlap, and both starts and `size` are multiples of
+/// [`TURN`].
+pub unsafe fn copy_and_clean(destination: *mut u8, source: *const u8, size: usize) {
     debug_assert!((size as u64).is_multiple_of(TURN));
-    // SAFETY: The loop reads and writes `size` bytes from each start on.
+    if size == 0 {
+        return;
+    }
+    // SAFETY: The loop reads and writes `size` bytes from each start on. A turn is a line on nearly
+    // every CPU; where lines are shorter, `clean_to_poc` does what one clean in a turn leaves.
     unsafe {
         asm!(
-            "cbz {end}, 3f",
-            "add {end}, {end}, {source}",
             "2:",
             "ldp {a}, {b}, [{source}]",
             "ldp {c}, {d}, [{source}, #16]",
@@ -29,17 +33,20 @@ pub unsafe fn copy(destination: *mut u8, source: *const u8, size: usize) {
             "stp {c}, {d}, [{destination}, #16]",
             "stp {e}, {f}, [{destination}, #32]",
             "stp {g}, {h}, [{destination}, #48]",
+            "dc cvac, {destination}",
             "add {destination}, {destination}, #64",
             "cmp {source}, {end}",
             "b.lo 2b",
-            "3:",
             source = inout(reg) source => _,
             destination = inout(reg) destination => _,
-            end = inout(reg) size => _,
+            end = in(reg) source.add(size),
             a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
             e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
             options(nostack),
         );
+    }
+    if (cache::data_line() as u64) < TURN {
+        cache::clean_lines_to_poc(destination as usize, size);
     }
 }
 

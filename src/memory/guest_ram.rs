@@ -1,12 +1,15 @@
 //! The guest's memory, as the monitor may touch it: checked once, by type.
 
 use super::region::{Region, RegionSet};
+use crate::linux::kimage::GuestMemory;
 use core::slice;
 
 /// All RAM that is the guest's: mapped read-write in the monitor at its own address, and with
 /// nothing of the monitor in it.
 pub struct GuestRam {
     banks: RegionSet,
+    /// The largest bank: where nearly everything is.
+    largest: Option<Region>,
 }
 
 /// A part of [`GuestRam`]: whoever has one may access that memory.
@@ -23,7 +26,8 @@ impl GuestRam {
     /// They are RAM, mapped read-write at EL2 at their own addresses for ever, and neither the
     /// image nor a stack nor the heap of the monitor lies in them.
     pub unsafe fn new(banks: RegionSet) -> Self {
-        Self { banks }
+        let largest = banks.iter().copied().max_by_key(Region::size);
+        Self { banks, largest }
     }
 
     /// Returns the banks.
@@ -33,11 +37,29 @@ impl GuestRam {
 
     /// Returns the `size` bytes from physical address `start` on, or `None` if not all of them are
     /// the guest's.
+    #[inline]
     pub fn range(&self, start: u64, size: u64) -> Option<GuestRange> {
         let region = Region::new(start, size).ok()?;
-        self.banks
-            .contains(start, size)
-            .then_some(GuestRange { region })
+        self.encloses(&region).then_some(GuestRange { region })
+    }
+
+    /// Returns whether all of `region` is the guest's.
+    #[inline]
+    pub fn encloses(&self, region: &Region) -> bool {
+        self.largest.is_some_and(|bank| bank.encloses(region))
+            || self.banks.contains(region.start(), region.size())
+    }
+}
+
+impl GuestMemory for GuestRam {
+    #[inline]
+    fn read_u64(&self, address: u64) -> Option<u64> {
+        self.range(address, 8)?.read_u64()
+    }
+
+    #[inline]
+    fn contains(&self, start: u64, size: u64) -> bool {
+        Region::new(start, size).is_ok_and(|region| self.encloses(&region))
     }
 }
 

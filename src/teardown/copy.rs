@@ -1,7 +1,7 @@
 //! Putting the next kernel where it belongs: each CPU its share.
 
-use crate::arch::copy::{TURN, copy, zero};
-use crate::arch::{cache, time};
+use crate::arch::copy::{TURN, copy_and_clean, zero};
+use crate::arch::{barrier, cache, time};
 use crate::cpu::Cpu;
 use crate::linux::kexec_plan::Op;
 use crate::machine::Machine;
@@ -21,21 +21,26 @@ pub fn share(cpu: &Cpu) -> Result<(), StepError> {
     let (mut copied, mut zeroed) = (0, 0);
     let mut result = Ok(());
     for op in plan.share(&machine.ram, place, of) {
-        match op {
+        // The list is the guest's memory: each entry is checked as it is used, whatever it was.
+        let moved = op
+            .map_err(|error| StepError::Absent {
+                what: "valid entry in the kexec list",
+                id: error.entry.at,
+            })
+            .and_then(|op| move_page(machine, &op).map(|()| op));
+        match moved {
             Ok(op) => {
-                move_page(machine, &op)?;
                 copied += op.copied;
                 zeroed += op.zeroed;
             }
             Err(error) => {
-                result = Err(StepError::Absent {
-                    what: "page on the kexec list",
-                    id: error.entry.at,
-                });
+                machine.takeover.spoil();
+                result = Err(error);
                 break;
             }
         }
     }
+    barrier::dsb_sy();
     cpu.times.copied.store(copied, Relaxed);
     cpu.times.zeroed.store(zeroed, Relaxed);
     cpu.times.copy_end.store(time::now(), Relaxed);
@@ -53,15 +58,18 @@ fn move_page(machine: &Machine, op: &Op) -> Result<(), StepError> {
         .range(op.destination, size)
         .ok_or_else(|| outside(op.destination))?;
     // A file ends anywhere: its last bytes are copied up to a whole turn, and zeroed after that.
-    let copied = op.copied.next_multiple_of(TURN).min(size);
-    if !op.is_in_place() && copied > 0 {
+    let copied = match op.is_in_place() {
+        true => 0,
+        false => op.copied.next_multiple_of(TURN).min(size),
+    };
+    if copied > 0 {
         let source = machine
             .ram
             .range(op.source, copied)
             .ok_or_else(|| outside(op.source))?;
         // SAFETY: Both are pages of guest memory, which nobody else accesses in phase 3, and which
         // are not the same page.
-        unsafe { copy(destination.as_ptr(), source.as_ptr(), copied as usize) }
+        unsafe { copy_and_clean(destination.as_ptr(), source.as_ptr(), copied as usize) }
     }
     if op.zeroed > 0 {
         let ragged = op.copied.next_multiple_of(8);
@@ -74,6 +82,8 @@ fn move_page(machine: &Machine, op: &Op) -> Result<(), StepError> {
             zero(start.add(ragged as usize), (size - ragged) as usize);
         }
     }
-    cache::clean_to_poc(destination.start() as usize, size as usize);
+    if op.zeroed > 0 || op.is_in_place() {
+        cache::clean_lines_to_poc(destination.start() as usize, size as usize);
+    }
     Ok(())
 }
