@@ -35,7 +35,7 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     takeover.times.phase1_end.store(time::now(), Relaxed);
 
     takeover.share_out(machine, epoch, missing);
-    walk(cpu, Phase::Sync);
+    walk(cpu, Phase::Sync, false);
     takeover.times.phase2_end.store(time::now(), Relaxed);
     takeover.release(epoch);
 
@@ -100,7 +100,7 @@ pub fn join(cpu: &'static Cpu) -> ! {
 /// A CPU that was given up: it clears what is its own, and is OFF for the next kernel.
 fn late(cpu: &'static Cpu) -> ! {
     let takeover = &Machine::get().takeover;
-    clear_own(cpu);
+    walk(cpu, Phase::Own, false);
     loop {
         // The set of CPUs changes only between takeovers.
         if let Some(pass) = takeover.gate.pass() {
@@ -122,22 +122,22 @@ fn own(cpu: &'static Cpu, epoch: u64) {
     cpu.arrival.arrive(epoch);
     cpu.exits.retire();
     *cpu.failed.lock() = cpu::Failed::default();
-    walk(cpu, Phase::Own);
+    walk(cpu, Phase::Own, false);
     cpu.times.phase1_end.store(time::now(), Relaxed);
 }
 
 /// Phase 3 on one CPU.
 fn load(cpu: &'static Cpu, _epoch: u64) {
-    walk(cpu, Phase::Load);
+    walk(cpu, Phase::Load, false);
     cpu.times.phase3_end.store(time::now(), Relaxed);
 }
 
-/// Clears what is a CPU's own, outside a takeover.
-pub fn clear_own(cpu: &Cpu) {
-    walk(cpu, Phase::Own);
+/// Clears what is a CPU's own as its kernel turns it off, and goes on.
+pub fn clear_at_off(cpu: &Cpu) {
+    walk(cpu, Phase::Own, true);
 }
 
-fn walk(cpu: &Cpu, phase: Phase) {
+fn walk(cpu: &Cpu, phase: Phase, at_off: bool) {
     let machine = Machine::get();
     let in_turn = |step: &dyn Fn() -> Result<(), StepError>| {
         let _turn = machine.takeover.turn.lock();
@@ -150,6 +150,7 @@ fn walk(cpu: &Cpu, phase: Phase) {
     };
     let manner = Manner {
         serial: is_serial(machine),
+        at_off,
         leave_out: machine.options.leave_out.as_deref(),
     };
     table::walk(&TABLE, phase, manner, cpu, in_turn, failed);

@@ -286,7 +286,7 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
     const OWNER: &str = "redistributor";
     let ctlr = read32(base + gicr::CTLR);
     add(
-        OWNER,
+        "lpis",
         "GICR_CTLR",
         0,
         (gicr::ENABLE_LPIS | gicr::DPG).into(),
@@ -296,14 +296,14 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
         // Where the tables are, and how large.
         let table = 0xf_ffff_ffff_f000;
         let properties = read64(base + gicr::PROPBASER);
-        add(OWNER, "GICR_PROPBASER", 0, table | 0x1f, properties);
+        add("lpis", "GICR_PROPBASER", 0, table | 0x1f, properties);
         let pending = read64(base + gicr::PENDBASER);
-        add(OWNER, "GICR_PENDBASER", 0, table, pending);
+        add("lpis", "GICR_PENDBASER", 0, table, pending);
     }
     if typer & 2 != 0 {
         // GICv4: Valid.
         let resident = read64(base + gicr::VPENDBASER);
-        add(OWNER, "GICR_VPENDBASER", 0, 1 << 63, resident);
+        add("lpis", "GICR_VPENDBASER", 0, 1 << 63, resident);
     }
     // PPInum: 31, 1055 or 1119 is the last PPI.
     let words = 1 + (typer >> 27 & 0x1f).min(2);

@@ -33,7 +33,7 @@ fn rows(boot: &Boot, what: &str, step: &str) -> u32 {
     some.unwrap_or_else(|| boot.fail(format_args!("expected a number of rows, seen \"{line}\"")))
 }
 
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "entry",
     "timers",
     "pmu",
@@ -44,6 +44,7 @@ const STEPS: [&str; 13] = [
     "el1-registers",
     "cpu-interface",
     "redistributor",
+    "lpis",
     "sgis",
     "distributor",
     "its",
@@ -62,7 +63,7 @@ fn clean(cpu: &str, its: bool, smp: u32, seconds: u64) {
         let there = match step {
             "entry" | "trace" => continue,
             "pauth" => cpu == MAX,
-            "its" => its,
+            "lpis" | "its" => its,
             _ => true,
         };
         let left = rows(&boot, "left", step);
@@ -146,6 +147,7 @@ fn finds_what_a_step_would_have_cleared() {
         "cpu-interface",
         "redistributor",
         "redistributor,sgis",
+        "lpis",
         "distributor",
         "its",
     ] {
