@@ -17,7 +17,7 @@ pub fn off(cpu: &'static Cpu) -> ! {
     if let Some(other) = machine.cpus.iter().find(stays) {
         machine.gic.move_shared(cpu.mpidr, other.mpidr);
     }
-    teardown::clear_own(cpu);
+    teardown::clear_at_off(cpu);
     cpu.power.park();
     park(cpu)
 }

@@ -36,6 +36,6 @@ mod takeover;
 #[cfg(target_os = "none")]
 pub use door::{Refusal, call, hook};
 #[cfg(target_os = "none")]
-pub use phases::{clear_own, join, say_serial_steps};
+pub use phases::{clear_at_off, join, say_serial_steps};
 #[cfg(target_os = "none")]
 pub use takeover::Takeover;

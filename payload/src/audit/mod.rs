@@ -26,7 +26,7 @@ use registers::Register;
 use sheet::{Index, Page, SHEET};
 
 /// The steps that have rows, in the monitor's order; `entry` is how a CPU is entered.
-pub const STEPS: [&str; 12] = [
+pub const STEPS: [&str; 13] = [
     "entry",
     "timers",
     "pmu",
@@ -37,6 +37,7 @@ pub const STEPS: [&str; 12] = [
     "el1-registers",
     "cpu-interface",
     "redistributor",
+    "lpis",
     "sgis",
     "distributor",
 ];

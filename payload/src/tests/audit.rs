@@ -110,7 +110,7 @@ fn leave_interrupts(context: &Context) -> Outcome {
         };
         expect(
             format_args!("SPI taken by CPU {:#x}", cpu.mpidr()),
-            controller.expected_spi(cpu),
+            controller.own_spi(cpu),
             seen,
         )?;
     }

@@ -3,18 +3,19 @@
 mod run;
 
 use baton_qemu::console::{self, Limits};
-use baton_qemu::{Error, Guest, Machine, Task, stock};
+use baton_qemu::{Error, Guest, Machine, Task, paths, stock};
 use std::env;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|guest|stock
+const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|audit
 
   run    boot Debian's kernel under the monitor, kexec it, check and report
   shell  a shell in the guest, on this terminal
   guest  run KERNEL= [INITRD=] [APPEND=], its console on standard output
   stock  measure the same kexec without the monitor
+  audit  what the next kernel finds of the one before it, register by register
 
 SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off BATON= TIMEOUT= are read from the environment.";
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         ["shell"] => shell(),
         ["guest"] => guest(),
         ["stock"] => measure(),
+        ["audit"] => audit(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -98,6 +100,30 @@ fn guest() -> Result<(), String> {
         Ok(())
     } else {
         Err(console.end.to_string())
+    }
+}
+
+/// The probe leaves something in every register, and its next generation looks for it.
+fn audit() -> Result<(), String> {
+    let mut machine = Machine::from_env(4).map_err(text)?;
+    // What an ITS leaves is the hardest to clear.
+    machine.its |= variable("ITS").is_none();
+    let append = variable("APPEND").unwrap_or_default();
+    let guest = Guest {
+        kernel: paths::probe(),
+        initrd: None,
+        append: format!("test=audit {append}").trim_end().to_owned(),
+    };
+    let command = machine.command(&guest).map_err(text)?;
+    let console = console::watch(command, limits(600)?, |line| {
+        let shown = line.text.strip_prefix("probe: ");
+        shown.is_none_or(|text| writeln!(std::io::stdout(), "{text}").is_ok())
+    })
+    .map_err(text)?;
+    if console.find("probe: PASS").is_some() {
+        Ok(())
+    } else {
+        Err(format!("the audit failed\n{}", console.tail(40)))
     }
 }
 
