@@ -1,5 +1,7 @@
 //! Everything that boots QEMU, in one program, so that two machines run at any time.
 
 mod bad_input;
+mod its;
+mod kernels;
 mod linux;
 mod probe;
