@@ -65,7 +65,11 @@ fn watch(machine: &Machine, guest: &baton_qemu::Guest, limits: Limits) -> Result
                 "Internal error",
                 "Kernel panic",
             ])
-            .chain(&["LPI property table", "preallocated", "Unable to handle"])
+            .chain(&[
+                "LPI property table",
+                "Using preallocated",
+                "Unable to handle",
+            ])
             .any(|pattern| line.text.contains(pattern));
         !shown || writeln!(stdout(), "    {}", line.text).is_ok()
     })
