@@ -30,7 +30,10 @@ const STACKS_AT: u64 = MOVED_AT + MOVED;
 const REPORT_AT: u64 = STACKS_AT + STACKS;
 /// Room for a report, in bytes.
 pub const REPORT_SIZE: u64 = 64 * 1024;
-const SCRATCH_AT: u64 = (REPORT_AT + REPORT_SIZE).next_multiple_of(PAGE);
+const GIC_AT: u64 = (REPORT_AT + REPORT_SIZE).next_multiple_of(64 * 1024);
+/// Room for the tables of an interrupt controller, in bytes: one of 64 KiB for each CPU, and others.
+pub const GIC_SIZE: u64 = (MAX_CPUS as u64 + 16) * 64 * 1024;
+const SCRATCH_AT: u64 = (GIC_AT + GIC_SIZE).next_multiple_of(PAGE);
 const SIZE: u64 = (SCRATCH_AT + SCRATCH_PAGES * PAGE).next_multiple_of(2 * MIB);
 
 /// The arena.
@@ -102,6 +105,11 @@ impl Arena {
     /// Room for a report.
     pub fn report(&self) -> u64 {
         self.0 + REPORT_AT
+    }
+
+    /// Room for the tables of an interrupt controller, at a multiple of 64 KiB.
+    pub fn gic(&self) -> u64 {
+        self.0 + GIC_AT
     }
 
     /// The n-th page of scratch memory. Neighbours in n are far apart, and out of order.

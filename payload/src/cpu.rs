@@ -88,6 +88,12 @@ impl Cpu {
         self.mpidr.load(Relaxed)
     }
 
+    /// Its place in the device tree, counted from 0.
+    pub fn place(&self) -> usize {
+        let offset = (&raw const *self as usize).wrapping_sub(CPUS.as_ptr() as usize);
+        offset / size_of::<Self>()
+    }
+
     /// Gives the CPU a job. It must be up and idle.
     pub fn start(&self, job: Job, argument: u64) {
         self.reached.store(0, Relaxed);

@@ -42,6 +42,11 @@ pub fn init(gic: &Gic, cpus: &[Cpu]) -> Outcome {
     write32(gic.distributor + GICD_CTLR, 1 << 1 | 1 << 4);
     let quiet = time::wait_until(1000, || read32(gic.distributor + GICD_CTLR) & 1 << 31 == 0);
     ensure!(quiet, "GICD_CTLR.RWP: expected 0 within 1000 ms, seen 1");
+    find_redistributors(gic, cpus)
+}
+
+/// Finds each CPU's redistributor.
+pub fn find_redistributors(gic: &Gic, cpus: &[Cpu]) -> Outcome {
     for &(base, size) in gic.redistributors.iter() {
         let mut frame = base;
         while frame + 2 * FRAME <= base + size {

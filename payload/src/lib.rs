@@ -17,6 +17,7 @@
 mod abi;
 mod arena;
 mod arrival;
+mod audit;
 mod call;
 mod console;
 mod cpu;

@@ -17,3 +17,9 @@ pub fn write32(address: u64, value: u32) {
     // SAFETY: as for `read32`.
     unsafe { (address as *mut u32).write_volatile(value) }
 }
+
+/// Writes a 64-bit register.
+pub fn write64(address: u64, value: u64) {
+    // SAFETY: as for `read32`.
+    unsafe { (address as *mut u64).write_volatile(value) }
+}

@@ -15,6 +15,15 @@ pub enum Caller {
     Two,
 }
 
+/// Who ran before generation 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nobody: generation 0 leaves what the next one looks for.
+    Probe,
+    /// Another kernel, which has left the machine to this one.
+    Linux,
+}
+
 /// What the command line asks for.
 pub struct Options {
     /// `test=`: what to do; `kexec` if not given.
@@ -29,6 +38,8 @@ pub struct Options {
     pub caller: Caller,
     /// `move=`: MiB that each reboot moves beside the image; 4 if not given.
     pub move_mib: u64,
+    /// `after=linux`: generation 0 has come by a kexec of Linux. Not if not given.
+    pub after: After,
 }
 
 impl Options {
@@ -44,6 +55,7 @@ impl Options {
             missing: 0,
             caller: Caller::Boot,
             move_mib: 4,
+            after: After::Probe,
         };
         for word in bootargs.split_ascii_whitespace() {
             match word.split_once('=') {
@@ -59,6 +71,7 @@ impl Options {
                 Some(("caller", "boot")) => options.caller = Caller::Boot,
                 Some(("caller", "last")) => options.caller = Caller::Last,
                 Some(("caller", "two")) => options.caller = Caller::Two,
+                Some(("after", "linux")) => options.after = After::Linux,
                 Some(("missing", value)) => options.missing = number(word, value)?,
                 Some(("move", value)) => options.move_mib = number(word, value)?,
                 _ => return Err(unknown(word)),
@@ -75,7 +88,7 @@ impl Options {
 
 fn unknown(word: &str) -> Failure {
     Failure::new(format_args!(
-        "expected test=, generations=, state=, caller=, missing=, move= in bootargs, seen {word}"
+        "expected test=, generations=, state=, caller=, missing=, move=, after= in bootargs, seen {word}"
     ))
 }
 

@@ -43,7 +43,7 @@ impl Write for Failure {
 
 impl Display for Failure {
     fn fmt(&self, f: &mut Formatter) -> core::fmt::Result {
-        f.write_str(
+        f.pad(
             self.text
                 .get(..self.length)
                 .and_then(|t| str::from_utf8(t).ok())

@@ -1,10 +1,15 @@
 // Entry of the boot CPU (the first byte of the image) and of the others.
 //
 // Both turn the MMU on before the first line of Rust: without it all memory is Device memory, where
-// exclusives need not work. Registers as the machine was entered with them are kept in x21-x28 and
+// exclusives need not work. Registers as the machine was entered with them are kept in x9-x13, x21-x28 and
 // stored with the MMU on (struct EntryState).
 
 .macro save_entry_state
+	mov	x9, x1
+	mov	x10, x2
+	mov	x11, x3
+	mov	x12, sp				// SP_EL1 where SPSel says so
+	mrs	x13, cntkctl_el1
 	mrs	x21, sctlr_el1
 	mrs	x22, tcr_el1
 	mrs	x23, mair_el1
@@ -22,7 +27,9 @@
 	stp	x25, x26, [x0, #32]
 	stp	x27, x28, [x0, #48]
 	mrs	x1, currentel
-	str	x1, [x0, #64]
+	stp	x1, x12, [x0, #64]
+	stp	x13, x9, [x0, #80]
+	stp	x10, x11, [x0, #96]
 .endm
 
 .section .text.start, "ax"

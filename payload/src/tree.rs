@@ -35,6 +35,8 @@ pub struct Gic {
     pub distributor: u64,
     /// The redistributor regions.
     pub redistributors: List<Range, 8>,
+    /// Physical address of the first ITS, if there is one.
+    pub its: Option<u64>,
 }
 
 /// The machine.
@@ -194,9 +196,13 @@ impl Machine {
             for region in regions.take(count as usize) {
                 keep(&mut redistributors, region, "redistributor regions")?;
             }
+            let its = node
+                .children()
+                .find(|n| n.is_compatible("arm,gic-v3-its"));
             gic = Some(Gic {
                 distributor,
                 redistributors,
+                its: its.and_then(|its| crate::tree::regions(its).next()).map(|(base, _)| base),
             });
         }
 

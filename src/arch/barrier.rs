@@ -30,8 +30,9 @@ instruction!(
     isb, "isb"
 );
 instruction!(
-    /// Wakes every CPU that waits in [`wfe`].
-    sev, "sev"
+    /// Wakes every CPU that waits in [`wfe`], when it can see what was stored before: else it would
+    /// look, find nothing, and wait again.
+    sev, "dsb ishst\n    sev"
 );
 instruction!(
     /// Waits for an event; may return without one.

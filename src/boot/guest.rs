@@ -129,15 +129,8 @@ pub fn prepare(
         .and_then(|region| ram.range(region.start(), region.size()))
         .filter(|range| range.write(&guest))
         .ok_or(GuestError::NoRoom(guest.len()))?;
-    for region in [
-        Some(kernel),
-        board.modules.ramdisk,
-        Region::new(place.start(), room).ok(),
-    ] {
-        if let Some(region) = region {
-            cache::clean_to_poc(region.start() as usize, region.size() as usize);
-        }
-    }
+    // The loader cleaned what it loaded: it handed over with its caches off.
+    cache::clean_to_poc(place.start() as usize, guest.len());
     Ok(Start {
         entry: kernel.start(),
         context: place.start(),

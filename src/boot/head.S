@@ -3,10 +3,28 @@
 // SCTLR_EL2 with its RES1 bits alone: MMU and caches off, little-endian.
 .equ SCTLR_EL2_OFF, 0x30c50830
 .equ CURRENT_EL2, 2 << 2
+// HCR_EL2.RW: EL1 is AArch64. E2H and TGE are clear.
+.equ HCR_EL2_RW, 1 << 31
 
 .macro mov32 register, value
     movz    \register, #((\value) & 0xffff)
     movk    \register, #((\value) >> 16), lsl #16
+.endm
+
+// EL2 as this code stands on it: no VHE, which gives TCR_EL2 and others another layout, MMU and
+// caches off, no translation left from whoever was here before. Clobbers x1.
+.macro plain_el2
+    mov     x1, #HCR_EL2_RW
+    msr     hcr_el2, x1
+    isb
+    mov32   x1, SCTLR_EL2_OFF
+    msr     sctlr_el2, x1
+    isb
+    tlbi    alle2
+    tlbi    alle1
+    ic      iallu
+    dsb     sy
+    isb
 .endm
 
     .section .head, "ax"
@@ -46,14 +64,8 @@ moved:
 
 // x19: device tree, x20, x21: the old place and its size, 0 if this is it. At EL2.
 start:
-    mov32   x1, SCTLR_EL2_OFF
-    msr     sctlr_el2, x1
-    isb
-    tlbi    alle2
-    tlbi    alle1
-    ic      iallu
-    dsb     sy
-    isb
+    plain_el2
+    msr     tpidr_el2, xzr                  // nobody knows yet which CPU this is
     bl      prepare_image
     adrp    x1, vectors
     add     x1, x1, :lo12:vectors
@@ -135,14 +147,7 @@ enable_mmu:
 secondary_entry:
     msr     daifset, #0xf
     mov     x19, x0
-    mov32   x1, SCTLR_EL2_OFF
-    msr     sctlr_el2, x1
-    isb
-    tlbi    alle2
-    tlbi    alle1
-    ic      iallu
-    dsb     sy
-    isb
+    plain_el2
     bl      enable_mmu
     ldr     x1, [x19, #32]
     mov     sp, x1

@@ -12,11 +12,12 @@ use crate::devicetree::psci::Conduit;
 use crate::gic::{Gic, v3};
 use crate::hooks::Planter;
 use crate::machine::Machine;
+use crate::memory::early;
 use crate::memory::generation::Generations;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
-use crate::memory::stage1::{self, ROOT_LEVEL, Regime, Use};
+use crate::memory::stage1::{self, Reach, Regime, Use};
 use crate::options::Options;
 use crate::psci::firmware;
 use crate::teardown::{self, Takeover};
@@ -51,13 +52,16 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64) -> ! {
     banks.remove(&layout.whole);
     let tree_region = Region::new(fdt, tree.len() as u64).ok();
 
+    // The more holes memory has, the more tables the map needs.
+    // SAFETY: This is the boot CPU on the early map; nothing else uses what lies behind the stacks.
+    unsafe {
+        early::add(&layout.heap, Use::Data);
+        HEAP.add(layout.heap.start() as usize, layout.heap.size() as usize);
+    }
     let regime = map(&board, &layout, &banks, tree_region)
         .unwrap_or_else(|error| stop(format_args!("cannot map the machine: {error}")));
     // SAFETY: The map has all that runs: image, stacks, heap, tree and console.
-    unsafe {
-        enable_mmu(&regime);
-        HEAP.add(layout.heap.start() as usize, layout.heap.size() as usize);
-    }
+    unsafe { enable_mmu(&regime) };
     // SAFETY: The banks are RAM, mapped, and the monitor's memory was taken out of them.
     let ram = unsafe { GuestRam::new(banks) };
     clear(&ram, old, old_size);
@@ -115,9 +119,18 @@ fn map(
     banks: &RegionSet,
     tree: Option<Region>,
 ) -> Result<Regime, MapError> {
-    let mut map = Mapping::new(IdTranslation::<El23Attributes>::new(), ROOT_LEVEL, El2);
+    let devices: Vec<Region> = devices(board).collect();
+    let tree = tree.filter(|tree| !banks.contains(tree.start(), tree.size()));
+    let all = banks
+        .iter()
+        .chain(&devices)
+        .chain(&tree)
+        .chain([&layout.whole]);
+    let reach = Reach::of(all);
+    let tables = IdTranslation::<El23Attributes>::new();
+    let mut map = Mapping::new(tables, reach.root_level(), El2);
     let mut add = |region: &Region, what| stage1::map(&mut map, region, what);
-    if let Some(tree) = tree.filter(|tree| !banks.contains(tree.start(), tree.size())) {
+    if let Some(tree) = tree {
         add(&tree, Use::Rodata)?;
     }
     for bank in banks.iter() {
@@ -135,22 +148,30 @@ fn map(
         }
     }
     add(&layout.heap, Use::Data)?;
-    if let Some(console) = &board.console {
-        add(&console.registers, Use::Device)?;
+    for device in &devices {
+        add(device, Use::Device)?;
     }
-    if let GicNode::V3(gic) = &board.gic {
-        for region in [&gic.distributor]
-            .into_iter()
-            .chain(&gic.redistributors)
-            .chain(&gic.its)
-        {
-            add(region, Use::Device)?;
-        }
-    }
-    let regime = Regime::new(map.root_address(), true);
+    let regime = Regime::new(map.root_address(), reach, true);
     // It is in use from here on, by every CPU.
     mem::forget(map);
     Ok(regime)
+}
+
+/// The registers that the monitor reaches for.
+fn devices(board: &Board) -> impl Iterator<Item = Region> {
+    let gic = match &board.gic {
+        GicNode::V3(gic) => Some(gic),
+        GicNode::V2(_) => None,
+    };
+    let gic = gic.into_iter().flat_map(|gic| {
+        let redistributors = gic.redistributors.iter().chain(&gic.its);
+        [&gic.distributor].into_iter().chain(redistributors)
+    });
+    board
+        .console
+        .iter()
+        .map(|console| console.registers)
+        .chain(gic.copied())
 }
 
 /// Clears the place that the image was loaded to: it is the guest's.

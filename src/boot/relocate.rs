@@ -4,12 +4,14 @@ use super::wrong_level::stop;
 use super::{guest, image};
 use crate::arch::cache;
 use crate::console;
+use crate::devicetree::blob;
 use crate::devicetree::board::{self, Board};
 use crate::devicetree::console::{Console, UartKind};
 use crate::memory::early;
 use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::Use;
+use crate::teardown::barrier::MAX_CPUS;
 use core::{ptr::NonNull, slice};
 use log::LevelFilter;
 
@@ -71,10 +73,20 @@ impl Layout {
 extern "C" fn boot_move(fdt: u64) -> ! {
     HEAP.init_early();
     let tree = tree(fdt);
-    if let Some(console) = board::console(tree) {
-        start_console(&console);
+    match board::console(tree) {
+        Some(console) => start_console(&console),
+        // The board cannot be started, and says so where virtual machines have their console.
+        None if blob::open(tree).is_err() => start_console(&virtual_console()),
+        None => {}
     }
     let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    if board.cpus.len() > MAX_CPUS {
+        stop(format_args!(
+            "{} CPUs in the device tree: {MAX_CPUS} are served at most",
+            board.cpus.len()
+        ));
+    }
+    check_modules(&board, Region::new(fdt, tree.len() as u64).ok());
     let target = place(&board, fdt, tree.len() as u64)
         .unwrap_or_else(|size| stop(format_args!("no {} KiB of free memory", size >> 10)));
     let loaded = image::loaded();
@@ -85,10 +97,30 @@ extern "C" fn boot_move(fdt: u64) -> ! {
         (target.start() as *mut u8).copy_from(source.as_ptr(), source.len());
     }
     // The copy starts with its caches off.
-    cache::clean_invalidate_to_poc(target.start() as usize, target.size() as usize);
     let image = image::region();
+    cache::clean_invalidate_to_poc(target.start() as usize, image.size() as usize);
     // SAFETY: The copy is whole, and nothing of this one is used again but by the copy.
     unsafe { leave_for_copy(fdt, image.start(), image.size(), target.start()) }
+}
+
+/// Stops if a module lies where something else was loaded too: one of the two is not what it was.
+fn check_modules(board: &Board, tree: Option<Region>) {
+    let modules = [
+        ("kernel", Some(board.modules.kernel)),
+        ("ramdisk", board.modules.ramdisk),
+    ];
+    let others = [("monitor", Some(image::region())), ("device tree", tree)];
+    for (what, module) in modules {
+        for (other, place) in others {
+            if let (Some(module), Some(place)) = (module, place)
+                && module.overlaps(&place)
+            {
+                stop(format_args!(
+                    "{what} at {module} and {other} at {place} overlap"
+                ));
+            }
+        }
+    }
 }
 
 /// The highest place for the monitor that is nobody's; the size that was sought if there is none.
@@ -113,7 +145,8 @@ fn place(board: &Board, fdt: u64, tree: u64) -> Result<Region, u64> {
 ///
 /// It is mapped by the early map, as far as the boot protocol lets it reach.
 pub fn tree(fdt: u64) -> &'static [u8] {
-    if fdt == 0 || !fdt.is_multiple_of(8) {
+    // The early map ends at 48 bits.
+    if fdt == 0 || !fdt.is_multiple_of(8) || fdt >> 48 != 0 {
         return &[];
     }
     // SAFETY: The early map has what begins at `fdt`; nobody writes it before the guest runs.
@@ -125,6 +158,15 @@ pub fn tree(fdt: u64) -> &'static [u8] {
     let size = u64::from(size).min(TREE_MAX);
     // SAFETY: As above.
     unsafe { slice::from_raw_parts(fdt as *const u8, size as usize) }
+}
+
+/// The PL011 of QEMU's `virt`, for a tree that does not parse and so names no other.
+fn virtual_console() -> Console {
+    Console {
+        kind: UartKind::Pl011,
+        registers: Region::new(0x0900_0000, PAGE).expect("it is no empty region"),
+        settings: None,
+    }
 }
 
 /// Sends the log to `console`, through the early map.

@@ -41,7 +41,7 @@ pub unsafe fn init(base: NonNull<u8>, level: LevelFilter) {
         stuck: false,
     });
     drop(console);
-    // A second call, after a move, finds the logger set.
+    // It fails where it is set already.
     let _ = log::set_logger(&LOGGER);
     set_level(level);
 }
@@ -66,6 +66,7 @@ pub fn panic_line(line: fmt::Arguments) {
             // SAFETY: The machine is about to be reset; two CPUs in the UART garble a line at most.
             unsafe { LOGGER.console.force_unlock() };
         }
+        crate::arch::barrier::pause();
     }
 }
 
@@ -99,13 +100,14 @@ impl Console {
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            if self.uart.is_tx_fifo_full() {
-                let deadline = Deadline::after_us(if self.stuck { 0 } else { FIFO_WAIT_US });
+            if !self.stuck && self.uart.is_tx_fifo_full() {
+                let deadline = Deadline::after_us(FIFO_WAIT_US);
                 while self.uart.is_tx_fifo_full() && !deadline.passed() {
                     crate::arch::barrier::pause();
                 }
-                self.stuck = self.uart.is_tx_fifo_full();
             }
+            // Once it was waited for in vain, it is not waited for again before it takes one.
+            self.stuck = self.uart.is_tx_fifo_full();
             if !self.stuck {
                 self.uart.write_word(byte);
             }

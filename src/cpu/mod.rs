@@ -35,6 +35,8 @@ pub struct Cpu {
     pub epoch: AtomicU64,
     /// The monitor has it: in the guest, parked, or on its way.
     pub started: AtomicBool,
+    /// It has panicked: the machine is about to be reset.
+    pub panicked: AtomicBool,
     /// Whether it came to the last takeover in time.
     pub arrival: Arrival,
     /// Its place among those that copy, where not all CPUs do.
@@ -67,6 +69,7 @@ impl Cpu {
             power: Power::new(),
             epoch: AtomicU64::new(0),
             started: AtomicBool::new(false),
+            panicked: AtomicBool::new(false),
             arrival: Arrival::new(),
             share: AtomicU32::new(0),
             times: Times::new(),

@@ -29,7 +29,7 @@ mod class {
     pub const DATA_ABORT_LOWER: u64 = 0x24;
 }
 
-/// A synchronous exception of the guest.
+/// A synchronous exception of the guest, whether from AArch64 or from AArch32 at EL0.
 #[unsafe(no_mangle)]
 extern "C" fn exit_from_guest(frame: &mut Frame) {
     let cpu = Cpu::current();

@@ -34,26 +34,43 @@
     b       leave
 .endm
 
+// An exception of the monitor itself never returns: it starts at the top of the CPU's stack, as it
+// may be one that the end of the stack caused. SP_EL0 is the guest's, which will not run again.
+.macro fatal kind
+    .balign 0x80
+    msr     sp_el0, x0
+    mrs     x0, tpidr_el2
+    cbz     x0, 1f
+    ldr     x0, [x0, #32]                   // Cpu.stack_top
+    b       2f
+1:  adrp    x0, __boot_stack_end
+2:  mov     sp, x0
+    mrs     x0, sp_el0
+    save_frame
+    mov     x1, #\kind
+    bl      exit_from_el2
+.endm
+
     .section .text.vectors, "ax"
     .global vectors
     .balign 0x800
 vectors:
-    vector  exit_from_el2, 0
-    vector  exit_from_el2, 1
-    vector  exit_from_el2, 2
-    vector  exit_from_el2, 3
+    fatal   0
+    fatal   1
+    fatal   2
+    fatal   3
 
-    vector  exit_from_el2, 4
-    vector  exit_from_el2, 5
-    vector  exit_from_el2, 6
-    vector  exit_from_el2, 7
+    fatal   4
+    fatal   5
+    fatal   6
+    fatal   7
 
     vector  exit_from_guest, 0
     vector  exit_unexpected, 9
     vector  exit_unexpected, 10
     vector  exit_unexpected, 11
 
-    vector  exit_unexpected, 12
+    vector  exit_from_guest, 12
     vector  exit_unexpected, 13
     vector  exit_unexpected, 14
     vector  exit_unexpected, 15

@@ -85,10 +85,14 @@ impl Gic {
     /// [`StepError`], naming the register.
     pub fn reset_its(&self) -> Result<(), StepError> {
         match self {
-            Self::V3(gic) => gic
-                .its
-                .iter()
-                .fold(Ok(()), |result, its| result.and(its.lock().reset())),
+            Self::V3(gic) => {
+                // All of them, whatever becomes of one.
+                let mut result = Ok(());
+                for its in &gic.its {
+                    result = result.and(its.lock().reset());
+                }
+                result
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The map the image starts with: itself and the device tree, from tables inside the image.
 
 use super::region::Region;
-use super::stage1::{self, ROOT_LEVEL, Regime, Use};
+use super::stage1::{self, Reach, Regime, Use};
 use crate::boot::image;
 use aarch64_paging::Mapping;
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
@@ -69,7 +69,7 @@ impl Translation<El23Attributes> for Tables {
 /// Called by `head.S` with MMU and caches off: no atomics that exchange, no unaligned accesses.
 #[unsafe(no_mangle)]
 extern "C" fn early_map(fdt: u64) {
-    let mut map = Mapping::new(Tables { used: 0 }, ROOT_LEVEL, El2);
+    let mut map = Mapping::new(Tables { used: 0 }, Reach::Bits48.root_level(), El2);
     // The device tree may share pages with nothing of ours: the image comes last and wins.
     let tree = Region::new(fdt & !7, DEVICE_TREE_MAX).ok();
     for (region, what) in [(tree, Use::Data), (Some(image::region()), Use::Image)] {
@@ -78,7 +78,7 @@ extern "C" fn early_map(fdt: u64) {
             let _ = stage1::map(&mut map, &region, what);
         }
     }
-    let regime = Regime::new(map.root_address(), false);
+    let regime = Regime::new(map.root_address(), Reach::Bits48, false);
     // SAFETY: This is the boot CPU, and nothing refers to either yet.
     unsafe {
         (*EARLY_REGIME.0.get()).write(regime);

@@ -25,6 +25,11 @@ const ENTRIES: usize = 512;
 /// What is mapped from the start; beyond it, a block is mapped when the guest first touches it.
 const MAPPED_AT_BOOT: u64 = 1 << 40;
 const GIB: u64 = 1 << 30;
+/// Tables that a guest can have made by what it touches; each serves 512 GiB. Without a bound it
+/// could use up the heap.
+const TABLES_ON_DEMAND: usize = 64;
+/// Bits of an address below those that choose an entry of a root at level 0.
+const ROOT_SHIFT: u32 = 39;
 
 /// Memory types are the guest's own to choose: stage 2 gives the weakest, stage 1 strengthens it.
 const PASS_THROUGH: Stage2Attributes = Stage2Attributes::MEMATTR_NORMAL_OUTER_WB
@@ -49,6 +54,20 @@ struct Shared {
     mapping: Mapping<IdTranslation<Stage2Attributes>, Stage2>,
     /// The current generation has not ended.
     open: bool,
+    /// Tables that may still be made on demand.
+    tables_left: usize,
+}
+
+impl Shared {
+    /// Returns the entry `index` of the root; 0 if there is none.
+    fn root_entry(&self, index: usize) -> u64 {
+        if index >= ENTRIES {
+            return 0;
+        }
+        let root = self.mapping.root_address().0 as *const u64;
+        // SAFETY: The root table has that many entries, and no one else has this while it is read.
+        unsafe { root.add(index).read_volatile() }
+    }
 }
 
 /// The stage 2 tables of all generations.
@@ -91,6 +110,7 @@ impl Generations {
             shared: SpinMutex::new(Shared {
                 mapping: shared,
                 open: false,
+                tables_left: TABLES_ON_DEMAND,
             }),
             monitor,
             vtcr,
@@ -115,7 +135,7 @@ impl Generations {
             .find(|&root| !self.pinned[root].load(Ordering::Relaxed))
             .ok_or(NoRoot(ROOTS))?;
         let mut shared = self.shared.lock();
-        self.fill(next, &shared.mapping);
+        self.fill(next, &shared);
         shared.open = true;
         self.current
             .store(number << ROOT_BITS | next as u64, Ordering::Release);
@@ -129,6 +149,8 @@ impl Generations {
     pub fn end(&self) {
         let mut shared = self.shared.lock();
         shared.open = false;
+        // Who traps on an emptied entry sees what was stored before: that its kernel is over.
+        barrier::dsb_ishst();
         for entry in &self.roots[self.current().1].entries {
             entry.store(0, Ordering::Relaxed);
         }
@@ -165,8 +187,8 @@ impl Generations {
         (word >> ROOT_BITS, word as usize % ROOTS)
     }
 
-    /// Maps the GiB around the intermediate physical address `ipa`, unless it is the monitor's or
-    /// beyond what there can be. Returns whether the access that faulted can be tried again.
+    /// Maps the GiB around the intermediate physical address `ipa`, unless it is the monitor's,
+    /// beyond what there can be, or one too many. Returns whether the access that faulted can be tried again.
     pub fn map_on_demand(&self, ipa: u64) -> bool {
         if ipa >> self.ipa_bits != 0 || self.monitor.contains(ipa) || ipa < MAPPED_AT_BOOT {
             return false;
@@ -177,19 +199,25 @@ impl Generations {
         if !shared.open {
             return true;
         }
+        // Above `MAPPED_AT_BOOT` the root is at level 0.
+        if shared.root_entry((ipa >> ROOT_SHIFT) as usize) == 0 {
+            match shared.tables_left.checked_sub(1) {
+                Some(left) => shared.tables_left = left,
+                None => return false,
+            }
+        }
         if map_around(&mut shared.mapping, &self.monitor, start, start + GIB).is_err() {
             return false;
         }
-        self.fill(self.current().1, &shared.mapping);
+        self.fill(self.current().1, &shared);
         true
     }
 
-    fn fill(&self, root: usize, shared: &Mapping<IdTranslation<Stage2Attributes>, Stage2>) {
-        let source = shared.root_address().0 as *const u64;
+    fn fill(&self, root: usize, shared: &Shared) {
+        // A walk that finds an entry finds the table that it names filled.
+        barrier::dsb_ishst();
         for (index, entry) in self.roots[root].entries.iter().enumerate() {
-            // SAFETY: The root table has 512 entries, and the lock of whoever has `shared` keeps it from being written.
-            let descriptor = unsafe { source.add(index).read_volatile() };
-            entry.store(descriptor, Ordering::Relaxed);
+            entry.store(shared.root_entry(index), Ordering::Relaxed);
         }
         barrier::dsb_ishst();
         barrier::isb();

@@ -7,13 +7,45 @@ use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, Translation};
 use aarch64_paging::{MapError, Mapping};
 
-/// Level of the root table: 48-bit addresses of 4 KiB pages.
-pub const ROOT_LEVEL: usize = 0;
+/// How far the map reaches: a walk is the shorter the less it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// 39 bits of address: the root is a table of level 1.
+    Bits39,
+    /// 48 bits of address: the root is a table of level 0.
+    Bits48,
+}
+
+impl Reach {
+    /// Returns what reaches to the last of `regions`.
+    pub fn of<'a>(regions: impl Iterator<Item = &'a Region>) -> Self {
+        match regions.map(Region::end).max() {
+            Some(end) if end > 1 << 39 => Self::Bits48,
+            _ => Self::Bits39,
+        }
+    }
+
+    /// Returns the level of the root table.
+    pub fn root_level(self) -> usize {
+        match self {
+            Self::Bits39 => 1,
+            Self::Bits48 => 0,
+        }
+    }
+
+    /// Returns TCR_EL2.T0SZ.
+    fn t0sz(self) -> u64 {
+        match self {
+            Self::Bits39 => 64 - 39,
+            Self::Bits48 => 64 - 48,
+        }
+    }
+}
 
 /// MAIR_EL2: attribute 0 is Device-nGnRE, attribute 1 Normal write-back.
 const MAIR: u64 = 0xff04;
-/// TCR_EL2 but for PS: RES1 bits, T0SZ = 16, table walks inner shareable and write-back.
-const TCR: u64 = 1 << 31 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8 | 16;
+/// TCR_EL2 but for PS and T0SZ: RES1 bits, table walks inner shareable and write-back.
+const TCR: u64 = 1 << 31 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8;
 /// SCTLR_EL2: RES1 bits, I, SA, C, M.
 const SCTLR: u64 = 0x30c5_0830 | 1 << 12 | 1 << 3 | 1 << 2 | 1;
 /// SCTLR_EL2.WXN: what is writable is never executed.
@@ -60,12 +92,12 @@ pub struct Regime {
 
 impl Regime {
     /// Returns the registers for the tables below `root`.
-    pub fn new(root: PhysicalAddress, write_xor_execute: bool) -> Self {
+    pub fn new(root: PhysicalAddress, reach: Reach, write_xor_execute: bool) -> Self {
         // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
         let pa_range = id_field(unsafe { read_sysreg!("id_aa64mmfr0_el1") }, 0).min(5);
         Self {
             mair: MAIR,
-            tcr: TCR | pa_range << 16,
+            tcr: TCR | pa_range << 16 | reach.t0sz(),
             ttbr0: root.0 as u64,
             sctlr: if write_xor_execute {
                 SCTLR | SCTLR_WXN
@@ -80,7 +112,7 @@ impl Regime {
 ///
 /// # Errors
 ///
-/// [`MapError`] if it lies beyond 48 bits.
+/// [`MapError`] if it lies beyond the mapping's reach.
 pub fn map<T: Translation<El23Attributes>>(
     mapping: &mut Mapping<T, El2>,
     region: &Region,

@@ -21,17 +21,21 @@ pub fn share(cpu: &Cpu) -> Result<(), StepError> {
     let (mut copied, mut zeroed) = (0, 0);
     let mut result = Ok(());
     for op in plan.share(&machine.ram, place, of) {
-        match op {
+        // The list is the guest's memory: each entry is checked as it is used, whatever it was.
+        let moved = op
+            .map_err(|error| StepError::Absent {
+                what: "valid entry in the kexec list",
+                id: error.entry.at,
+            })
+            .and_then(|op| move_page(machine, &op).map(|()| op));
+        match moved {
             Ok(op) => {
-                move_page(machine, &op)?;
                 copied += op.copied;
                 zeroed += op.zeroed;
             }
             Err(error) => {
-                result = Err(StepError::Absent {
-                    what: "page on the kexec list",
-                    id: error.entry.at,
-                });
+                machine.takeover.spoil();
+                result = Err(error);
                 break;
             }
         }

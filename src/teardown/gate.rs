@@ -47,8 +47,12 @@ impl Gate {
 
     /// Gives the right to prepare a takeover to one caller at a time.
     pub fn prepare(&self) -> Option<Preparation<'_>> {
-        let before = self.word.fetch_or(PREPARING, Ordering::AcqRel);
-        (before & (PREPARING | CLOSED) == 0).then_some(Preparation(self))
+        let free = |word: u32| (word & (PREPARING | CLOSED) == 0).then_some(word | PREPARING);
+        // The right is made only if it was won: dropped, it would take the winner's bit away.
+        self.word
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, free)
+            .ok()
+            .map(|_| Preparation(self))
     }
 
     /// Returns whether a takeover is under way.
@@ -119,6 +123,22 @@ mod tests {
         );
         closed.open();
         assert!(gate.pass().is_some() && gate.prepare().is_some());
+    }
+
+    #[test]
+    fn being_refused_changes_nothing() {
+        let gate = Gate::new();
+        let first = gate.prepare().expect("nobody else prepares");
+        for attempt in 1..=3 {
+            assert!(
+                gate.prepare().is_none(),
+                "attempt {attempt} beside the first"
+            );
+        }
+        let closed = first.close();
+        assert!(gate.prepare().is_none(), "one prepares while another takes");
+        closed.open();
+        assert!(gate.prepare().is_some(), "nobody prepares any more");
     }
 
     #[test]

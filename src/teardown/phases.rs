@@ -24,24 +24,19 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     let machine = Machine::get();
     let takeover = &machine.takeover;
     let starting = time::wait_us(CPU_ON_US, || closed.is_quiet());
-    HEAP.seal(true);
     let epoch = takeover.begin(cpu);
     kick::end_generation(machine);
+    // From here on nothing is mapped on demand, which is all that allocates while a guest runs.
+    HEAP.seal(true);
 
     own(cpu, epoch);
     takeover.arrived.arrive(cpu.index, epoch);
     let missing = kick::await_all(machine, epoch);
     takeover.times.phase1_end.store(time::now(), Relaxed);
 
-    let changed = takeover.read_list_again(machine);
     takeover.share_out(machine, epoch, missing);
     walk(cpu, Phase::Sync);
     takeover.times.phase2_end.store(time::now(), Relaxed);
-    if let Err(error) = changed {
-        // Half of a kernel is no kernel: the old one is gone, and there is no next one.
-        log::error!("the kexec list changed while the CPUs were taken: {error}");
-        reset(machine);
-    }
     takeover.release(epoch);
 
     load(cpu, epoch);
@@ -56,8 +51,14 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
         log::error!("not all CPUs copied their share: {error}");
         reset(machine);
     }
+    if takeover.is_spoilt() {
+        // Half of a kernel is no kernel: the old one is gone, and there is no next one.
+        log::error!("the kexec list changed while the CPUs were taken");
+        reset(machine);
+    }
     report::print_trouble(machine);
     takeover.forget_missing(machine, epoch, missing);
+    HEAP.seal(false);
     if let Err(error) = machine.generations.begin(epoch) {
         log::error!("{error}");
         reset(machine);
@@ -65,7 +66,6 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     let next = takeover.next_kernel();
     cpu.epoch.store(epoch, Relaxed);
     cpu.power.set_on();
-    HEAP.seal(false);
     closed.open();
     takeover.times.entered.store(time::now(), Release);
     cpu::enter(

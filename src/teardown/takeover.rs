@@ -13,7 +13,7 @@ use crate::memory::heap::Relax;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use spin::mutex::SpinMutex;
 use thiserror::Error;
 
@@ -69,7 +69,7 @@ pub struct Milestones {
 }
 
 /// On the heap, as it is large.
-struct PlanCell(Box<UnsafeCell<(Option<Asked>, Plan)>>);
+struct PlanCell(Box<UnsafeCell<Plan>>);
 
 // SAFETY: Written by whoever has the gate's `Preparation` or `Closed`, of which there is one; read
 // by other CPUs only between a release and the end of phase 3, when that one does not write.
@@ -95,6 +95,8 @@ pub struct Takeover {
     sharers: AtomicU32,
     all_share: AtomicU32,
     plan: PlanCell,
+    /// A CPU could not copy its share.
+    spoilt: AtomicBool,
     /// The boot CPU's index.
     pub boot_cpu: AtomicU64,
     /// [`abi::DOOR_HOOK`] or [`abi::DOOR_CALL`].
@@ -118,7 +120,8 @@ impl Takeover {
             expected: SpinMutex::new(0),
             sharers: AtomicU32::new(0),
             all_share: AtomicU32::new(0),
-            plan: PlanCell(Box::new(UnsafeCell::new((None, Plan::new())))),
+            plan: PlanCell(Box::new(UnsafeCell::new(Plan::new()))),
+            spoilt: AtomicBool::new(false),
             boot_cpu: AtomicU64::new(0),
             door: AtomicU64::new(0),
             missing: AtomicU64::new(0),
@@ -143,7 +146,7 @@ impl Takeover {
         self.add(cpu);
     }
 
-    /// Firmware did not start `cpu` after all.
+    /// Firmware did not start `cpu` after all, or has it again.
     pub fn expect_no_longer(&self, cpu: &Cpu, _: &Pass) {
         self.remove(cpu);
     }
@@ -174,11 +177,10 @@ impl Takeover {
     ///
     /// # Safety
     ///
-    /// The caller has the gate's `Preparation`, or is the boot CPU before phase 3.
+    /// The caller has the gate's `Preparation`.
     pub unsafe fn validate(&self, machine: &Machine, asked: Asked) -> Result<(), PlanRefused> {
         // SAFETY: The caller is the only one that has the plan.
-        let (kept, plan) = unsafe { &mut *self.plan.0.get() };
-        *kept = Some(asked);
+        let plan = unsafe { &mut *self.plan.0.get() };
         let memory = &machine.ram;
         let pages = |size: PageSize| machine.ram.banks().total() / size.bytes();
         match asked {
@@ -201,21 +203,6 @@ impl Takeover {
             }
         }
         Ok(())
-    }
-
-    /// The list was read while the guest could write it; now it cannot. What was validated before
-    /// is validated again, and that is what counts.
-    ///
-    /// # Errors
-    ///
-    /// [`PlanRefused`] if somebody made it invalid.
-    pub fn read_list_again(&self, machine: &Machine) -> Result<(), PlanRefused> {
-        // SAFETY: Only the boot CPU comes here, in phase 2.
-        match unsafe { (*self.plan.0.get()).0 } {
-            // SAFETY: As above.
-            Some(asked) => unsafe { self.validate(machine, asked) },
-            None => Ok(()),
-        }
     }
 
     /// Begins the takeover, and returns its epoch. From here on every exit leads to `join`.
@@ -260,7 +247,7 @@ impl Takeover {
     /// Only in phase 3.
     pub unsafe fn share_of(&self, cpu: &Cpu) -> (&Plan, usize, usize) {
         // SAFETY: In phase 3 nobody writes it.
-        let plan = unsafe { &(*self.plan.0.get()).1 };
+        let plan = unsafe { &*self.plan.0.get() };
         let place = match self.all_share.load(Relaxed) {
             0 => cpu.share.load(Relaxed) as usize,
             _ => cpu.index,
@@ -268,10 +255,20 @@ impl Takeover {
         (plan, place, self.sharers.load(Relaxed) as usize)
     }
 
+    /// A CPU could not copy its share: there is no next kernel.
+    pub fn spoil(&self) {
+        self.spoilt.store(true, Relaxed);
+    }
+
+    /// Returns whether a CPU could not copy its share. To be called after phase 3.
+    pub fn is_spoilt(&self) -> bool {
+        self.spoilt.load(Relaxed)
+    }
+
     /// Returns where the next kernel begins. To be called by the boot CPU after phase 3.
     pub fn next_kernel(&self) -> NextKernel {
         // SAFETY: Nobody writes the plan before the gate is open again.
-        unsafe { (*self.plan.0.get()).1.next_kernel() }
+        unsafe { (*self.plan.0.get()).next_kernel() }
     }
 
     /// CPUs that were given up are not expected again before they come.

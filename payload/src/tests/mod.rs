@@ -1,5 +1,6 @@
 //! The tests: `test=` on the command line names one.
 
+mod audit;
 mod hostile_list;
 mod idle;
 mod kexec;
@@ -58,5 +59,9 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "idle",
         run: idle::run,
+    },
+    Test {
+        name: "audit",
+        run: audit::run,
     },
 ];
