@@ -1,7 +1,7 @@
 # Baton: `make' lists the commands.
 
 # Given on the command line, or in the environment.
-export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT
+export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -20,6 +20,11 @@ OWN_INITRD := $(if $(filter run shell,$(MAKECMDGOALS)),$(INITRD))
 INITRAMFS := $(TARGET)/guest/initramfs$(subst /,-,$(OWN_KERNEL)).cpio
 export BATON_LINUX := $(or $(OWN_KERNEL),$(CACHE)/debian/bookworm/Image)
 export BATON_INITRAMFS := $(or $(OWN_INITRD),$(INITRAMFS))
+
+# Debian's kernels for `make kernels', and the two that `make test' has.
+KERNELS := bookworm bookworm:cloud bookworm:rt trixie trixie:16k sid
+TEST_KERNELS := bookworm trixie
+export BATON_KERNEL_DISK := $(TARGET)/guest/$(if $(filter kernels,$(MAKECMDGOALS)),kernels,test-kernels).tar
 
 # Bytes that the monitor's image may have.
 IMAGE_MAX := 262144
@@ -40,7 +45,9 @@ help: ## list the commands
 	@echo '  QEMU=path         another QEMU than qemu-system-aarch64'
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
-	@echo '  ITS=on            a machine with an ITS'
+	@echo '  ITS=off           a machine without an ITS'
+	@echo '  GENERATIONS=10    how often "make its" kexecs'
+	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
 	@echo '  TIMEOUT=seconds   when to give up'
@@ -87,8 +94,18 @@ guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
 stock: tool linux ## time the same kexec without the monitor
 	@$(TOOL) stock
 
+.PHONY: its
+its: build linux ## kexec with an ITS: dies without the monitor, lives with it
+	@$(TOOL) its
+
+.PHONY: kernels
+kernels: build linux ## a kexec from each of Debian's kernels to each, and a table
+	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(KERNELS)
+	@$(TOOL) kernels
+
 .PHONY: test
 test: build linux ## all tests: on the host, and in QEMU
+	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
 

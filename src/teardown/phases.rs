@@ -39,7 +39,7 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     takeover.times.phase2_end.store(time::now(), Relaxed);
     takeover.release(epoch);
 
-    load(cpu, epoch);
+    load(cpu);
     takeover.loaded.arrive(cpu.index, epoch);
     let loaded = time::wait_us(LOAD_US, || takeover.loaded.is_complete(epoch));
     takeover.times.phase3_end.store(time::now(), Relaxed);
@@ -64,6 +64,7 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
         reset(machine);
     }
     let next = takeover.next_kernel();
+    report::write_to_tree(machine, next.x0, takeover.bytes());
     cpu.epoch.store(epoch, Relaxed);
     cpu.power.set_on();
     closed.open();
@@ -88,9 +89,9 @@ pub fn join(cpu: &'static Cpu) -> ! {
     takeover.arrived.arrive(cpu.index, epoch);
     // Without a bound of its own: the boot CPU releases all, or resets the machine.
     while !takeover.is_released(epoch) {
-        barrier::pause();
+        barrier::wfe();
     }
-    load(cpu, epoch);
+    load(cpu);
     cpu.epoch.store(epoch, Relaxed);
     cpu.power.park();
     takeover.loaded.arrive(cpu.index, epoch);
@@ -99,7 +100,9 @@ pub fn join(cpu: &'static Cpu) -> ! {
 
 /// A CPU that was given up: it clears what is its own, and is OFF for the next kernel.
 fn late(cpu: &'static Cpu) -> ! {
-    let takeover = &Machine::get().takeover;
+    let machine = Machine::get();
+    let takeover = &machine.takeover;
+    let left_in = cpu.epoch.load(Relaxed);
     walk(cpu, Phase::Own, false);
     loop {
         // The set of CPUs changes only between takeovers.
@@ -109,6 +112,7 @@ fn late(cpu: &'static Cpu) -> ! {
         }
         barrier::pause();
     }
+    machine.generations.came_from(left_in);
     log::warn!("cpu {}: arrived late; it is OFF", cpu.index);
     cpu.power.park();
     cpu::park(cpu)
@@ -127,7 +131,7 @@ fn own(cpu: &'static Cpu, epoch: u64) {
 }
 
 /// Phase 3 on one CPU.
-fn load(cpu: &'static Cpu, _epoch: u64) {
+fn load(cpu: &'static Cpu) {
     walk(cpu, Phase::Load, false);
     cpu.times.phase3_end.store(time::now(), Relaxed);
 }
@@ -144,6 +148,11 @@ fn walk(cpu: &Cpu, phase: Phase, at_off: bool) {
         step()
     };
     let failed = |name, error| {
+        if !machine.takeover.gate.is_closed() {
+            log::warn!("cpu {}: step \"{name}\": {error}", cpu.index);
+            return;
+        }
+        machine.takeover.note_trouble();
         let mut failed = cpu.failed.lock();
         failed.count += 1;
         failed.first.get_or_insert((name, error));

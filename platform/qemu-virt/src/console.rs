@@ -8,6 +8,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// QEMU's trace event of a power-off; a reset that ends QEMU does not come by it.
+pub const POWER_OFF: &str = "qemu_system_shutdown_request";
+
 /// A line of the console.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -29,8 +32,12 @@ pub struct Limits {
 /// Why watching ended.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// QEMU ended: the guest switched the machine off, or reset it.
-    Exited(ExitStatus),
+    /// The guest switched the machine off.
+    PoweredOff,
+    /// QEMU ended without an error, and without a power-off: the guest reset the machine.
+    Reset,
+    /// QEMU failed.
+    Failed(ExitStatus),
     /// The observer had seen enough.
     Stopped,
     /// [`Limits::total`] was over.
@@ -40,16 +47,18 @@ pub enum End {
 }
 
 impl End {
-    /// Whether QEMU ended by itself, and without an error.
+    /// Whether the guest ended the machine, by a power-off or a reset.
     pub fn is_clean(&self) -> bool {
-        matches!(self, End::Exited(status) if status.success())
+        matches!(self, End::PoweredOff | End::Reset)
     }
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            End::Exited(status) => write!(f, "QEMU ended with {status}"),
+            End::PoweredOff => write!(f, "the guest switched the machine off"),
+            End::Reset => write!(f, "the guest reset the machine"),
+            End::Failed(status) => write!(f, "QEMU ended with {status}"),
             End::Stopped => write!(f, "stopped when enough had been seen"),
             End::TimedOut(limit) => write!(f, "stopped after {} s", limit.as_secs()),
             End::Silent(limit) => {
@@ -154,10 +163,12 @@ pub fn watch(
     });
 
     let mut lines: Vec<Line> = Vec::new();
+    let mut powered_off = false;
     let end = loop {
         let last = lines.last().map_or(Duration::ZERO, |line| line.at);
         let deadline = limits.total.min(last + limits.silence);
         match receiver.recv_timeout(deadline.saturating_sub(start.elapsed())) {
+            Ok(line) if line.text.contains(POWER_OFF) => powered_off = true,
             Ok(line) => {
                 let go_on = observe(&line);
                 lines.push(line);
@@ -170,7 +181,11 @@ pub fn watch(
             }
             Err(RecvTimeoutError::Timeout) => break End::Silent(limits.silence),
             Err(RecvTimeoutError::Disconnected) => {
-                break End::Exited(running.0.wait().map_err(fail)?);
+                break match running.0.wait().map_err(fail)? {
+                    status if !status.success() => End::Failed(status),
+                    _ if powered_off => End::PoweredOff,
+                    _ => End::Reset,
+                };
             }
         }
     };
@@ -202,10 +217,20 @@ mod tests {
             .collect();
         assert_eq!(texts, ["one", "two"]);
         assert!(
-            matches!(console.end, End::Exited(status) if status.code() == Some(3)),
+            matches!(console.end, End::Failed(status) if status.code() == Some(3)),
             "{}",
             console.end
         );
+    }
+
+    #[test]
+    fn tells_power_off_from_reset() {
+        let console = watch(shell("echo one"), LIMITS, |_| true).unwrap();
+        assert!(matches!(console.end, End::Reset), "{}", console.end);
+        let script = format!("echo one; echo {POWER_OFF} reason=6 >&2");
+        let console = watch(shell(&script), LIMITS, |_| true).unwrap();
+        assert!(matches!(console.end, End::PoweredOff), "{}", console.end);
+        assert_eq!(console.lines.len(), 1, "{:?}", console.lines);
     }
 
     #[test]

@@ -11,11 +11,13 @@ pub mod linux;
 pub mod machine;
 pub mod paths;
 pub mod report;
+pub mod scratch;
 pub mod stock;
+pub mod walk;
 
 pub use console::{Console, End, Limits};
 pub use linux::Task;
-pub use machine::{Guest, Machine, Module};
+pub use machine::{Disk, Guest, Machine, Module};
 
 use std::path::PathBuf;
 

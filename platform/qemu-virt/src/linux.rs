@@ -5,8 +5,13 @@
 use crate::machine::Guest;
 use crate::{Console, paths};
 
+/// The serial of the disk that every generation writes a block of.
+pub const SCRATCH: &str = "scratch";
+/// The serial of the disk that has kernels.
+pub const KERNELS: &str = "kernels";
+
 /// What the guest shall do (`baton.do=`).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Task {
     /// Switch off.
     PowerOff,
@@ -21,6 +26,18 @@ pub enum Task {
         /// Whether the purgatory checks the next kernel (without `kexec -i`).
         checks: bool,
     },
+    /// kexec so many times, and write and read the disk [`SCRATCH`] in every generation, with
+    /// interrupts by messages; then switch off.
+    Disk {
+        /// How many times.
+        times: u32,
+    },
+    /// kexec the kernels on the disk [`KERNELS`] that these letters name, one after the other, with
+    /// the disk [`SCRATCH`] as for [`Task::Disk`]; then switch off.
+    Walk {
+        /// The way, as [`walk`](crate::walk) has it.
+        letters: String,
+    },
     /// Take each CPU but the first off and on again.
     Hotplug {
         /// How many times.
@@ -29,8 +46,8 @@ pub enum Task {
 }
 
 impl Task {
-    /// Debian's kernel with the initramfs, and the command line that asks for this; `append` is added.
-    pub fn guest(self, append: &str) -> Guest {
+    /// The command line that asks for this; `append` is added.
+    pub fn command_line(&self, append: &str) -> String {
         let task = match self {
             Task::PowerOff => "poweroff".into(),
             Task::Reset => "reset".into(),
@@ -38,16 +55,23 @@ impl Task {
             Task::Kexec { times, checks } => {
                 format!(
                     "kexec baton.kexecs={times} baton.checks={}",
-                    if checks { "on" } else { "off" }
+                    if *checks { "on" } else { "off" }
                 )
             }
+            Task::Disk { times } => format!("kexec baton.kexecs={times} baton.disk=on"),
+            Task::Walk { letters } => format!("walk baton.walk={letters} baton.disk=on"),
             Task::Hotplug { rounds } => format!("hotplug baton.rounds={rounds}"),
         };
-        let append = format!("console=ttyAMA0 earlycon panic=-1 baton.do={task} {append}");
+        let line = format!("console=ttyAMA0 earlycon panic=-1 baton.do={task} {append}");
+        line.trim_end().to_owned()
+    }
+
+    /// Debian's kernel with the initramfs, and the command line that asks for this; `append` is added.
+    pub fn guest(&self, append: &str) -> Guest {
         Guest {
             kernel: paths::linux(),
             initrd: Some(paths::initramfs()),
-            append: append.trim_end().to_owned(),
+            append: self.command_line(append),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! QEMU's command line.
 
-use crate::{Error, layout, paths};
+use crate::{Error, console, layout, paths};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,6 +37,17 @@ pub enum Module {
     },
 }
 
+/// A disk on the PCI bus, which sends its interrupts as messages (`virtio-blk-pci`).
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// Its content.
+    pub file: PathBuf,
+    /// What the guest finds it by.
+    pub serial: &'static str,
+    /// Whether the guest may write.
+    pub writable: bool,
+}
+
 /// A `virt` machine of QEMU.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -52,9 +63,12 @@ pub struct Machine {
     pub monitor: Option<PathBuf>,
     /// The monitor's command line (`BATON=`).
     pub baton: String,
-    /// Whether there is an ITS (`ITS=on`). Without the monitor, Linux does not survive a kexec with
-    /// one: the next kernel meets LPIs enabled on tables that it does not know.
+    /// Whether there is an ITS, as QEMU has it by itself (`ITS=off`: there is none). Without the
+    /// monitor, Linux does not survive a kexec with one: LPIs stay enabled, and the redistributors
+    /// go on writing to tables in memory that the next kernel uses otherwise.
     pub its: bool,
+    /// Its disks.
+    pub disks: Vec<Disk>,
     /// Whether the CPUs have an EL2.
     pub el2: bool,
     /// QEMU says on the console when a kernel is entered
@@ -62,6 +76,9 @@ pub struct Machine {
     pub watched: bool,
     /// A reset ends QEMU.
     pub end_on_reset: bool,
+    /// QEMU says on standard error when the guest switches the machine off
+    /// (as [`End::PoweredOff`](crate::End::PoweredOff) is told from [`End::Reset`](crate::End::Reset)).
+    pub says_power_off: bool,
     /// More arguments of QEMU, the last on its command line (`QEMU_ARGS=`, separated by spaces).
     pub extra: Vec<String>,
 }
@@ -105,10 +122,12 @@ impl Machine {
             cpu: variable("CPU").unwrap_or("cortex-a57".into()),
             monitor: switch("MONITOR", true)?.then(paths::monitor),
             baton: variable("BATON").unwrap_or_default(),
-            its: switch("ITS", false)?,
+            its: switch("ITS", true)?,
+            disks: Vec::new(),
             el2: true,
             watched: false,
             end_on_reset: true,
+            says_power_off: true,
             extra: variable("QEMU_ARGS")
                 .map(|value| value.split_whitespace().map(str::to_owned).collect())
                 .unwrap_or_default(),
@@ -220,6 +239,24 @@ impl Machine {
             .args(["-nographic", "-nic", "none"]);
         if self.end_on_reset {
             command.arg("-no-reboot");
+        }
+        if self.says_power_off {
+            command.args(["-trace", console::POWER_OFF]);
+        }
+        for Disk {
+            file,
+            serial,
+            writable,
+        } in &self.disks
+        {
+            let file = escape(&file.to_string_lossy());
+            let readonly = if *writable { "off" } else { "on" };
+            command.args([
+                "-drive",
+                &format!("if=none,id={serial},format=raw,readonly={readonly},file={file}"),
+                "-device",
+                &format!("virtio-blk-pci,drive={serial},serial={serial},iommu_platform=off"),
+            ]);
         }
         if self.watched {
             // QEMU logs each block of instructions when it translates it, before it is first run;

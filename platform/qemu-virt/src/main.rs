@@ -1,5 +1,7 @@
 //! Starts guests under Baton on QEMU's `virt` machine. `make help` says how it is called.
 
+mod its;
+mod kernels;
 mod run;
 
 use baton_qemu::console::{self, Limits};
@@ -9,13 +11,15 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|audit
+const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit
 
-  run    boot Debian's kernel under the monitor, kexec it, check and report
-  shell  a shell in the guest, on this terminal
-  guest  run KERNEL= [INITRD=] [APPEND=], its console on standard output
-  stock  measure the same kexec without the monitor
-  audit  what the next kernel finds of the one before it, register by register
+  run      boot Debian's kernel under the monitor, kexec it, check and report
+  shell    a shell in the guest, on this terminal
+  guest    run KERNEL= [INITRD=] [APPEND=], its console on standard output
+  stock    measure the same kexec without the monitor
+  its      kexec with an ITS, without and with the monitor, GENERATIONS= times (10)
+  kernels  kexec from each kernel on the disk BATON_KERNEL_DISK= to each
+  audit    what the next kernel finds of the one before it, register by register
 
 SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off BATON= TIMEOUT= are read from the environment.";
 
@@ -26,6 +30,8 @@ fn main() -> ExitCode {
         ["shell"] => shell(),
         ["guest"] => guest(),
         ["stock"] => measure(),
+        ["its"] => its::its(),
+        ["kernels"] => kernels::kernels(),
         ["audit"] => audit(),
         _ => {
             eprintln!("{USAGE}");
@@ -62,7 +68,8 @@ fn limits(default: u64) -> Result<Limits, String> {
 
 /// The terminal becomes the guest's console; QEMU's own keys work (`C-a x` ends it).
 fn shell() -> Result<(), String> {
-    let machine = Machine::from_env(4).map_err(text)?;
+    let mut machine = Machine::from_env(4).map_err(text)?;
+    machine.says_power_off = false;
     let guest = Task::Shell.guest(&variable("APPEND").unwrap_or_default());
     eprintln!("Leave with `poweroff -f`, or with C-a x.");
     let mut command = machine.command(&guest).map_err(text)?;
@@ -97,6 +104,7 @@ fn guest() -> Result<(), String> {
         return Err(format!("the monitor says: {}", line.text));
     }
     if console.end.is_clean() {
+        eprintln!("{}", console.end);
         Ok(())
     } else {
         Err(console.end.to_string())
@@ -136,7 +144,7 @@ fn measure() -> Result<(), String> {
     );
     let stock = stock::measure(&machine, limits(900)?, true)?;
     println!(
-        "stock kernel, kexec -l -i, {} vCPUs: {:.3} s from \"Starting new kernel\" to the next kernel's first instruction",
+        "stock kernel, kexec -l -i, {} vCPUs, no ITS (it dies with one): {:.3} s from \"Starting new kernel\" to the next kernel's first instruction",
         machine.smp,
         stock.away.as_secs_f64()
     );

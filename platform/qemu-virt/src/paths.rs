@@ -58,6 +58,11 @@ pub fn initramfs() -> PathBuf {
     path("BATON_INITRAMFS", || target().join("guest/initramfs.cpio"))
 }
 
+/// The disk of kernels that `kernels.sh` makes (`BATON_KERNEL_DISK`).
+pub fn kernel_disk() -> PathBuf {
+    path("BATON_KERNEL_DISK", || target().join("guest/kernels.tar"))
+}
+
 fn bare(name: &str) -> PathBuf {
     target()
         .join("aarch64-unknown-none-softfloat/release")

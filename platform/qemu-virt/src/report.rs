@@ -25,6 +25,50 @@ pub fn lines(console: &Console) -> Option<Vec<String>> {
     found
 }
 
+/// What the monitor says on the console when it enters a kernel after a takeover.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Takeover {
+    /// The kernel's number.
+    pub generation: u32,
+    /// From the hook to the kernel's first instruction.
+    pub time: Duration,
+    /// CPUs that did not arrive.
+    pub missing: u32,
+    /// Teardown steps that failed.
+    pub failed: u32,
+}
+
+impl Takeover {
+    /// Reads `baton: generation N: entered T us after ..., M CPUs missing, F steps failed`.
+    fn parse(line: &str) -> Option<Self> {
+        let (generation, rest) = line
+            .split_once("baton: generation ")?
+            .1
+            .split_once(": entered ")?;
+        let (micros, rest) = rest.split_once(" us after ")?;
+        let count = |what: &str| {
+            let before = rest.split_once(what)?.0;
+            before.rsplit(' ').next()?.parse().ok()
+        };
+        let micros: f64 = micros.parse().ok()?;
+        Some(Self {
+            generation: generation.parse().ok()?,
+            time: Duration::try_from_secs_f64(micros * 1e-6).ok()?,
+            missing: count(" CPUs missing")?,
+            failed: count(" steps failed")?,
+        })
+    }
+}
+
+/// All takeovers on the console, in order.
+pub fn takeovers(console: &Console) -> Vec<Takeover> {
+    console
+        .lines
+        .iter()
+        .filter_map(|line| Takeover::parse(&line.text))
+        .collect()
+}
+
 /// The time from the hook to the next kernel's first instruction that the report names: the first
 /// number with a unit behind the words "first instruction" in the first line that has both.
 pub fn hook_to_first_instruction(report: &[String]) -> Option<Duration> {
@@ -76,6 +120,20 @@ mod tests {
             Some(vec!["b".to_owned(), " c".to_owned()])
         );
         assert_eq!(lines(&console("baton: report: begin\nbaton: a")), None);
+    }
+
+    #[test]
+    fn reads_a_takeover() {
+        let line = "baton: generation 3: entered 467532.5 us after kernel_kexec(), 33259 KiB copied, \
+                    1 CPUs missing, 2 steps failed";
+        let expected = Takeover {
+            generation: 3,
+            time: Duration::from_nanos(467_532_500),
+            missing: 1,
+            failed: 2,
+        };
+        assert_eq!(Takeover::parse(line), Some(expected));
+        assert_eq!(Takeover::parse("guest: generation 3, Linux 6.1"), None);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub fn run() -> Result<(), String> {
         "  starting Linux on {} vCPUs {under} (QEMU {version})",
         machine.smp
     );
+    if machine.monitor.is_none() && machine.its {
+        println!("  the next kernel is going to die: its ITS is as the last one left it (ITS=off)");
+    }
     let guest = Task::Kexec {
         times: 1,
         checks: true,
@@ -67,6 +70,10 @@ pub fn run() -> Result<(), String> {
         Some(times) => println!("  {under:<22} {}", seconds(times.away())),
         None => println!("  {under:<22} not seen"),
     }
+    let without = match (&stock, machine.its) {
+        (Some(_), true) => ", no ITS",
+        _ => "",
+    };
     match stock {
         Some(Ok(stock)) => {
             let when = if stock.earlier {
@@ -74,12 +81,19 @@ pub fn run() -> Result<(), String> {
             } else {
                 ""
             };
-            println!("  {:<22} {}{when}", "stock, kexec -i", seconds(stock.away));
+            let label = format!("stock, kexec -i{without}");
+            println!("  {label:<22} {}{when}", seconds(stock.away));
             if let Some(taken) = found.as_deref().and_then(report::hook_to_first_instruction) {
                 let ratio = stock.away.as_secs_f64() / taken.as_secs_f64().max(1e-9);
                 println!(
                     "Hook to first instruction: {}, {ratio:.0} times shorter than stock",
                     seconds(taken)
+                );
+            }
+            if machine.its {
+                println!(
+                    "The machine has an ITS. The stock kernel was timed on one without, as the next \
+                     kernel would die: ITS=off compares them on the same machine."
                 );
             }
         }

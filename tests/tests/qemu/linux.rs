@@ -1,6 +1,6 @@
 //! Debian's kernel as the guest.
 
-use baton_qemu::{Task, kexec, linux, report};
+use baton_qemu::{End, Machine, Task, kexec, linux, report};
 use baton_tests::{Boot, boot, machine};
 
 /// Boots `smp` vCPUs with the monitor's command line `baton`, and expects the generations up to
@@ -9,9 +9,23 @@ use baton_tests::{Boot, boot, machine};
 fn run(smp: u32, baton: &str, task: Task, last: u32, seconds: u64) -> Boot {
     let mut machine = machine(smp);
     machine.baton = baton.to_owned();
-    let boot = boot(&machine, &task.guest(""), seconds);
-    boot.expect_ok(linux::check(&boot, last, smp));
+    run_on(&machine, task, last, seconds)
+}
+
+#[track_caller]
+fn run_on(machine: &Machine, task: Task, last: u32, seconds: u64) -> Boot {
+    let boot = boot(machine, &task.guest(""), seconds);
+    boot.expect_ok(linux::check(&boot, last, machine.smp));
     boot
+}
+
+/// A machine whose guest goes the stock path, which no kernel survives with an ITS.
+fn for_stock(baton: &str) -> Machine {
+    Machine {
+        baton: baton.to_owned(),
+        its: false,
+        ..machine(4)
+    }
 }
 
 /// The monitor must have carried every kexec, and report the last one.
@@ -45,16 +59,31 @@ const KEXEC_UNCHECKED: Task = Task::Kexec {
 fn boots_on_8_cpus() {
     let boot = run(8, "", Task::PowerOff, 0, 300);
     boot.expect_no(kexec::STARTING);
+    if !matches!(boot.end, End::PoweredOff) {
+        boot.fail(format_args!("expected a power-off, seen: {}", boot.end));
+    }
 }
 
 #[test]
 fn resets_on_8_cpus() {
-    run(8, "", Task::Reset, 0, 300);
+    let boot = run(8, "", Task::Reset, 0, 300);
+    if !matches!(boot.end, End::Reset) {
+        boot.fail(format_args!("expected a reset, seen: {}", boot.end));
+    }
 }
 
 #[test]
 fn kexecs_on_8_cpus() {
     expect_carried(&run(8, "", KEXEC, 1, 400));
+}
+
+#[test]
+fn kexecs_on_4_cpus_without_an_its() {
+    let machine = Machine {
+        its: false,
+        ..machine(4)
+    };
+    expect_carried(&run_on(&machine, KEXEC, 1, 400));
 }
 
 #[test]
@@ -109,10 +138,12 @@ fn kexecs_serially_on_4_cpus() {
 
 #[test]
 fn leaves_the_stock_path_alone_with_hooks_off() {
-    expect_stock(&run(4, "hooks=off", KEXEC_UNCHECKED, 1, 400));
+    let machine = for_stock("hooks=off");
+    expect_stock(&run_on(&machine, KEXEC_UNCHECKED, 1, 400));
 }
 
 #[test]
 fn gives_the_stock_path_back_when_a_kimage_is_refused() {
-    expect_stock(&run(4, "hooks=refuse", KEXEC_UNCHECKED, 1, 400));
+    let machine = for_stock("hooks=refuse");
+    expect_stock(&run_on(&machine, KEXEC_UNCHECKED, 1, 400));
 }

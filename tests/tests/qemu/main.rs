@@ -2,5 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod its;
+mod kernels;
 mod linux;
 mod probe;

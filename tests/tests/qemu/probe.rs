@@ -1,17 +1,22 @@
 //! The bare-metal guest that tries the monitor.
 
-use baton_qemu::{Guest, paths};
+use baton_qemu::{Guest, Machine, paths};
 use baton_tests::{boot, machine};
 
 /// Runs the probe with a command line on `smp` vCPUs.
 #[track_caller]
 fn run(smp: u32, append: &str, seconds: u64) {
+    run_on(&machine(smp), append, seconds);
+}
+
+#[track_caller]
+fn run_on(machine: &Machine, append: &str, seconds: u64) {
     let guest = Guest {
         kernel: paths::probe(),
         initrd: None,
         append: append.to_owned(),
     };
-    let boot = boot(&machine(smp), &guest, seconds);
+    let boot = boot(machine, &guest, seconds);
     boot.expect_no("baton: error: ");
     boot.expect_no("probe: FAIL");
     boot.expect("probe: PASS");
@@ -26,6 +31,15 @@ fn reboots_on_1_cpu() {
 #[test]
 fn reboots_on_4_cpus() {
     run(4, "test=kexec generations=3", 120);
+}
+
+#[test]
+fn reboots_on_4_cpus_without_an_its() {
+    let machine = Machine {
+        its: false,
+        ..machine(4)
+    };
+    run_on(&machine, "test=kexec generations=3", 120);
 }
 
 #[test]

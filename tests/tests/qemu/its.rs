@@ -1,0 +1,44 @@
+//! Debian's kernel on a machine with an ITS, and a disk that sends its interrupts as messages to it.
+
+use baton_qemu::{Machine, Task, kexec, linux, scratch};
+use baton_tests::{Scratch, boot, machine};
+
+/// Every generation writes and reads the disk; `GENERATIONS=` asks for more than three.
+#[test]
+fn messages_work_in_every_generation() {
+    let times = std::env::var("GENERATIONS")
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(3);
+    let files = Scratch::new("its");
+    let disk = scratch::create(&files.path("disk"), times).unwrap();
+    let machine = Machine {
+        its: true,
+        disks: vec![disk.clone()],
+        ..machine(4)
+    };
+    let guest = Task::Disk { times }.guest("");
+    let boot = boot(&machine, &guest, 120 + 60 * u64::from(times));
+    boot.expect_ok(linux::check(&boot, times, 4));
+    boot.expect_ok(scratch::check(&boot, &disk, times));
+    boot.expect("ITS-MSI");
+    boot.expect_no(kexec::BYE);
+}
+
+/// What the monitor is compared with: the same kernel does not survive its own kexec.
+#[test]
+fn the_stock_kernel_dies() {
+    let machine = Machine {
+        its: true,
+        monitor: None,
+        ..machine(4)
+    };
+    let task = Task::Kexec {
+        times: 1,
+        checks: false,
+    };
+    let boot = boot(&machine, &task.guest(""), 60);
+    boot.expect(kexec::BYE);
+    boot.expect("Using preallocated redistributor tables");
+    boot.expect_no("guest: generation 1");
+}
