@@ -63,7 +63,8 @@ build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the
 images: setup
 	@$(CARGO) target build --release -p baton -p probe
 	@llvm-objcopy -O binary $(BARE)/baton $(BARE)/baton.img
-	@llvm-objcopy -O binary $(BARE)/probe $(BARE)/probe.img
+	@llvm-objcopy -O binary --remove-section=.head $(BARE)/probe $(BARE)/probe.img
+	@llvm-objcopy -O binary $(BARE)/probe $(BARE)/probe-image.img
 	@size=$$(wc -c <$(BARE)/baton.img); echo "  baton.img: $$size bytes of at most $(IMAGE_MAX)"; \
 		[ $$size -le $(IMAGE_MAX) ] || { echo "error: the monitor's image is too large" >&2; exit 1; }
 
@@ -107,6 +108,10 @@ test: build linux ## all tests: on the host, and in QEMU
 	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
+
+.PHONY: audit
+audit: images tool ## what the next kernel finds of the one before it, register by register
+	@$(TOOL) audit
 
 .PHONY: lint
 lint: setup ## rustfmt and clippy, warnings are errors

@@ -10,7 +10,7 @@ use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::memory::heap::Relax;
 use crate::options::Hooks;
 use crate::read_sysreg;
-use crate::teardown;
+use crate::teardown::{self, Refusal};
 use arm_psci::AffinityInfo;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -182,6 +182,11 @@ pub fn hit(cpu: &'static Cpu, frame: &mut Frame, immediate: u64) -> bool {
         // A kimage is in the linear map: physically in one piece.
         let kimage = translate(frame.x[0]).unwrap_or(frame.x[0]);
         let refusal = teardown::hook(cpu, kimage, page);
+        if let Refusal::Busy = refusal {
+            // This CPU is about to be taken itself: until then it asks again.
+            frame.elr = call;
+            return true;
+        }
         log::warn!("cpu {}: kexec refused: {refusal}", cpu.index);
         guard = machine.hooks.planted.lock();
         "the kernel's own way is taken"
@@ -264,7 +269,7 @@ const fn hvc(immediate: u16) -> u32 {
 /// Writes an instruction of the kernel at `image`, for every CPU to fetch.
 fn write(ram: &GuestRam, image: u64, site: Site, word: u32) {
     if let Some(range) = ram.range(image + site.offset, 4)
-        && range.write(&word.to_le_bytes())
+        && range.write_u32(word)
     {
         cache::sync_instructions(range.start() as usize, 4);
     }

@@ -42,7 +42,7 @@ pub struct Options {
     pub teardown: Teardown,
     /// `wait=<ms>`, 1 to 60000: how long the boot CPU waits for the others to arrive.
     pub wait: Duration,
-    /// `leave-out=<step>`: a step of the teardown that is not taken, to see that an audit finds it.
+    /// `leave-out=<step>,…`: steps of the teardown that are not taken, to see that an audit finds it.
     pub leave_out: Option<Box<str>>,
 }
 
@@ -96,7 +96,7 @@ impl Options {
             "log" => "off, error, warn, info, debug or trace",
             "teardown" => "parallel or serial",
             "wait" => "milliseconds from 1 to 60000",
-            "leave-out" => "the name of a step",
+            "leave-out" => "names of steps",
             _ => return Err(Problem::Unknown(word)),
         };
         self.set(key, value)

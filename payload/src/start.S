@@ -32,6 +32,17 @@
 	stp	x10, x11, [x0, #96]
 .endm
 
+// The arm64 Image header (booting.rst), in a page that the flat binary does not have.
+.section .head, "ax"
+	b	probe_start			// code0
+	.long	0				// code1
+	.quad	0				// text_offset
+	.quad	image_with_head_size		// image_size
+	.quad	0xa				// flags: little-endian, 4 KiB pages, anywhere
+	.quad	0, 0, 0
+	.ascii	"ARM\x64"
+	.long	0
+
 .section .text.start, "ax"
 .global probe_start
 probe_start:
@@ -44,7 +55,9 @@ probe_start:
 	// written here with the caches off, nor be read instead of it.
 	bl	discard_image_lines
 
+	// Addresses of the link count from the head.
 	adrp	x8, image_start
+	sub	x8, x8, #4096
 	adrp	x0, rela_start
 	add	x0, x0, :lo12:rela_start
 	adrp	x1, rela_end

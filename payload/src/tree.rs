@@ -196,13 +196,13 @@ impl Machine {
             for region in regions.take(count as usize) {
                 keep(&mut redistributors, region, "redistributor regions")?;
             }
-            let its = node
-                .children()
-                .find(|n| n.is_compatible("arm,gic-v3-its"));
+            let its = node.children().find(|n| n.is_compatible("arm,gic-v3-its"));
             gic = Some(Gic {
                 distributor,
                 redistributors,
-                its: its.and_then(|its| crate::tree::regions(its).next()).map(|(base, _)| base),
+                its: its
+                    .and_then(|its| crate::tree::regions(its).next())
+                    .map(|(base, _)| base),
             });
         }
 

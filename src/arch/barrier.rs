@@ -1,4 +1,4 @@
-//! Barriers, events and hints (Arm ARM, C6.2).
+//! Barriers, events and hints (Arm ARM, A64 base instructions).
 
 use core::arch::asm;
 

@@ -1,4 +1,4 @@
-//! Cache maintenance by address (Arm ARM, D7.5).
+//! Cache maintenance by address (Arm ARM, cache maintenance instructions).
 
 use super::barrier;
 use crate::read_sysreg;

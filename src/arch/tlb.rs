@@ -1,4 +1,4 @@
-//! TLB maintenance (Arm ARM, D8.13).
+//! TLB maintenance (Arm ARM, TLB maintenance instructions).
 
 use super::barrier;
 use core::arch::asm;

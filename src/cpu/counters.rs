@@ -46,6 +46,11 @@ impl Exits {
         }
     }
 
+    /// Returns how often the present kernel left for `cause`.
+    pub fn now(&self, cause: Cause) -> u64 {
+        self.now[cause as usize].load(Relaxed)
+    }
+
     /// Returns how often the kernel before the present one left for `cause`.
     pub fn before(&self, cause: Cause) -> u64 {
         self.before[cause as usize].load(Relaxed)

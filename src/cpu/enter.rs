@@ -15,8 +15,8 @@ unsafe extern "C" {
     fn enter_guest(x0: u64, stack_top: u64) -> !;
 }
 
-/// Enters the guest at `start` as firmware would (Documentation/arch/arm64/booting.rst, DEN0022
-/// 6.4): EL1, MMU off, x0 = `start.context`.
+/// Enters the guest at `start` as firmware would (Documentation/arch/arm64/booting.rst, DEN0022,
+/// "Initial core configuration"): EL1, MMU off, x0 = `start.context`.
 ///
 /// The CPU's EL1 state has been reset, and it lives in generation `cpu.epoch`. If that is over, the
 /// CPU goes where all others of it went.

@@ -14,13 +14,14 @@ use crate::psci::power::Power;
 use crate::teardown::arrival::Arrival;
 use crate::teardown::error::StepError;
 use crate::{read_sysreg, write_sysreg};
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use spin::mutex::SpinMutex;
 
 /// The affinity fields of MPIDR_EL1.
 const AFFINITY: u64 = 0xff_00ff_ffff;
 
-/// One CPU. `head.S` reads the first two fields with the MMU off.
+/// One CPU. `head.S` reads the first two fields, the first with the MMU off; they never change.
 #[repr(C, align(128))]
 pub struct Cpu {
     regime: Regime,
@@ -48,6 +49,9 @@ pub struct Cpu {
     /// The steps that failed in the last takeover, and the first of them.
     pub failed: SpinMutex<Failed, Relax>,
 }
+
+// `head.S` and `vectors.S` have these numbers too.
+const _: () = assert!(offset_of!(Cpu, regime) == 0 && offset_of!(Cpu, stack_top) == 32);
 
 /// What went wrong on a CPU in the last takeover.
 #[derive(Clone, Copy, Debug, Default)]

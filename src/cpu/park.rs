@@ -12,11 +12,12 @@ use core::sync::atomic::Ordering::Relaxed;
 pub fn off(cpu: &'static Cpu) -> ! {
     // Its interrupts go to a CPU that stays.
     let machine = Machine::get();
-    let stays = |other: &&Cpu| other.index != cpu.index && other.power.is_on();
+    cpu.power.going_off();
+    let stays = |other: &&Cpu| other.power.stays();
     if let Some(other) = machine.cpus.iter().find(stays) {
         machine.gic.move_shared(cpu.mpidr, other.mpidr);
     }
-    teardown::clear_own(cpu);
+    teardown::clear_at_off(cpu);
     cpu.power.park();
     park(cpu)
 }

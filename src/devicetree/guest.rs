@@ -4,6 +4,7 @@ use super::blob::{self, BOOT_CPUID_OFFSET, BlobError};
 use super::modules::is_module;
 use super::node::{is_available, number};
 use crate::memory::region::Region;
+use crate::teardown::tree_report;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -64,7 +65,7 @@ pub enum TreeError {
 
 /// Makes the guest's tree from the board's: the monitor's memory is taken out of `/memory` and
 /// named in `/reserved-memory` as `no-map`, and `/chosen` has the guest's own command line and
-/// ramdisk in place of the modules.
+/// ramdisk in place of the modules. `/baton` has room for the report of a reboot.
 ///
 /// All else stays, as the seeds, `stdout-path` and `linux,kho-*` in `/chosen`, and the memory
 /// reservations do.
@@ -82,6 +83,8 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
     trim_memory(&mut tree.root, cells, &config.monitor)?;
     reserve(&mut tree.root, cells, &config.monitor)?;
     choose(node_mut(&mut tree.root, "chosen"), config);
+    let report = tree_report::empty().to_vec();
+    set(node_mut(&mut tree.root, "baton"), "report", report);
 
     let mut bytes = tree.to_dtb();
     // dtoolkit's model does not keep the boot CPU of the header.

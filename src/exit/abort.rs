@@ -1,10 +1,13 @@
 //! Stage 2 faults: the guest reached for what is not there.
 
 use super::{Frame, inject};
-use crate::cpu::Cpu;
+use crate::cpu::{Cause, Cpu};
 use crate::machine::Machine;
 use crate::read_sysreg;
+use log::Level;
 
+/// Faults of a CPU that are shown, in each generation.
+const FAULTS_SHOWN: u64 = 16;
 /// ISS.S1PTW: the fault is of a stage 1 table walk.
 const S1PTW: u64 = 1 << 7;
 /// ISS.WnR of a data abort.
@@ -32,7 +35,13 @@ pub fn handle(cpu: &Cpu, frame: &mut Frame, esr: u64) {
     } else {
         "no memory"
     };
-    log::warn!(
+    // A guest that does nothing else must not have the console to itself.
+    let level = match cpu.exits.now(Cause::Fault) {
+        ..=FAULTS_SHOWN => Level::Warn,
+        _ => Level::Debug,
+    };
+    log::log!(
+        level,
         "cpu {}: guest {access} at {ipa:#x} is in {whose} (ELR {:#x}); it gets an abort",
         cpu.index,
         frame.elr

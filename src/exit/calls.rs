@@ -21,7 +21,11 @@ const SMCCC_ARCH_FEATURES: u32 = 0x8000_0001;
 /// Version 1.1 as SMCCC_VERSION says it.
 const SMCCC_1_1: u64 = 1 << 16 | 1;
 
-/// Owning entities (DEN0028, table 2-1).
+/// In a function id: the caller has no SVE state that must be kept (DEN0028, from version 1.3).
+/// Linux 5.14 to 6.12 sets it in its calls of PSCI too.
+const SVE_HINT: u64 = 1 << 16;
+
+/// Owning entities (DEN0028, service call ranges).
 mod owner {
     pub const ARCH: u32 = 0;
     pub const CPU: u32 = 1;
@@ -40,6 +44,8 @@ const HARMLESS: [core::ops::RangeInclusive<u32>; 2] = [0x50..=0x5f, 0x130..=0x13
 
 /// Answers the call in `frame`.
 pub fn dispatch(cpu: &'static Cpu, frame: &mut Frame, conduit: Conduit) {
+    // Without the hint firmware saves more than it need, and no function has a second id.
+    frame.x[0] &= !SVE_HINT;
     // Only a kernel with its MMU on can be looked at; its first call after that is the moment.
     hooks::plant_if_due(cpu, frame.x[0]);
     let function = frame.x[0] as u32;
@@ -68,7 +74,7 @@ fn smccc_version() -> u64 {
     })
 }
 
-/// Whether there is the architecture call `function` (DEN0028, 7.3).
+/// Whether there is the architecture call `function` (DEN0028, SMCCC_ARCH_FEATURES).
 fn arch_features(function: u32) -> u64 {
     let known = if let SMCCC_VERSION | SMCCC_ARCH_FEATURES = function {
         Some(0)

@@ -11,3 +11,6 @@ pub struct Frame {
     /// SPSR_EL2.
     pub spsr: u64,
 }
+
+// `vectors.S` writes it register by register.
+const _: () = assert!(size_of::<Frame>() == 33 * 8);

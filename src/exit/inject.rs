@@ -1,4 +1,4 @@
-//! Exceptions handed to the guest (Arm ARM, D1.3 and AArch64.TakeException).
+//! Exceptions handed to the guest (Arm ARM, AArch64.TakeException).
 
 use super::Frame;
 use crate::{read_sysreg, write_sysreg};

@@ -21,7 +21,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 global_asm!(include_str!("vectors.S"));
 
-/// ESR_ELx.EC (Arm ARM, D24.2.40).
+/// ESR_ELx.EC (Arm ARM, ESR_EL2).
 mod class {
     pub const HVC64: u64 = 0x16;
     pub const SMC64: u64 = 0x17;

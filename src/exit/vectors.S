@@ -1,4 +1,4 @@
-// The exception vectors of EL2 (Arm ARM, D1.3.1): a whole frame, then Rust.
+// The exception vectors of EL2 (Arm ARM, "Exception vectors"): a whole frame, then Rust.
 
 .equ FRAME_SIZE, 33 * 8 + 8
 

@@ -45,14 +45,25 @@ impl Gic {
         }
     }
 
-    /// Resets what the CPU `mpidr` has of its own in the interrupt controller.
+    /// Resets the SGIs and PPIs of the CPU `mpidr`.
     ///
     /// # Errors
     ///
     /// [`StepError`], naming the register, or that there is nothing for this CPU.
     pub fn reset_private(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
-            Self::V3(gic) => frame(gic, mpidr)?.lock().reset(),
+            Self::V3(gic) => frame(gic, mpidr)?.lock().reset_private(),
+        }
+    }
+
+    /// Switches the LPIs of the CPU `mpidr` off, and forgets their tables.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register, or that there is nothing for this CPU.
+    pub fn reset_lpis(&self, mpidr: u64) -> Result<(), StepError> {
+        match self {
+            Self::V3(gic) => frame(gic, mpidr)?.lock().reset_lpis(),
         }
     }
 

@@ -14,7 +14,7 @@ use aarch64_paging::idmap::IdTranslation;
 use aarch64_paging::paging::{Constraints, MemoryRegion, Stage2};
 use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use spin::mutex::SpinMutex;
 use thiserror::Error;
 
@@ -79,8 +79,10 @@ pub struct Generations {
     /// Bits of an intermediate physical address.
     ipa_bits: u32,
     roots: Box<[Root; ROOTS]>,
-    /// Roots with CPUs left behind: never filled again.
-    pinned: [AtomicBool; ROOTS],
+    /// How many CPUs are left behind in each root: it is not filled again before they all came.
+    left_behind: [AtomicU32; ROOTS],
+    /// The number of the generation that had each root last.
+    numbers: [AtomicU64; ROOTS],
     /// The number of the current generation, and its root in the low bits: one word, so that who
     /// reads the number has the root that belongs to it.
     current: AtomicU64,
@@ -118,7 +120,8 @@ impl Generations {
             roots: Box::new(core::array::from_fn(|_| Root {
                 entries: core::array::from_fn(|_| AtomicU64::new(0)),
             })),
-            pinned: core::array::from_fn(|_| AtomicBool::new(false)),
+            left_behind: [const { AtomicU32::new(0) }; ROOTS],
+            numbers: [const { AtomicU64::new(0) }; ROOTS],
             current: AtomicU64::new(0),
         })
     }
@@ -132,11 +135,12 @@ impl Generations {
         let (_, last) = self.current();
         let next = (1..=ROOTS)
             .map(|step| (last + step) % ROOTS)
-            .find(|&root| !self.pinned[root].load(Ordering::Relaxed))
+            .find(|&root| self.left_behind[root].load(Ordering::Acquire) == 0)
             .ok_or(NoRoot(ROOTS))?;
         let mut shared = self.shared.lock();
         self.fill(next, &shared);
         shared.open = true;
+        self.numbers[next].store(number, Ordering::Relaxed);
         self.current
             .store(number << ROOT_BITS | next as u64, Ordering::Release);
         Ok(())
@@ -157,9 +161,19 @@ impl Generations {
         tlb::invalidate_current_vmid();
     }
 
-    /// Keeps the current generation's root empty for ever, as a CPU is left behind in it.
-    pub fn pin_current(&self) {
-        self.pinned[self.current().1].store(true, Ordering::Relaxed);
+    /// Keeps the current generation's root empty until `count` CPUs that are left behind in it have
+    /// said that they came.
+    pub fn leave_behind(&self, count: usize) {
+        self.left_behind[self.current().1].store(count as u32, Ordering::Relaxed);
+    }
+
+    /// A CPU that was left behind in the generation `number` has come.
+    pub fn came_from(&self, number: u64) {
+        let had = |root: &usize| self.numbers[*root].load(Ordering::Relaxed) == number;
+        if let Some(root) = (0..ROOTS).find(had) {
+            // Release: what it did there is done before the root is filled again.
+            self.left_behind[root].fetch_sub(1, Ordering::Release);
+        }
     }
 
     /// Makes this CPU one of the generation `number`; returns false if that is over.
@@ -247,7 +261,7 @@ fn map_around(
 }
 
 /// Returns the level of the root, the bits of an intermediate physical address and VTCR_EL2
-/// (Arm ARM, D8.2.7): the widest input that one root page serves on this CPU.
+/// (Arm ARM, VTCR_EL2): the widest input that one root page serves on this CPU.
 fn geometry() -> (usize, u32, u64) {
     // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
     let pa_range = id_field(unsafe { read_sysreg!("id_aa64mmfr0_el1") }, 0).min(5);

@@ -99,6 +99,16 @@ impl GuestRange {
         unsafe { slice::from_raw_parts(self.as_ptr(), self.size() as usize) }
     }
 
+    /// Writes `word` to the start as a whole; returns false if it is not aligned or does not fit.
+    pub fn write_u32(&self, word: u32) -> bool {
+        let fits = self.start().is_multiple_of(4) && self.size() >= 4;
+        if fits {
+            // SAFETY: The range is mapped read-write, and the word lies in it and is aligned.
+            unsafe { self.as_ptr().cast::<u32>().write_volatile(word) }
+        }
+        fits
+    }
+
     /// Copies `bytes` to the start; returns false if they do not fit.
     pub fn write(&self, bytes: &[u8]) -> bool {
         if bytes.len() as u64 > self.size() {

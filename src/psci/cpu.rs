@@ -12,7 +12,7 @@ use arm_psci::{AffinityInfo, EntryPoint, ErrorCode, FunctionId};
 /// Bytes of an instruction.
 const INSTRUCTION: u64 = 4;
 
-/// Turns on the CPU `mpidr` (DEN0022, 5.1.4).
+/// Turns on the CPU `mpidr` (DEN0022, CPU_ON).
 pub fn on(mpidr: u64, entry: EntryPoint) -> Answer {
     let machine = Machine::get();
     let target = machine
@@ -40,7 +40,7 @@ pub fn on(mpidr: u64, entry: EntryPoint) -> Answer {
     Ok(0)
 }
 
-/// Says whether a CPU, or any CPU of a group, is on (DEN0022, 5.1.5).
+/// Says whether a CPU, or any CPU of a group, is on (DEN0022, AFFINITY_INFO).
 pub fn affinity_info(mpidr: u64, lowest_level: u32) -> Answer {
     let machine = Machine::get();
     if lowest_level == 0 {
@@ -75,7 +75,7 @@ pub fn affinity_info(mpidr: u64, lowest_level: u32) -> Answer {
     Ok(u32::from(info).into())
 }
 
-/// Suspends the calling CPU (DEN0022, 5.1.2).
+/// Suspends the calling CPU (DEN0022, CPU_SUSPEND).
 pub fn suspend(cpu: &'static Cpu, power_state: u32, entry: u64, context: u64) -> Answer {
     let flags =
         firmware::features(FunctionId::CpuSuspend64.into()).ok_or(ErrorCode::NotSupported)?;

@@ -46,6 +46,8 @@ const ON: u8 = 4;
 const SUSPENDED: u8 = 5;
 /// Parked, and told to leave through firmware's CPU_OFF.
 const LEAVING: u8 = 6;
+/// As `ON`, on its way to be parked.
+const GOING: u8 = 7;
 
 /// One CPU's power state. The target's own word is the lock: who moves it from off owns the start.
 #[derive(Debug)]
@@ -70,7 +72,7 @@ impl Power {
     ///
     /// # Errors
     ///
-    /// `ALREADY_ON`, or `ON_PENDING` while another caller's start is under way (DEN0022, 5.1.4).
+    /// `ALREADY_ON`, or `ON_PENDING` while another caller's start is under way (DEN0022, CPU_ON).
     pub fn turn_on(&self, start: Start) -> Result<Origin, ErrorCode> {
         let claim = |from| {
             self.state
@@ -79,7 +81,7 @@ impl Power {
         let origin = match claim(OFF_PARKED) {
             Ok(_) => Origin::Parked,
             Err(OFF_FIRMWARE) if claim(OFF_FIRMWARE).is_ok() => Origin::Firmware,
-            Err(ON | SUSPENDED) => return Err(ErrorCode::AlreadyOn),
+            Err(ON | SUSPENDED | GOING) => return Err(ErrorCode::AlreadyOn),
             Err(_) => return Err(ErrorCode::OnPending),
         };
         self.entry.store(start.entry, Ordering::Relaxed);
@@ -114,6 +116,16 @@ impl Power {
         self.state.store(ON, Ordering::Release);
     }
 
+    /// The CPU itself: it is on its way to be parked, still on, and no longer one that stays.
+    pub fn going_off(&self) {
+        self.state.store(GOING, Ordering::Release);
+    }
+
+    /// Returns whether the CPU is on, and not on its way to be parked.
+    pub fn stays(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), ON | SUSPENDED)
+    }
+
     /// The CPU itself: it is parked in the monitor from now on.
     pub fn park(&self) {
         self.state.store(OFF_PARKED, Ordering::Release);
@@ -138,12 +150,7 @@ impl Power {
         self.state.store(OFF_FIRMWARE, Ordering::Release);
     }
 
-    /// Returns whether the CPU is in the guest.
-    pub fn is_on(&self) -> bool {
-        self.affinity_info() == AffinityInfo::On
-    }
-
-    /// Returns what AFFINITY_INFO says (DEN0022, 5.1.5).
+    /// Returns what AFFINITY_INFO says (DEN0022).
     pub fn affinity_info(&self) -> AffinityInfo {
         match self.state.load(Ordering::Acquire) {
             OFF_FIRMWARE | OFF_PARKED | LEAVING => AffinityInfo::Off,
@@ -208,6 +215,19 @@ mod tests {
         assert_eq!(power.affinity_info(), AffinityInfo::On);
         assert_eq!(power.turn_on(START), Err(ErrorCode::AlreadyOn));
         assert_eq!(power.order(), Order::Begin(START));
+    }
+
+    #[test]
+    fn cpu_on_its_way_off_is_on_but_does_not_stay() {
+        let power = Power::new();
+        power.set_on();
+        assert!(power.stays());
+        power.going_off();
+        assert!(!power.stays());
+        assert_eq!(power.affinity_info(), AffinityInfo::On);
+        assert_eq!(power.turn_on(START), Err(ErrorCode::AlreadyOn));
+        power.park();
+        assert_eq!(power.affinity_info(), AffinityInfo::Off);
     }
 
     #[test]

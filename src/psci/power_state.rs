@@ -1,4 +1,4 @@
-//! The `power_state` argument of CPU_SUSPEND (DEN0022, 5.4.2), in both of its formats.
+//! The `power_state` argument of CPU_SUSPEND (DEN0022), in both formats.
 
 /// How firmware wants `power_state` written (PSCI_FEATURES of CPU_SUSPEND, bit 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

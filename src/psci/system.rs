@@ -13,19 +13,19 @@ use arm_psci::{EntryPoint, ErrorCode};
 /// How long a parked CPU may take to leave through firmware, in microseconds.
 const LEAVE_US: u64 = 100_000;
 
-/// Powers the machine off (DEN0022, 5.1.9).
+/// Powers the machine off (DEN0022, SYSTEM_OFF).
 pub fn off() -> Answer {
     report::print(Machine::get());
     Err(code(firmware::system_off()))
 }
 
-/// Resets the machine (DEN0022, 5.1.11).
+/// Resets the machine (DEN0022, SYSTEM_RESET).
 pub fn reset() -> Answer {
     report::print(Machine::get());
     Err(code(firmware::system_reset()))
 }
 
-/// Resets the machine in a way that x1 names (DEN0022, 5.1.12).
+/// Resets the machine in a way that x1 names (DEN0022, SYSTEM_RESET2).
 pub fn reset2(arguments: &[u64; 4]) -> Answer {
     report::print(Machine::get());
     Ok(firmware::pass(
@@ -34,7 +34,7 @@ pub fn reset2(arguments: &[u64; 4]) -> Answer {
     ))
 }
 
-/// Suspends the machine (DEN0022, 5.1.19): all other CPUs are off, and firmware must know it.
+/// Suspends the machine (DEN0022, SYSTEM_SUSPEND): all other CPUs are off, and firmware must know it.
 pub fn suspend(cpu: &'static Cpu, entry: EntryPoint) -> Answer {
     let machine = Machine::get();
     let start = Start {

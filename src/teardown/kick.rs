@@ -49,9 +49,11 @@ pub fn await_all(machine: &'static Machine, epoch: u64) -> usize {
         }
     }
     if missing > 0 {
-        machine.generations.pin_current();
+        machine.generations.leave_behind(missing);
     }
     // The steps of those that did come are bounded, each of them.
-    let _ = time::wait_us(10 * half_us, all_there);
+    if let Err(error) = time::wait_us(10 * half_us, all_there) {
+        log::warn!("not all CPUs that arrived have finished phase 1: {error}");
+    }
     missing
 }

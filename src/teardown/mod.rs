@@ -1,6 +1,6 @@
 //! Taking the CPUs from one kernel for the next, in three phases.
 //!
-//! Every CPU walks the table of steps ([`steps::TABLE`]) from ONLINE to IDLE_DEAD:
+//! Every CPU walks the table of steps (`steps::TABLE`) from ONLINE to IDLE_DEAD:
 //!
 //! 1. ONLINE to TEARDOWN_CPU, all at once: each CPU clears what is its own.
 //! 2. Sync: the boot CPU waits for all, and clears what there is once.
@@ -15,6 +15,7 @@ pub mod barrier;
 pub mod error;
 pub mod gate;
 pub mod table;
+pub mod tree_report;
 
 #[cfg(target_os = "none")]
 mod copy;
@@ -35,6 +36,6 @@ mod takeover;
 #[cfg(target_os = "none")]
 pub use door::{Refusal, call, hook};
 #[cfg(target_os = "none")]
-pub use phases::{clear_own, join, say_serial_steps};
+pub use phases::{clear_at_off, join, say_serial_steps};
 #[cfg(target_os = "none")]
 pub use takeover::Takeover;

@@ -35,11 +35,11 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     takeover.times.phase1_end.store(time::now(), Relaxed);
 
     takeover.share_out(machine, epoch, missing);
-    walk(cpu, Phase::Sync);
+    walk(cpu, Phase::Sync, false);
     takeover.times.phase2_end.store(time::now(), Relaxed);
     takeover.release(epoch);
 
-    load(cpu, epoch);
+    load(cpu);
     takeover.loaded.arrive(cpu.index, epoch);
     let loaded = time::wait_us(LOAD_US, || takeover.loaded.is_complete(epoch));
     takeover.times.phase3_end.store(time::now(), Relaxed);
@@ -64,6 +64,7 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
         reset(machine);
     }
     let next = takeover.next_kernel();
+    report::write_to_tree(machine, next.x0, takeover.bytes());
     cpu.epoch.store(epoch, Relaxed);
     cpu.power.set_on();
     closed.open();
@@ -88,9 +89,9 @@ pub fn join(cpu: &'static Cpu) -> ! {
     takeover.arrived.arrive(cpu.index, epoch);
     // Without a bound of its own: the boot CPU releases all, or resets the machine.
     while !takeover.is_released(epoch) {
-        barrier::pause();
+        barrier::wfe();
     }
-    load(cpu, epoch);
+    load(cpu);
     cpu.epoch.store(epoch, Relaxed);
     cpu.power.park();
     takeover.loaded.arrive(cpu.index, epoch);
@@ -99,8 +100,10 @@ pub fn join(cpu: &'static Cpu) -> ! {
 
 /// A CPU that was given up: it clears what is its own, and is OFF for the next kernel.
 fn late(cpu: &'static Cpu) -> ! {
-    let takeover = &Machine::get().takeover;
-    clear_own(cpu);
+    let machine = Machine::get();
+    let takeover = &machine.takeover;
+    let left_in = cpu.epoch.load(Relaxed);
+    walk(cpu, Phase::Own, false);
     loop {
         // The set of CPUs changes only between takeovers.
         if let Some(pass) = takeover.gate.pass() {
@@ -109,6 +112,7 @@ fn late(cpu: &'static Cpu) -> ! {
         }
         barrier::pause();
     }
+    machine.generations.came_from(left_in);
     log::warn!("cpu {}: arrived late; it is OFF", cpu.index);
     cpu.power.park();
     cpu::park(cpu)
@@ -122,34 +126,40 @@ fn own(cpu: &'static Cpu, epoch: u64) {
     cpu.arrival.arrive(epoch);
     cpu.exits.retire();
     *cpu.failed.lock() = cpu::Failed::default();
-    walk(cpu, Phase::Own);
+    walk(cpu, Phase::Own, false);
     cpu.times.phase1_end.store(time::now(), Relaxed);
 }
 
 /// Phase 3 on one CPU.
-fn load(cpu: &'static Cpu, _epoch: u64) {
-    walk(cpu, Phase::Load);
+fn load(cpu: &'static Cpu) {
+    walk(cpu, Phase::Load, false);
     cpu.times.phase3_end.store(time::now(), Relaxed);
 }
 
-/// Clears what is a CPU's own, outside a takeover.
-pub fn clear_own(cpu: &Cpu) {
-    walk(cpu, Phase::Own);
+/// Clears what is a CPU's own as its kernel turns it off, and goes on.
+pub fn clear_at_off(cpu: &Cpu) {
+    walk(cpu, Phase::Own, true);
 }
 
-fn walk(cpu: &Cpu, phase: Phase) {
+fn walk(cpu: &Cpu, phase: Phase, at_off: bool) {
     let machine = Machine::get();
     let in_turn = |step: &dyn Fn() -> Result<(), StepError>| {
         let _turn = machine.takeover.turn.lock();
         step()
     };
     let failed = |name, error| {
+        if !machine.takeover.gate.is_closed() {
+            log::warn!("cpu {}: step \"{name}\": {error}", cpu.index);
+            return;
+        }
+        machine.takeover.note_trouble();
         let mut failed = cpu.failed.lock();
         failed.count += 1;
         failed.first.get_or_insert((name, error));
     };
     let manner = Manner {
         serial: is_serial(machine),
+        at_off,
         leave_out: machine.options.leave_out.as_deref(),
     };
     table::walk(&TABLE, phase, manner, cpu, in_turn, failed);
@@ -159,13 +169,14 @@ fn is_serial(machine: &Machine) -> bool {
     machine.options.teardown == Teardown::Serial
 }
 
-/// What is not usual about the table, said once at boot: the capability check, and a step left out.
+/// What is not usual about the table, said once at boot: the capability check, and steps left out.
 pub fn say_serial_steps(machine: &Machine) {
     if is_serial(machine) {
         log::info!("teardown=serial: every step runs CPU by CPU");
     }
-    if let Some(name) = &machine.options.leave_out {
-        if TABLE.iter().any(|step| step.name == &**name) {
+    let left_out = machine.options.leave_out.as_deref();
+    for name in left_out.iter().flat_map(|names| names.split(',')) {
+        if TABLE.iter().any(|step| step.name == name) {
             log::warn!("step \"{name}\" is left out: the next kernel finds what it would clear");
         } else {
             log::warn!("there is no step \"{name}\" to leave out");

@@ -1,27 +1,46 @@
 //! The report of the last reboot: gathered for the REPORT call, and printed.
 
-use super::report_table;
+use super::{report_table, tree_report};
 use crate::abi::{self, ReportHeader, ReportRow};
-use crate::arch::time;
+use crate::arch::{cache, time};
 use crate::cpu::{Cause, Cpu};
 use crate::machine::Machine;
+use crate::memory::guest_ram::GuestRange;
 use core::mem::size_of;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
+
+/// The largest device tree of the arm64 boot protocol, in bytes.
+const DEVICE_TREE_MAX: u64 = 2 << 20;
 
 /// Returns the last reboot as a whole, or `None` if there was none.
 pub fn header(machine: &Machine) -> Option<ReportHeader> {
     let takeover = &machine.takeover;
-    let generation = takeover.epoch();
     let sum = |count: &dyn Fn(&Cpu) -> u64| machine.cpus.iter().map(count).sum();
     let exits = |cause| sum(&|cpu| cpu.exits.before(cause));
+    (takeover.epoch() > 0).then(|| ReportHeader {
+        entered: takeover.times.entered.load(Acquire),
+        copied: sum(&|cpu| cpu.times.copied.load(Relaxed)),
+        zeroed: sum(&|cpu| cpu.times.zeroed.load(Relaxed)),
+        failed_steps: sum(&|cpu| cpu.failed.lock().count),
+        exits_call: exits(Cause::Call),
+        exits_hook: exits(Cause::Hook),
+        exits_fault: exits(Cause::Fault),
+        exits_other: exits(Cause::Other),
+        ..milestones(machine)
+    })
+}
+
+/// Returns what is known of the takeover without asking each CPU.
+fn milestones(machine: &Machine) -> ReportHeader {
+    let takeover = &machine.takeover;
     let times = &takeover.times;
-    (generation > 0).then(|| ReportHeader {
+    ReportHeader {
         magic: abi::REPORT_MAGIC,
         version: abi::REPORT_VERSION,
         header_size: size_of::<ReportHeader>() as u64,
         row_size: size_of::<ReportRow>() as u64,
         rows: machine.cpus.len() as u64,
-        generation,
+        generation: takeover.epoch(),
         frequency: time::frequency(),
         door: takeover.door.load(Relaxed),
         requested: times.requested.load(Relaxed),
@@ -30,16 +49,43 @@ pub fn header(machine: &Machine) -> Option<ReportHeader> {
         phase1_end: times.phase1_end.load(Relaxed),
         phase2_end: times.phase2_end.load(Relaxed),
         phase3_end: times.phase3_end.load(Relaxed),
-        entered: times.entered.load(Acquire),
-        copied: sum(&|cpu| cpu.times.copied.load(Relaxed)),
-        zeroed: sum(&|cpu| cpu.times.zeroed.load(Relaxed)),
         missing: takeover.missing.load(Relaxed),
-        failed_steps: sum(&|cpu| cpu.failed.lock().count),
-        exits_call: exits(Cause::Call),
-        exits_hook: exits(Cause::Hook),
-        exits_fault: exits(Cause::Fault),
-        exits_other: exits(Cause::Other),
-    })
+        ..Default::default()
+    }
+}
+
+/// Writes the report of the takeover that is about to end into the next kernel's device tree, at
+/// physical address `tree`, if it has room for one. `copied` is in bytes.
+pub fn write_to_tree(machine: &Machine, tree: u64, copied: u64) {
+    let header = ReportHeader {
+        copied,
+        ..milestones(machine)
+    };
+    let Some(range) = tree_in_guest_ram(machine, tree) else {
+        return;
+    };
+    // SAFETY: All vCPUs are in the monitor.
+    let Some(at) = tree_report::find(unsafe { range.bytes() }) else {
+        return;
+    };
+    let property = tree_report::property(&header);
+    if let Some(place) = machine.ram.range(tree + at as u64, property.len() as u64) {
+        place.write(&property);
+        cache::clean_to_poc(place.start() as usize, property.len());
+    }
+}
+
+/// Returns the memory of the device tree at physical address `tree`, as its header says its size.
+fn tree_in_guest_ram(machine: &Machine, tree: u64) -> Option<GuestRange> {
+    let header = machine.ram.range(tree, 8)?;
+    // SAFETY: All vCPUs are in the monitor.
+    let size = match unsafe { header.bytes() } {
+        [0xd0, 0x0d, 0xfe, 0xed, size @ ..] => u32::from_be_bytes(size.try_into().ok()?),
+        _ => return None,
+    };
+    machine
+        .ram
+        .range(tree, u64::from(size).min(DEVICE_TREE_MAX))
 }
 
 /// Returns the CPUs in the last reboot, in the order of the device tree.
@@ -87,6 +133,9 @@ pub fn print_summary(machine: &Machine) {
 
 /// Names every CPU that was given up, and every CPU with a step that failed.
 pub fn print_trouble(machine: &Machine) {
+    if !machine.takeover.is_troubled() {
+        return;
+    }
     let epoch = machine.takeover.epoch();
     for cpu in &machine.cpus {
         if cpu.arrival.is_missing(epoch) {

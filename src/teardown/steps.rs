@@ -16,13 +16,14 @@ macro_rules! step {
             name: $name,
             phase: Phase::$phase,
             parallel: true,
+            at_off: true,
             teardown: $teardown,
         }
     };
 }
 
 /// All steps, each in the order in which it is taken within its phase.
-pub static TABLE: [Step<Cpu>; 15] = [
+pub static TABLE: [Step<Cpu>; 16] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!("timers", Own, |_| vcpu::timer::reset()),
     step!("pmu", Own, |_| pmu::reset()),
@@ -38,6 +39,12 @@ pub static TABLE: [Step<Cpu>; 15] = [
     step!("redistributor", Own, |cpu| Machine::get()
         .gic
         .reset_private(cpu.mpidr)),
+    // A kernel sets LPIs up once for each CPU, and finds them as they were when it turns the CPU on
+    // again (Linux, `its_cpu_init_lpis()`).
+    Step {
+        at_off: false,
+        ..step!("lpis", Own, |cpu| Machine::get().gic.reset_lpis(cpu.mpidr))
+    },
     step!("translations", Own, translations),
     // Phase 2, on the boot CPU.
     step!("distributor", Sync, |cpu| Machine::get()

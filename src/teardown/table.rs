@@ -32,6 +32,8 @@ pub struct Step<C: ?Sized> {
     pub phase: Phase,
     /// It may be taken by many CPUs at once.
     pub parallel: bool,
+    /// It is taken as well when a kernel that goes on turns the CPU off.
+    pub at_off: bool,
     /// Does it.
     pub teardown: fn(&C) -> Result<(), StepError>,
 }
@@ -63,8 +65,19 @@ impl<C: ?Sized> Step<C> {
 pub struct Manner<'a> {
     /// Every step is taken by one CPU after another.
     pub serial: bool,
-    /// The step of this name is not taken: what it leaves must be found by those who audit.
+    /// The kernel goes on, and turns this CPU off.
+    pub at_off: bool,
+    /// The steps of these names, with commas between them, are not taken: what they leave must be
+    /// found by those who audit.
     pub leave_out: Option<&'a str>,
+}
+
+impl Manner<'_> {
+    /// Returns whether `step` is taken.
+    fn takes<C: ?Sized>(&self, step: &Step<C>) -> bool {
+        let left_out = self.leave_out.iter().flat_map(|names| names.split(','));
+        (step.at_off || !self.at_off) && left_out.into_iter().all(|name| name != step.name)
+    }
 }
 
 /// Takes the steps of `phase` in `table`, all of them whatever becomes of one.
@@ -78,7 +91,7 @@ pub fn walk<C: ?Sized>(
     mut in_turn: impl FnMut(&dyn Fn() -> Result<(), StepError>) -> Result<(), StepError>,
     mut failed: impl FnMut(&'static str, StepError),
 ) {
-    let taken = |step: &&Step<C>| step.phase == phase && manner.leave_out != Some(step.name);
+    let taken = |step: &&Step<C>| step.phase == phase && manner.takes(step);
     for step in table.iter().filter(taken) {
         let result = match step.turn(manner.serial) {
             Turn::AtOnce => (step.teardown)(context),
@@ -139,6 +152,7 @@ mod tests {
             name,
             phase,
             parallel,
+            at_off: name != "not-at-off",
             teardown,
         }
     }
@@ -183,7 +197,7 @@ mod tests {
                     };
                     let manner = Manner {
                         serial,
-                        leave_out: None,
+                        ..Manner::default()
                     };
                     walk(table, Phase::Own, manner, &log, in_turn, |_, _| ());
                 });
@@ -205,14 +219,46 @@ mod tests {
     }
 
     #[test]
-    fn leaves_one_out() {
-        let log = Log::default();
-        let manner = Manner {
-            serial: false,
-            leave_out: Some("a"),
-        };
-        walk(&table(), Phase::Own, manner, &log, |step| step(), |_, _| ());
-        assert_eq!(*log.taken.lock().expect("no panic"), ["b"]);
+    fn leaves_steps_out() {
+        for (leave_out, taken) in [
+            ("a", &["b"][..]),
+            ("b,a", &[]),
+            ("b,", &["a"]),
+            ("ab", &["a", "b"]),
+        ] {
+            let log = Log::default();
+            let manner = Manner {
+                leave_out: Some(leave_out),
+                ..Manner::default()
+            };
+            walk(&table(), Phase::Own, manner, &log, |step| step(), |_, _| ());
+            assert_eq!(
+                *log.taken.lock().expect("no panic"),
+                taken,
+                "without {leave_out}"
+            );
+        }
+    }
+
+    #[test]
+    fn some_steps_are_not_taken_when_a_cpu_is_turned_off() {
+        let table = [
+            step("a", Phase::Own, true, |log| log.take("a")),
+            step("not-at-off", Phase::Own, true, |log| log.take("not-at-off")),
+        ];
+        for (at_off, taken) in [(false, &["a", "not-at-off"][..]), (true, &["a"])] {
+            let log = Log::default();
+            let manner = Manner {
+                at_off,
+                ..Manner::default()
+            };
+            walk(&table, Phase::Own, manner, &log, |step| step(), |_, _| ());
+            assert_eq!(
+                *log.taken.lock().expect("no panic"),
+                taken,
+                "at_off: {at_off}"
+            );
+        }
     }
 
     #[test]

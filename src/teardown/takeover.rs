@@ -97,6 +97,8 @@ pub struct Takeover {
     plan: PlanCell,
     /// A CPU could not copy its share.
     spoilt: AtomicBool,
+    /// A CPU was given up, or a step failed.
+    troubled: AtomicBool,
     /// The boot CPU's index.
     pub boot_cpu: AtomicU64,
     /// [`abi::DOOR_HOOK`] or [`abi::DOOR_CALL`].
@@ -122,6 +124,7 @@ impl Takeover {
             all_share: AtomicU32::new(0),
             plan: PlanCell(Box::new(UnsafeCell::new(Plan::new()))),
             spoilt: AtomicBool::new(false),
+            troubled: AtomicBool::new(false),
             boot_cpu: AtomicU64::new(0),
             door: AtomicU64::new(0),
             missing: AtomicU64::new(0),
@@ -207,6 +210,7 @@ impl Takeover {
 
     /// Begins the takeover, and returns its epoch. From here on every exit leads to `join`.
     pub fn begin(&self, boot_cpu: &Cpu) -> u64 {
+        self.troubled.store(false, Relaxed);
         self.boot_cpu.store(boot_cpu.index as u64, Relaxed);
         self.epoch.fetch_add(1, AcqRel) + 1
     }
@@ -214,6 +218,9 @@ impl Takeover {
     /// Decides which part of the plan each CPU copies.
     pub fn share_out(&self, machine: &Machine, epoch: u64, missing: usize) {
         self.missing.store(missing as u64, Relaxed);
+        if missing > 0 {
+            self.note_trouble();
+        }
         let sharers = *self.expected.lock() - missing;
         let all = sharers == machine.cpus.len();
         if !all {
@@ -255,6 +262,16 @@ impl Takeover {
         (plan, place, self.sharers.load(Relaxed) as usize)
     }
 
+    /// There is something to name in the report.
+    pub fn note_trouble(&self) {
+        self.troubled.store(true, Relaxed);
+    }
+
+    /// Returns whether there is something to name in the report.
+    pub fn is_troubled(&self) -> bool {
+        self.troubled.load(Relaxed)
+    }
+
     /// A CPU could not copy its share: there is no next kernel.
     pub fn spoil(&self) {
         self.spoilt.store(true, Relaxed);
@@ -263,6 +280,13 @@ impl Takeover {
     /// Returns whether a CPU could not copy its share. To be called after phase 3.
     pub fn is_spoilt(&self) -> bool {
         self.spoilt.load(Relaxed)
+    }
+
+    /// Returns how many bytes the plan moves. To be called by the boot CPU after phase 3.
+    pub fn bytes(&self) -> u64 {
+        // SAFETY: Nobody writes the plan before the gate is open again.
+        let plan = unsafe { &*self.plan.0.get() };
+        plan.pages() * plan.page_size()
     }
 
     /// Returns where the next kernel begins. To be called by the boot CPU after phase 3.

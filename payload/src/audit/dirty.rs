@@ -36,7 +36,11 @@ pub fn registers(this: &'static Cpu, _: u64) -> u64 {
     }
     // SAFETY: the registers are there; the probe has no signed pointers and no tags.
     unsafe {
-        let keys = if features.address_auth() { SCTLR_KEYS } else { 0 };
+        let keys = if features.address_auth() {
+            SCTLR_KEYS
+        } else {
+            0
+        };
         let tags = if features.mte() { SCTLR_TAGS } else { 0 };
         write!("SCTLR_EL1", read!("SCTLR_EL1") | keys | tags);
         write!("CNTKCTL_EL1", read!("CNTKCTL_EL1") | CNTKCTL);

@@ -37,8 +37,6 @@ features! {
     mte: pfr1[8] >= 2;
     /// `FEAT_SME`.
     sme: pfr1[24] >= 1;
-    /// `FEAT_SME2`.
-    sme2: pfr1[24] >= 2;
     /// `FEAT_GCS`.
     gcs: pfr1[44] >= 1;
     /// `FEAT_FPMR`.

@@ -86,7 +86,13 @@ pub fn audit(page: &mut Page, features: &Features, place: usize) {
             !0,
             kind,
         );
-        page.add(("pmu", "PMEVCNTR<n>_EL0", Index::At(n)), place, 0, !0, count);
+        page.add(
+            ("pmu", "PMEVCNTR<n>_EL0", Index::At(n)),
+            place,
+            0,
+            !0,
+            count,
+        );
     }
 }
 

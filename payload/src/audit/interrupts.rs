@@ -18,8 +18,6 @@ mod gicd {
     pub const IROUTER: u64 = 0x6000;
     /// First of the extended SPIs.
     pub const IROUTER_E: u64 = 0x8000;
-    /// GICD_CTLR.DS: one security state.
-    pub const DS: u32 = 1 << 6;
     pub const RWP: u32 = 1 << 31;
 }
 
@@ -141,9 +139,7 @@ impl Controller {
     }
 
     fn wait(&self) -> Outcome {
-        let quiet = time::wait_until(1000, || {
-            read32(self.gicd + gicd::CTLR) & gicd::RWP == 0
-        });
+        let quiet = time::wait_until(1000, || read32(self.gicd + gicd::CTLR) & gicd::RWP == 0);
         ensure!(quiet, "GICD_CTLR.RWP: expected 0 within 1000 ms, seen 1");
         Ok(())
     }
@@ -171,7 +167,9 @@ impl Controller {
             (0..count).fold(0, |all, n| {
                 let found = read32(self.gicd + set + 4 * n);
                 write32(self.gicd + clear + 4 * n, found);
-                all | found & !read32(self.gicd + set + 4 * n)
+                let left = found & !read32(self.gicd + set + 4 * n);
+                write32(self.gicd + set + 4 * n, left);
+                all | left
             })
         };
         // After a reset: disabled, inactive, not pending, group 0, highest priority, level.
@@ -188,7 +186,12 @@ impl Controller {
         ] {
             add(name, 0, !0, found.into());
         }
-        add("GICD_IROUTER<n>", boot, !0, self.route_but(gicd::IROUTER, self.spis(), boot));
+        add(
+            "GICD_IROUTER<n>",
+            boot,
+            !0,
+            self.route_but(gicd::IROUTER, self.spis(), boot),
+        );
         if extended == 0 {
             return;
         }
@@ -209,9 +212,7 @@ impl Controller {
     /// The first route that does not lead to the CPU `boot`, else that one.
     fn route_but(&self, offset: u64, mut range: core::ops::Range<u64>, boot: u64) -> u64 {
         let route = |n: u64| read64(self.gicd + offset + 8 * n);
-        range
-            .find(|&n| route(n) != boot)
-            .map_or(boot, route)
+        range.find(|&n| route(n) != boot).map_or(boot, route)
     }
 
     /// The first SPI that is routed to the CPU whose affinity fields are `mpidr`.
@@ -230,6 +231,7 @@ impl Controller {
     /// Leaves SPIs in every state: enabled, pending, of group 1, edge-triggered, routed to all CPUs.
     pub fn dirty_distributor(&self, cpus: &[Cpu]) -> Outcome {
         let (words, extended) = self.words();
+        write32(self.gicd + gicd::CTLR, read32(self.gicd + gicd::CTLR) | 3);
         self.spread_routes(cpus);
         let fill = |offset: u64, count: u64, value| {
             (0..count).for_each(|n| write32(self.gicd + offset + 4 * n, value));
@@ -253,14 +255,14 @@ impl Controller {
     }
 
     /// The SPI that a CPU takes and never ends.
-    fn own_spi(&self, place: usize) -> u64 {
+    pub fn own_spi(&self, cpu: &Cpu) -> u64 {
         let spis = self.spis();
-        spis.start + place as u64 % (spis.end - spis.start).max(1)
+        spis.start + cpu.place() as u64 % (spis.end - spis.start).max(1)
     }
 
     /// Makes a CPU's own SPI pending for it alone.
     pub fn send_spi(&self, cpu: &Cpu) {
-        let n = self.own_spi(cpu.place());
+        let n = self.own_spi(cpu);
         let (word, bit) = (4 * (n / 32), 1 << (n % 32));
         let group = self.gicd + array::IGROUPR + word;
         write32(group, read32(group) | bit);
@@ -269,11 +271,6 @@ impl Controller {
         write64(self.gicd + gicd::IROUTER + 8 * n, cpu.mpidr());
         write32(self.gicd + array::ISENABLER + word, bit);
         write32(self.gicd + array::ISPENDR + word, bit);
-    }
-
-    /// Whether there is one security state.
-    pub fn has_one_security_state(&self) -> bool {
-        read32(self.gicd + gicd::CTLR) & gicd::DS != 0
     }
 }
 
@@ -289,7 +286,7 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
     const OWNER: &str = "redistributor";
     let ctlr = read32(base + gicr::CTLR);
     add(
-        OWNER,
+        "lpis",
         "GICR_CTLR",
         0,
         (gicr::ENABLE_LPIS | gicr::DPG).into(),
@@ -299,23 +296,41 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
         // Where the tables are, and how large.
         let table = 0xf_ffff_ffff_f000;
         let properties = read64(base + gicr::PROPBASER);
-        add(OWNER, "GICR_PROPBASER", 0, table | 0x1f, properties);
+        add("lpis", "GICR_PROPBASER", 0, table | 0x1f, properties);
         let pending = read64(base + gicr::PENDBASER);
-        add(OWNER, "GICR_PENDBASER", 0, table, pending);
+        add("lpis", "GICR_PENDBASER", 0, table, pending);
     }
     if typer & 2 != 0 {
         // GICv4: Valid.
         let resident = read64(base + gicr::VPENDBASER);
-        add(OWNER, "GICR_VPENDBASER", 0, 1 << 63, resident);
+        add("lpis", "GICR_VPENDBASER", 0, 1 << 63, resident);
     }
     // PPInum: 31, 1055 or 1119 is the last PPI.
     let words = 1 + (typer >> 27 & 0x1f).min(2);
     let any = |offset: u64, range: core::ops::Range<u64>| {
         u64::from(range.fold(0, |all, n| all | read32(sgi + offset + 4 * n)))
     };
-    add(OWNER, "GICR_IGROUPR<n>", 0, !0, any(array::IGROUPR, 0..words));
-    add(OWNER, "GICR_ISENABLER<n>", 0, !0, any(array::ISENABLER, 0..words));
-    add(OWNER, "GICR_ISACTIVER<n>", 0, !0, any(array::ISACTIVER, 0..words));
+    add(
+        OWNER,
+        "GICR_IGROUPR<n>",
+        0,
+        !0,
+        any(array::IGROUPR, 0..words),
+    );
+    add(
+        OWNER,
+        "GICR_ISENABLER<n>",
+        0,
+        !0,
+        any(array::ISENABLER, 0..words),
+    );
+    add(
+        OWNER,
+        "GICR_ISACTIVER<n>",
+        0,
+        !0,
+        any(array::ISACTIVER, 0..words),
+    );
     add(
         OWNER,
         "GICR_IPRIORITYR<n>",
@@ -324,7 +339,13 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
         any(array::IPRIORITYR, 0..8 * words),
     );
     // The SGIs, in the first one, are edges for ever.
-    add(OWNER, "GICR_ICFGR<n>", 0, !0, any(array::ICFGR, 1..2 * words));
+    add(
+        OWNER,
+        "GICR_ICFGR<n>",
+        0,
+        !0,
+        any(array::ICFGR, 1..2 * words),
+    );
     let pending = read32(sgi + array::ISPENDR);
     let of = |mask: u32| u64::from(pending & mask);
     add("sgis", "GICR_ISPENDR0 SGIs", 0, !0, of(SGIS));
@@ -407,11 +428,4 @@ pub const TAKEN_SGI: u64 = TAKEN as u64;
 /// The affinity fields of an MPIDR, as routes have them.
 pub fn affinity(mpidr: u64) -> u64 {
     mpidr & AFFINITY_MASK
-}
-
-impl Controller {
-    /// The SPI that [`send_spi`](Self::send_spi) sends to a CPU.
-    pub fn expected_spi(&self, cpu: &Cpu) -> u64 {
-        self.own_spi(cpu.place())
-    }
 }

@@ -26,7 +26,7 @@ use registers::Register;
 use sheet::{Index, Page, SHEET};
 
 /// The steps that have rows, in the monitor's order; `entry` is how a CPU is entered.
-pub const STEPS: [&str; 12] = [
+pub const STEPS: [&str; 13] = [
     "entry",
     "timers",
     "pmu",
@@ -37,6 +37,7 @@ pub const STEPS: [&str; 12] = [
     "el1-registers",
     "cpu-interface",
     "redistributor",
+    "lpis",
     "sgis",
     "distributor",
 ];
@@ -86,11 +87,7 @@ fn cpu(page: &mut Page, entry: &EntryState, place: usize) {
         !0,
         virtual_offset(),
     );
-    for table in [
-        registers::CONTROL,
-        registers::TIMERS,
-        registers::GENERAL,
-    ] {
+    for table in [registers::CONTROL, registers::TIMERS, registers::GENERAL] {
         rows(page, table, entry, place);
     }
     indexed::audit(page, &features, place);

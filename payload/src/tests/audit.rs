@@ -93,7 +93,9 @@ fn leave_interrupts(context: &Context) -> Outcome {
         for cpu in cpus.all {
             its.fire(cpu)?;
         }
-        on_all(cpus, "LPI taken", interrupts::take, |cpu| Its::lpi(cpu.place()))?;
+        on_all(cpus, "LPI taken", interrupts::take, |cpu| {
+            Its::lpi(cpu.place())
+        })?;
     }
     on_all(cpus, "SGI taken", interrupts::dirty_sgis, |_| {
         interrupts::TAKEN_SGI
@@ -108,7 +110,7 @@ fn leave_interrupts(context: &Context) -> Outcome {
         };
         expect(
             format_args!("SPI taken by CPU {:#x}", cpu.mpidr()),
-            controller.expected_spi(cpu),
+            controller.own_spi(cpu),
             seen,
         )?;
     }
@@ -129,7 +131,11 @@ fn audit_interrupts(context: &Context) {
     };
     let place = cpus.boot.place();
     let mut page = SHEET.lock();
-    for cpu in cpus.all.iter().filter(|cpu| cpu.redistributor.load(Relaxed) != 0) {
+    for cpu in cpus
+        .all
+        .iter()
+        .filter(|cpu| cpu.redistributor.load(Relaxed) != 0)
+    {
         interrupts::audit_redistributor(&mut page, cpu);
     }
     let boot = interrupts::affinity(cpus.boot.mpidr());
@@ -170,7 +176,11 @@ fn audit(context: &Context) -> Outcome {
     }
     for step in audit::steps() {
         let count = page.count(Some(step));
-        say!("audit: {step}: {} of {} rows differ", count.differing, count.rows);
+        say!(
+            "audit: {step}: {} of {} rows differ",
+            count.differing,
+            count.rows
+        );
     }
     let count = page.count(None);
     if count.differing == 0 {

@@ -6,6 +6,7 @@ mod idle;
 mod kexec;
 mod monitor_access;
 mod psci;
+mod routes;
 
 use crate::arena::Arena;
 use crate::cpu::Cpus;
@@ -63,5 +64,9 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "audit",
         run: audit::run,
+    },
+    Test {
+        name: "routes",
+        run: routes::run,
     },
 ];

@@ -3,15 +3,16 @@
 mod its;
 mod kernels;
 mod run;
+mod shell;
 
 use baton_qemu::console::{self, Limits};
-use baton_qemu::{Error, Guest, Machine, Task, stock};
+use baton_qemu::{Error, Guest, Machine, paths, stock};
 use std::env;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels
+const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   shell    a shell in the guest, on this terminal
@@ -19,6 +20,7 @@ const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels
   stock    measure the same kexec without the monitor
   its      kexec with an ITS, without and with the monitor, GENERATIONS= times (10)
   kernels  kexec from each kernel on the disk BATON_KERNEL_DISK= to each
+  audit    what the next kernel finds of the one before it, register by register
 
 SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off BATON= TIMEOUT= are read from the environment.";
 
@@ -26,11 +28,12 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["run"] => run::run(),
-        ["shell"] => shell(),
+        ["shell"] => shell::shell(),
         ["guest"] => guest(),
         ["stock"] => measure(),
         ["its"] => its::its(),
         ["kernels"] => kernels::kernels(),
+        ["audit"] => audit(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -64,23 +67,6 @@ fn limits(default: u64) -> Result<Limits, String> {
     })
 }
 
-/// The terminal becomes the guest's console; QEMU's own keys work (`C-a x` ends it).
-fn shell() -> Result<(), String> {
-    let mut machine = Machine::from_env(4).map_err(text)?;
-    machine.says_power_off = false;
-    let guest = Task::Shell.guest(&variable("APPEND").unwrap_or_default());
-    eprintln!("Leave with `poweroff -f`, or with C-a x.");
-    let mut command = machine.command(&guest).map_err(text)?;
-    let status = command
-        .status()
-        .map_err(|error| format!("cannot run {}: {error}", machine.qemu))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("QEMU ended with {status}"))
-    }
-}
-
 /// Any guest, its console line by line on standard output.
 fn guest() -> Result<(), String> {
     let machine = Machine::from_env(4).map_err(text)?;
@@ -106,6 +92,30 @@ fn guest() -> Result<(), String> {
         Ok(())
     } else {
         Err(console.end.to_string())
+    }
+}
+
+/// The probe leaves something in every register, and its next generation looks for it.
+fn audit() -> Result<(), String> {
+    let mut machine = Machine::from_env(4).map_err(text)?;
+    // What an ITS leaves is the hardest to clear.
+    machine.its |= variable("ITS").is_none();
+    let append = variable("APPEND").unwrap_or_default();
+    let guest = Guest {
+        kernel: paths::probe(),
+        initrd: None,
+        append: format!("test=audit {append}").trim_end().to_owned(),
+    };
+    let command = machine.command(&guest).map_err(text)?;
+    let console = console::watch(command, limits(600)?, |line| {
+        let shown = line.text.strip_prefix("probe: ");
+        shown.is_none_or(|text| writeln!(std::io::stdout(), "{text}").is_ok())
+    })
+    .map_err(text)?;
+    if console.find("probe: PASS").is_some() {
+        Ok(())
+    } else {
+        Err(format!("the audit failed\n{}", console.tail(40)))
     }
 }
 

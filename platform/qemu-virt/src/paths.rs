@@ -43,6 +43,11 @@ pub fn probe() -> PathBuf {
     path("BATON_PROBE", || bare("probe.img"))
 }
 
+/// The same with an arm64 Image header (`BATON_PROBE_IMAGE`).
+pub fn probe_image() -> PathBuf {
+    path("BATON_PROBE_IMAGE", || bare("probe-image.img"))
+}
+
 /// The Linux kernel that the tests and `make run` boot (`BATON_LINUX`).
 pub fn linux() -> PathBuf {
     path("BATON_LINUX", || cache().join("debian/bookworm/Image"))

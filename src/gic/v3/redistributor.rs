@@ -82,21 +82,11 @@ impl Redistributor {
         )
     }
 
-    /// Leaves everything of this redistributor as at reset: private interrupts, LPIs, virtual LPIs.
+    /// Leaves SGIs, PPIs and extended PPIs disabled, not pending, not active, in group 0, of the
+    /// highest priority, maskable, level-sensitive.
     ///
     /// The CPU's own devices should be quiet before: a level-sensitive interrupt that is still
     /// signalled stays pending.
-    ///
-    /// # Errors
-    ///
-    /// The first of [`reset_private`](Self::reset_private) and [`reset_lpis`](Self::reset_lpis);
-    /// the other is done all the same.
-    pub fn reset(&mut self) -> Result<(), StepError> {
-        self.reset_private().and(self.reset_lpis())
-    }
-
-    /// Leaves SGIs, PPIs and extended PPIs disabled, not pending, not active, in group 0, of the
-    /// highest priority, maskable, level-sensitive.
     ///
     /// # Errors
     ///

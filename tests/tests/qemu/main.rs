@@ -1,5 +1,6 @@
 //! Everything that boots QEMU, in one program, so that two machines run at any time.
 
+mod audit;
 mod bad_input;
 mod its;
 mod kernels;

@@ -1,0 +1,198 @@
+//! What the next kernel finds of the one before it: the probe's audit, and that it can fail.
+
+use baton_qemu::{Guest, Machine, paths};
+use baton_tests::{Boot, boot, machine};
+
+/// Everything that QEMU has: SVE, SME, pointer authentication.
+const MAX: &str = "max,pauth-impdef=on";
+
+fn probe(append: &str) -> Guest {
+    Guest {
+        kernel: paths::probe(),
+        initrd: None,
+        append: append.to_owned(),
+    }
+}
+
+/// A machine with memory tagging too, where the CPU can have it.
+fn machine_with(cpu: &str, its: bool, smp: u32) -> Machine {
+    let mut machine = machine(smp);
+    machine.cpu = cpu.to_owned();
+    machine.its = its;
+    if cpu == MAX {
+        machine.extra = vec!["-machine".into(), "mte=on".into()];
+    }
+    machine
+}
+
+/// How many rows of `step` a line counts: `probe: <what>: <step>: <some> of <all> rows…`.
+fn rows(boot: &Boot, what: &str, step: &str) -> u32 {
+    let line = boot.expect(&format!("probe: {what}: {step}: "));
+    let count = line.rsplit(": ").next();
+    let some = count.and_then(|count| count.split(' ').next()?.parse().ok());
+    some.unwrap_or_else(|| boot.fail(format_args!("expected a number of rows, seen \"{line}\"")))
+}
+
+const STEPS: [&str; 14] = [
+    "entry",
+    "timers",
+    "pmu",
+    "trace",
+    "debug",
+    "vectors",
+    "pauth",
+    "el1-registers",
+    "cpu-interface",
+    "redistributor",
+    "lpis",
+    "sgis",
+    "distributor",
+    "its",
+];
+
+/// The next kernel must find nothing, and something must have been left by every step that the
+/// machine has hardware for.
+#[track_caller]
+fn clean(cpu: &str, its: bool, smp: u32, seconds: u64) {
+    let boot = boot(&machine_with(cpu, its, smp), &probe("test=audit"), seconds);
+    boot.expect("probe: PASS");
+    boot.expect_no("DIFFERS");
+    boot.expect_no("baton: error: ");
+    boot.expect_end();
+    for step in STEPS {
+        let there = match step {
+            "entry" | "trace" => continue,
+            "pauth" => cpu == MAX,
+            "lpis" | "its" => its,
+            _ => true,
+        };
+        let left = rows(&boot, "left", step);
+        if there != (left > 0) {
+            boot.fail(format_args!(
+                "expected rows of {step}: {there}, seen {left}"
+            ));
+        }
+    }
+}
+
+/// Without some steps, the next kernel must find all that was left for them to clear, and nothing
+/// else.
+#[track_caller]
+fn left_out(steps: &str) {
+    let mut machine = machine_with(MAX, true, 4);
+    machine.baton = format!("leave-out={steps}");
+    let boot = boot(&machine, &probe("test=audit"), 120);
+    boot.expect("probe: FAIL audit: ");
+    boot.expect_end();
+    for step in STEPS {
+        let left = if steps.split(',').any(|left_out| left_out == step) {
+            rows(&boot, "left", step)
+        } else {
+            0
+        };
+        let found = rows(&boot, "audit", step);
+        if found != left {
+            boot.fail(format_args!(
+                "rows of {step} that differ: expected {left}, seen {found}"
+            ));
+        }
+    }
+}
+
+#[test]
+fn finds_nothing_on_max() {
+    clean(MAX, true, 4, 120);
+    clean(MAX, false, 4, 120);
+}
+
+#[test]
+fn finds_nothing_on_neoverse_n1() {
+    clean("neoverse-n1", true, 4, 120);
+    clean("neoverse-n1", false, 4, 120);
+}
+
+#[test]
+fn finds_nothing_on_cortex_a57() {
+    clean("cortex-a57", true, 4, 120);
+    clean("cortex-a57", false, 4, 120);
+}
+
+#[test]
+fn finds_nothing_on_cortex_a72() {
+    clean("cortex-a72", true, 4, 120);
+    clean("cortex-a72", false, 4, 120);
+}
+
+#[test]
+fn finds_nothing_on_1_cpu() {
+    clean(MAX, true, 1, 120);
+}
+
+#[test]
+fn finds_nothing_on_80_cpus() {
+    clean("neoverse-n1", true, 80, 600);
+}
+
+/// The sgis step drops SGIs that come after the redistributor was reset; that it does can only be
+/// seen where that step does not drop them all.
+#[test]
+fn finds_what_a_step_would_have_cleared() {
+    for steps in [
+        "timers",
+        "pmu",
+        "debug",
+        "vectors",
+        "pauth",
+        "el1-registers",
+        "cpu-interface",
+        "redistributor",
+        "redistributor,sgis",
+        "lpis",
+        "distributor",
+        "its",
+    ] {
+        left_out(steps);
+    }
+}
+
+/// While CPUs go one by one, shared interrupts lead to the one that stays, whatever becomes of them
+/// at the end.
+#[test]
+fn serial_teardown_moves_interrupts_to_the_cpu_that_stays() {
+    const ROUTES_DIFFER: &str = "GICD_IROUTER<n>       0x0                0x1 ";
+    let run = |left_out: &str| {
+        let mut machine = machine_with("cortex-a57", false, 4);
+        machine.baton = format!("teardown=serial leave-out={left_out}");
+        boot(&machine, &probe("test=audit"), 120)
+    };
+    let moved = run("distributor");
+    moved.expect("probe: FAIL audit: ");
+    moved.expect("probe: distributor       GICD_IROUTER<n> ");
+    moved.expect_no(ROUTES_DIFFER);
+    run("distributor,interrupt-routes").expect(ROUTES_DIFFER);
+}
+
+#[test]
+fn no_interrupt_is_routed_to_a_cpu_that_is_off() {
+    for its in [false, true] {
+        let boot = boot(
+            &machine_with("cortex-a57", its, 8),
+            &probe("test=routes"),
+            120,
+        );
+        boot.expect("probe: PASS");
+        boot.expect_end();
+    }
+}
+
+/// As Linux would load it: with an Image header, and auditing at once.
+#[test]
+fn the_probe_can_be_an_image() {
+    let guest = Guest {
+        kernel: paths::probe_image(),
+        ..probe("test=audit after=linux")
+    };
+    let boot = boot(&machine_with(MAX, true, 4), &guest, 120);
+    boot.expect("probe: PASS");
+    boot.expect_end();
+}
