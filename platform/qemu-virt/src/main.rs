@@ -3,9 +3,10 @@
 mod its;
 mod kernels;
 mod run;
+mod shell;
 
 use baton_qemu::console::{self, Limits};
-use baton_qemu::{Error, Guest, Machine, Task, paths, stock};
+use baton_qemu::{Error, Guest, Machine, paths, stock};
 use std::env;
 use std::io::Write;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["run"] => run::run(),
-        ["shell"] => shell(),
+        ["shell"] => shell::shell(),
         ["guest"] => guest(),
         ["stock"] => measure(),
         ["its"] => its::its(),
@@ -64,23 +65,6 @@ fn limits(default: u64) -> Result<Limits, String> {
         total: Duration::from_secs(total),
         silence: Duration::from_secs(total.min(180)),
     })
-}
-
-/// The terminal becomes the guest's console; QEMU's own keys work (`C-a x` ends it).
-fn shell() -> Result<(), String> {
-    let mut machine = Machine::from_env(4).map_err(text)?;
-    machine.says_power_off = false;
-    let guest = Task::Shell.guest(&variable("APPEND").unwrap_or_default());
-    eprintln!("Leave with `poweroff -f`, or with C-a x.");
-    let mut command = machine.command(&guest).map_err(text)?;
-    let status = command
-        .status()
-        .map_err(|error| format!("cannot run {}: {error}", machine.qemu))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("QEMU ended with {status}"))
-    }
 }
 
 /// Any guest, its console line by line on standard output.
