@@ -42,6 +42,9 @@ pub struct Options {
     pub teardown: Teardown,
     /// `wait=<ms>`, 1 to 60000: how long the boot CPU waits for the others to arrive.
     pub wait: Duration,
+    /// `lpis=keep`: LPIs stay on once they are, as on interrupt controllers that cannot switch them
+    /// off; to try what is done there.
+    pub keep_lpis: bool,
     /// `leave-out=<step>,…`: steps of the teardown that are not taken, to see that an audit finds it.
     pub leave_out: Option<Box<str>>,
 }
@@ -53,6 +56,7 @@ impl Default for Options {
             log: LevelFilter::Info,
             teardown: Teardown::Parallel,
             wait: Duration::from_secs(1),
+            keep_lpis: false,
             leave_out: None,
         }
     }
@@ -96,6 +100,7 @@ impl Options {
             "log" => "off, error, warn, info, debug or trace",
             "teardown" => "parallel or serial",
             "wait" => "milliseconds from 1 to 60000",
+            "lpis" => "reset or keep",
             "leave-out" => "names of steps",
             _ => return Err(Problem::Unknown(word)),
         };
@@ -115,6 +120,8 @@ impl Options {
                 let ms = ms.parse().ok().filter(|ms| WAIT_MS.contains(ms))?;
                 self.wait = Duration::from_millis(ms);
             }
+            ("lpis", "reset") => self.keep_lpis = false,
+            ("lpis", "keep") => self.keep_lpis = true,
             ("leave-out", name) if !name.is_empty() => self.leave_out = Some(name.into()),
             _ => return None,
         }
@@ -172,9 +179,11 @@ mod tests {
             log: LevelFilter::Debug,
             teardown: Teardown::Serial,
             wait: Duration::from_millis(20),
+            keep_lpis: true,
             leave_out: Some("pmu".into()),
         };
-        let line = "hooks=off log=debug leave-out=pmu  teardown=serial wait=20\thooks=refuse";
+        let line =
+            "hooks=off log=debug leave-out=pmu lpis=keep  teardown=serial wait=20\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 
