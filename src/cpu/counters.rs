@@ -24,6 +24,11 @@ pub enum Cause {
     Other,
 }
 
+impl Cause {
+    /// All of them, in the order in which reports name them.
+    pub const ALL: [Self; CAUSES] = [Self::Call, Self::Hook, Self::Fault, Self::Other];
+}
+
 impl Exits {
     /// Returns counters of nothing.
     pub const fn new() -> Self {
@@ -44,6 +49,11 @@ impl Exits {
         for (now, before) in self.now.iter().zip(&self.before) {
             before.store(now.swap(0, Relaxed), Relaxed);
         }
+    }
+
+    /// Returns how often the kernel that runs has left for `cause` so far.
+    pub fn now(&self, cause: Cause) -> u64 {
+        self.now[cause as usize].load(Relaxed)
     }
 
     /// Returns how often the kernel before the present one left for `cause`.
@@ -85,6 +95,8 @@ times! {
     arrived,
     /// It had finished phase 1.
     phase1_end,
+    /// It began phase 3: it had seen that phase 2 was over.
+    phase3_start,
     /// It began to copy.
     copy_start,
     /// It had copied its share.

@@ -39,7 +39,7 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
     takeover.times.phase2_end.store(time::now(), Relaxed);
     takeover.release(epoch);
 
-    load(cpu, epoch);
+    load(cpu);
     takeover.loaded.arrive(cpu.index, epoch);
     let loaded = time::wait_us(LOAD_US, || takeover.loaded.is_complete(epoch));
     takeover.times.phase3_end.store(time::now(), Relaxed);
@@ -90,7 +90,7 @@ pub fn join(cpu: &'static Cpu) -> ! {
     while !takeover.is_released(epoch) {
         barrier::pause();
     }
-    load(cpu, epoch);
+    load(cpu);
     cpu.epoch.store(epoch, Relaxed);
     cpu.power.park();
     takeover.loaded.arrive(cpu.index, epoch);
@@ -127,7 +127,8 @@ fn own(cpu: &'static Cpu, epoch: u64) {
 }
 
 /// Phase 3 on one CPU.
-fn load(cpu: &'static Cpu, _epoch: u64) {
+fn load(cpu: &'static Cpu) {
+    cpu.times.phase3_start.store(time::now(), Relaxed);
     walk(cpu, Phase::Load);
     cpu.times.phase3_end.store(time::now(), Relaxed);
 }
