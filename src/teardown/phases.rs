@@ -56,7 +56,10 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
         log::error!("the kexec list changed while the CPUs were taken");
         reset(machine);
     }
-    report::print_trouble(machine);
+    // Not for nothing: it visits every CPU.
+    if missing > 0 || takeover.failed.load(Relaxed) {
+        report::print_trouble(machine);
+    }
     takeover.forget_missing(machine, epoch, missing);
     HEAP.seal(false);
     if let Err(error) = machine.generations.begin(epoch) {
@@ -148,6 +151,7 @@ fn walk(cpu: &Cpu, phase: Phase) {
         let mut failed = cpu.failed.lock();
         failed.count += 1;
         failed.first.get_or_insert((name, error));
+        machine.takeover.failed.store(true, Relaxed);
     };
     let manner = Manner {
         serial: is_serial(machine),

@@ -97,6 +97,8 @@ pub struct Takeover {
     plan: PlanCell,
     /// A CPU could not copy its share.
     spoilt: AtomicBool,
+    /// A step failed on a CPU: there is something to look for on each of them.
+    pub failed: AtomicBool,
     /// The boot CPU's index.
     pub boot_cpu: AtomicU64,
     /// [`abi::DOOR_HOOK`] or [`abi::DOOR_CALL`].
@@ -122,6 +124,7 @@ impl Takeover {
             all_share: AtomicU32::new(0),
             plan: PlanCell(Box::new(UnsafeCell::new(Plan::new()))),
             spoilt: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             boot_cpu: AtomicU64::new(0),
             door: AtomicU64::new(0),
             missing: AtomicU64::new(0),
@@ -208,6 +211,7 @@ impl Takeover {
     /// Begins the takeover, and returns its epoch. From here on every exit leads to `join`.
     pub fn begin(&self, boot_cpu: &Cpu) -> u64 {
         self.boot_cpu.store(boot_cpu.index as u64, Relaxed);
+        self.failed.store(false, Relaxed);
         self.epoch.fetch_add(1, AcqRel) + 1
     }
 
