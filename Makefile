@@ -30,8 +30,8 @@ IMAGE_MAX := 262144
 help: ## list the commands
 	@echo 'Baton carries an arm64 machine from one kernel to the next in milliseconds.'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables (VARIABLE=value behind the command):'
 	@echo '  SMP=80            vCPUs (run, stock: 80; shell, guest: 4)'
@@ -86,6 +86,28 @@ guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
 stock: tool linux ## time the same kexec without the monitor
 	@$(TOOL) stock
 
+# The kernel and the initrd of every kexec that is measured.
+BENCH_DISK := $(TARGET)/guest/bench.tar
+BENCH := $(TARGET)/release/baton-bench
+
+.PHONY: bench-tool
+bench-tool: build linux
+	@$(BOARD)/setup.sh bench
+	@$(CARGO) host build --quiet --release -p baton-bench
+	@$(BOARD)/kernels.sh $(BENCH_DISK) bookworm
+
+.PHONY: bench
+bench: bench-tool ## how long a machine is away, beside stock Linux (hours; QUICK=1: minutes)
+	@$(BENCH) bench $(BENCH_DISK)
+
+.PHONY: bench-report
+bench-report: bench-tool
+	@$(BENCH) report $(BENCH_DISK)
+
+.PHONY: bench-test
+bench-test: setup ## the tests of what measures
+	@$(CARGO) host test --quiet --release -p baton-bench
+
 .PHONY: test
 test: build linux ## all tests: on the host, and in QEMU
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
@@ -95,7 +117,7 @@ test: build linux ## all tests: on the host, and in QEMU
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
 	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
-	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-tests --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
 
 .PHONY: doc

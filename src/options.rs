@@ -193,7 +193,8 @@ mod tests {
             wait: Duration::from_millis(20),
             leave_out: Some("pmu".into()),
         };
-        let line = "hooks=off log=debug leave-out=pmu  teardown=serial report=rows wait=20\thooks=refuse";
+        let line =
+            "hooks=off log=debug leave-out=pmu  teardown=serial report=rows wait=20\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 
