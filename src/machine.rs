@@ -25,6 +25,8 @@ pub struct Machine {
     pub by_mpidr: Box<[u16]>,
     /// The interrupt controller.
     pub gic: Gic,
+    /// The CPUs' clusters have PMUs that EL2 may use.
+    pub dsu_pmu: bool,
     /// Stage 2.
     pub generations: Generations,
     /// The way from one kernel to the next.

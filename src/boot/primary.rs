@@ -232,6 +232,7 @@ fn machine(
         cpus,
         by_mpidr: by_mpidr.into(),
         gic,
+        dsu_pmu: board.dsu_pmu,
         generations,
         takeover: Takeover::new(),
         hooks: Planter::new(),

@@ -12,6 +12,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::standard::NodeStandard;
 use thiserror::Error;
 
 /// Why a device tree does not describe a board that the monitor can run on. Nodes are named by
@@ -139,6 +140,8 @@ pub struct Board {
     pub psci: Option<Psci>,
     /// The interrupt controller.
     pub gic: Gic,
+    /// The CPUs' clusters have PMUs, and firmware has opened them (`arm,dsu-pmu`).
+    pub dsu_pmu: bool,
     /// The UART of the console; a bad one is taken for none, as there is nowhere to say so.
     pub console: Option<Console>,
     /// The guest.
@@ -169,6 +172,10 @@ impl Board {
             cpus,
             psci,
             gic: gic::read(fdt)?,
+            dsu_pmu: Located::search(fdt, |node| {
+                is_available(node) && node.is_compatible("arm,dsu-pmu")
+            })
+            .is_some(),
             console: console::read(fdt).ok().flatten(),
             modules: modules::read(fdt)?,
             bootargs: bootargs(fdt)?,

@@ -23,10 +23,14 @@ macro_rules! step {
 }
 
 /// All steps, each in the order in which it is taken within its phase.
-pub static TABLE: [Step<Cpu>; 18] = [
+pub static TABLE: [Step<Cpu>; 20] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!("timers", Own, |_| vcpu::timer::reset()),
     step!("pmu", Own, |_| pmu::reset()),
+    Step {
+        at_off: false,
+        ..step!("cluster-pmu", Own, cluster_pmu)
+    },
     step!("trace", Own, |_| vcpu::trace::reset()),
     step!("debug", Own, |_| vcpu::debug::reset()),
     step!("vectors", Own, |_| vcpu::vector::reset()),
@@ -50,6 +54,7 @@ pub static TABLE: [Step<Cpu>; 18] = [
     step!("distributor", Sync, |cpu| Machine::get()
         .gic
         .reset_distributor(cpu.mpidr)),
+    step!("absent-cpus", Sync, absent_cpus),
     step!("its", Sync, |_| Machine::get().gic.reset_its()),
     // Where LPIs cannot be switched off, they are disabled one by one.
     step!("kept-lpis", Sync, |_| {
@@ -77,6 +82,30 @@ fn interrupt_routes(cpu: &Cpu) -> Result<(), StepError> {
         machine.gic.move_shared(cpu.mpidr, boot_cpu.mpidr);
     }
     Ok(())
+}
+
+/// The PMU of the CPU's cluster; of the CPUs of a cluster each clears it, as none knows of the others.
+fn cluster_pmu(_: &Cpu) -> Result<(), StepError> {
+    if !Machine::get().dsu_pmu {
+        return Ok(());
+    }
+    // SAFETY: The device tree has a node for it, which the kernel uses too.
+    unsafe { pmu::reset_cluster() }
+}
+
+/// What the old kernel left, from outside, in the redistributors of CPUs that never ran.
+fn absent_cpus(_: &Cpu) -> Result<(), StepError> {
+    let machine = Machine::get();
+    let mut result = Ok(());
+    if machine.takeover.has_absent() {
+        for cpu in machine.cpus.iter().filter(|cpu| !cpu.started.load(Relaxed)) {
+            result = result
+                .and(machine.gic.reset_private(cpu.mpidr))
+                .and(machine.gic.reset_lpis(cpu.mpidr))
+                .and(machine.gic.drop_sgis(cpu.mpidr));
+        }
+    }
+    result
 }
 
 fn translations(_: &Cpu) -> Result<(), StepError> {

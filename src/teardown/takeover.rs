@@ -236,6 +236,11 @@ impl Takeover {
         self.all_share.store(all.into(), Relaxed);
     }
 
+    /// Returns whether some CPUs take no part. To be called after [`Takeover::share_out`].
+    pub fn has_absent(&self) -> bool {
+        self.all_share.load(Relaxed) == 0
+    }
+
     /// Lets all CPUs go on to phase 3.
     pub fn release(&self, epoch: u64) {
         self.released.store(epoch, Release);
