@@ -35,8 +35,8 @@ IMAGE_MAX := 262144
 help: ## list the commands
 	@echo 'Baton carries an arm64 machine from one kernel to the next in milliseconds.'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables (VARIABLE=value behind the command):'
 	@echo '  SMP=80            vCPUs (run, stock: 80; shell, guest: 4)'
@@ -102,6 +102,27 @@ its: build linux ## kexec with an ITS: dies without the monitor, lives with it
 kernels: build linux ## a kexec from each of Debian's kernels to each, and a table
 	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(KERNELS)
 	@$(TOOL) kernels
+# The kernel and the initrd of every kexec that is measured.
+BENCH_DISK := $(TARGET)/guest/bench.tar
+BENCH := $(TARGET)/release/baton-bench
+
+.PHONY: bench-tool
+bench-tool: build linux
+	@$(BOARD)/setup.sh bench
+	@$(CARGO) host build --quiet --release -p baton-bench
+	@$(BOARD)/kernels.sh $(BENCH_DISK) bookworm
+
+.PHONY: bench
+bench: bench-tool ## how long a machine is away, beside stock Linux (hours; QUICK=1: minutes)
+	@$(BENCH) bench $(BENCH_DISK)
+
+.PHONY: bench-report
+bench-report: bench-tool
+	@$(BENCH) report $(BENCH_DISK)
+
+.PHONY: bench-test
+bench-test: setup ## the tests of what measures
+	@$(CARGO) host test --quiet --release -p baton-bench
 
 .PHONY: test
 test: build linux ## all tests: on the host, and in QEMU
@@ -117,7 +138,7 @@ audit: images tool ## what the next kernel finds of the one before it, register 
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
 	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
-	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-tests --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
 
 .PHONY: doc

@@ -52,7 +52,7 @@ pub const UID_WORDS: [u32; 4] = [0x9e4a_1c5c, 0x0e4d_0b6f, 0x4e2b_529d, 0x178f_6
 /// Major revision: raised when a caller of an older one would be misled.
 pub const REVISION_MAJOR: u32 = 1;
 /// Minor revision: raised when something is added.
-pub const REVISION_MINOR: u32 = 0;
+pub const REVISION_MINOR: u32 = 1;
 /// What [`FEATURES`] returns: a bit for each function number.
 pub const FEATURE_BITS: u64 =
     1 << (FEATURES & 0xffff) | 1 << (KEXEC & 0xffff) | 1 << (REPORT & 0xffff);
@@ -69,7 +69,7 @@ pub const IND_SOURCE: u64 = 8;
 /// `"BATONRPT"`, the first eight bytes of a report.
 pub const REPORT_MAGIC: u64 = u64::from_le_bytes(*b"BATONRPT");
 /// The layout of [`ReportHeader`] and [`ReportRow`].
-pub const REPORT_VERSION: u64 = 1;
+pub const REPORT_VERSION: u64 = 2;
 
 /// [`ReportHeader::door`]: the reboot was caught in Linux's `kernel_kexec()`.
 pub const DOOR_HOOK: u64 = 1;
@@ -161,4 +161,6 @@ pub struct ReportRow {
     pub online: u64,
     /// Bytes it copied and zeroed.
     pub copied: u64,
+    /// It began phase 3 (since version 2).
+    pub phase3_start: u64,
 }

@@ -31,6 +31,16 @@ pub enum Teardown {
     Serial,
 }
 
+/// In which form the report of a reboot is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Report {
+    /// As a table, when the machine is switched off or reset.
+    #[default]
+    Table,
+    /// And every CPU's times as numbers for programs, after every reboot.
+    Rows,
+}
+
 /// What the command line of the monitor can set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -40,8 +50,13 @@ pub struct Options {
     pub log: LevelFilter,
     /// `teardown=parallel|serial`.
     pub teardown: Teardown,
+    /// `report=table|rows`.
+    pub report: Report,
     /// `wait=<ms>`, 1 to 60000: how long the boot CPU waits for the others to arrive.
     pub wait: Duration,
+    /// `lpis=keep`: LPIs stay on once they are, as on interrupt controllers that cannot switch them
+    /// off; to try what is done there.
+    pub keep_lpis: bool,
     /// `leave-out=<step>,…`: steps of the teardown that are not taken, to see that an audit finds it.
     pub leave_out: Option<Box<str>>,
 }
@@ -52,7 +67,9 @@ impl Default for Options {
             hooks: Hooks::On,
             log: LevelFilter::Info,
             teardown: Teardown::Parallel,
+            report: Report::Table,
             wait: Duration::from_secs(1),
+            keep_lpis: false,
             leave_out: None,
         }
     }
@@ -95,7 +112,9 @@ impl Options {
             "hooks" => "on, off or refuse",
             "log" => "off, error, warn, info, debug or trace",
             "teardown" => "parallel or serial",
+            "report" => "table or rows",
             "wait" => "milliseconds from 1 to 60000",
+            "lpis" => "reset or keep",
             "leave-out" => "names of steps",
             _ => return Err(Problem::Unknown(word)),
         };
@@ -111,10 +130,14 @@ impl Options {
             ("log", level) => self.log = level.parse().ok()?,
             ("teardown", "parallel") => self.teardown = Teardown::Parallel,
             ("teardown", "serial") => self.teardown = Teardown::Serial,
+            ("report", "table") => self.report = Report::Table,
+            ("report", "rows") => self.report = Report::Rows,
             ("wait", ms) => {
                 let ms = ms.parse().ok().filter(|ms| WAIT_MS.contains(ms))?;
                 self.wait = Duration::from_millis(ms);
             }
+            ("lpis", "reset") => self.keep_lpis = false,
+            ("lpis", "keep") => self.keep_lpis = true,
             ("leave-out", name) if !name.is_empty() => self.leave_out = Some(name.into()),
             _ => return None,
         }
@@ -157,6 +180,8 @@ mod tests {
         }
         assert_eq!(clean("teardown=serial").teardown, Teardown::Serial);
         assert_eq!(clean("teardown=parallel").teardown, Teardown::Parallel);
+        assert_eq!(clean("report=table").report, Report::Table);
+        assert_eq!(clean("report=rows").report, Report::Rows);
         for ms in [1, 250, 60_000] {
             assert_eq!(
                 clean(&alloc::format!("wait={ms}")).wait,
@@ -171,10 +196,12 @@ mod tests {
             hooks: Hooks::Refuse,
             log: LevelFilter::Debug,
             teardown: Teardown::Serial,
+            report: Report::Rows,
             wait: Duration::from_millis(20),
+            keep_lpis: true,
             leave_out: Some("pmu".into()),
         };
-        let line = "hooks=off log=debug leave-out=pmu  teardown=serial wait=20\thooks=refuse";
+        let line = "hooks=off log=debug leave-out=pmu lpis=keep  teardown=serial report=rows wait=20\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use smccc::psci::{PSCI_AFFINITY_INFO_64, PSCI_CPU_ON_64};
 
 /// CPUs that the probe has room for.
-pub const MAX_CPUS: usize = 256;
+pub const MAX_CPUS: usize = 512;
 /// Size of a secondary CPU's stack in bytes.
 pub const STACK_SIZE: u64 = 16 * 1024;
 /// `MPIDR_EL1`: the affinity fields.

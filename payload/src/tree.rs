@@ -217,7 +217,11 @@ impl Machine {
             uart: console(fdt).ok_or_else(|| missing("a PL011"))?,
             psci,
             gic,
-            bootargs: bootargs.and_then(|p| p.value_as().ok()).unwrap_or(""),
+            // kexec-tools ends it by two NULs.
+            bootargs: bootargs
+                .and_then(|p| p.value_as().ok())
+                .unwrap_or("")
+                .trim_end_matches('\0'),
         })
     }
 

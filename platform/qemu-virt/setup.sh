@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
-# all is there.
+# all is there. `setup.sh bench' adds what the plots of `make bench' need.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -23,6 +23,9 @@ need cc gcc
 [ -f /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 # The host's C library headers: gcc alone links nothing.
 [ -f /usr/include/stdio.h ] || missing="$missing libc6-dev"
+# The plots' labels are drawn with it.
+[ "${1:-}" != bench ] || [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ||
+	missing="$missing fonts-dejavu-core"
 if ! "$here/cargo.sh" which >/dev/null 2>&1; then
 	missing="$missing rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 fi

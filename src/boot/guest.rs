@@ -4,6 +4,7 @@ use super::relocate::{TREE_GROWTH, TREE_MAX};
 use crate::arch::cache;
 use crate::devicetree::board::Board;
 use crate::devicetree::guest::{GuestTree, TreeError, guest_tree};
+use crate::gic::Gic;
 use crate::linux::image::{HEADER_SIZE, ImageError, ImageHeader};
 use crate::memory::early;
 use crate::memory::guest_ram::GuestRam;
@@ -15,6 +16,8 @@ use thiserror::Error;
 
 /// An arm64 Image lies `text_offset` bytes above a multiple of this (booting.rst).
 const IMAGE_ALIGN: u64 = 2 << 20;
+/// Alignment of the pending table of LPIs (Arm IHI 0069, GICR_PENDBASER).
+const LPI_ALIGN: u64 = 64 << 10;
 
 /// Why the guest cannot be started.
 #[derive(Debug, Error)]
@@ -56,6 +59,9 @@ pub enum GuestError {
     /// The guest's tree cannot be made.
     #[error("the guest's device tree: {0}")]
     Tree(#[from] TreeError),
+    /// There is no memory for the tables of LPIs.
+    #[error("no memory for the tables of LPIs, {0} bytes")]
+    NoLpiTables(u64),
     /// There is no memory for the guest's tree.
     #[error("no memory for the guest's device tree of {0} bytes")]
     NoRoom(usize),
@@ -92,6 +98,8 @@ pub fn prepare(
     tree: &[u8],
     ram: &GuestRam,
     monitor: Region,
+    gic: &Gic,
+    keep_lpis: bool,
 ) -> Result<Start, GuestError> {
     let kernel = board.modules.kernel;
     let footprint = kernel_in_ram(kernel, ram)?;
@@ -109,19 +117,23 @@ pub fn prepare(
             });
         }
     }
-    let bootargs = board.modules.bootargs.as_deref();
-    let config = GuestTree {
-        monitor,
-        bootargs,
-        ramdisk: board.modules.ramdisk,
-    };
-    let guest = guest_tree(tree, &config)?;
     let mut free: RegionSet = ram.banks().iter().copied().collect();
     free.remove_all(&board.reserved);
     free.remove(&footprint);
     if let Some(ramdisk) = board.modules.ramdisk {
         free.remove(&ramdisk);
     }
+    let lpi_tables = match gic.lpi_tables(keep_lpis) {
+        Some(size) => Some(preset_lpis(gic, keep_lpis, &mut free, size, ram)?),
+        None => None,
+    };
+    let config = GuestTree {
+        monitor,
+        lpi_tables,
+        bootargs: board.modules.bootargs.as_deref(),
+        ramdisk: board.modules.ramdisk,
+    };
+    let guest = guest_tree(tree, &config)?;
     // Linux maps the tree with a block of 2 MiB of its own.
     let room = (guest.len() as u64 + TREE_GROWTH).min(TREE_MAX);
     let place = free
@@ -135,6 +147,32 @@ pub fn prepare(
         entry: kernel.start(),
         context: place.start(),
     })
+}
+
+/// Takes `size` bytes of `free` for the tables of LPIs that cannot be switched off, and switches
+/// them on with these tables, which every kernel from now on finds.
+fn preset_lpis(
+    gic: &Gic,
+    keep: bool,
+    free: &mut RegionSet,
+    size: u64,
+    ram: &GuestRam,
+) -> Result<Region, GuestError> {
+    let range = free
+        .highest_fit(size, LPI_ALIGN)
+        .and_then(|region| ram.range(region.start(), region.size()))
+        .ok_or(GuestError::NoLpiTables(size))?;
+    let region = range.region();
+    free.remove(&region);
+    // SAFETY: It is free memory of the guest, which does not run yet.
+    unsafe { range.as_ptr().write_bytes(0, size as usize) };
+    cache::clean_to_poc(region.start() as usize, size as usize);
+    // SAFETY: It was zeroed, and the guest's tree says that it is reserved.
+    match unsafe { gic.preset_lpis(region, keep) } {
+        Ok(()) => log::info!("LPIs stay on, with tables at {region}"),
+        Err(error) => log::warn!("LPIs cannot be set up: {error}"),
+    }
+    Ok(region)
 }
 
 /// Returns what the kernel uses, all of it in the guest's memory.

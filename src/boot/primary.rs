@@ -72,9 +72,11 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64) -> ! {
         layout.whole
     );
     check_firmware(&board);
-    let start = guest::prepare(&board, tree, &ram, layout.whole)
+    let gic = gic(&board);
+    let keep_lpis = options.keep_lpis;
+    let start = guest::prepare(&board, tree, &ram, layout.whole, &gic, keep_lpis)
         .unwrap_or_else(|error| stop(format_args!("{error}")));
-    let machine = machine(&board, options, &layout, ram, regime).install();
+    let machine = machine(&board, options, &layout, ram, gic, regime).install();
     let boot_cpu = machine
         .cpu_by_mpidr(cpu::current_mpidr())
         .unwrap_or_else(|| {
@@ -205,6 +207,7 @@ fn machine(
     options: Options,
     layout: &Layout,
     ram: GuestRam,
+    gic: Gic,
     regime: Regime,
 ) -> Machine {
     let cpus: Box<[Cpu]> = board
@@ -228,7 +231,7 @@ fn machine(
         ram,
         cpus,
         by_mpidr: by_mpidr.into(),
-        gic: gic(board),
+        gic,
         generations,
         takeover: Takeover::new(),
         hooks: Planter::new(),

@@ -24,6 +24,11 @@ pub enum Cause {
     Other,
 }
 
+impl Cause {
+    /// All of them, in the order in which reports name them.
+    pub const ALL: [Self; CAUSES] = [Self::Call, Self::Hook, Self::Fault, Self::Other];
+}
+
 impl Exits {
     /// Returns counters of nothing.
     pub const fn new() -> Self {
@@ -90,6 +95,8 @@ times! {
     arrived,
     /// It had finished phase 1.
     phase1_end,
+    /// It began phase 3: it had seen that phase 2 was over.
+    phase3_start,
     /// It began to copy.
     copy_start,
     /// It had copied its share.

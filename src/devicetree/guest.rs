@@ -24,6 +24,8 @@ const MAX_PARTS: usize = 16;
 pub struct GuestTree<'a> {
     /// The monitor's own memory, which the guest must not use.
     pub monitor: Region,
+    /// Memory in which LPIs stay: it is the guest's, but reserved.
+    pub lpi_tables: Option<Region>,
     /// The guest's command line; without one, the guest finds none.
     pub bootargs: Option<&'a str>,
     /// Where the initial ramdisk lies; without one, the guest finds none.
@@ -81,7 +83,10 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
     let mut tree = DeviceTree::from_fdt(&fdt);
     let cells = tree.root.address_space();
     trim_memory(&mut tree.root, cells, &config.monitor)?;
-    reserve(&mut tree.root, cells, &config.monitor)?;
+    reserve(&mut tree.root, cells, "baton", &config.monitor, true)?;
+    if let Some(tables) = &config.lpi_tables {
+        reserve(&mut tree.root, cells, "lpi-tables", tables, false)?;
+    }
     choose(node_mut(&mut tree.root, "chosen"), config);
     let report = tree_report::empty().to_vec();
     set(node_mut(&mut tree.root, "baton"), "report", report);
@@ -134,7 +139,9 @@ fn trim_memory(
 fn reserve(
     root: &mut DeviceTreeNode,
     cells: AddressSpaceProperties,
-    monitor: &Region,
+    what: &str,
+    region: &Region,
+    no_map: bool,
 ) -> Result<(), TreeError> {
     let parent = node_mut(root, "reserved-memory");
     for (name, count) in [
@@ -148,15 +155,17 @@ fn reserve(
     if parent.property("ranges").is_none() {
         set(parent, "ranges", Vec::new());
     }
-    let name = format!("baton@{:x}", monitor.start());
+    let name = format!("{what}@{:x}", region.start());
     let reg = encode(
         &format!("/reserved-memory/{name}"),
-        &[*monitor],
+        &[*region],
         parent.address_space(),
     )?;
     let mut node = DeviceTreeNode::new_unchecked(name);
     set(&mut node, "reg", reg);
-    set(&mut node, "no-map", Vec::new());
+    if no_map {
+        set(&mut node, "no-map", Vec::new());
+    }
     parent.add_child(node);
     Ok(())
 }

@@ -76,6 +76,7 @@ fn read(blob: &[u8]) -> bool {
     let monitor = Region::new(0x7fe0_0000, 0x20_0000).expect("test region");
     let config = GuestTree {
         monitor,
+        lpi_tables: None,
         bootargs: Some("quiet"),
         ramdisk: Some(monitor),
     };

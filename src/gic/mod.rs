@@ -2,6 +2,7 @@
 
 pub mod v3;
 
+use crate::memory::region::Region;
 use crate::teardown::error::StepError;
 use v3::{cpu_interface, sgi};
 
@@ -104,6 +105,48 @@ impl Gic {
                 }
                 result
             }
+        }
+    }
+
+    /// Returns the bytes of memory, from a multiple of 64 KiB on, in which LPIs stay for ever, where
+    /// they cannot be switched off. `keep`: as if they could not.
+    pub fn lpi_tables(&self, keep: bool) -> Option<u64> {
+        match self {
+            Self::V3(gic) => gic.lpi_tables(keep),
+        }
+    }
+
+    /// Switches LPIs on with tables in `memory`, where they cannot be switched off.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register.
+    ///
+    /// # Safety
+    ///
+    /// `memory` is zero, and for LPIs alone.
+    pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), StepError> {
+        match self {
+            // SAFETY: Handed on to the caller.
+            Self::V3(gic) => unsafe { gic.preset_lpis(memory, keep) },
+        }
+    }
+
+    /// Disables every LPI where they cannot be switched off. With all CPUs quiet.
+    pub fn disable_kept_lpis(&self) {
+        match self {
+            Self::V3(gic) => gic.disable_kept_lpis(),
+        }
+    }
+
+    /// Lets the CPU `mpidr` know of [`Gic::disable_kept_lpis`].
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register, or that there is nothing for this CPU.
+    pub fn forget_lpis(&self, mpidr: u64) -> Result<(), StepError> {
+        match self {
+            Self::V3(gic) => frame(gic, mpidr)?.lock().forget_properties(),
         }
     }
 

@@ -64,6 +64,11 @@ impl GuestMemory for GuestRam {
 }
 
 impl GuestRange {
+    /// Returns the addresses.
+    pub fn region(&self) -> Region {
+        self.region
+    }
+
     /// First physical address.
     pub fn start(&self) -> u64 {
         self.region.start()

@@ -132,6 +132,7 @@ fn own(cpu: &'static Cpu, epoch: u64) {
 
 /// Phase 3 on one CPU.
 fn load(cpu: &'static Cpu) {
+    cpu.times.phase3_start.store(time::now(), Relaxed);
     walk(cpu, Phase::Load, false);
     cpu.times.phase3_end.store(time::now(), Relaxed);
 }

@@ -6,6 +6,7 @@ use crate::arch::{cache, time};
 use crate::cpu::{Cause, Cpu};
 use crate::machine::Machine;
 use crate::memory::guest_ram::GuestRange;
+use crate::options::Report;
 use core::mem::size_of;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -110,24 +111,39 @@ pub fn rows(machine: &Machine) -> impl Iterator<Item = ReportRow> + Clone {
             phase3_end: time(&cpu.times.phase3_end),
             online: cpu.times.online.load(Relaxed),
             copied: time(&cpu.times.copied) + time(&cpu.times.zeroed),
+            phase3_start: time(&cpu.times.phase3_start),
         }
     })
 }
 
-/// Prints the report of the last reboot, if there was one.
+/// Prints what the kernel that runs has cost, and the report of the last reboot, if there was one.
 pub fn print(machine: &Machine) {
     if let Some(header) = header(machine) {
         log::info!("report: begin");
         report_table::write(&header, rows(machine), |line| log::info!("{line}"));
         print_trouble(machine);
         log::info!("report: end");
+        print_rows(machine, &header);
     }
+    let count = |cause| -> u64 { machine.cpus.iter().map(|cpu| cpu.exits.now(cause)).sum() };
+    log::info!(
+        "exits so far: {}",
+        report_table::exits(Cause::ALL.map(count))
+    );
 }
 
 /// Prints one line for the last reboot.
 pub fn print_summary(machine: &Machine) {
     if let Some(header) = header(machine) {
         log::info!("{}", report_table::summary(&header));
+        print_rows(machine, &header);
+    }
+}
+
+/// Prints the timeline for programs (`report=rows`).
+fn print_rows(machine: &Machine, header: &ReportHeader) {
+    if machine.options.report == Report::Rows {
+        report_table::write_rows(header, rows(machine), |line| log::info!("{line}"));
     }
 }
 

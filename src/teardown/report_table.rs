@@ -132,10 +132,85 @@ pub fn write(
             header.rows
         ));
     }
+    let left = [
+        header.exits_call,
+        header.exits_hook,
+        header.exits_fault,
+        header.exits_other,
+    ];
     line(format_args!(
-        "exits of the kernel that was left: {} calls, {} hooks, {} faults, {} others",
-        header.exits_call, header.exits_hook, header.exits_fault, header.exits_other
+        "exits of the kernel that was left: {}",
+        exits(left)
     ));
+}
+
+/// Returns counts of exits, in the order of [`crate::cpu::Cause::ALL`], in words.
+pub fn exits([calls, hooks, faults, others]: [u64; 4]) -> impl Display {
+    fmt::from_fn(move |f| {
+        write!(
+            f,
+            "{calls} calls, {hooks} hooks, {faults} faults, {others} others"
+        )
+    })
+}
+
+/// Gives the timeline to `line` as numbers for programs, one line for the reboot and one a CPU.
+///
+/// Times are ticks since the request, and `-` if it did not come to it. The lines are
+///
+/// ```text
+/// times GENERATION FREQUENCY validated kicked phase1_end phase2_end phase3_end entered
+/// row INDEX FLAGS arrived phase1_end phase3_start copy_start copy_end phase3_end online BYTES
+/// ```
+pub fn write_rows(
+    header: &ReportHeader,
+    rows: impl Iterator<Item = ReportRow>,
+    mut line: impl FnMut(Arguments),
+) {
+    let since = |time| Ticks {
+        from: header.requested,
+        time,
+    };
+    line(format_args!(
+        "times {} {} {} {} {} {} {} {}",
+        header.generation,
+        header.frequency,
+        since(header.validated),
+        since(header.kicked),
+        since(header.phase1_end),
+        since(header.phase2_end),
+        since(header.phase3_end),
+        since(header.entered)
+    ));
+    for (index, row) in rows.enumerate() {
+        line(format_args!(
+            "row {index} {} {} {} {} {} {} {} {} {}",
+            row.flags,
+            since(row.arrived),
+            since(row.phase1_end),
+            since(row.phase3_start),
+            since(row.copy_start),
+            since(row.copy_end),
+            since(row.phase3_end),
+            since(row.online),
+            row.copied
+        ));
+    }
+}
+
+/// A time as ticks since another, or `-` if it is 0.
+struct Ticks {
+    from: u64,
+    time: u64,
+}
+
+impl Display for Ticks {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        match self.time {
+            0 => f.write_str("-"),
+            time => write!(f, "{}", time.saturating_sub(self.from)),
+        }
+    }
 }
 
 /// Returns by what the reboot was asked for.
@@ -264,6 +339,22 @@ mod tests {
         assert_line(
             "first instruction to last CPU back online: 740.0 us (cpu 1), 2 of 3 CPUs online",
         );
+    }
+
+    #[test]
+    fn gives_programs_ticks_since_the_request() {
+        let (header, rows) = report();
+        let mut seen = Vec::new();
+        write_rows(&header, rows.into_iter(), |line| {
+            seen.push(line.to_string())
+        });
+        let expected = [
+            "times 2 1000000 10 20 100 150 300 310",
+            "row 0 5 21 31 - - - - 1021 2097152",
+            "row 1 1 50 60 - - - - 1050 2097152",
+            "row 2 2 - - - - - - - 0",
+        ];
+        assert_eq!(seen, expected);
     }
 
     #[test]

@@ -23,7 +23,7 @@ macro_rules! step {
 }
 
 /// All steps, each in the order in which it is taken within its phase.
-pub static TABLE: [Step<Cpu>; 16] = [
+pub static TABLE: [Step<Cpu>; 18] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!("timers", Own, |_| vcpu::timer::reset()),
     step!("pmu", Own, |_| pmu::reset()),
@@ -51,7 +51,15 @@ pub static TABLE: [Step<Cpu>; 16] = [
         .gic
         .reset_distributor(cpu.mpidr)),
     step!("its", Sync, |_| Machine::get().gic.reset_its()),
+    // Where LPIs cannot be switched off, they are disabled one by one.
+    step!("kept-lpis", Sync, |_| {
+        Machine::get().gic.disable_kept_lpis();
+        Ok(())
+    }),
     // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
+    step!("lpi-cache", Load, |cpu| Machine::get()
+        .gic
+        .forget_lpis(cpu.mpidr)),
     step!("sgis", Load, |cpu| Machine::get().gic.drop_sgis(cpu.mpidr)),
     step!("copy", Load, copy::share),
 ];

@@ -7,6 +7,7 @@ use crate::mmio::{read32, read64, write32, write64};
 use crate::outcome::{Outcome, ensure};
 use crate::time;
 use crate::tree::Gic;
+use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 
 const FRAME: u64 = 0x1_0000;
@@ -18,6 +19,8 @@ mod gicd {
     pub const IROUTER: u64 = 0x6000;
     /// First of the extended SPIs.
     pub const IROUTER_E: u64 = 0x8000;
+    /// GICD_CTLR.DS: there is one security state.
+    pub const DS: u32 = 1 << 6;
     pub const RWP: u32 = 1 << 31;
 }
 
@@ -59,6 +62,9 @@ pub const LPI_PRIORITY: u8 = 0xa0;
 const PRIVATE_PRIORITY: u32 = 0x40;
 const SPI_PRIORITY: u32 = 0x20;
 
+/// Group 0 is EL1's too: there is one security state. Elsewhere it is EL3's, and may trap there.
+static GROUP0: AtomicBool = AtomicBool::new(false);
+
 fn bytes(priority: u32) -> u32 {
     priority * 0x0101_0101
 }
@@ -99,13 +105,23 @@ pub fn audit_cpu_interface(page: &mut Page, place: usize) {
             add("ICC_AP1R2_EL1", 0, all, read!("S3_0_C12_C9_2"));
             add("ICC_AP1R3_EL1", 0, all, read!("S3_0_C12_C9_3"));
         }
-        // A reset gives it the lowest value that there is, and so does writing zero.
+        // A reset gives a binary point the lowest value that there is, and so does writing zero.
         let binary_point = read!("S3_0_C12_C12_3");
         write!("S3_0_C12_C12_3", 0);
         isb();
         let lowest = read!("S3_0_C12_C12_3");
         write!("S3_0_C12_C12_3", binary_point);
         add("ICC_BPR1_EL1", lowest, 7, binary_point);
+        if GROUP0.load(Relaxed) {
+            add("ICC_IGRPEN0_EL1", 0, 1, read!("S3_0_C12_C12_6"));
+            add("ICC_AP0R0_EL1", 0, all, read!("S3_0_C12_C8_4"));
+            let binary_point = read!("S3_0_C12_C8_3");
+            write!("S3_0_C12_C8_3", 0);
+            isb();
+            let lowest = read!("S3_0_C12_C8_3");
+            write!("S3_0_C12_C8_3", binary_point);
+            add("ICC_BPR0_EL1", lowest, 7, binary_point);
+        }
     }
 }
 
@@ -117,6 +133,8 @@ pub struct Controller {
 impl Controller {
     /// Takes the one of the device tree.
     pub fn new(gic: &Gic) -> Self {
+        let ctlr = read32(gic.distributor + gicd::CTLR);
+        GROUP0.store(ctlr & gicd::DS != 0, Relaxed);
         Self {
             gicd: gic.distributor,
         }
@@ -260,6 +278,14 @@ impl Controller {
         spis.start + cpu.place() as u64 % (spis.end - spis.start).max(1)
     }
 
+    /// Lets every SPI through to the CPUs that they are routed to.
+    pub fn open(&self) {
+        for n in 0..self.words().0 {
+            write32(self.gicd + array::IGROUPR + 4 + 4 * n, !0);
+            write32(self.gicd + array::ISENABLER + 4 + 4 * n, !0);
+        }
+    }
+
     /// Makes a CPU's own SPI pending for it alone.
     pub fn send_spi(&self, cpu: &Cpu) {
         let n = self.own_spi(cpu);
@@ -361,23 +387,51 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
     );
 }
 
-/// A job: leaves SGIs and PPIs of the CPU in every state but for what devices signal, and opens its
-/// CPU interface in an unusual way.
-pub fn dirty_private(this: &'static Cpu, _: u64) -> u64 {
+/// Wakes the CPU's redistributor, with all interrupts of group 1 and one priority: the number of
+/// registers for each 32 of them, `None` if it stays asleep.
+fn wake(this: &Cpu) -> Option<u64> {
     let base = this.redistributor.load(Relaxed);
     let sgi = base + FRAME;
     write32(base + gicr::WAKER, read32(base + gicr::WAKER) & !2);
     if !time::wait_until(1000, || read32(base + gicr::WAKER) & 4 == 0) {
-        return 1;
+        return None;
     }
     let words = 1 + (read64(base + gicr::TYPER) >> 27 & 0x1f).min(2);
-    let devices = TIMER_LINES | PMU_LINE;
     for n in 0..words {
         write32(sgi + array::IGROUPR + 4 * n, !0);
     }
     for n in 0..8 * words {
         write32(sgi + array::IPRIORITYR + 4 * n, bytes(PRIVATE_PRIORITY));
     }
+    Some(words)
+}
+
+/// A job: lets every private interrupt through and takes what is pending; 1023 if nothing is.
+pub fn listen(this: &'static Cpu, _: u64) -> u64 {
+    let Some(words) = wake(this) else {
+        return 0;
+    };
+    let sgi = this.redistributor.load(Relaxed) + FRAME;
+    for n in 0..words {
+        write32(sgi + array::ISENABLER + 4 * n, !0);
+    }
+    // SAFETY: interrupts are masked by DAIF, and are taken by hand.
+    unsafe {
+        write!("S3_0_C4_C6_0", 0xff);
+        write!("S3_0_C12_C12_7", 1);
+    }
+    isb();
+    take(this, 0)
+}
+
+/// A job: leaves SGIs and PPIs of the CPU in every state but for what devices signal, and opens its
+/// CPU interface in an unusual way.
+pub fn dirty_private(this: &'static Cpu, _: u64) -> u64 {
+    let Some(words) = wake(this) else {
+        return 1;
+    };
+    let sgi = this.redistributor.load(Relaxed) + FRAME;
+    let devices = TIMER_LINES | PMU_LINE;
     // Edges, but for the lines of devices.
     let edges = (16..32).filter(|n| devices & 1 << n == 0);
     let edges = edges.fold(0, |all, n| all | 2_u32 << (2 * (n - 16)));
@@ -396,6 +450,12 @@ pub fn dirty_private(this: &'static Cpu, _: u64) -> u64 {
         // EOImode: ends of interrupts do not deactivate.
         write!("S3_0_C12_C12_4", 2);
         write!("S3_0_C12_C12_7", 1);
+        if GROUP0.load(Relaxed) {
+            write!("S3_0_C12_C8_3", 4);
+            // Active, of the lowest priority.
+            write!("S3_0_C12_C8_4", 1 << 31);
+            write!("S3_0_C12_C12_6", 1);
+        }
     }
     isb();
     0
@@ -422,6 +482,8 @@ pub fn dirty_sgis(this: &'static Cpu, _: u64) -> u64 {
     number
 }
 
+/// What [`take`] gives if nothing is pending (IHI 0069, 2.2.1).
+pub const NOTHING: u64 = 1023;
 /// The SGI that [`dirty_sgis`] takes.
 pub const TAKEN_SGI: u64 = TAKEN as u64;
 

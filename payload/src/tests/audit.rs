@@ -14,6 +14,7 @@ use crate::cpu::{Cpu, Cpus, Job, PATIENCE, wait_for};
 use crate::kexec;
 use crate::options::After;
 use crate::outcome::{Outcome, ensure, expect, fail};
+use crate::tree::Gic;
 use crate::{gic, time};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -147,10 +148,12 @@ fn audit_interrupts(context: &Context) {
 
 fn audit(context: &Context) -> Outcome {
     let cpus = context.cpus;
-    audit::boot_cpu(cpus.boot);
+    // Finding out what there is changes nothing.
     if let Some(gic) = &context.machine.gic {
         gic::find_redistributors(gic, cpus.all)?;
+        Controller::new(gic);
     }
+    audit::boot_cpu(cpus.boot);
     audit_interrupts(context);
     for cpu in cpus.others() {
         let what = format_args!("AFFINITY_INFO of CPU {:#x}", cpu.mpidr());
@@ -168,11 +171,20 @@ fn audit(context: &Context) -> Outcome {
         kexec::check_memory(&context.handover)?;
     }
 
+    print(cpus.all)?;
+    match &context.machine.gic {
+        Some(gic) if context.generation > 0 => interrupts_work(context, gic),
+        _ => Ok(()),
+    }
+}
+
+/// Prints the table; fails if a row differs.
+fn print(cpus: &[Cpu]) -> Outcome {
     let page = SHEET.lock();
     ensure!(!page.is_full(), "expected room for all rows");
     sheet::print_head();
     for step in audit::steps() {
-        page.print(step, cpus.all, None);
+        page.print(step, cpus, None);
     }
     for step in audit::steps() {
         let count = page.count(Some(step));
@@ -189,7 +201,30 @@ fn audit(context: &Context) -> Outcome {
     }
     sheet::print_head();
     for step in audit::steps() {
-        page.print(step, cpus.all, Some(true));
+        page.print(step, cpus, Some(true));
     }
     fail!("audit: {} rows of {}", count.differing, count.rows)
+}
+
+/// Lets all interrupts through: none of the old kernel's may come, and LPIs can be set up anew.
+fn interrupts_work(context: &Context, gic: &Gic) -> Outcome {
+    let cpus = context.cpus;
+    gic::init(gic, cpus.all)?;
+    Controller::new(gic).open();
+    on_all(cpus, "interrupt taken", interrupts::listen, |_| {
+        interrupts::NOTHING
+    })?;
+    say!("all interrupts are let through, none came");
+    let Some(base) = gic.its else {
+        return Ok(());
+    };
+    let mut its = Its::set_up(base, context.arena, cpus.all)?;
+    for cpu in cpus.all {
+        its.fire(cpu)?;
+    }
+    on_all(cpus, "LPI taken", interrupts::take, |cpu| {
+        Its::lpi(cpu.place())
+    })?;
+    say!("each CPU took an LPI");
+    Ok(())
 }

@@ -107,6 +107,11 @@ impl Generation {
     }
 }
 
+/// What a line says of a kernel that came to user space.
+pub fn generation(line: &str) -> Option<Generation> {
+    Generation::parse(line)
+}
+
 /// All kernels that came to user space, in order.
 pub fn generations(console: &Console) -> Vec<Generation> {
     console

@@ -17,6 +17,7 @@ fn top() -> Region {
 fn config(monitor: Region) -> GuestTree<'static> {
     GuestTree {
         monitor,
+        lpi_tables: None,
         bootargs: Some("quiet"),
         ramdisk: None,
     }

@@ -57,7 +57,8 @@ impl Redistributor {
     /// them, and no kernel can name others.
     ///
     /// Returns whether `tables` are in use. To be called at boot, before the guest runs; a
-    /// redistributor that says that they can be switched off (`GICR_CTLR.CES`) is not touched.
+    /// redistributor that says that they can be switched off (`GICR_CTLR.CES`) is not touched,
+    /// unless it is to `keep` them on for all that.
     ///
     /// # Errors
     ///
@@ -68,10 +69,8 @@ impl Redistributor {
     ///
     /// The tables must be zero, and if they are in use, nothing but the GIC may ever write to the
     /// pending table.
-    pub unsafe fn preset_lpis(&mut self, tables: LpiTables) -> Result<bool, StepError> {
-        let typer = field_shared!(self.gicr(), typer).read();
-        let ctlr = field_shared!(self.gicr(), ctlr).read();
-        if !typer.physical_lpis_supported() || ctlr.contains(GicrCtlr::CES) {
+    pub unsafe fn preset_lpis(&mut self, tables: LpiTables, keep: bool) -> Result<bool, StepError> {
+        if !self.lpis_may_stick(keep) {
             return Ok(false);
         }
         self.reset_lpis()?;
@@ -81,6 +80,10 @@ impl Redistributor {
         field!(gicr, pendbaser).write(tables.pending & TABLE | CACHED | PENDING_ZERO);
         field!(gicr, ctlr).write(GicrCtlr::EnableLPIs);
         self.wait()?;
+        if keep {
+            self.preset = true;
+            return Ok(true);
+        }
         match self.reset_lpis() {
             Err(StepError::Sticky {
                 register: "GICR_CTLR",
@@ -96,8 +99,8 @@ impl Redistributor {
     /// Switches LPIs off and forgets their tables, first the virtual ones; and lets interrupts that
     /// may go to any CPU come to this one again (`GICR_CTLR.DPG…`).
     ///
-    /// Where [`preset_lpis`](Self::preset_lpis) found that LPIs stay on, makes the redistributor
-    /// read its property table again, which the caller has zeroed: no LPI is enabled then.
+    /// Where [`preset_lpis`](Self::preset_lpis) found that LPIs stay on, they do:
+    /// [`forget_properties`](Self::forget_properties) disables each of them.
     ///
     /// # Errors
     ///
@@ -106,6 +109,9 @@ impl Redistributor {
     /// (`GICR_CTLR.CES` may be clear then): the tables stay in use, and stay named.
     pub fn reset_lpis(&mut self) -> Result<(), StepError> {
         let result = self.reset_virtual_lpis();
+        if self.preset {
+            return result.and(self.wait());
+        }
         let mut gicr = self.gicr();
         field!(gicr, ctlr).write(GicrCtlr::empty());
         let result = result.and(self.wait());
@@ -116,15 +122,11 @@ impl Redistributor {
         let ctlr = field_shared!(gicr, ctlr).read();
         if ctlr.contains(GicrCtlr::EnableLPIs) {
             // Writing the table registers now would be UNPREDICTABLE.
-            return result.and(if self.preset {
-                self.forget_properties()
-            } else {
-                Err(StepError::Sticky {
-                    register: "GICR_CTLR",
-                    wanted: 0,
-                    found: ctlr.bits().into(),
-                })
-            });
+            return result.and(Err(StepError::Sticky {
+                register: "GICR_CTLR",
+                wanted: 0,
+                found: ctlr.bits().into(),
+            }));
         }
         field!(gicr, propbaser).write(0);
         field!(gicr, pendbaser).write(0);
@@ -135,8 +137,23 @@ impl Redistributor {
             .and(expect("GICR_PENDBASER", 0, TABLE, pendbaser))
     }
 
-    /// Drops what is cached of the property table, where that can be asked for (`GICR_CTLR.IR`).
-    fn forget_properties(&mut self) -> Result<(), StepError> {
+    /// Returns whether LPIs, once on, may not be switched off again; as `keep` has it, they may not.
+    pub fn lpis_may_stick(&mut self, keep: bool) -> bool {
+        let typer = field_shared!(self.gicr(), typer).read();
+        let ctlr = field_shared!(self.gicr(), ctlr).read();
+        typer.physical_lpis_supported() && (keep || !ctlr.contains(GicrCtlr::CES))
+    }
+
+    /// Where LPIs stay on, drops what is cached of the property table, as far as that can be asked
+    /// for (`GICR_CTLR.IR`). The caller has zeroed the table: no LPI is enabled then.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Timeout`] if the redistributor does not say in time that it is done.
+    pub fn forget_properties(&mut self) -> Result<(), StepError> {
+        if !self.preset {
+            return Ok(());
+        }
         let mut gicr = self.gicr();
         let direct = field_shared!(gicr, typer).read().direct_lpis_supported();
         if !direct && !field_shared!(gicr, ctlr).read().contains(GicrCtlr::IR) {

@@ -12,14 +12,16 @@ pub mod lpi;
 pub mod redistributor;
 pub mod sgi;
 
-use crate::arch::barrier;
 use crate::arch::time;
+use crate::arch::{barrier, cache};
+use crate::memory::region::Region;
 use crate::teardown::error::StepError;
 use alloc::vec::Vec;
 use distributor::Distributor;
-use frames::{FrameError, Frames, Region};
+use frames::{FrameError, Frames};
 use its::Its;
 use spin::mutex::SpinMutex;
+use spin::once::Once;
 use spin::relax::RelaxStrategy;
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
@@ -48,7 +50,16 @@ pub struct GicV3 {
     pub frames: Frames,
     /// Every interrupt translation service.
     pub its: Vec<Lock<Its>>,
+    /// The property table that LPIs keep using where they cannot be switched off.
+    kept_properties: Once<Region, Pause>,
 }
+
+/// Bits of an LPI's number in the tables that are pre-set: 8192 to 65535.
+const LPI_BITS: u8 = 16;
+/// The property table, and each pending table, starts on a block of this size.
+const LPI_BLOCK: u64 = 64 << 10;
+/// A byte for each LPI.
+const PROPERTIES: usize = (1 << LPI_BITS) - 8192;
 
 impl GicV3 {
     /// Finds the parts of the GIC: the distributor at `gicd`, redistributors in `gicr`, each
@@ -68,7 +79,7 @@ impl GicV3 {
     /// monitor may use them.
     pub unsafe fn new(
         gicd: usize,
-        gicr: &[Region],
+        gicr: &[frames::Region],
         stride: Option<usize>,
         its: &[usize],
     ) -> Result<Self, FrameError> {
@@ -78,11 +89,60 @@ impl GicV3 {
             Ok(Self {
                 frames: Frames::discover(gicr, stride, distributor.nmi())?,
                 distributor: Lock::new(distributor),
+                kept_properties: Once::new(),
                 its: its
                     .iter()
                     .map(|&base| Its::new(base).map(Lock::new))
                     .collect::<Result<_, _>>()?,
             })
+        }
+    }
+
+    /// Returns how many bytes the tables of LPIs need that may not be switched off again, from a
+    /// multiple of 64 KiB on; `None` if all can be. `keep`: as if none could.
+    pub fn lpi_tables(&self, keep: bool) -> Option<u64> {
+        let sticks = self
+            .frames
+            .iter()
+            .any(|frame| frame.lock().lpis_may_stick(keep));
+        sticks.then(|| LPI_BLOCK * (1 + self.frames.iter().count() as u64))
+    }
+
+    /// Gives the redistributors tables in `memory`, which [`GicV3::lpi_tables`] told the size of.
+    ///
+    /// # Errors
+    ///
+    /// As [`redistributor::Redistributor::preset_lpis`], of the first that fails.
+    ///
+    /// # Safety
+    ///
+    /// As [`redistributor::Redistributor::preset_lpis`]: `memory` is zero, and for LPIs alone.
+    pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), StepError> {
+        let mut result = Ok(());
+        for (frame, number) in self.frames.iter().zip(1..) {
+            let tables = lpi::LpiTables {
+                property: memory.start(),
+                pending: memory.start() + LPI_BLOCK * number,
+                id_bits: LPI_BITS,
+            };
+            // SAFETY: Handed on to the caller; each redistributor has a block of its own.
+            match unsafe { frame.lock().preset_lpis(tables, keep) } {
+                Ok(true) => {
+                    self.kept_properties.call_once(|| memory);
+                }
+                Ok(false) => {}
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result
+    }
+
+    /// Disables every LPI in the table that is kept, if there is one. With all CPUs quiet.
+    pub fn disable_kept_lpis(&self) {
+        if let Some(memory) = self.kept_properties.get() {
+            // SAFETY: The table is in guest memory, which is mapped; no vCPU runs.
+            unsafe { (memory.start() as *mut u8).write_bytes(0, PROPERTIES) }
+            cache::clean_to_poc(memory.start() as usize, PROPERTIES);
         }
     }
 }

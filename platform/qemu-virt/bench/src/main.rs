@@ -1,0 +1,134 @@
+//! `make bench`: how long a machine is away, measured beside stock Linux.
+//!
+//! [`column`] says what is measured, [`run`] measures what is still missing, [`raw`] keeps it, and
+//! [`report`] makes tables and plots of it.
+
+mod column;
+mod critical;
+mod model;
+mod plots;
+mod raw;
+mod recorder;
+mod report;
+mod run;
+mod stats;
+mod timeline;
+
+use baton_qemu::{Machine, layout, paths};
+use column::Column;
+use raw::Raw;
+use report::Report;
+use run::{Bench, Cell};
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use timeline::Timeline;
+
+const USAGE: &str = "usage: baton-bench bench|report DISK
+
+  bench   take the samples that are missing, then report
+  report  report what there is
+
+QUICK=1 takes fewer. CPU= MEM= QEMU= are read from the environment.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["bench", disk] => bench(Path::new(disk), true),
+        ["report", disk] => bench(Path::new(disk), false),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether `QUICK=` is set to anything but 0.
+fn quick() -> bool {
+    env::var("QUICK").is_ok_and(|value| !["", "0"].contains(&value.as_str()))
+}
+
+fn bench(disk: &Path, measure: bool) -> Result<(), String> {
+    let base = Machine::from_env(80).map_err(|error| error.to_string())?;
+    let quick = quick();
+    let folder = paths::target().join(if quick { "bench/quick" } else { "bench" });
+    let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let subject = subject(&base)?;
+    let mut raw = Raw::open(&folder, &subject).map_err(fail)?;
+    let cells = run::plan(quick);
+    let bench = Bench {
+        base,
+        disk: disk.to_owned(),
+        folder: folder.clone(),
+    };
+    if measure {
+        run::run(&bench, &mut raw, &cells)?;
+    }
+    let report = Report {
+        raw: &raw,
+        cells: &cells,
+        subject: &subject,
+        timeline: timeline(&folder, &cells),
+    };
+    report.write(&folder).map_err(fail)?;
+    println!("  {}", folder.join("report.md").display());
+    Ok(())
+}
+
+/// What is measured and on what, a line each: samples of anything else do not count beside these.
+fn subject(machine: &Machine) -> Result<String, String> {
+    let text = |error: baton_qemu::Error| error.to_string();
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let host = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cpus = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let kernel = paths::linux();
+    let release = kernel.canonicalize().unwrap_or(kernel.clone());
+    let release = release
+        .parent()
+        .and_then(Path::file_name)
+        .unwrap_or_default();
+    Ok(format!(
+        "Host: {cpus} CPUs, {}\n\
+         QEMU {}, `-M virt,gic-version=3`, `-cpu {}`, {} MiB, `-accel tcg,thread=single`\n\
+         Kernel: Debian's {}, {} MiB in memory; the next kernel is the same, its initrd the same for all columns\n\
+         Monitor: build {:08x}\n",
+        host.map_or("unknown", |(_, model)| model),
+        machine.qemu_version().map_err(text)?,
+        machine.cpu,
+        machine.mem,
+        release.to_string_lossy(),
+        layout::kernel_size(&kernel).map_err(text)? >> 20,
+        checksum(&paths::monitor())?,
+    ))
+}
+
+/// A sum (FNV-1a) that tells builds apart.
+fn checksum(path: &Path) -> Result<u32, String> {
+    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let step = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    Ok(bytes.iter().fold(0x811c_9dc5, step))
+}
+
+/// The timeline to draw: that of Linux on 80 vCPUs, or on as many as were tried.
+fn timeline(folder: &Path, cells: &[Cell]) -> Option<(String, Timeline)> {
+    let linux = cells
+        .iter()
+        .filter(|cell| cell.column == Column::Baton && cell.smp <= 80);
+    let smp = linux.map(|cell| cell.smp).max()?;
+    let text = fs::read_to_string(Timeline::path(folder, Column::Baton.name(), smp)).ok()?;
+    let what = format!("Linux on {smp} vCPUs under Baton (QEMU, one host thread)");
+    Some((what, Timeline::read(&text)?))
+}

@@ -1,0 +1,218 @@
+//! Reads samples off a console while it runs.
+
+use crate::column::Column;
+use crate::critical::Path;
+use crate::timeline::{Timeline, Timelines};
+use baton_qemu::console::Line;
+use baton_qemu::{kexec, linux};
+use std::time::Duration;
+
+/// The figures of a sample, by their names.
+pub type Metrics = Vec<(String, String)>;
+
+/// What is known of the kexec that is under way.
+#[derive(Default)]
+struct Kexec {
+    starting: Option<Duration>,
+    entered: Option<Duration>,
+    all_online: Option<Duration>,
+}
+
+/// Follows a console.
+pub struct Recorder {
+    column: Column,
+    smp: u32,
+    kexec: Kexec,
+    timelines: Timelines,
+    done: u32,
+    /// The timeline of the last sample.
+    pub last: Option<Timeline>,
+    /// What the guest or the monitor complains of.
+    pub complaint: Option<String>,
+}
+
+impl Recorder {
+    /// Follows a machine of `column` with `smp` vCPUs.
+    pub fn new(column: Column, smp: u32) -> Self {
+        Self {
+            column,
+            smp,
+            kexec: Kexec::default(),
+            timelines: Timelines::default(),
+            done: 0,
+            last: None,
+            complaint: None,
+        }
+    }
+
+    /// Reads a line; returns a sample when one is whole.
+    pub fn line(&mut self, line: &Line) -> Option<Metrics> {
+        let text = &line.text;
+        self.timelines.line(text);
+        for pattern in [
+            "guest: FAIL",
+            "probe: FAIL",
+            "baton: error: ",
+            "Kernel panic",
+        ] {
+            if text.contains(pattern) && self.complaint.is_none() {
+                self.complaint = Some(text.clone());
+            }
+        }
+        if self.column.is_linux() {
+            self.linux(line)
+        } else {
+            self.probe(text)
+        }
+    }
+
+    fn linux(&mut self, line: &Line) -> Option<Metrics> {
+        let kexec = &mut self.kexec;
+        if line.text.contains(kexec::STARTING) {
+            *kexec = Kexec {
+                starting: Some(line.at),
+                ..Kexec::default()
+            };
+        } else if kexec::entered(line) && kexec.starting.is_some() {
+            kexec.entered.get_or_insert(line.at);
+        } else if line.text.contains("smp: Brought up") {
+            kexec.all_online = Some(line.at);
+        }
+        let generation = linux::generation(&line.text)?;
+        if generation.number == 0 {
+            return None;
+        }
+        if generation.online != self.smp {
+            self.complaint.get_or_insert_with(|| {
+                format!(
+                    "{} of {} CPUs came back online",
+                    generation.online, self.smp
+                )
+            });
+            return None;
+        }
+        let Kexec {
+            starting,
+            entered,
+            all_online,
+        } = std::mem::take(kexec);
+        let (starting, entered) = (starting?, entered?);
+        let since = |at: Duration| millis(at.saturating_sub(starting));
+        let mut metrics = vec![
+            ("away ms".to_owned(), since(entered)),
+            ("online ms".to_owned(), since(all_online.unwrap_or(line.at))),
+            ("userspace ms".to_owned(), since(line.at)),
+        ];
+        if self.column.is_carried() {
+            let timeline = self.timelines.get(generation.number)?;
+            metrics.extend(phases(timeline));
+            self.last = Some(timeline.clone());
+        }
+        Some(metrics)
+    }
+
+    /// The probe says that memory came over once it has looked at the report.
+    fn probe(&mut self, text: &str) -> Option<Metrics> {
+        if !text.contains("probe: report: exits") {
+            return None;
+        }
+        self.done += 1;
+        let timeline = self.timelines.get(self.done)?;
+        // The first reboot is one of seven CPUs in eight.
+        if self.done == 1 {
+            return None;
+        }
+        let mut metrics = phases(timeline);
+        if self.column == Column::ProbeCount {
+            let path = Path::of(timeline);
+            metrics.extend(
+                path.metrics()
+                    .map(|(name, value)| (name.to_owned(), format!("{value:.0}"))),
+            );
+        }
+        self.last = Some(timeline.clone());
+        Some(metrics)
+    }
+}
+
+/// The figures that a timeline has, whatever its clock was.
+fn phases(timeline: &Timeline) -> Metrics {
+    let between = |from: u64, to: u64| timeline.us(to.saturating_sub(from));
+    let t = timeline;
+    [
+        ("hook us", t.us(t.entered)),
+        ("validate us", t.us(t.validated)),
+        ("kick us", between(t.validated, t.kicked)),
+        ("phase 1 us", between(t.kicked, t.phase1_end)),
+        ("phase 2 us", between(t.phase1_end, t.phase2_end)),
+        ("phase 3 us", between(t.phase2_end, t.phase3_end)),
+        ("enter us", between(t.phase3_end, t.entered)),
+        ("CPUs taken", t.taken().count() as f64),
+        ("copied MiB", t.bytes() as f64 / f64::from(1 << 20)),
+        ("copy GB/s", t.bandwidth() / 1e9),
+        ("copy most to mean", t.evenness()),
+    ]
+    .map(|(name, value)| (name.to_owned(), format!("{value:.4}")))
+    .to_vec()
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.3}", time.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::tests::CONSOLE;
+
+    fn follow(column: Column, console: &str) -> (Vec<Metrics>, Recorder) {
+        let mut recorder = Recorder::new(column, 2);
+        let lines = console.lines().zip(0..).map(|(text, at)| Line {
+            at: Duration::from_millis(at),
+            text: text.to_owned(),
+        });
+        let found = lines.filter_map(|line| recorder.line(&line)).collect();
+        (found, recorder)
+    }
+
+    fn value(metrics: &Metrics, name: &str) -> f64 {
+        let found = metrics.iter().find(|(metric, _)| metric == name);
+        found.and_then(|(_, value)| value.parse().ok()).expect(name)
+    }
+
+    const STOCK: &str = "IN:\nguest: generation 0, Linux 6.1, CPUs online: 2 of 2\n\
+        kexec_core: Starting new kernel\nBye!\nIN:\nIN:\nsmp: Brought up 1 node, 2 CPUs\n\
+        guest: generation 1, Linux 6.1, CPUs online: 2 of 2";
+
+    #[test]
+    fn times_run_from_starting_on() {
+        let (found, recorder) = follow(Column::Stock, STOCK);
+        assert_eq!(found.len(), 1, "one kexec");
+        assert_eq!(value(&found[0], "away ms"), 2.0);
+        assert_eq!(value(&found[0], "online ms"), 4.0);
+        assert_eq!(value(&found[0], "userspace ms"), 5.0);
+        assert_eq!(recorder.complaint, None);
+    }
+
+    #[test]
+    fn a_kernel_with_a_cpu_less_is_no_sample() {
+        let console = STOCK.replace(
+            "1, Linux 6.1, CPUs online: 2",
+            "1, Linux 6.1, CPUs online: 1",
+        );
+        let (found, recorder) = follow(Column::Stock, &console);
+        assert_eq!(found, Vec::<Metrics>::new());
+        let complaint = recorder.complaint.expect("a complaint");
+        assert!(complaint.contains("1 of 2"), "seen {complaint:?}");
+    }
+
+    #[test]
+    fn a_carried_kexec_has_the_monitors_times() {
+        let console = STOCK.replace("smp:", &format!("{CONSOLE}\nsmp:"));
+        let (found, recorder) = follow(Column::Baton, &console);
+        assert_eq!(value(&found[0], "hook us"), 32.8);
+        assert_eq!(recorder.last.expect("a timeline").generation, 1);
+        let (found, _) = follow(Column::Baton, STOCK);
+        assert_eq!(found, Vec::<Metrics>::new(), "a kexec that was not carried");
+    }
+}
