@@ -38,6 +38,8 @@ pub enum Task {
         /// The way, as [`walk`](crate::walk) has it.
         letters: String,
     },
+    /// kexec the probe that the disk [`KERNELS`] is, to audit what Linux has left.
+    Audit,
     /// Take each CPU but the first off and on again.
     Hotplug {
         /// How many times.
@@ -60,6 +62,7 @@ impl Task {
             }
             Task::Disk { times } => format!("kexec baton.kexecs={times} baton.disk=on"),
             Task::Walk { letters } => format!("walk baton.walk={letters} baton.disk=on"),
+            Task::Audit => "audit".into(),
             Task::Hotplug { rounds } => format!("hotplug baton.rounds={rounds}"),
         };
         let line = format!("console=ttyAMA0 earlycon panic=-1 baton.do={task} {append}");

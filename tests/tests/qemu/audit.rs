@@ -1,6 +1,6 @@
 //! What the next kernel finds of the one before it: the probe's audit, and that it can fail.
 
-use baton_qemu::{Guest, Machine, paths};
+use baton_qemu::{Disk, Guest, Machine, Task, kexec, linux, paths};
 use baton_tests::{Boot, boot, machine};
 
 /// Everything that QEMU has: SVE, SME, pointer authentication.
@@ -182,6 +182,40 @@ fn no_interrupt_is_routed_to_a_cpu_that_is_off() {
         );
         boot.expect("probe: PASS");
         boot.expect_end();
+    }
+}
+
+/// Linux with all it uses, its kexec by the hooks, and the probe as the next kernel.
+#[track_caller]
+fn after_linux(baton: &str) -> Boot {
+    let mut machine = machine_with("cortex-a57", true, 4);
+    machine.baton = baton.to_owned();
+    machine.disks = vec![Disk {
+        file: paths::probe_image(),
+        serial: linux::KERNELS,
+        writable: false,
+    }];
+    let boot = boot(&machine, &Task::Audit.guest(""), 240);
+    boot.expect(kexec::STARTING);
+    boot.expect_end();
+    boot
+}
+
+#[test]
+fn finds_nothing_after_linux() {
+    let boot = after_linux("");
+    boot.expect_no(kexec::BYE);
+    boot.expect("probe: PASS");
+    boot.expect_no("DIFFERS");
+}
+
+#[test]
+fn finds_what_linux_leaves_by_itself() {
+    let boot = after_linux("hooks=off");
+    boot.expect(kexec::BYE);
+    boot.expect("probe: FAIL audit: ");
+    if rows(&boot, "audit", "lpis") == 0 {
+        boot.fail("expected LPIs that Linux has left on, seen none");
     }
 }
 
