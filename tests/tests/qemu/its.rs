@@ -1,7 +1,7 @@
 //! Debian's kernel on a machine with an ITS, and a disk that sends its interrupts as messages to it.
 
 use baton_qemu::{Machine, Task, kexec, linux, scratch};
-use baton_tests::{Scratch, boot, machine};
+use baton_tests::{Boot, Scratch, boot, machine};
 
 /// Every generation writes and reads the disk; `GENERATIONS=` asks for more than three.
 #[test]
@@ -10,11 +10,25 @@ fn messages_work_in_every_generation() {
         .ok()
         .and_then(|value| value.parse().ok())
         .unwrap_or(3);
-    let files = Scratch::new("its");
+    messages_work(times, "");
+}
+
+/// On an interrupt controller that cannot switch LPIs off again, as `lpis=keep` has it.
+#[test]
+fn messages_work_where_lpis_stay_on() {
+    let boot = messages_work(2, "lpis=keep");
+    boot.expect("baton: LPIs stay on, with tables at ");
+    boot.expect("GICv3: Using preallocated redistributor tables");
+}
+
+#[track_caller]
+fn messages_work(times: u32, baton: &str) -> Boot {
+    let files = Scratch::new(&format!("its-{times}"));
     let disk = scratch::create(&files.path("disk"), times).unwrap();
     let machine = Machine {
         its: true,
         disks: vec![disk.clone()],
+        baton: baton.to_owned(),
         ..machine(4)
     };
     let guest = Task::Disk { times }.guest("");
@@ -23,6 +37,7 @@ fn messages_work_in_every_generation() {
     boot.expect_ok(scratch::check(&boot, &disk, times));
     boot.expect("ITS-MSI");
     boot.expect_no(kexec::BYE);
+    boot
 }
 
 /// What the monitor is compared with: the same kernel does not survive its own kexec.
