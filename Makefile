@@ -116,6 +116,10 @@ bench-tool: build linux
 bench: bench-tool ## how long a machine is away, beside stock Linux (hours; QUICK=1: minutes)
 	@$(BENCH) bench $(BENCH_DISK)
 
+.PHONY: bench-idle
+bench-idle: bench-tool ## the same work with and without the monitor, in instructions
+	@$(BENCH) idle
+
 .PHONY: bench-report
 bench-report: bench-tool
 	@$(BENCH) report $(BENCH_DISK)

@@ -5,6 +5,7 @@
 
 mod column;
 mod critical;
+mod idle;
 mod model;
 mod plots;
 mod raw;
@@ -26,9 +27,11 @@ use std::process::ExitCode;
 use timeline::Timeline;
 
 const USAGE: &str = "usage: baton-bench bench|report DISK
+       baton-bench idle
 
   bench   take the samples that are missing, then report
   report  report what there is
+  idle    compare the same work with and without the monitor
 
 QUICK=1 takes fewer. CPU= MEM= QEMU= are read from the environment.";
 
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bench", disk] => bench(Path::new(disk), true),
         ["report", disk] => bench(Path::new(disk), false),
+        ["idle"] => idle(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -80,6 +84,23 @@ fn bench(disk: &Path, measure: bool) -> Result<(), String> {
     };
     report.write(&folder).map_err(fail)?;
     println!("  {}", folder.join("report.md").display());
+    Ok(())
+}
+
+fn idle() -> Result<(), String> {
+    let base = Machine::from_env(8).map_err(|error| error.to_string())?;
+    let folder = paths::target().join(if quick() {
+        "bench/quick-idle"
+    } else {
+        "bench/idle"
+    });
+    let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let subject = subject(&base)?;
+    let mut raw = Raw::open(&folder, &subject).map_err(fail)?;
+    let text = idle::run(&base, &mut raw, if quick() { 1 } else { 5 }, &subject)?;
+    let path = folder.join("report.md");
+    fs::write(&path, &text).map_err(fail)?;
+    println!("\n{text}\n  {}", path.display());
     Ok(())
 }
 

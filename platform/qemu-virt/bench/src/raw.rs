@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 const HEADER: &str = "column,smp,sample,metric,value";
 
+/// What stands in the place of a metric where there is none, with a reason as its value.
+pub const FAILED: &str = "failed";
+
 /// One figure of one sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -66,7 +69,8 @@ impl Raw {
     /// # Errors
     /// What the system says.
     pub fn add(&mut self, column: &str, smp: u32, metrics: &[(String, String)]) -> io::Result<()> {
-        let sample = self.samples(column, smp);
+        let of = self.of(column, smp).map(|row| row.sample + 1);
+        let sample = of.max().unwrap_or(0);
         let mut text = String::new();
         for (metric, value) in metrics {
             let value = value.replace([',', '\n'], ";");
@@ -86,13 +90,18 @@ impl Raw {
         file.write_all(text.as_bytes())
     }
 
-    /// How many samples of `column` there are with `smp` vCPUs.
+    /// How many samples of `column` there are with `smp` vCPUs, without those that failed.
     pub fn samples(&self, column: &str, smp: u32) -> u32 {
-        let of = self
-            .rows
+        let good = self.of(column, smp).filter(|row| row.metric != FAILED);
+        let mut seen: Vec<u32> = good.map(|row| row.sample).collect();
+        seen.dedup();
+        seen.len() as u32
+    }
+
+    fn of(&self, column: &str, smp: u32) -> impl Iterator<Item = &Row> {
+        self.rows
             .iter()
-            .filter(|row| row.column == column && row.smp == smp);
-        of.map(|row| row.sample + 1).max().unwrap_or(0)
+            .filter(move |row| row.column == column && row.smp == smp)
     }
 
     /// The figures called `metric` of all samples of `column` with `smp` vCPUs.
@@ -103,9 +112,8 @@ impl Raw {
 
     /// The same, as they stand in the file.
     pub fn words(&self, column: &str, smp: u32, metric: &str) -> impl Iterator<Item = &str> {
-        self.rows
-            .iter()
-            .filter(move |row| row.column == column && row.smp == smp && row.metric == metric)
+        self.of(column, smp)
+            .filter(move |row| row.metric == metric)
             .map(|row| row.value.as_str())
     }
 
@@ -148,8 +156,9 @@ mod tests {
             .expect("written");
         raw.add("stock", 4, &metric("away ms", "13.5"))
             .expect("written");
-        raw.add("stock", 8, &metric("failed", "no, not\nthis"))
+        raw.add("stock", 8, &metric(FAILED, "no, not\nthis"))
             .expect("written");
+        assert_eq!(raw.samples("stock", 8), 0, "a failure is no sample");
         drop(raw);
         let mut file = OpenOptions::new()
             .append(true)

@@ -3,7 +3,7 @@
 use crate::column::Column;
 use crate::model::{self, ASSUMPTIONS, SIZES};
 use crate::plots::{self, Frame, Series};
-use crate::raw::Raw;
+use crate::raw::{FAILED, Raw};
 use crate::run::Cell;
 use crate::stats::{Summary, digits};
 use crate::timeline::Timeline;
@@ -89,7 +89,7 @@ impl Report<'_> {
     fn cell(&self, column: Column, smp: u32, metric: &str) -> String {
         match self.summary(column, smp, metric) {
             Some(summary) => summary.to_string(),
-            None => match self.raw.words(column.name(), smp, "failed").last() {
+            None => match self.raw.words(column.name(), smp, FAILED).last() {
                 Some(why) => format!("failed: {why}"),
                 None => "not measured yet".into(),
             },

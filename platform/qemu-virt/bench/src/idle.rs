@@ -1,0 +1,194 @@
+//! `make bench-idle`: what the monitor costs a guest that does not reboot.
+//!
+//! The same initramfs does the same work on plain QEMU and under the monitor, with `-icount`: the
+//! guest's clock moves by 1 ns for each instruction of any vCPU, and jumps to the next timer where
+//! all of them sleep. The kernel's log says, to the microsecond, when a load began and ended.
+
+use crate::column::instruction_clock;
+use crate::raw::Raw;
+use crate::stats::{Summary, digits};
+use baton_qemu::console::{self, Limits, Line};
+use baton_qemu::{Guest, Machine, Task, paths};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The loads of `initramfs/init`, and what they are.
+const LOADS: [(&str, &str); 7] = [
+    ("start", "the monitor's entry to the guest's"),
+    ("boot", "the kernel's first time stamp to its first process"),
+    ("compute", "gzip and sha256sum of busybox, three times"),
+    ("fork", "300 processes, one after the other"),
+    (
+        "pipe",
+        "3000 bytes one by one from a process on CPU 0 to one on CPU 1",
+    ),
+    ("timer", "100 sleeps of 100 µs on every CPU at once"),
+    ("idle", "two seconds of sleep"),
+];
+const EXITS: [&str; 4] = ["calls", "hooks", "faults", "others"];
+
+/// Takes the samples that are missing, and returns the report in Markdown.
+///
+/// # Errors
+/// If QEMU cannot be started, or the guest does not come to its end.
+pub fn run(base: &Machine, raw: &mut Raw, samples: u32, subject: &str) -> Result<String, String> {
+    let smp = base.smp;
+    for (column, monitor) in [("plain", None), ("monitor", Some(paths::monitor()))] {
+        while raw.samples(column, smp) < samples {
+            let number = raw.samples(column, smp) + 1;
+            println!("  {column}, {smp} vCPUs: sample {number} of {samples}");
+            let mut machine = Machine {
+                monitor: monitor.clone(),
+                its: false,
+                ..base.clone()
+            };
+            machine.extra.extend(instruction_clock());
+            let metrics = once(&machine)?;
+            raw.add(column, smp, &metrics)
+                .map_err(|error| format!("the samples cannot be written: {error}"))?;
+        }
+    }
+    Ok(report(raw, smp, subject))
+}
+
+fn once(machine: &Machine) -> Result<Vec<(String, String)>, String> {
+    let text = |error: baton_qemu::Error| error.to_string();
+    let mut guest: Guest = Task::PowerOff.guest("");
+    guest.append = guest.append.replace("baton.do=poweroff", "baton.do=loads");
+    let limits = Limits {
+        total: Duration::from_secs(1200),
+        silence: Duration::from_secs(400),
+    };
+    let command = machine.command(&guest).map_err(text)?;
+    let seen = console::watch(command, limits, |_| true).map_err(text)?;
+    let metrics = figures(&seen.lines);
+    if metrics.iter().any(|(name, _)| name == "idle us") {
+        Ok(metrics)
+    } else {
+        Err(format!("the guest did not do its work\n{}", seen.tail(30)))
+    }
+}
+
+/// Reads the figures off a console.
+fn figures(lines: &[Line]) -> Vec<(String, String)> {
+    let mut metrics = Vec::new();
+    let mut began = None;
+    let mut add = |name: &str, value: f64| metrics.push((name.to_owned(), format!("{value:.0}")));
+    for line in lines {
+        let text = line.text.as_str();
+        let at = stamp(text);
+        if text.contains("guest: generation 0") {
+            at.into_iter().for_each(|at| add("boot us", at));
+        } else if text.contains("guest: load ") && text.ends_with(" begins") {
+            began = at;
+        } else if let Some((_, name)) = text.split_once("guest: load ")
+            && let Some(name) = name.strip_suffix(" ended")
+        {
+            if let (Some(from), Some(to)) = (began.take(), at) {
+                add(&format!("{name} us"), to - from);
+            }
+        } else if let Some((_, rest)) = text.split_once("entering it after ") {
+            if let Some(us) = rest.split(' ').next().and_then(|us| us.parse().ok()) {
+                add("start us", us);
+            }
+        } else if let Some((_, rest)) = text.split_once("baton: exits so far: ") {
+            for part in rest.split(", ") {
+                if let Some((count, cause)) = part.trim().split_once(' ')
+                    && let Ok(count) = count.parse()
+                {
+                    add(cause, count);
+                }
+            }
+        }
+    }
+    metrics
+}
+
+/// The time stamp of a line of the kernel's log, in microseconds.
+fn stamp(text: &str) -> Option<f64> {
+    let inside = text.strip_prefix('[')?.split_once(']')?.0;
+    Some((inside.trim().parse::<f64>().ok()? * 1e6).round())
+}
+
+fn report(raw: &Raw, smp: u32, subject: &str) -> String {
+    let of = |column, metric: &str| Summary::of(raw.values(column, smp, metric));
+    let shown = |summary: Option<Summary>| summary.map_or("–".into(), |s| s.to_string());
+    let mut text = String::from("# What Baton costs while it runs\n\n");
+    for line in subject.lines() {
+        let _ = writeln!(text, "- {line}");
+    }
+    let _ = writeln!(
+        text,
+        "- Clock: the guest's, under `-icount shift=0,sleep=off`: thousands of instructions of all \
+         {smp} vCPUs together; where all of them sleep it jumps to the next timer.\n\
+         - Plain: the kernel at EL1 of a machine without EL2, PSCI by HVC answered by QEMU. Under \
+         Baton: at EL1 below EL2 with stage 2, PSCI by SMC answered by Baton.\n\
+         - An instruction takes as long with stage 2 as without it here: page walks are not counted.\n\
+         - {} and {} samples; median (least–most).\n\n\
+         | load | plain | under Baton | more |\n|---|--:|--:|--:|",
+        raw.samples("plain", smp),
+        raw.samples("monitor", smp),
+    );
+    for (load, what) in LOADS {
+        let metric = format!("{load} us");
+        let (plain, monitor) = (of("plain", &metric), of("monitor", &metric));
+        let more = match (plain, monitor) {
+            (Some(plain), Some(monitor)) => {
+                format!("{:+.2} %", (monitor.median / plain.median - 1.0) * 100.0)
+            }
+            _ => "–".into(),
+        };
+        let _ = writeln!(
+            text,
+            "| {load}: {what} | {} | {} | {more} |",
+            shown(plain),
+            shown(monitor)
+        );
+    }
+    text.push_str("\nExits of the kernel from boot to power-off:\n\n");
+    let _ = writeln!(
+        text,
+        "| {} |\n|{}",
+        EXITS.join(" | "),
+        "--:|".repeat(EXITS.len())
+    );
+    let counts = EXITS.map(|cause| shown(of("monitor", cause)));
+    let _ = writeln!(text, "| {} |\n", counts.join(" | "));
+    let calls = of("monitor", "calls").map_or(0.0, |s| s.median);
+    let _ = writeln!(
+        text,
+        "The calls are PSCI's: {} of them, with {smp} CPUs to turn on. The loads make none.",
+        digits(calls)
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_loads_and_exits() {
+        let console = "baton: kernel at 0x44000000, entering it after 3603 us\n\
+            [    1.500000] guest: generation 0, Linux 6.1, CPUs online: 8 of 8\n\
+            [    1.600000] guest: load fork begins\n\
+            [    1.750001] guest: load fork ended\n\
+            baton: exits so far: 24 calls, 0 hooks, 1 faults, 0 others";
+        let line = |text: &str| Line {
+            at: Duration::ZERO,
+            text: text.to_owned(),
+        };
+        let lines: Vec<_> = console.lines().map(line).collect();
+        let expected = [
+            ("start us", "3603"),
+            ("boot us", "1500000"),
+            ("fork us", "150001"),
+            ("calls", "24"),
+            ("hooks", "0"),
+            ("faults", "1"),
+            ("others", "0"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(figures(&lines), expected);
+    }
+}
