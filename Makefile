@@ -36,7 +36,7 @@ help: ## list the commands
 	@echo 'Baton carries an arm64 machine from one kernel to the next in milliseconds.'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+		awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables (VARIABLE=value behind the command):'
 	@echo '  SMP=80            vCPUs (run, stock: 80; shell, guest: 4)'
@@ -51,6 +51,7 @@ help: ## list the commands
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
 	@echo '  TIMEOUT=seconds   when to give up'
+	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves
@@ -104,12 +105,12 @@ kernels: build linux ## a kexec from each of Debian's kernels to each, and a tab
 	@$(TOOL) kernels
 # The kernel and the initrd of every kexec that is measured.
 BENCH_DISK := $(TARGET)/guest/bench.tar
-BENCH := $(TARGET)/release/baton-bench
+BENCH := $(TARGET)/tool/baton-bench
 
 .PHONY: bench-tool
 bench-tool: build linux
 	@$(BOARD)/setup.sh bench
-	@$(CARGO) host build --quiet --release -p baton-bench
+	@$(CARGO) host build --quiet --profile tool -p baton-bench
 	@$(BOARD)/kernels.sh $(BENCH_DISK) bookworm
 
 .PHONY: bench
@@ -121,12 +122,19 @@ bench-idle: bench-tool ## the same work with and without the monitor, in instruc
 	@$(BENCH) idle
 
 .PHONY: bench-report
-bench-report: bench-tool
+bench-report: bench-tool ## the report of the samples so far, in target/bench
 	@$(BENCH) report $(BENCH_DISK)
+
+.PHONY: bench-publish
+bench-publish: bench-report ## copy the report and its plots to docs/bench
+	@mkdir -p docs/bench
+	@cp $(TARGET)/bench/report.md $(TARGET)/bench/report.csv $(TARGET)/bench/*.svg docs/bench/
+	@[ ! -f $(TARGET)/bench/idle/report.md ] || cp $(TARGET)/bench/idle/report.md docs/bench/idle.md
+	@echo '  docs/bench/report.md'
 
 .PHONY: bench-test
 bench-test: setup ## the tests of what measures
-	@$(CARGO) host test --quiet --release -p baton-bench
+	@$(CARGO) host test --quiet --profile tool -p baton-bench
 
 .PHONY: test
 test: build linux ## all tests: on the host, and in QEMU

@@ -47,22 +47,26 @@ loaded:
     mov     x21, xzr
     mrs     x1, CurrentEL
     cmp     x1, #CURRENT_EL2
-    b.eq    start
-    bl      prepare_image
+    b.ne    0f
+    mrs     x22, cntpct_el0
+    b       start
+0:  bl      prepare_image
     mov     x0, x19
     bl      started_elsewhere
 0:  wfe
     b       0b
 
 // Enters the copy of the image at another place.
-// x0: device tree, x1: the old place, x2: its size.
+// x0: device tree, x1: the old place, x2: its size, x3: CNTPCT_EL0 when a loader entered it there.
     .global moved
 moved:
     mov     x19, x0
     mov     x20, x1
     mov     x21, x2
+    mov     x22, x3
 
-// x19: device tree, x20, x21: the old place and its size, 0 if this is it. At EL2.
+// x19: device tree, x20, x21: the old place and its size, 0 if this is it, x22: CNTPCT_EL0 when a
+// loader entered it. At EL2.
 start:
     plain_el2
     msr     tpidr_el2, xzr                  // nobody knows yet which CPU this is
@@ -88,11 +92,13 @@ start:
     add     x0, x0, :lo12:EARLY_REGIME
     bl      enable_mmu
     mov     x0, x19
-    mov     x1, x20
-    mov     x2, x21
-    cbnz    x2, 2f
+    cbnz    x21, 2f
+    mov     x1, x22
     bl      boot_move
-2:  bl      boot_primary
+2:  mov     x1, x20
+    mov     x2, x21
+    mov     x3, x22
+    bl      boot_primary
 
 // Clears .bss, relocates the image to where it is, sets the stack. Clobbers x0–x6.
 prepare_image:
@@ -172,7 +178,7 @@ enter_guest:
     isb
 
 // Leaves this copy of the image for another. x0: device tree, x1, x2: this place and its size,
-// x3: the other place, cleaned to the point of coherency.
+// x3: the other place, cleaned to the point of coherency, x4: CNTPCT_EL0 when a loader entered it.
     .global leave_for_copy
 leave_for_copy:
     mov32   x5, SCTLR_EL2_OFF
@@ -182,9 +188,10 @@ leave_for_copy:
     ic      iallu
     dsb     nsh
     isb
-    adrp    x4, __image_start
+    adrp    x6, __image_start
     adrp    x5, moved
     add     x5, x5, :lo12:moved
-    sub     x5, x5, x4
+    sub     x5, x5, x6
     add     x5, x5, x3
+    mov     x3, x4
     br      x5

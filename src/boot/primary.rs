@@ -34,11 +34,11 @@ unsafe extern "C" {
     fn enable_mmu(regime: &Regime);
 }
 
-/// Starts the guest. `old` is where a loader had put the image, `old_size` its size in bytes.
+/// Starts the guest. `old` is where a loader had put the image, `old_size` its size in bytes, and
+/// `started` when it entered it there, in ticks of CNTPCT_EL0.
 #[unsafe(no_mangle)]
-extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64) -> ! {
+extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> ! {
     HEAP.init_early();
-    let started = time::now();
     let tree = tree(fdt);
     let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
     if let Some(console) = &board.console {

@@ -32,7 +32,7 @@ pub const TREE_MAX: u64 = 2 << 20;
 pub const TREE_GROWTH: u64 = 16 << 10;
 
 unsafe extern "C" {
-    fn leave_for_copy(fdt: u64, old: u64, size: u64, target: u64) -> !;
+    fn leave_for_copy(fdt: u64, old: u64, size: u64, target: u64, started: u64) -> !;
 }
 
 /// The monitor's memory, from its start on: the image, the stacks, the heap.
@@ -68,9 +68,10 @@ impl Layout {
     }
 }
 
-/// Chooses a place, copies the image there, and starts it again.
+/// Chooses a place, copies the image there, and starts it again. `started` is when a loader entered
+/// it, in ticks of CNTPCT_EL0.
 #[unsafe(no_mangle)]
-extern "C" fn boot_move(fdt: u64) -> ! {
+extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
     HEAP.init_early();
     let tree = tree(fdt);
     match board::console(tree) {
@@ -100,7 +101,7 @@ extern "C" fn boot_move(fdt: u64) -> ! {
     let image = image::region();
     cache::clean_invalidate_to_poc(target.start() as usize, image.size() as usize);
     // SAFETY: The copy is whole, and nothing of this one is used again but by the copy.
-    unsafe { leave_for_copy(fdt, image.start(), image.size(), target.start()) }
+    unsafe { leave_for_copy(fdt, image.start(), image.size(), target.start(), started) }
 }
 
 /// Stops if a module lies where something else was loaded too: one of the two is not what it was.

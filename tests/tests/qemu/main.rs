@@ -1,6 +1,7 @@
 //! Everything that boots QEMU, in one program, so that two machines run at any time.
 
 mod audit;
+mod bad_hardware;
 mod bad_input;
 mod its;
 mod kernels;
