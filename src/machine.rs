@@ -7,6 +7,7 @@ use crate::memory::generation::Generations;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::region::Region;
 use crate::options::Options;
+use crate::psci::power_state::Format;
 use crate::teardown::Takeover;
 use alloc::boxed::Box;
 use spin::once::Once;
@@ -27,6 +28,8 @@ pub struct Machine {
     pub gic: Gic,
     /// The CPUs' clusters have PMUs that EL2 may use.
     pub dsu_pmu: bool,
+    /// How firmware wants the `power_state` of CPU_SUSPEND; `None` if it does not suspend CPUs.
+    pub suspend_format: Option<Format>,
     /// Stage 2.
     pub generations: Generations,
     /// The way from one kernel to the next.

@@ -20,6 +20,7 @@ use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::{self, Reach, Regime, Use};
 use crate::options::Options;
 use crate::psci::firmware;
+use crate::psci::power_state::Format;
 use crate::teardown::{self, Takeover};
 use crate::vcpu;
 use aarch64_paging::descriptor::El23Attributes;
@@ -28,6 +29,7 @@ use aarch64_paging::paging::El2;
 use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use arm_psci::FunctionId;
 use core::mem;
 
 unsafe extern "C" {
@@ -233,6 +235,8 @@ fn machine(
         by_mpidr: by_mpidr.into(),
         gic,
         dsu_pmu: board.dsu_pmu,
+        suspend_format: firmware::features(FunctionId::CpuSuspend64.into())
+            .map(Format::from_features),
         generations,
         takeover: Takeover::new(),
         hooks: Planter::new(),

@@ -2,12 +2,12 @@
 
 use super::firmware;
 use super::power::{Origin, Start};
-use super::power_state::{Depth, Format};
+use super::power_state::Depth;
 use super::service::Answer;
 use crate::arch::barrier;
 use crate::cpu::Cpu;
 use crate::machine::Machine;
-use arm_psci::{AffinityInfo, EntryPoint, ErrorCode, FunctionId};
+use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
 
 /// Bytes of an instruction.
 const INSTRUCTION: u64 = 4;
@@ -77,13 +77,13 @@ pub fn affinity_info(mpidr: u64, lowest_level: u32) -> Answer {
 
 /// Suspends the calling CPU (DEN0022, CPU_SUSPEND).
 pub fn suspend(cpu: &'static Cpu, power_state: u32, entry: u64, context: u64) -> Answer {
-    let flags =
-        firmware::features(FunctionId::CpuSuspend64.into()).ok_or(ErrorCode::NotSupported)?;
-    let depth = Format::from_features(flags)
+    let machine = Machine::get();
+    let format = machine.suspend_format.ok_or(ErrorCode::NotSupported)?;
+    let depth = format
         .depth(power_state)
         .ok_or(ErrorCode::InvalidParameters)?;
     if depth == Depth::PowerDown {
-        check_entry(Machine::get(), entry)?;
+        check_entry(machine, entry)?;
         cpu.power.suspend(Start { entry, context });
     }
     let result = firmware::cpu_suspend(cpu, power_state);
