@@ -155,7 +155,8 @@ impl Report<'_> {
              thread (`thread=single`), so what CPUs do at once takes one after another here: the \
              times are those of an emulator, and good for comparing columns, not for a machine.\n\
              - Every next kernel lies where none has been (`kexec --mem-min`): QEMU takes long to \
-             overwrite code that it has translated, up to seconds for a kernel, which no machine does.\n\
+             overwrite code that it has translated, up to seconds for a kernel, which no machine does. \
+             The host has found all of the guest's memory before the guest starts.\n\
              - Stock figures are of a machine without an ITS: {}\n\n",
             fewest.unwrap_or(0),
             load.map_or("not known".into(), |load| load.to_string()),
