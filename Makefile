@@ -1,7 +1,7 @@
 # Baton: `make' lists the commands.
 
 # Given on the command line, or in the environment.
-export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS
+export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -52,6 +52,7 @@ help: ## list the commands
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
 	@echo '  TIMEOUT=seconds   when to give up'
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
+	@echo '  ONLY= SIZES=      the columns and the numbers of vCPUs to measure now (bench)'
 
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves

@@ -260,9 +260,12 @@ impl Machine {
         }
         if self.watched {
             // QEMU logs each block of instructions when it translates it, before it is first run;
-            // here only those at the boundaries on which Linux's Image lies.
+            // here only those at the boundaries on which Linux's Image lies, and those at which
+            // kexec is told to put it (`baton.apart=on`).
             let places: Vec<_> = (0..64)
-                .map(|n| format!("{:#x}+4", layout::RAM + n * layout::ALIGN))
+                .map(|n| n * layout::ALIGN)
+                .chain((1..16).map(|n| n * layout::APART))
+                .map(|offset| format!("{:#x}+4", layout::RAM + offset))
                 .collect();
             command.args(["-d", "in_asm", "-dfilter", &places.join(",")]);
         }

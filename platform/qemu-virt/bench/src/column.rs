@@ -96,6 +96,8 @@ impl Column {
             Self::Baton | Self::Probe => {}
             Self::ProbeCount | Self::Start => machine.extra.extend(instruction_clock()),
         }
+        // The host finds memory when it is first touched: that is not the guest's time.
+        machine.extra.push("-mem-prealloc".into());
         if let Some(disk) = disk.filter(|_| self.is_linux()) {
             let file = disk.display().to_string().replace(',', ",,");
             let drive = format!("file={file},if=none,id=kernels,format=raw,read-only=on");
@@ -128,11 +130,19 @@ impl Column {
                 let walk = "a".repeat(samples as usize);
                 guest.append = guest.append.replace(
                     "baton.do=poweroff",
-                    &format!("baton.do=walk baton.walk={walk} baton.checks={checks}"),
+                    &format!(
+                        "baton.do=walk baton.walk={walk} baton.apart=on baton.checks={checks}"
+                    ),
                 );
                 guest
             }
         }
+    }
+
+    /// How many samples one machine gives. The third reboot of the probe would overwrite code of the
+    /// first, which QEMU has translated, and takes long to forget.
+    pub fn in_a_row(self, samples: u32) -> u32 {
+        if self == Self::Probe { 1 } else { samples }
     }
 
     /// Seconds that `samples` more samples may take, before anything was measured.
@@ -144,7 +154,7 @@ impl Column {
             Self::Stock => boots + offline + samples * 14.0,
             Self::StockUnchecked | Self::HooksOff | Self::StockIts => boots + offline,
             Self::Serial | Self::Baton => boots,
-            Self::Probe => 1.0 + (samples + 1.0) * (0.2 + 0.01 * smp),
+            Self::Probe => samples * (1.0 + 0.02 * smp),
             Self::ProbeCount => 1.0 + (samples + 1.0) * (0.2 + 0.025 * smp),
             Self::Start => samples * (1.5 + 0.01 * smp),
         }

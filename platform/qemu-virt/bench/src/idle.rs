@@ -20,7 +20,7 @@ const LOADS: [(&str, &str); 7] = [
     ("fork", "300 processes, one after the other"),
     (
         "pipe",
-        "3000 bytes one by one from a process on CPU 0 to one on CPU 1",
+        "30,000 bytes one by one from a process on CPU 0 to one on CPU 1",
     ),
     ("timer", "100 sleeps of 100 µs on every CPU at once"),
     ("idle", "two seconds of sleep"),
@@ -33,7 +33,12 @@ const EXITS: [&str; 4] = ["calls", "hooks", "faults", "others"];
 /// If QEMU cannot be started, or the guest does not come to its end.
 pub fn run(base: &Machine, raw: &mut Raw, samples: u32, subject: &str) -> Result<String, String> {
     let smp = base.smp;
-    for (column, monitor) in [("plain", None), ("monitor", Some(paths::monitor()))] {
+    let monitor = Some(paths::monitor());
+    for (column, monitor, task) in [
+        ("plain", None, "loads"),
+        ("monitor", monitor.clone(), "loads"),
+        ("no-loads", monitor, "poweroff"),
+    ] {
         while raw.samples(column, smp) < samples {
             let number = raw.samples(column, smp) + 1;
             println!("  {column}, {smp} vCPUs: sample {number} of {samples}");
@@ -43,7 +48,7 @@ pub fn run(base: &Machine, raw: &mut Raw, samples: u32, subject: &str) -> Result
                 ..base.clone()
             };
             machine.extra.extend(instruction_clock());
-            let metrics = once(&machine)?;
+            let metrics = once(&machine, task)?;
             raw.add(column, smp, &metrics)
                 .map_err(|error| format!("the samples cannot be written: {error}"))?;
         }
@@ -51,10 +56,12 @@ pub fn run(base: &Machine, raw: &mut Raw, samples: u32, subject: &str) -> Result
     Ok(report(raw, smp, subject))
 }
 
-fn once(machine: &Machine) -> Result<Vec<(String, String)>, String> {
+fn once(machine: &Machine, task: &str) -> Result<Vec<(String, String)>, String> {
     let text = |error: baton_qemu::Error| error.to_string();
     let mut guest: Guest = Task::PowerOff.guest("");
-    guest.append = guest.append.replace("baton.do=poweroff", "baton.do=loads");
+    guest.append = guest
+        .append
+        .replace("baton.do=poweroff", &format!("baton.do={task}"));
     let limits = Limits {
         total: Duration::from_secs(1200),
         silence: Duration::from_secs(400),
@@ -62,7 +69,12 @@ fn once(machine: &Machine) -> Result<Vec<(String, String)>, String> {
     let command = machine.command(&guest).map_err(text)?;
     let seen = console::watch(command, limits, |_| true).map_err(text)?;
     let metrics = figures(&seen.lines);
-    if metrics.iter().any(|(name, _)| name == "idle us") {
+    let last = if task == "loads" {
+        "idle us"
+    } else {
+        "boot us"
+    };
+    if metrics.iter().any(|(name, _)| name == last) {
         Ok(metrics)
     } else {
         Err(format!("the guest did not do its work\n{}", seen.tail(30)))
@@ -146,20 +158,21 @@ fn report(raw: &Raw, smp: u32, subject: &str) -> String {
         );
     }
     text.push_str("\nExits of the kernel from boot to power-off:\n\n");
-    let _ = writeln!(
-        text,
-        "| {} |\n|{}",
-        EXITS.join(" | "),
-        "--:|".repeat(EXITS.len())
-    );
-    let counts = EXITS.map(|cause| shown(of("monitor", cause)));
-    let _ = writeln!(text, "| {} |\n", counts.join(" | "));
-    let calls = of("monitor", "calls").map_or(0.0, |s| s.median);
-    let _ = writeln!(
-        text,
-        "The calls are PSCI's: {} of them, with {smp} CPUs to turn on. The loads make none.",
-        digits(calls)
-    );
+    let rule = "--:|".repeat(EXITS.len());
+    let _ = writeln!(text, "| | {} |\n|---|{rule}", EXITS.join(" | "));
+    for (column, what) in [("monitor", "with the loads"), ("no-loads", "without them")] {
+        let counts = EXITS.map(|cause| shown(of(column, cause)));
+        let _ = writeln!(text, "| {what} | {} |", counts.join(" | "));
+    }
+    let calls = |column| Some(of(column, "calls")?.median);
+    if let (Some(with), Some(without)) = (calls("monitor"), calls("no-loads")) {
+        let _ = writeln!(
+            text,
+            "\nThe calls are PSCI's and SMCCC's, made while {smp} CPUs are turned on and at the end; \
+             the loads make {} more.",
+            digits(with - without)
+        );
+    }
     text
 }
 

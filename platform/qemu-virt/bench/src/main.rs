@@ -33,7 +33,7 @@ const USAGE: &str = "usage: baton-bench bench|report DISK
   report  report what there is
   idle    compare the same work with and without the monitor
 
-QUICK=1 takes fewer. CPU= MEM= QEMU= are read from the environment.";
+QUICK=1 takes fewer. ONLY=baton,stock-i and SIZES=8,80 choose what is measured now. CPU= MEM= QEMU= are read from the environment.";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -74,7 +74,12 @@ fn bench(disk: &Path, measure: bool) -> Result<(), String> {
         folder: folder.clone(),
     };
     if measure {
-        run::run(&bench, &mut raw, &cells)?;
+        let chosen: Vec<_> = cells
+            .iter()
+            .filter(|cell| is_chosen(cell))
+            .copied()
+            .collect();
+        run::run(&bench, &mut raw, &chosen)?;
     }
     let report = Report {
         raw: &raw,
@@ -85,6 +90,15 @@ fn bench(disk: &Path, measure: bool) -> Result<(), String> {
     report.write(&folder).map_err(fail)?;
     println!("  {}", folder.join("report.md").display());
     Ok(())
+}
+
+/// Whether `ONLY=` (names of columns) and `SIZES=` (numbers of vCPUs) have the cell in them.
+fn is_chosen(cell: &Cell) -> bool {
+    let has = |name: &str, word: &str| {
+        let list = env::var(name).unwrap_or_default();
+        list.is_empty() || list.split([',', ' ']).any(|chosen| chosen == word)
+    };
+    has("ONLY", cell.column.name()) && has("SIZES", &cell.smp.to_string())
 }
 
 fn idle() -> Result<(), String> {

@@ -70,10 +70,10 @@ pub fn lines(frame: &Frame, series: &[Series]) -> Result<String, Failed> {
             frame,
             series,
             x.log_scale(),
-            (bottom * 0.7..top * 1.6).log_scale(),
+            (bottom * 0.7..top * 30.0).log_scale(),
         )
     } else {
-        draw(frame, series, x.log_scale(), 0.0..top * 1.15)
+        draw(frame, series, x.log_scale(), 0.0..top * 1.5)
     }
 }
 
@@ -133,7 +133,7 @@ type Part = (
     fn(&Lane, &Timeline) -> Option<(u64, u64)>,
 );
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("kicked, on its way", RGBColor(235, 235, 235), |lane, t| {
         (!lane.boot_cpu).then_some((t.validated, lane.arrived?))
     }),
@@ -151,6 +151,11 @@ const PARTS: [Part; 6] = [
     ("copies", RGBColor(0, 158, 115), |lane, _| {
         Some((lane.copy_start?, lane.copy_end?))
     }),
+    (
+        "boot CPU waits for all",
+        RGBColor(240, 228, 66),
+        |lane, t| lane.boot_cpu.then_some((lane.phase3_end?, t.phase3_end)),
+    ),
     ("parked", RGBColor(204, 187, 215), |lane, t| {
         (!lane.boot_cpu).then_some((lane.phase3_end?, t.entered))
     }),
@@ -167,7 +172,7 @@ pub fn gantt(title: &str, timeline: &Timeline) -> Result<String, Failed> {
         .enumerate()
         .filter(|(_, lane)| lane.took_part)
         .collect();
-    let height = (lanes.len() as u32 * 8).clamp(160, 1200) + 150;
+    let height = (lanes.len() as u32 * 8).clamp(160, 1200) + 170;
     let ms = |ticks: u64| timeline.us(ticks) / 1e3;
     let end = ms(timeline.entered) * 1.01;
     let count = timeline.lanes.len() as f64;
@@ -179,7 +184,7 @@ pub fn gantt(title: &str, timeline: &Timeline) -> Result<String, Failed> {
         let mut chart = ChartBuilder::on(&area)
             .caption(title, (FONT, 20))
             .margin(16)
-            .margin_bottom(60)
+            .margin_bottom(80)
             .x_label_area_size(40)
             .y_label_area_size(60)
             .build_cartesian_2d(0.0..end, count..0.0)?;
@@ -191,7 +196,14 @@ pub fn gantt(title: &str, timeline: &Timeline) -> Result<String, Failed> {
             .y_desc("CPU")
             .label_style((FONT, 13))
             .x_label_formatter(&|x| crate::stats::digits(*x))
-            .y_label_formatter(&|y| format!("{y:.0}"))
+            .y_labels(lanes.len().min(9))
+            .y_label_formatter(&|y| {
+                if y.fract() == 0.0 {
+                    format!("{y:.0}")
+                } else {
+                    String::new()
+                }
+            })
             .draw()?;
         for (name, colour, part) in PARTS {
             let bars = lanes.iter().filter_map(|(index, lane)| {
@@ -208,7 +220,7 @@ pub fn gantt(title: &str, timeline: &Timeline) -> Result<String, Failed> {
         let width = (SIZE.0 as i32 - 60) / 3;
         for (index, (name, colour, _)) in PARTS.iter().enumerate() {
             let x = 40 + (index as i32 % 3) * width;
-            let y = height as i32 - 48 + (index as i32 / 3) * 20;
+            let y = height as i32 - 68 + (index as i32 / 3) * 20;
             area.draw(&Rectangle::new([(x, y), (x + 16, y + 12)], colour.filled()))?;
             area.draw(&Text::new(*name, (x + 22, y), (FONT, 13)))?;
         }

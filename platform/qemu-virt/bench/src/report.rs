@@ -154,13 +154,16 @@ impl Report<'_> {
              - Load of the host when a machine was started: {}. QEMU runs all vCPUs on one host \
              thread (`thread=single`), so what CPUs do at once takes one after another here: the \
              times are those of an emulator, and good for comparing columns, not for a machine.\n\
+             - Every next kernel lies where none has been (`kexec --mem-min`): QEMU takes long to \
+             overwrite code that it has translated, up to seconds for a kernel, which no machine does. \
+             The host has found all of the guest's memory before the guest starts.\n\
              - Stock figures are of a machine without an ITS: {}\n\n",
             fewest.unwrap_or(0),
             load.map_or("not known".into(), |load| load.to_string()),
             match self.summary(Column::StockIts, 4, "away ms") {
-                Some(_) => "with one it came up too on this QEMU.".to_owned(),
+                Some(_) => "with one it came up too, on this QEMU.".to_owned(),
                 None => format!(
-                    "with one the stock kernel's kexec does not come up ({}).",
+                    "`kexec -l -i` on 4 vCPUs with one: {}.",
                     self.cell(Column::StockIts, 4, "away ms")
                 ),
             }

@@ -122,7 +122,7 @@ fn measure(bench: &Bench, raw: &mut Raw, cell: &Cell) -> Result<(), String> {
     let mut failures = 0;
     while missing(raw, cell) > 0 && failures < 2 {
         let before = missing(raw, cell);
-        let reason = chain(bench, raw, cell, before)?;
+        let reason = chain(bench, raw, cell, cell.column.in_a_row(before))?;
         if missing(raw, cell) == before {
             failures += 1;
             println!("      {reason}");

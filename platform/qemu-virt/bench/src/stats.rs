@@ -50,13 +50,30 @@ impl fmt::Display for Summary {
 /// Returns `value` with three significant digits, and no more behind the point than that takes.
 pub fn digits(value: f64) -> String {
     let magnitude = value.abs();
+    if magnitude >= 10_000.0 {
+        return thousands(value.round() as i64);
+    }
     let places = match magnitude {
+        0.0 => 0,
         m if m >= 99.95 => 0,
         m if m >= 9.995 => 1,
         m if m >= 0.9995 => 2,
         _ => 3,
     };
     format!("{value:.places$}")
+}
+
+/// `1,234,567`
+fn thousands(value: i64) -> String {
+    let plain = value.unsigned_abs().to_string();
+    let mut text = String::from(if value < 0 { "-" } else { "" });
+    for (index, digit) in plain.chars().enumerate() {
+        if index > 0 && (plain.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -80,6 +97,8 @@ mod tests {
     fn shows_three_digits_and_the_spread() {
         let summary = Summary::of([1234.5, 99.96, 0.05]).expect("three values");
         assert_eq!(summary.to_string(), "100 (0.050–1234)");
+        assert_eq!(digits(-1_234_567.0), "-1,234,567");
+        assert_eq!(digits(0.0), "0");
         assert_eq!(Summary::of([7.0]).expect("one value").to_string(), "7.00");
     }
 }
