@@ -1,7 +1,8 @@
 //! The first guest: its modules looked at, its device tree written, its entry found.
 
-use super::relocate::{TREE_GROWTH, TREE_MAX};
+use super::relocate::TREE_GROWTH;
 use crate::arch::cache;
+use crate::devicetree::blob;
 use crate::devicetree::board::Board;
 use crate::devicetree::guest::{GuestTree, TreeError, guest_tree};
 use crate::gic::Gic;
@@ -135,7 +136,7 @@ pub fn prepare(
     };
     let guest = guest_tree(tree, &config)?;
     // Linux maps the tree with a block of 2 MiB of its own.
-    let room = (guest.len() as u64 + TREE_GROWTH).min(TREE_MAX);
+    let room = (guest.len() as u64 + TREE_GROWTH).min(blob::MAX_SIZE);
     let place = free
         .highest_fit(room, IMAGE_ALIGN)
         .and_then(|region| ram.range(region.start(), region.size()))

@@ -26,8 +26,6 @@ const HEAP_PER_CPU: u64 = 4 << 10;
 pub const STACK: u64 = 16 << 10;
 /// The page below each stack.
 pub const GUARD: u64 = PAGE;
-/// The largest device tree of the arm64 boot protocol.
-pub const TREE_MAX: u64 = 2 << 20;
 /// Room for what the guest's tree says beyond the board's.
 pub const TREE_GROWTH: u64 = 16 << 10;
 
@@ -152,11 +150,7 @@ pub fn tree(fdt: u64) -> &'static [u8] {
     }
     // SAFETY: The early map has what begins at `fdt`; nobody writes it before the guest runs.
     let header = unsafe { slice::from_raw_parts(fdt as *const u8, 8) };
-    let size = match header {
-        [0xd0, 0x0d, 0xfe, 0xed, size @ ..] => size.try_into().map_or(0, u32::from_be_bytes),
-        _ => 0,
-    };
-    let size = u64::from(size).min(TREE_MAX);
+    let size = blob::size_in_header(header).unwrap_or(0);
     // SAFETY: As above.
     unsafe { slice::from_raw_parts(fdt as *const u8, size as usize) }
 }

@@ -82,6 +82,21 @@ pub enum BlobError {
     Depth(usize),
 }
 
+/// The largest device tree of the arm64 boot protocol, in bytes.
+pub const MAX_SIZE: u64 = 2 << 20;
+
+/// Returns how many bytes a tree that begins with `header` says it has, [`MAX_SIZE`] at most; `None`
+/// if that is not how a tree begins.
+pub fn size_in_header(header: &[u8]) -> Option<u64> {
+    match header {
+        [0xd0, 0x0d, 0xfe, 0xed, size @ ..] => {
+            let size = u32::from_be_bytes(*size.first_chunk()?);
+            Some(u64::from(size).min(MAX_SIZE))
+        }
+        _ => None,
+    }
+}
+
 /// Checks the structure of the tree at the beginning of `data`, and opens it.
 ///
 /// No call on the result panics, as long as no iterator is asked again after its end.

@@ -3,6 +3,7 @@
 use super::region::Region;
 use super::stage1::{self, Reach, Regime, Use};
 use crate::boot::image;
+use crate::devicetree::blob;
 use aarch64_paging::Mapping;
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{El2, PageTable, Translation};
@@ -13,8 +14,6 @@ use core::ptr::NonNull;
 /// A root, and three tables on the way to each of seven places in memory.
 const TABLES: usize = 24;
 const PAGE: usize = 4096;
-/// The largest device tree of the arm64 boot protocol, which does not say where it ends.
-const DEVICE_TREE_MAX: u64 = 2 << 20;
 
 #[repr(C, align(4096))]
 struct Pool(UnsafeCell<[[u8; PAGE]; TABLES]>);
@@ -71,7 +70,7 @@ impl Translation<El23Attributes> for Tables {
 extern "C" fn early_map(fdt: u64) {
     let mut map = Mapping::new(Tables { used: 0 }, Reach::Bits48.root_level(), El2);
     // The device tree may share pages with nothing of ours: the image comes last and wins.
-    let tree = Region::new(fdt & !7, DEVICE_TREE_MAX).ok();
+    let tree = Region::new(fdt & !7, blob::MAX_SIZE).ok();
     for (region, what) in [(tree, Use::Data), (Some(image::region()), Use::Image)] {
         if let Some(region) = region {
             // A tree beyond 48 bits is not mapped, and read as no tree at all.

@@ -4,14 +4,12 @@ use super::{report_table, tree_report};
 use crate::abi::{self, ReportHeader, ReportRow};
 use crate::arch::{cache, time};
 use crate::cpu::{Cause, Cpu};
+use crate::devicetree::blob;
 use crate::machine::Machine;
 use crate::memory::guest_ram::GuestRange;
 use crate::options::Report;
 use core::mem::size_of;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
-
-/// The largest device tree of the arm64 boot protocol, in bytes.
-const DEVICE_TREE_MAX: u64 = 2 << 20;
 
 /// Returns the last reboot as a whole, or `None` if there was none.
 pub fn header(machine: &Machine) -> Option<ReportHeader> {
@@ -80,13 +78,8 @@ pub fn write_to_tree(machine: &Machine, tree: u64, copied: u64) {
 fn tree_in_guest_ram(machine: &Machine, tree: u64) -> Option<GuestRange> {
     let header = machine.ram.range(tree, 8)?;
     // SAFETY: All vCPUs are in the monitor.
-    let size = match unsafe { header.bytes() } {
-        [0xd0, 0x0d, 0xfe, 0xed, size @ ..] => u32::from_be_bytes(size.try_into().ok()?),
-        _ => return None,
-    };
-    machine
-        .ram
-        .range(tree, u64::from(size).min(DEVICE_TREE_MAX))
+    let size = blob::size_in_header(unsafe { header.bytes() })?;
+    machine.ram.range(tree, size)
 }
 
 /// Returns the CPUs in the last reboot, in the order of the device tree.
