@@ -36,6 +36,9 @@ macro_rules! write_sysreg {
     }};
 }
 
+/// The affinity fields of `MPIDR_EL1`, as the GIC and PSCI have them too.
+pub const AFFINITY: u64 = 0xff_00ff_ffff;
+
 /// Returns bits `[low + 3 : low]` of an ID register: the usual four-bit feature field.
 pub const fn id_field(register: u64, low: u32) -> u64 {
     register >> low & 0xf

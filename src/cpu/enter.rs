@@ -2,14 +2,12 @@
 
 use super::Cpu;
 use crate::arch::time;
+use crate::exit::EL1H_MASKED;
 use crate::machine::Machine;
 use crate::psci::power::Start;
 use crate::teardown;
 use crate::write_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
-
-/// SPSR_EL2: EL1 with its own stack pointer, D, A, I and F masked.
-const EL1H_MASKED: u64 = 0x3c5;
 
 unsafe extern "C" {
     fn enter_guest(x0: u64, stack_top: u64) -> !;

@@ -8,6 +8,7 @@ pub use counters::{Cause, Exits, Times};
 pub use enter::enter;
 pub use park::{off, park};
 
+use crate::arch::sysreg::AFFINITY;
 use crate::memory::heap::Relax;
 use crate::memory::stage1::Regime;
 use crate::psci::power::Power;
@@ -17,9 +18,6 @@ use crate::{read_sysreg, write_sysreg};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use spin::mutex::SpinMutex;
-
-/// The affinity fields of MPIDR_EL1.
-const AFFINITY: u64 = 0xff_00ff_ffff;
 
 /// One CPU. `head.S` reads the first two fields, the first with the MMU off; they never change.
 #[repr(C, align(128))]

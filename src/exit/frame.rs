@@ -1,5 +1,8 @@
 //! What `vectors.S` saves of a guest.
 
+/// SPSR of EL1 with its own stack pointer, D, A, I and F masked.
+pub const EL1H_MASKED: u64 = 0x3c5;
+
 /// The guest's general registers, and where it goes on.
 #[derive(Clone, Debug)]
 #[repr(C)]

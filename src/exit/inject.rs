@@ -1,10 +1,8 @@
 //! Exceptions handed to the guest (Arm ARM, AArch64.TakeException).
 
-use super::Frame;
+use super::{EL1H_MASKED, Frame};
 use crate::{read_sysreg, write_sysreg};
 
-/// SPSR: mode EL1h, D, A, I and F masked.
-const EL1H_MASKED: u64 = 0x3c5;
 /// SPSR bits that exception entry keeps: flags, DIT, PAN.
 const KEPT: u64 = 0xf000_0000 | 1 << 24 | 1 << 22;
 /// SPSR.PAN and SCTLR_EL1.SPAN.

@@ -9,7 +9,7 @@ mod frame;
 mod inject;
 mod panic;
 
-pub use frame::Frame;
+pub use frame::{EL1H_MASKED, Frame};
 pub use panic::panicked;
 
 use crate::cpu::{Cause, Cpu};

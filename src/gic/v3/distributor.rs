@@ -2,7 +2,8 @@
 
 use super::frames::{FrameError, check_revision, page};
 use super::redistributor::{any, fill};
-use super::{AFFINITY, RWP_US, wait_clear};
+use super::{RWP_US, wait_clear};
+use crate::arch::sysreg::AFFINITY;
 use crate::teardown::error::StepError;
 use crate::vcpu::verify::expect;
 use arm_gic::gicv3::registers::{Gicd, GicdCtlr};

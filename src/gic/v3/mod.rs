@@ -12,8 +12,9 @@ pub mod lpi;
 pub mod redistributor;
 pub mod sgi;
 
+use crate::arch::cache;
 use crate::arch::time;
-use crate::arch::{barrier, cache};
+use crate::memory::heap::Relax;
 use crate::memory::region::Region;
 use crate::teardown::error::StepError;
 use alloc::vec::Vec;
@@ -22,25 +23,12 @@ use frames::{FrameError, Frames};
 use its::Its;
 use spin::mutex::SpinMutex;
 use spin::once::Once;
-use spin::relax::RelaxStrategy;
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
 pub const RWP_US: u64 = 10_000;
 
-/// Affinity fields of `MPIDR_EL1`, `GICD_IROUTER<n>` and [`frames::Frame`].
-pub const AFFINITY: u64 = 0xff_00ff_ffff;
-
-/// Waits for a lock by `yield`, so that an emulator runs its holder.
-pub struct Pause;
-
-impl RelaxStrategy for Pause {
-    fn relax() {
-        barrier::pause();
-    }
-}
-
 /// A lock for registers of the GIC that two CPUs may want.
-pub type Lock<T> = SpinMutex<T, Pause>;
+pub type Lock<T> = SpinMutex<T, Relax>;
 
 /// Everything of a GICv3 that is reached by memory.
 pub struct GicV3 {
@@ -51,7 +39,7 @@ pub struct GicV3 {
     /// Every interrupt translation service.
     pub its: Vec<Lock<Its>>,
     /// The property table that LPIs keep using where they cannot be switched off.
-    kept_properties: Once<Region, Pause>,
+    kept_properties: Once<Region, Relax>,
 }
 
 /// Bits of an LPI's number in the tables that are pre-set: 8192 to 65535.
