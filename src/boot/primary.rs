@@ -225,7 +225,7 @@ fn machine(
     cache::clean_to_poc(cpus.as_ptr() as usize, size_of_val(&*cpus));
     let mut by_mpidr: Vec<u16> = (0..cpus.len() as u16).collect();
     by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
-    let generations = Generations::new(layout.whole, ram.banks())
+    let generations = Generations::new(layout.whole, ram.banks(), gic.guarded())
         .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
     Machine {
         options,

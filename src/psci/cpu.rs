@@ -32,7 +32,11 @@ pub fn on(mpidr: u64, entry: EntryPoint) -> Answer {
             if let Err(error) = firmware::cpu_on(target) {
                 machine.takeover.expect_no_longer(target, &pass);
                 target.power.refused();
-                log::warn!("firmware refuses CPU_ON of CPU {}: {error}", target.index);
+                log::log!(
+                    Cpu::current().exits.complaint(),
+                    "firmware refuses CPU_ON of CPU {}: {error}",
+                    target.index
+                );
                 return Err(code(error));
             }
         }

@@ -150,7 +150,8 @@ fn walk(cpu: &Cpu, phase: Phase, at_off: bool) {
     };
     let failed = |name, error| {
         if !machine.takeover.gate.is_closed() {
-            log::warn!("cpu {}: step \"{name}\": {error}", cpu.index);
+            let level = cpu.exits.complaint();
+            log::log!(level, "cpu {}: step \"{name}\": {error}", cpu.index);
             return;
         }
         machine.takeover.note_trouble();

@@ -11,9 +11,11 @@ pub mod its;
 pub mod lpi;
 pub mod redistributor;
 pub mod sgi;
+pub mod tables;
 
 use crate::arch::cache;
 use crate::arch::time;
+use crate::linux::kimage::GuestMemory;
 use crate::memory::heap::Relax;
 use crate::memory::region::Region;
 use crate::teardown::error::StepError;
@@ -23,6 +25,7 @@ use frames::{FrameError, Frames};
 use its::Its;
 use spin::mutex::SpinMutex;
 use spin::once::Once;
+use tables::{Refused, Store};
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
 pub const RWP_US: u64 = 10_000;
@@ -46,6 +49,8 @@ pub struct GicV3 {
 const LPI_BITS: u8 = 16;
 /// The property table, and each pending table, starts on a block of this size.
 const LPI_BLOCK: u64 = 64 << 10;
+/// RD_base, VLPI_base, GITS_base: bytes of a page of registers.
+const PAGE: u64 = 64 << 10;
 /// A byte for each LPI.
 const PROPERTIES: usize = (1 << LPI_BITS) - 8192;
 
@@ -123,6 +128,66 @@ impl GicV3 {
             }
         }
         result
+    }
+
+    /// Returns the pages of registers that lead the GIC to tables in memory. A guest may read them;
+    /// what it stores there is for [`GicV3::store`].
+    pub fn guarded(&self) -> impl Iterator<Item = Region> {
+        let frames = self.frames.iter();
+        let frames = frames.flat_map(|frame| [Some(frame.base()), frame.virtual_base()]);
+        let its = self.its.iter().map(|its| Some(its.lock().base()));
+        frames
+            .chain(its)
+            .flatten()
+            .filter_map(|base| Region::new(base, PAGE).ok())
+    }
+
+    /// Makes a guest's store of `size` bytes at physical `address`, if none of the GIC's tables then
+    /// lies outside `memory`; `None` if no such registers are there.
+    pub fn store(
+        &self,
+        address: u64,
+        size: u64,
+        value: u64,
+        memory: &impl GuestMemory,
+    ) -> Option<Result<(), Refused>> {
+        let store = Store {
+            offset: address % PAGE,
+            size,
+            value,
+        };
+        let base = address - store.offset;
+        // With the lock, what is looked at stays so until the store is made.
+        let make = |verdict: Result<(), Refused>| {
+            if verdict.is_ok() {
+                let register = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
+                // SAFETY: The register is mapped as a device, the store has its size, and leads the
+                // GIC to no memory but the guest's.
+                unsafe {
+                    match size {
+                        4 => register.cast::<u32>().write_volatile(value as u32),
+                        _ => register.cast::<u64>().write_volatile(value),
+                    }
+                }
+            }
+            Some(verdict)
+        };
+        for frame in self.frames.iter() {
+            if frame.base() == base {
+                let mut redistributor = frame.lock();
+                let now = redistributor.lpis(self.distributor.lock().id_bits());
+                return make(store.to_redistributor(&now, memory));
+            }
+            if frame.virtual_base() == Some(base) {
+                let _registers = frame.lock();
+                return make(store.to_virtual_lpis());
+            }
+        }
+        self.its
+            .iter()
+            .map(|its| its.lock())
+            .find(|its| its.base() == base)
+            .and_then(|its| make(store.to_its(&its.translations(), memory)))
     }
 
     /// Disables every LPI in the table that is kept, if there is one. With all CPUs quiet.
