@@ -10,7 +10,7 @@ use crate::abi::{IND_DESTINATION, IND_INDIRECTION, IND_SOURCE};
 use crate::arena::{Arena, KEPT, PAGE};
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::{self, Cpu};
+use crate::cpu::{self, Cpu, wait_for};
 use crate::kexec::{self, Prepared};
 use crate::outcome::{Outcome, ensure, expect_any, fail};
 use crate::{arrival, pattern, time};
@@ -107,6 +107,9 @@ pub fn run(context: &Context) -> Outcome {
     for cpu in cpus.others() {
         cpu.start(flip, context.machine.uart);
     }
+    wait_for(cpus.others(), "to change the list", |cpu| {
+        cpu.reached.load(Acquire) == 1
+    })?;
     ask(&mut good, &mut known, record)?;
     // Nobody has met the moment: the list as it was, for the next generation to go on.
     STOP.store(1, Release);
@@ -140,6 +143,7 @@ fn flip(this: &'static Cpu, uart: u64) -> u64 {
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         pattern::mix(*state) % bound
     };
+    this.say_reached();
     while STOP.load(Acquire) == 0 {
         // Each CPU has entries of its own, lest two put back what the other has made of it.
         let n = 1 + this.place() as u64 + 8 * random(60);
@@ -163,7 +167,7 @@ fn flip(this: &'static Cpu, uart: u64) -> u64 {
         for _ in 0..1 + random(4) {
             // SAFETY: as above.
             unsafe { entry.write_volatile(bad) };
-            wait(random(64));
+            wait(random(256));
             // SAFETY: as above.
             unsafe { entry.write_volatile(before) };
             wait(random(512));

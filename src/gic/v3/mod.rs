@@ -25,7 +25,7 @@ use frames::{FrameError, Frames};
 use its::Its;
 use spin::mutex::SpinMutex;
 use spin::once::Once;
-use tables::{Refused, Store};
+use tables::{Page, Refused, Store};
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
 pub const RWP_US: u64 = 10_000;
@@ -41,6 +41,8 @@ pub struct GicV3 {
     pub frames: Frames,
     /// Every interrupt translation service.
     pub its: Vec<Lock<Its>>,
+    /// One guest's store at a time goes to registers that name tables.
+    guest_stores: Lock<()>,
     /// The property table that LPIs keep using where they cannot be switched off.
     kept_properties: Once<Region, Relax>,
 }
@@ -82,6 +84,7 @@ impl GicV3 {
             Ok(Self {
                 frames: Frames::discover(gicr, stride, distributor.nmi())?,
                 distributor: Lock::new(distributor),
+                guest_stores: Lock::new(()),
                 kept_properties: Once::new(),
                 its: its
                     .iter()
@@ -156,38 +159,37 @@ impl GicV3 {
             size,
             value,
         };
-        let base = address - store.offset;
-        // With the lock, what is looked at stays so until the store is made.
-        let make = |verdict: Result<(), Refused>| {
-            if verdict.is_ok() {
-                let register = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
-                // SAFETY: The register is mapped as a device, the store has its size, and leads the
-                // GIC to no memory but the guest's.
-                unsafe {
-                    match size {
-                        4 => register.cast::<u32>().write_volatile(value as u32),
-                        _ => register.cast::<u64>().write_volatile(value),
-                    }
+        // What is looked at stays so until the store is made.
+        let _turn = self.guest_stores.lock();
+        let verdict = store.check(&self.page_at(address - store.offset)?, memory);
+        if verdict.is_ok() {
+            let register = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
+            // SAFETY: The register is mapped as a device, has the size of the store, and leads the GIC
+            // to no memory but the guest's.
+            unsafe {
+                match size {
+                    4 => register.cast::<u32>().write_volatile(value as u32),
+                    _ => register.cast::<u64>().write_volatile(value),
                 }
             }
-            Some(verdict)
-        };
+        }
+        Some(verdict)
+    }
+
+    /// Returns which of the guarded pages is at `base`, and what it says.
+    fn page_at(&self, base: u64) -> Option<Page> {
         for frame in self.frames.iter() {
             if frame.base() == base {
-                let mut redistributor = frame.lock();
-                let now = redistributor.lpis(self.distributor.lock().id_bits());
-                return make(store.to_redistributor(&now, memory));
+                let id_bits = self.distributor.lock().id_bits();
+                return Some(Page::Redistributor(frame.lock().lpis(id_bits)));
             }
             if frame.virtual_base() == Some(base) {
-                let _registers = frame.lock();
-                return make(store.to_virtual_lpis());
+                return Some(Page::VirtualLpis);
             }
         }
-        self.its
-            .iter()
-            .map(|its| its.lock())
-            .find(|its| its.base() == base)
-            .and_then(|its| make(store.to_its(&its.translations(), memory)))
+        let mut its = self.its.iter().map(|its| its.lock());
+        let its = its.find(|its| its.base() == base)?;
+        Some(Page::Its(its.translations()))
     }
 
     /// Disables every LPI in the table that is kept, if there is one. With all CPUs quiet.

@@ -8,7 +8,6 @@
 //! UNPREDICTABLE, and dropped.
 
 use crate::linux::kimage::GuestMemory;
-use core::ops::Range;
 use thiserror::Error;
 
 /// Bits 51 to 12 of the registers that name a table.
@@ -22,14 +21,16 @@ const FIRST_LPI: u64 = 8192;
 /// `GICR_PENDBASER` counts blocks of this size.
 const PENDING_ALIGN: u64 = 64 << 10;
 
-/// Offsets of `GICR_CTLR` and `GITS_CTLR`.
-const CTLR: Range<u64> = 0..4;
-/// Offsets of `GICR_PROPBASER`, and of `GICR_VPROPBASER` in its page.
-const PROPBASER: Range<u64> = 0x70..0x78;
-/// Offsets of `GICR_PENDBASER`, and of `GICR_VPENDBASER` in its page.
-const PENDBASER: Range<u64> = 0x78..0x80;
-const CBASER: Range<u64> = 0x80..0x88;
-const BASERS: Range<u64> = 0x100..0x140;
+/// `GICR_CTLR` and `GITS_CTLR` are at 0.
+const CTLR_END: u64 = 4;
+/// `GICR_PROPBASER` and `GICR_PENDBASER`; in VLPI_base, `GICR_VPROPBASER` and `GICR_VPENDBASER`.
+const PROPBASER: u64 = 0x70;
+const PENDBASER: u64 = 0x78;
+const LPIS_END: u64 = 0x80;
+const CBASER: u64 = 0x80;
+const CBASER_END: u64 = 0x88;
+const BASERS: u64 = 0x100;
+const BASERS_END: u64 = 0x140;
 
 /// A store of a guest, to a page of registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,107 +101,105 @@ pub struct Translations {
     pub basers: [u64; 8],
 }
 
+/// The page of registers that a store goes to, and what it says now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// RD_base of a redistributor.
+    Redistributor(Lpis),
+    /// VLPI_base of a redistributor.
+    VirtualLpis,
+    /// GITS_base of an ITS.
+    Its(Translations),
+}
+
 impl Store {
-    fn check_shape(&self) -> Result<(), Denied> {
-        let whole = matches!(self.size, 4 | 8) && self.offset.is_multiple_of(self.size);
-        whole.then_some(()).ok_or(Denied::Shape)
+    /// Says whether the guest may make this store to `page`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] says why not.
+    pub fn check(&self, page: &Page, memory: &impl GuestMemory) -> Result<(), Refused> {
+        let verdict = if !matches!(self.size, 4 | 8) || !self.offset.is_multiple_of(self.size) {
+            Err(Denied::Shape)
+        } else {
+            match page {
+                Page::Redistributor(now) => self.to_redistributor(now, memory),
+                Page::VirtualLpis => self.to_virtual_lpis(),
+                Page::Its(now) => self.to_its(now, memory),
+            }
+        };
+        verdict.map_err(|why| Refused {
+            register: self.register(page),
+            why,
+        })
+    }
+
+    fn register(&self, page: &Page) -> &'static str {
+        match (page, self.offset) {
+            (Page::Redistributor(_), 0..CTLR_END) => "GICR_CTLR",
+            (Page::Redistributor(_), PROPBASER..PENDBASER) => "GICR_PROPBASER",
+            (Page::Redistributor(_), PENDBASER..LPIS_END) => "GICR_PENDBASER",
+            (Page::VirtualLpis, PROPBASER..PENDBASER) => "GICR_VPROPBASER",
+            (Page::VirtualLpis, PENDBASER..LPIS_END) => "GICR_VPENDBASER",
+            (Page::Its(_), 0..CTLR_END) => "GITS_CTLR",
+            (Page::Its(_), CBASER..CBASER_END) => "GITS_CBASER",
+            (Page::Its(_), BASERS..BASERS_END) => "GITS_BASER<n>",
+            _ => "a register of the GIC",
+        }
     }
 
     fn enables(&self) -> bool {
         self.offset == 0 && self.value & ENABLE != 0
     }
 
-    /// Names the register among those of its page.
-    fn refuse(&self, registers: &[(Range<u64>, &'static str)], why: Denied) -> Refused {
-        let mut registers = registers.iter();
-        let register = registers.find(|(range, _)| range.contains(&self.offset));
-        Refused {
-            register: register.map_or("a register of the GIC", |(_, name)| name),
-            why,
+    fn to_redistributor(&self, now: &Lpis, memory: &impl GuestMemory) -> Result<(), Denied> {
+        if now.ctlr & ENABLE != 0 {
+            return match self.offset {
+                PROPBASER..LPIS_END => Err(Denied::InUse),
+                _ => Ok(()),
+            };
+        }
+        let ids = 1 << ((now.propbaser & 0x1f) as u32 + 1).min(now.id_bits);
+        // With fewer bits there are no LPIs, and no table.
+        if !self.enables() || ids <= FIRST_LPI {
+            return Ok(());
+        }
+        check(memory, now.propbaser & ADDRESS, ids - FIRST_LPI)?;
+        check(
+            memory,
+            now.pendbaser & ADDRESS & !(PENDING_ALIGN - 1),
+            ids / 8,
+        )
+    }
+
+    /// The tables of virtual LPIs are for a hypervisor, which the guest is not.
+    fn to_virtual_lpis(&self) -> Result<(), Denied> {
+        // The highest bit of the register, or of the upper half of it.
+        let valid =
+            (self.offset + self.size).is_multiple_of(8) && self.value >> (8 * self.size - 1) != 0;
+        match self.offset {
+            PROPBASER..LPIS_END if valid => Err(Denied::Virtual),
+            _ => Ok(()),
         }
     }
 
-    /// Says whether the guest may make this store to RD_base.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] says why not.
-    pub fn to_redistributor(&self, now: &Lpis, memory: &impl GuestMemory) -> Result<(), Refused> {
-        let registers = [
-            (CTLR, "GICR_CTLR"),
-            (PROPBASER, "GICR_PROPBASER"),
-            (PENDBASER, "GICR_PENDBASER"),
-        ];
-        let verdict = || {
-            self.check_shape()?;
-            let enabled = now.ctlr & ENABLE != 0;
-            if enabled && (PROPBASER.contains(&self.offset) || PENDBASER.contains(&self.offset)) {
-                return Err(Denied::InUse);
-            }
-            let ids = 1 << ((now.propbaser & 0x1f) as u32 + 1).min(now.id_bits);
-            // With fewer bits there are no LPIs, and no table.
-            if enabled || !self.enables() || ids <= FIRST_LPI {
-                return Ok(());
-            }
-            let properties = (now.propbaser & ADDRESS, ids - FIRST_LPI);
-            let pending = (now.pendbaser & ADDRESS & !(PENDING_ALIGN - 1), ids / 8);
-            check(memory, [properties, pending].into_iter())
-        };
-        verdict().map_err(|why| self.refuse(&registers, why))
-    }
-
-    /// Says whether the guest may make this store to VLPI_base. The tables of virtual LPIs are for a
-    /// hypervisor, which it is not.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] says why not.
-    pub fn to_virtual_lpis(&self) -> Result<(), Refused> {
-        let registers = [
-            (PROPBASER, "GICR_VPROPBASER"),
-            (PENDBASER, "GICR_VPENDBASER"),
-        ];
-        let verdict = || {
-            self.check_shape()?;
-            let named = PROPBASER.contains(&self.offset) || PENDBASER.contains(&self.offset);
-            // The highest bit of the register, or of the upper half of it.
-            let valid = (self.offset + self.size).is_multiple_of(8)
-                && self.value >> (8 * self.size - 1) != 0;
-            if named && valid {
-                return Err(Denied::Virtual);
-            }
-            Ok(())
-        };
-        verdict().map_err(|why| self.refuse(&registers, why))
-    }
-
-    /// Says whether the guest may make this store to GITS_base.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] says why not.
-    pub fn to_its(&self, now: &Translations, memory: &impl GuestMemory) -> Result<(), Refused> {
-        let registers = [
-            (CTLR, "GITS_CTLR"),
-            (CBASER, "GITS_CBASER"),
-            (BASERS, "GITS_BASER<n>"),
-        ];
-        let verdict = || {
-            self.check_shape()?;
-            let named = CBASER.contains(&self.offset) || BASERS.contains(&self.offset);
-            if named && (now.enabled || !now.quiescent) {
-                return Err(Denied::InUse);
-            }
-            if now.enabled || !self.enables() {
-                return Ok(());
-            }
-            let queue = [(now.cbaser, (now.cbaser & ADDRESS, pages(now.cbaser) << 12))];
-            let tables = now.basers.iter().map(|&baser| (baser, its_table(baser)));
-            let all = queue.into_iter().chain(tables);
-            let valid = |(register, table)| (register & VALID != 0).then_some(table);
-            check(memory, all.filter_map(valid))
-        };
-        verdict().map_err(|why| self.refuse(&registers, why))
+    fn to_its(&self, now: &Translations, memory: &impl GuestMemory) -> Result<(), Denied> {
+        if let CBASER..CBASER_END | BASERS..BASERS_END = self.offset
+            && (now.enabled || !now.quiescent)
+        {
+            return Err(Denied::InUse);
+        }
+        if now.enabled || !self.enables() {
+            return Ok(());
+        }
+        if now.cbaser & VALID != 0 {
+            check(memory, now.cbaser & ADDRESS, pages(now.cbaser) << 12)?;
+        }
+        let mut tables = now.basers.iter().filter(|&baser| baser & VALID != 0);
+        tables.try_for_each(|&baser| {
+            let (start, size) = its_table(baser);
+            check(memory, start, size)
+        })
     }
 }
 
@@ -223,13 +222,10 @@ const fn its_table(register: u64) -> (u64, u64) {
     }
 }
 
-fn check(
-    memory: &impl GuestMemory,
-    mut tables: impl Iterator<Item = (u64, u64)>,
-) -> Result<(), Denied> {
-    match tables.find(|&(start, size)| !memory.contains(start, size)) {
-        Some((start, size)) => Err(Denied::Table { start, size }),
-        None => Ok(()),
+fn check(memory: &impl GuestMemory, start: u64, size: u64) -> Result<(), Denied> {
+    match memory.contains(start, size) {
+        true => Ok(()),
+        false => Err(Denied::Table { start, size }),
     }
 }
 

@@ -52,7 +52,11 @@ fn lpis_are_enabled_with_tables_in_guest_memory_alone() {
         lpis(end, end, 13),
     ];
     for now in good {
-        assert_eq!(store(0, 1).to_redistributor(&now, &ram), Ok(()), "{now:x?}");
+        assert_eq!(
+            store(0, 1).check(&Page::Redistributor(now), &ram),
+            Ok(()),
+            "{now:x?}"
+        );
     }
     let far = 0xf_ffff_ffff_0000;
     let bad = [
@@ -71,7 +75,7 @@ fn lpis_are_enabled_with_tables_in_guest_memory_alone() {
         (lpis(table, far, 14), outside(far, 2 * KIB)),
     ];
     for (now, expected) in bad {
-        let refused = store(0, 1).to_redistributor(&now, &ram);
+        let refused = store(0, 1).check(&Page::Redistributor(now), &ram);
         assert_eq!(why(refused), expected, "{now:x?}");
         assert_eq!(refused.unwrap_err().register, "GICR_CTLR");
         // By both halves of the register pair at once as well; but not while it stays off.
@@ -79,8 +83,11 @@ fn lpis_are_enabled_with_tables_in_guest_memory_alone() {
             size: 8,
             ..store(0, 1)
         };
-        assert_eq!(why(wide.to_redistributor(&now, &ram)), expected);
-        assert_eq!(store(0, 1 << 24).to_redistributor(&now, &ram), Ok(()));
+        assert_eq!(why(wide.check(&Page::Redistributor(now), &ram)), expected);
+        assert_eq!(
+            store(0, 1 << 24).check(&Page::Redistributor(now), &ram),
+            Ok(())
+        );
     }
 }
 
@@ -105,13 +112,13 @@ fn tables_of_lpis_in_use_stay() {
             register: name,
             why: Denied::InUse,
         };
-        assert_eq!(store.to_redistributor(&on, &ram), Err(refused));
-        assert_eq!(store.to_redistributor(&off, &ram), Ok(()));
+        assert_eq!(store.check(&Page::Redistributor(on), &ram), Err(refused));
+        assert_eq!(store.check(&Page::Redistributor(off), &ram), Ok(()));
     }
     // GICR_WAKER, GICR_INVLPIR, and LPIs on again or off.
     for (offset, value) in [(0x14, 0), (0xa0, 8192), (0, 1), (0, 0)] {
         assert_eq!(
-            store(offset & !7, value).to_redistributor(&on, &ram),
+            store(offset & !7, value).check(&Page::Redistributor(on), &ram),
             Ok(())
         );
     }
@@ -121,7 +128,7 @@ fn tables_of_lpis_in_use_stay() {
 fn its_is_enabled_with_tables_in_guest_memory_alone() {
     let ram = Ram::new();
     let end = Ram::MONITOR;
-    assert_eq!(store(0, 1).to_its(&OFF, &ram), Ok(()));
+    assert_eq!(store(0, 1).check(&Page::Its(OFF), &ram), Ok(()));
     let queue = |cbaser| Translations { cbaser, ..OFF };
     let table = |n: usize, baser| {
         let mut now = OFF;
@@ -154,14 +161,14 @@ fn its_is_enabled_with_tables_in_guest_memory_alone() {
         ),
     ];
     for (now, expected) in bad {
-        let refused = store(0, 1).to_its(&now, &ram);
+        let refused = store(0, 1).check(&Page::Its(now), &ram);
         assert_eq!(why(refused), expected, "{now:x?}");
         assert_eq!(refused.unwrap_err().register, "GITS_CTLR");
-        assert_eq!(store(0, 0).to_its(&now, &ram), Ok(()));
+        assert_eq!(store(0, 0).check(&Page::Its(now), &ram), Ok(()));
     }
     // What is not valid is not looked at.
-    assert_eq!(store(0, 1).to_its(&queue(end), &ram), Ok(()));
-    assert_eq!(store(0, 1).to_its(&table(2, end), &ram), Ok(()));
+    assert_eq!(store(0, 1).check(&Page::Its(queue(end)), &ram), Ok(()));
+    assert_eq!(store(0, 1).check(&Page::Its(table(2, end)), &ram), Ok(()));
 }
 
 #[test]
@@ -178,15 +185,19 @@ fn tables_of_an_its_at_work_stay() {
     for offset in [0x80, 0x100, 0x138] {
         for now in [on, stopping] {
             assert_eq!(
-                why(store(offset, 0).to_its(&now, &ram)),
+                why(store(offset, 0).check(&Page::Its(now), &ram)),
                 Some(Denied::InUse),
                 "{offset:#x}"
             );
         }
-        assert_eq!(store(offset, 0).to_its(&OFF, &ram), Ok(()), "{offset:#x}");
+        assert_eq!(
+            store(offset, 0).check(&Page::Its(OFF), &ram),
+            Ok(()),
+            "{offset:#x}"
+        );
     }
     // GITS_CWRITER.
-    assert_eq!(store(0x88, 32).to_its(&on, &ram), Ok(()));
+    assert_eq!(store(0x88, 32).check(&Page::Its(on), &ram), Ok(()));
 }
 
 #[test]
@@ -197,7 +208,7 @@ fn virtual_lpis_have_no_tables() {
             size,
             value,
         };
-        why(store.to_virtual_lpis())
+        why(store.check(&Page::VirtualLpis, &Ram::new()))
     };
     for offset in [0x70, 0x78] {
         assert_eq!(valid(offset, 8, VALID), Some(Denied::Virtual));
@@ -227,8 +238,16 @@ fn registers_are_written_as_a_whole() {
         };
         let lpis = lpis(Ram::START, Ram::START, 16);
         let shape = Some(Denied::Shape);
-        assert_eq!(why(store.to_redistributor(&lpis, &ram)), shape, "{store:?}");
-        assert_eq!(why(store.to_its(&OFF, &ram)), shape, "{store:?}");
-        assert_eq!(why(store.to_virtual_lpis()), shape, "{store:?}");
+        assert_eq!(
+            why(store.check(&Page::Redistributor(lpis), &ram)),
+            shape,
+            "{store:?}"
+        );
+        assert_eq!(why(store.check(&Page::Its(OFF), &ram)), shape, "{store:?}");
+        assert_eq!(
+            why(store.check(&Page::VirtualLpis, &Ram::new())),
+            shape,
+            "{store:?}"
+        );
     }
 }
