@@ -80,7 +80,7 @@ fn place(line: &str) -> Option<(u64, u64)> {
 /// Has QEMU stop, and write memory to a file.
 fn save(socket: &Path, start: u64, size: u64, file: &Path) -> std::io::Result<()> {
     let mut stream = UnixStream::connect(socket)?;
-    let mut wait = |stream: &mut UnixStream| {
+    let wait = |stream: &mut UnixStream| {
         let mut seen = Vec::new();
         while !seen.ends_with(PROMPT) {
             let mut byte = [0];
