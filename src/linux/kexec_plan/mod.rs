@@ -15,7 +15,7 @@ pub use segments::SegmentError;
 pub use share::{Op, Share};
 
 use super::image::PageSize;
-use super::kexec_list::{Fault, ListError, ListStart, ListedPage, Place, Walker};
+use super::kexec_list::{Entry, Fault, ListError, ListStart, ListedPage, Place, Walker};
 use super::kimage::{GuestMemory, Kimage};
 use super::ranges::{Range, Ranges};
 use next_kernel::Candidates;
@@ -253,37 +253,32 @@ impl Plan {
         let mut run = Range::default();
         // Up to where no destination has been yet, from the run's start on.
         let mut free = 0;
-        while let Some(listed) = walker.next_page()? {
-            let ListedPage {
-                source,
-                destination,
-                ..
-            } = listed;
-            if self.listed == max_pages {
-                return Err(listed.error(Fault::Endless).into());
-            }
-            if !memory.contains(source, page) {
-                return Err(listed.error(Fault::SourceOutside).into());
-            }
-            if !memory.contains(destination, page) {
-                return Err(listed.error(Fault::DestinationOutside).into());
-            }
-            if let Some(first_of) = self.segments.count_page(destination, page, &listed)? {
-                candidates.look(memory, first_of, source);
+        loop {
+            let listed = match walker.next_page() {
+                Ok(Some(listed)) => listed,
+                Ok(None) => break,
+                Err(fault) => return Err(walker.error(fault).into()),
+            };
+            let destination = listed.destination;
+            let first = self
+                .look(memory, max_pages, &listed)
+                .map_err(|fault| walker.error(fault))?;
+            if first && let Some(segment) = self.segments.current() {
+                candidates.look(memory, segment, listed.source);
             }
             if destination != run.end {
                 self.destinations
                     .add(run)
-                    .map_err(|_| listed.error(Fault::TooScattered))?;
+                    .map_err(|_| walker.error(Fault::TooScattered))?;
                 let (around, taken) = self.destinations.around(destination);
                 run.start = destination;
                 free = if taken { destination } else { around.end };
             }
             if destination >= free {
-                return Err(listed.error(Fault::DestinationTwice).into());
+                return Err(walker.error(Fault::DestinationTwice).into());
             }
             run.end = destination + page;
-            self.remember(&listed);
+            self.remember(&walker.entry(), destination);
             self.listed += 1;
         }
         self.destinations
@@ -291,46 +286,69 @@ impl Plan {
             .map_err(|_| walker.error(Fault::TooScattered).into())
     }
 
+    /// Looks at a page by itself. Returns whether a segment begins with it.
+    #[inline]
+    fn look(
+        &mut self,
+        memory: &impl GuestMemory,
+        max_pages: u64,
+        listed: &ListedPage,
+    ) -> Result<bool, Fault> {
+        let page = self.page.bytes();
+        if self.listed == max_pages {
+            return Err(Fault::Endless);
+        }
+        if !memory.contains(listed.source, page) {
+            return Err(Fault::SourceOutside);
+        }
+        if !memory.contains(listed.destination, page) {
+            return Err(Fault::DestinationOutside);
+        }
+        self.segments.count_page(listed.destination, page)
+    }
+
     /// The second walk: looks at each page in view of all destinations.
     fn check_overlaps(&self, memory: &impl GuestMemory) -> Result<(), PlanError> {
         self.segments.check_whole(self.page)?;
         let mut walker = Walker::start(memory, self.page.bytes(), self.start, &self.destinations)?;
         let mut around = (Range::default(), false);
-        let mut left = self.listed;
-        while let Some(listed) = walker.next_page()? {
-            left = left.checked_sub(1).ok_or(listed.error(Fault::Changed))?;
+        for _ in 0..self.listed {
+            let listed = walker
+                .next_page()
+                .and_then(|listed| listed.ok_or(Fault::Changed))
+                .map_err(|fault| walker.error(fault))?;
             if !around.0.holds(listed.source) {
                 around = self.destinations.around(listed.source);
             }
             if around.1 && listed.source != listed.destination {
-                return Err(listed.error(Fault::SourceOverwritten).into());
+                return Err(walker.error(Fault::SourceOverwritten).into());
             }
         }
-        if left > 0 {
-            Err(walker.error(Fault::Changed).into())
-        } else {
-            Ok(())
+        match walker.next_page() {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(walker.error(Fault::Changed).into()),
+            Err(fault) => Err(walker.error(fault).into()),
         }
     }
 
     /// Remembers the place of a source, at twice the spacing whenever there is no room for one more.
-    fn remember(&mut self, listed: &ListedPage) {
+    #[inline]
+    fn remember(&mut self, entry: &Entry, destination: u64) {
+        if self.listed & ((1 << self.spacing) - 1) != 0 {
+            return;
+        }
         if self.listed >> self.spacing == MAX_PLACES as u64 {
             for kept in 1..MAX_PLACES / 2 {
                 self.places.copy_within(2 * kept..2 * kept + 1, kept);
             }
             self.spacing += 1;
         }
-        let slot = self.listed >> self.spacing;
-        if slot << self.spacing != self.listed {
-            return;
-        }
-        let slot = usize::try_from(slot).ok();
+        let slot = usize::try_from(self.listed >> self.spacing).ok();
         if let Some(place) = slot.and_then(|slot| self.places.get_mut(slot)) {
             *place = Place {
-                at: listed.entry.at,
-                index: listed.entry.index,
-                destination: listed.destination,
+                at: entry.at,
+                index: entry.index,
+                destination,
             };
         }
     }

@@ -1,7 +1,7 @@
 //! The segments of a `kimage`, and how much of them the list fills.
 
 use crate::linux::image::PageSize;
-use crate::linux::kexec_list::{Fault, ListError, ListedPage};
+use crate::linux::kexec_list::Fault;
 use crate::linux::kimage::{GuestMemory, MAX_SEGMENTS, Segment};
 use thiserror::Error;
 
@@ -62,6 +62,18 @@ struct Filled {
     listed: u64,
 }
 
+impl Filled {
+    /// Holds no page.
+    const NONE: Self = Self {
+        segment: Segment {
+            file_size: 0,
+            start: 0,
+            size: 0,
+        },
+        listed: 0,
+    };
+}
+
 /// The segments of a request; none if they are not known.
 #[derive(Debug)]
 pub struct Segments {
@@ -73,23 +85,15 @@ pub struct Segments {
 
 impl Segments {
     pub const fn new() -> Self {
-        const EMPTY: Filled = Filled {
-            segment: Segment {
-                file_size: 0,
-                start: 0,
-                size: 0,
-            },
-            listed: 0,
-        };
         Self {
-            filled: [EMPTY; MAX_SEGMENTS],
+            filled: [Filled::NONE; MAX_SEGMENTS],
             count: 0,
             current: 0,
         }
     }
 
     pub fn clear(&mut self) {
-        (self.count, self.current) = (0, 0);
+        *self = Self::new();
     }
 
     /// Takes over the segments of a request, and checks each.
@@ -130,16 +134,9 @@ impl Segments {
         Ok(())
     }
 
-    /// Counts a page that goes to `destination`. Returns the segment that begins there.
-    pub fn count_page(
-        &mut self,
-        destination: u64,
-        page: u64,
-        listed: &ListedPage,
-    ) -> Result<Option<Segment>, ListError> {
-        if self.count == 0 {
-            return Ok(None);
-        }
+    /// Counts a page that goes to `destination`. Returns whether a segment begins there.
+    #[inline]
+    pub fn count_page(&mut self, destination: u64, page: u64) -> Result<bool, Fault> {
         let holds = |filled: &Filled| {
             let Segment { start, size, .. } = filled.segment;
             destination
@@ -147,14 +144,22 @@ impl Segments {
                 .is_some_and(|offset| offset < size && page <= size - offset)
         };
         if !self.filled.get(self.current).is_some_and(holds) {
+            if self.count == 0 {
+                return Ok(false);
+            }
             let found = self.filled.iter().take(self.count).position(holds);
-            self.current = found.ok_or(listed.error(Fault::OutsideSegments))?;
+            self.current = found.ok_or(Fault::OutsideSegments)?;
         }
         let Some(filled) = self.filled.get_mut(self.current) else {
-            return Ok(None);
+            return Ok(false);
         };
         filled.listed += 1;
-        Ok((filled.segment.start == destination).then_some(filled.segment))
+        Ok(filled.segment.start == destination)
+    }
+
+    /// The segment of the page that was counted last.
+    pub fn current(&self) -> Option<Segment> {
+        self.filled.get(self.current).map(|filled| filled.segment)
     }
 
     /// Sees that each segment is on the list as a whole, or not at all.
