@@ -241,7 +241,7 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
     ///
     /// Nearly all entries are sources, and they are walked while the machine is away: their way is
     /// short, and an error is put together by [`Walker::error`] only when there is one.
-    #[inline]
+    #[inline(always)]
     pub fn next_page(&mut self) -> Result<Option<ListedPage>, Fault> {
         while !self.done {
             let at = self.at.ok_or(Fault::RunsOff)?;

@@ -1,8 +1,9 @@
 //! The move of a kexec as a whole: checked in a dry run, then shared out among CPUs.
 //!
-//! The dry run walks the list twice. The first walk looks at each entry by itself and gathers the
-//! destinations; the second one sees that no source lies in a destination but its own, and no page
-//! of the list in any. So pages may be copied in any order, by any CPU.
+//! The dry run looks at each entry by itself, gathers the destinations, and sees that no source lies
+//! in a destination but its own, and no page of the list in any. So pages may be copied in any
+//! order, by any CPU. A `kimage` says in its segments where pages go, so that one walk is enough;
+//! where there are none, a second walk looks at the sources in view of what the first has gathered.
 
 mod next_kernel;
 mod segments;
@@ -17,7 +18,7 @@ pub use share::{Op, Share};
 use super::image::PageSize;
 use super::kexec_list::{Entry, Fault, ListError, ListStart, ListedPage, Place, Walker};
 use super::kimage::{GuestMemory, Kimage};
-use super::ranges::{Range, Ranges};
+use super::ranges::{Around, Range, Ranges};
 use next_kernel::Candidates;
 use segments::Segments;
 use thiserror::Error;
@@ -188,6 +189,8 @@ impl Plan {
         self.segments.clear();
         self.zeroes = Range::default();
         (self.listed, self.in_place, self.spacing) = (0, 0, 0);
+        // Where pages may go, as far as that is known beforehand.
+        let mut bounds = Ranges::new();
         let entry = match request {
             Request::Kimage(kimage) => {
                 self.start = ListStart::Head {
@@ -195,6 +198,10 @@ impl Plan {
                     value: kimage.head(),
                 };
                 self.segments.set(memory, self.page, kimage.segments())?;
+                for range in self.segments.ranges() {
+                    // They are fewer than there is room for, and have nothing in common.
+                    let _ = bounds.add(range);
+                }
                 kimage.start()
             }
             Request::Call {
@@ -214,15 +221,16 @@ impl Plan {
         }
 
         let mut candidates = Candidates::new();
-        self.gather(memory, max_pages, &mut candidates)?;
-        self.check_overlaps(memory)?;
+        self.gather(memory, max_pages, &bounds, &mut candidates)?;
         if let Request::Call { device_tree, .. } = request {
+            self.check_overlaps(memory)?;
             self.next_kernel = NextKernel {
                 entry,
                 x0: device_tree,
             };
             return Ok(());
         }
+        self.segments.check_whole(page)?;
         for segment in self.segments.in_place() {
             candidates.look(memory, segment, segment.start);
             self.in_place += page.pages(segment.size);
@@ -240,16 +248,17 @@ impl Plan {
         Ok(())
     }
 
-    /// The first walk: looks at each page by itself, and gathers the destinations and some places.
+    /// The first walk: looks at each page, and gathers the destinations and some places.
     fn gather(
         &mut self,
         memory: &impl GuestMemory,
         max_pages: u64,
+        bounds: &Ranges,
         candidates: &mut Candidates,
     ) -> Result<(), PlanError> {
         let page = self.page.bytes();
-        let nowhere = Ranges::new();
-        let mut walker = Walker::start(memory, page, self.start, &nowhere)?;
+        let mut walker = Walker::start(memory, page, self.start, bounds)?;
+        let mut around = Around::default();
         let mut run = Range::default();
         // Up to where no destination has been yet, from the run's start on.
         let mut free = 0;
@@ -259,12 +268,29 @@ impl Plan {
                 Ok(None) => break,
                 Err(fault) => return Err(walker.error(fault).into()),
             };
-            let destination = listed.destination;
-            let first = self
-                .look(memory, max_pages, &listed)
-                .map_err(|fault| walker.error(fault))?;
-            if first && let Some(segment) = self.segments.current() {
-                candidates.look(memory, segment, listed.source);
+            let ListedPage {
+                source,
+                destination,
+            } = listed;
+            if self.listed == max_pages {
+                return Err(walker.error(Fault::Endless).into());
+            }
+            if !memory.contains(source, page) {
+                return Err(walker.error(Fault::SourceOutside).into());
+            }
+            if around.is_in(bounds, source) && source != destination {
+                return Err(walker.error(Fault::SourceOverwritten).into());
+            }
+            // A segment is in guest memory as a whole.
+            if !self.segments.count_page(destination, page) {
+                if !self.segments.is_empty() {
+                    return Err(walker.error(Fault::OutsideSegments).into());
+                }
+                if !memory.contains(destination, page) {
+                    return Err(walker.error(Fault::DestinationOutside).into());
+                }
+            } else if let Some(segment) = self.segments.beginning_at(destination) {
+                candidates.look(memory, segment, source);
             }
             if destination != run.end {
                 self.destinations
@@ -286,41 +312,18 @@ impl Plan {
             .map_err(|_| walker.error(Fault::TooScattered).into())
     }
 
-    /// Looks at a page by itself. Returns whether a segment begins with it.
-    #[inline]
-    fn look(
-        &mut self,
-        memory: &impl GuestMemory,
-        max_pages: u64,
-        listed: &ListedPage,
-    ) -> Result<bool, Fault> {
-        let page = self.page.bytes();
-        if self.listed == max_pages {
-            return Err(Fault::Endless);
-        }
-        if !memory.contains(listed.source, page) {
-            return Err(Fault::SourceOutside);
-        }
-        if !memory.contains(listed.destination, page) {
-            return Err(Fault::DestinationOutside);
-        }
-        self.segments.count_page(listed.destination, page)
-    }
-
-    /// The second walk: looks at each page in view of all destinations.
+    /// The second walk: looks at each source in view of all destinations.
     fn check_overlaps(&self, memory: &impl GuestMemory) -> Result<(), PlanError> {
-        self.segments.check_whole(self.page)?;
         let mut walker = Walker::start(memory, self.page.bytes(), self.start, &self.destinations)?;
-        let mut around = (Range::default(), false);
+        let mut around = Around::default();
         for _ in 0..self.listed {
             let listed = walker
                 .next_page()
                 .and_then(|listed| listed.ok_or(Fault::Changed))
                 .map_err(|fault| walker.error(fault))?;
-            if !around.0.holds(listed.source) {
-                around = self.destinations.around(listed.source);
-            }
-            if around.1 && listed.source != listed.destination {
+            if around.is_in(&self.destinations, listed.source)
+                && listed.source != listed.destination
+            {
                 return Err(walker.error(Fault::SourceOverwritten).into());
             }
         }

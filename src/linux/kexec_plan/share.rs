@@ -3,7 +3,7 @@
 use super::Plan;
 use crate::linux::kexec_list::{Fault, ListError, ListedPage, Walker};
 use crate::linux::kimage::GuestMemory;
-use crate::linux::ranges::Range;
+use crate::linux::ranges::{Around, Range};
 
 /// What to do for one page. The addresses are physical, and in guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +42,13 @@ pub struct Share<'a, M> {
     bounds: Bounds,
 }
 
-/// Where the last page was, in view of all destinations: the next one is most often near.
+/// Where the last page was, in view of all destinations.
 #[derive(Default)]
 struct Bounds {
     /// The destinations around the last source.
-    source: (Range, bool),
+    source: Around,
     /// The destinations around the last destination.
-    destination: (Range, bool),
+    destination: Around,
 }
 
 impl Bounds {
@@ -65,20 +65,14 @@ impl Bounds {
             source,
             destination,
         } = *listed;
-        if !self.destination.0.holds(destination) {
-            self.destination = plan.destinations.around(destination);
-        }
         // Both are multiples of the page, and so are the bounds: a page is in them as a whole.
-        if !self.destination.1 {
+        if !self.destination.is_in(&plan.destinations, destination) {
             return Err(Fault::Changed);
         }
         if !memory.contains(source, page) {
             return Err(Fault::SourceOutside);
         }
-        if !self.source.0.holds(source) {
-            self.source = plan.destinations.around(source);
-        }
-        if self.source.1 && source != destination {
+        if self.source.is_in(&plan.destinations, source) && source != destination {
             return Err(Fault::SourceOverwritten);
         }
         let Range { start, end } = plan.zeroes;
