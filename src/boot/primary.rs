@@ -21,7 +21,6 @@ use crate::memory::stage1::{self, Reach, Regime, Use};
 use crate::options::Options;
 use crate::psci::firmware;
 use crate::psci::power_state::Format;
-use crate::read_sysreg;
 use crate::teardown::{self, Takeover};
 use crate::vcpu;
 use aarch64_paging::descriptor::El23Attributes;
@@ -74,7 +73,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
         board.cpus.len(),
         layout.whole
     );
-    say_open_doors();
+    log::info!("devices reach the monitor by DMA, and an ITS by its commands: nothing stops them");
     check_firmware(&board);
     let gic = gic(&board);
     let keep_lpis = options.keep_lpis;
@@ -186,19 +185,6 @@ fn clear(ram: &GuestRam, start: u64, size: u64) {
         // SAFETY: The range is the guest's, which does not run yet.
         unsafe { range.as_ptr().write_bytes(0, size as usize) };
         cache::clean_to_poc(start as usize, size as usize);
-    }
-}
-
-/// What reaches the monitor's memory past stage 2.
-fn say_open_doors() {
-    log::info!(
-        "devices reach the monitor by DMA, and an ITS by its commands: nothing stops them yet"
-    );
-    // DBGAUTHSTATUS_EL1.NSID: debug that can halt a Non-secure CPU is there, and enabled.
-    const ENABLED: u64 = 3;
-    // SAFETY: The register is there on every CPU; reading it changes nothing.
-    if unsafe { read_sysreg!("dbgauthstatus_el1") } & ENABLED == ENABLED {
-        log::warn!("external debug is enabled: whoever reaches its registers reaches the monitor");
     }
 }
 
