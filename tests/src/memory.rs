@@ -53,7 +53,9 @@ pub fn boot_and_look(name: &str, machine: &Machine, append: &str, seconds: u64) 
     }
     boot.expect("probe: PASS");
     let image = scratch.read(&paths::monitor());
-    boot.expect_ok(check(&scratch.read(&dump), &image, machine.smp as usize));
+    let ends = symbol("__rodata_end").and_then(|constant| Ok((constant, symbol("__image_end")?)));
+    let cpus = machine.smp as usize;
+    boot.expect_ok(ends.and_then(|ends| check(&scratch.read(&dump), &image, ends, cpus)));
     boot
 }
 
@@ -100,9 +102,14 @@ fn save(socket: &Path, start: u64, size: u64, file: &Path) -> std::io::Result<()
     fs::metadata(file).map(|_| ())
 }
 
-/// Looks at the monitor's memory.
-fn check(memory: &[u8], image: &[u8], cpus: usize) -> Result<(), String> {
-    let (constant, end) = (symbol("__rodata_end")?, symbol("__image_end")?);
+/// Looks at the monitor's memory: its image is constant up to the first of two ends, and has its last
+/// byte before the second.
+fn check(
+    memory: &[u8],
+    image: &[u8],
+    (constant, end): (usize, usize),
+    cpus: usize,
+) -> Result<(), String> {
     let (Some(expected), Some(seen)) = (image.get(..constant), memory.get(..constant)) else {
         return Err(format!(
             "expected {constant:#x} bytes of text and constants"
@@ -136,4 +143,48 @@ fn symbol(name: &str) -> Result<usize, String> {
         (words.nth(1)? == name).then(|| usize::from_str_radix(value, 16).ok())?
     });
     value.ok_or_else(|| format!("{}: expected a symbol {name}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENDS: (usize, usize) = (PAGE, 2 * PAGE + 8);
+    const CPUS: usize = 2;
+
+    /// Constants, other data, and what lies behind: guard page and stack, twice.
+    fn memory() -> Vec<u8> {
+        let mut memory = vec![7; 3 * PAGE + CPUS * (PAGE + STACK)];
+        for n in 0..CPUS {
+            let guard = 3 * PAGE + n * (PAGE + STACK);
+            memory[guard..guard + PAGE].fill(0);
+        }
+        memory
+    }
+
+    #[test]
+    fn every_byte_of_text_and_guards_counts() {
+        let image = [7; PAGE + 100];
+        assert_eq!(check(&memory(), &image, ENDS, CPUS), Ok(()));
+        let guard = 3 * PAGE + PAGE + STACK;
+        for at in [0, PAGE - 1, 3 * PAGE, 4 * PAGE - 1, guard, guard + PAGE - 1] {
+            let mut changed = memory();
+            changed[at] ^= 1;
+            let error = check(&changed, &image, ENDS, CPUS).unwrap_err();
+            assert!(error.contains("expected"), "{at:#x}: {error}");
+        }
+        // Data and stacks are the monitor's to change.
+        for at in [PAGE, 3 * PAGE - 1, 4 * PAGE] {
+            let mut changed = memory();
+            changed[at] ^= 1;
+            assert_eq!(check(&changed, &image, ENDS, CPUS), Ok(()), "{at:#x}");
+        }
+    }
+
+    #[test]
+    fn finds_the_monitor_in_its_first_line() {
+        let line = "baton: Baton 0.1.0: 4 CPUs, monitor at 0xbfc00000-0xc0000000 (4 MiB)";
+        assert_eq!(place(line), Some((0xbfc0_0000, 0x40_0000)));
+        assert_eq!(place("baton: kernel at 0x44000000-0x44089000"), None);
+    }
 }

@@ -47,7 +47,7 @@ fn nothing_that_a_guest_tries_stops_the_monitor() {
 /// `TIMES=` takeovers and resets.
 #[test]
 fn a_list_that_changes_harms_nobody() {
-    let (seed, times) = (number("SEED", 1), number("TIMES", 12));
+    let (seed, times) = (number("SEED", 1), number("TIMES", 40));
     let machine = Machine {
         end_on_reset: false,
         ..machine(3)
