@@ -39,6 +39,7 @@ fn machine(manner: Manner) {
 fn in_random_orders(manner: Manner, orders: usize) {
     let mut config = Config::new();
     config.stack_size = 64 << 10;
+    config.silence_warnings = true;
     config.max_steps = shuttle::MaxSteps::FailAfter(10_000_000);
     let uniform = RandomScheduler::new(orders);
     Runner::new(uniform, config.clone()).run(move || machine(manner));

@@ -274,7 +274,7 @@ impl World {
     ///
     /// To be called on CPU `index`, in the guest.
     fn finish(&self, cpu: &Core) {
-        self.alive.store(cpu.member.epoch() + 1 | OVER, Release);
+        self.alive.store((cpu.member.epoch() + 1) | OVER, Release);
         sev();
         for core in self.cores.iter().filter(|core| core.index != cpu.index) {
             while !core.done.load(Acquire) {
