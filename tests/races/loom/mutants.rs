@@ -51,8 +51,68 @@ known! {
     Tear in "power.rs" "turn_on" "READY": start_of_a_kernel_that_is_over_never_begins;
 }
 
-/// What is stronger than any model needs, and why it is so nevertheless.
-const SPARE: &[(&str, &str, Kind, &str)] = &[];
+/// Mistakes that do no harm in the models of the pieces: function, part of the line, and why.
+const SPARE: &[(&str, &str, Kind, &str)] = &[
+    ("order", "entry", Kind::Believe, "it is read once a start"),
+    ("order", "context", Kind::Believe, "it is read once a start"),
+    (
+        "affinity_info",
+        "word",
+        Kind::Relax,
+        "an answer orders nothing",
+    ),
+    (
+        "affinity_info",
+        "word",
+        Kind::Believe,
+        "an answer may be old",
+    ),
+    ("turn", "compare", Kind::Relax, "who leaves carries nothing"),
+    (
+        "has_arrived",
+        "word",
+        Kind::Relax,
+        "asked when all is decided",
+    ),
+    (
+        "has_arrived",
+        "word",
+        Kind::Believe,
+        "asked when all is decided",
+    ),
+    (
+        "is_missing",
+        "word",
+        Kind::Relax,
+        "asked when all is decided",
+    ),
+    (
+        "is_missing",
+        "word",
+        Kind::Believe,
+        "asked when all is decided",
+    ),
+    ("expect", "word", Kind::Relax, "the roll's lock is held"),
+    (
+        "expect",
+        "word",
+        Kind::Tear,
+        "the roll's lock is held, in no takeover",
+    ),
+    (
+        "arrive",
+        "expected",
+        Kind::Believe,
+        "it changes between epochs alone",
+    ),
+    ("add", "fetch_add", Kind::Tear, "callers take turns"),
+    (
+        "close",
+        "fetch_or",
+        Kind::Relax,
+        "the right to prepare goes on the same word",
+    ),
+];
 
 #[test]
 fn known_mistakes_are_found() {
@@ -87,13 +147,14 @@ fn known_mistakes_are_found() {
     }
 }
 
-/// Every access of every file that the models run, broken in every way, must be found by one of
-/// them, or be named in [`SPARE`].
+/// Every access of the pieces, broken in every way, must be found by the models of the pieces, or be
+/// named in [`SPARE`].
 #[test]
 #[ignore = "takes long: make races"]
 fn every_mistake_is_found() {
     let mut all: BTreeSet<Mutant> = BTreeSet::new();
-    let lists: Vec<(&Model, BTreeSet<Mutant>)> = models()
+    let lists: Vec<(&Model, BTreeSet<Mutant>)> = pieces::MODELS
+        .iter()
         .map(|model| (model, mutant::all_in(|| model.explore_quickly())))
         .collect();
     lists
@@ -101,9 +162,9 @@ fn every_mistake_is_found() {
         .for_each(|(_, list)| all.extend(list.iter().copied()));
     let (mut found, mut left) = (0, Vec::new());
     for mutant in all.iter().filter(|mutant| mutant.file.starts_with("src/")) {
-        let by = lists
-            .iter()
-            .find(|(model, list)| list.contains(mutant) && is_found(*mutant, || model.explore_quickly()));
+        let by = lists.iter().find(|(model, list)| {
+            list.contains(mutant) && is_found(*mutant, || model.explore_quickly())
+        });
         match by {
             Some((model, _)) => println!("{}: found by {}", describe(mutant), model.name),
             None => println!("{}: NOT FOUND", describe(mutant)),

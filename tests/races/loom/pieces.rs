@@ -16,6 +16,7 @@ crate::models! {
     barrier_serves_the_next_epoch [None, None];
     gate_lets_one_prepare [None, None];
     gate_waits_for_those_on_their_way [Some(2), None];
+    gate_loses_nobody [None, None];
     arrival_is_decided_once [None, None];
     of_two_callers_one_turns_a_cpu_on [None, None];
     parked_cpu_is_woken_and_begins_where_it_is_told [None, None];
@@ -150,6 +151,19 @@ fn gate_waits_for_those_on_their_way() {
     shared.2.set(0);
     closed.open();
     join(others);
+}
+
+/// One CPU starts another one while a takeover is prepared, given up, begun and ended.
+fn gate_loses_nobody() {
+    let gate = Arc::new(Gate::new());
+    let other = spawn(&gate, |gate| drop(gate.pass()));
+    drop(gate.prepare().expect("nobody else asks"));
+    gate.prepare().expect("it was given back").close().open();
+    join([other]);
+    let closed = gate.prepare().expect("the gate is open").close();
+    assert!(closed.is_quiet(), "a CPU_ON that ended is waited for");
+    closed.open();
+    assert!(gate.pass().is_some(), "the gate is closed for good");
 }
 
 fn arrival_is_decided_once() {
