@@ -138,10 +138,22 @@ bench-test: setup ## the tests of what measures
 	@$(CARGO) host test --quiet --profile tool -p baton-bench
 
 .PHONY: test
-test: build linux ## all tests: on the host, and in QEMU
+test: build linux races-quick ## all tests: on the host, and in QEMU
 	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
+
+RACES := $(CARGO) host test --quiet --profile races -p baton-races
+
+.PHONY: races
+races: setup ## every order in which CPUs can meet in the monitor (an hour; part of it in "make test")
+	@RACES=all $(RACES) --features loom --test loom -- --nocapture --include-ignored --test-threads=2
+	@RACES=all $(RACES) --features shuttle --test shuttle -- --nocapture
+
+.PHONY: races-quick
+races-quick: setup
+	@$(RACES) --features loom --test loom
+	@$(RACES) --features shuttle --test shuttle
 
 .PHONY: audit
 audit: images tool ## what the next kernel finds of the one before it, register by register
@@ -151,6 +163,8 @@ audit: images tool ## what the next kernel finds of the one before it, register 
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
 	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
+	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
+	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
 	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
 

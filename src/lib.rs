@@ -4,6 +4,8 @@
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
+#[cfg(any(feature = "loom", feature = "shuttle"))]
+extern crate std;
 
 pub mod abi;
 #[cfg(target_os = "none")]
@@ -29,6 +31,7 @@ pub mod options;
 #[cfg(target_os = "none")]
 pub mod pmu;
 pub mod psci;
+pub mod sync;
 pub mod teardown;
 #[cfg(target_os = "none")]
 pub mod vcpu;

@@ -16,10 +16,10 @@ unsafe extern "C" {
 /// Enters the guest at `start` as firmware would (Documentation/arch/arm64/booting.rst, DEN0022,
 /// "Initial core configuration"): EL1, MMU off, x0 = `start.context`.
 ///
-/// The CPU's EL1 state has been reset, and it lives in generation `cpu.epoch`. If that is over, the
+/// The CPU's EL1 state has been reset, and it lives in generation `cpu.member.epoch()`. If that is over, the
 /// CPU goes where all others of it went.
 pub fn enter(cpu: &'static Cpu, start: Start) -> ! {
-    if !Machine::get().generations.enter(cpu.epoch.load(Relaxed)) {
+    if !Machine::get().generations.enter(cpu.member.epoch()) {
         teardown::join(cpu);
     }
     // SAFETY: They say where the guest begins, in its own exception level.

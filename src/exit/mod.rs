@@ -17,7 +17,6 @@ use crate::machine::Machine;
 use crate::{hooks, read_sysreg, teardown};
 use calls::Conduit;
 use core::arch::global_asm;
-use core::sync::atomic::Ordering::Relaxed;
 
 global_asm!(include_str!("vectors.S"));
 
@@ -34,7 +33,7 @@ mod class {
 extern "C" fn exit_from_guest(frame: &mut Frame) {
     let cpu = Cpu::current();
     // The generation may have ended: whatever brought the CPU here, its kernel is no more.
-    if Machine::get().takeover.epoch() != cpu.epoch.load(Relaxed) {
+    if Machine::get().takeover.muster.is_over(&cpu.member) {
         teardown::join(cpu);
     }
     // SAFETY: ESR_EL2 describes the exception that was just taken.

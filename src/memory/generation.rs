@@ -7,7 +7,7 @@
 use super::region::{Region, RegionSet};
 use crate::arch::sysreg::id_field;
 use crate::arch::{barrier, tlb};
-use crate::memory::heap::Relax;
+use crate::sync::Lock;
 use crate::{read_sysreg, write_sysreg};
 use aarch64_paging::descriptor::{PhysicalAddress, Stage2Attributes};
 use aarch64_paging::idmap::IdTranslation;
@@ -15,7 +15,6 @@ use aarch64_paging::paging::{Constraints, MemoryRegion, Stage2};
 use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use spin::mutex::SpinMutex;
 use thiserror::Error;
 
 /// How many roots there are: as many generations can have CPUs left behind in them, less one.
@@ -72,7 +71,7 @@ impl Shared {
 
 /// The stage 2 tables of all generations.
 pub struct Generations {
-    shared: SpinMutex<Shared, Relax>,
+    shared: Lock<Shared>,
     monitor: Region,
     /// VTCR_EL2.
     vtcr: u64,
@@ -109,7 +108,7 @@ impl Generations {
             )?;
         }
         Ok(Self {
-            shared: SpinMutex::new(Shared {
+            shared: Lock::new(Shared {
                 mapping: shared,
                 open: false,
                 tables_left: TABLES_ON_DEMAND,

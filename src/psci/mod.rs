@@ -11,5 +11,9 @@ mod service;
 #[cfg(target_os = "none")]
 mod system;
 
+pub mod turn;
+
+#[cfg(target_os = "none")]
+pub use cpu::code;
 #[cfg(target_os = "none")]
 pub use service::call;

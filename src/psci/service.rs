@@ -46,7 +46,7 @@ fn answer(cpu: &'static Cpu, arguments: &[u64; 4]) -> Answer {
     match Function::try_from(arguments).map_err(|error| undecodable(id, error))? {
         Function::Version => Ok(VERSION),
         Function::Features { psci_func_id } => features(psci_func_id),
-        Function::CpuOn { target_cpu, entry } => cpu::on(target_cpu.into(), entry),
+        Function::CpuOn { target_cpu, entry } => cpu::on(cpu, target_cpu.into(), entry),
         Function::CpuOff => crate::cpu::off(cpu),
         Function::AffinityInfo {
             mpidr,

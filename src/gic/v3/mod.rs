@@ -14,21 +14,17 @@ pub mod sgi;
 
 use crate::arch::cache;
 use crate::arch::time;
-use crate::memory::heap::Relax;
 use crate::memory::region::Region;
+use crate::sync::{Lock, Relax};
 use crate::teardown::error::StepError;
 use alloc::vec::Vec;
 use distributor::Distributor;
 use frames::{FrameError, Frames};
 use its::Its;
-use spin::mutex::SpinMutex;
 use spin::once::Once;
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
 pub const RWP_US: u64 = 10_000;
-
-/// A lock for registers of the GIC that two CPUs may want.
-pub type Lock<T> = SpinMutex<T, Relax>;
 
 /// Everything of a GICv3 that is reached by memory.
 pub struct GicV3 {
