@@ -1,7 +1,8 @@
 //! The two calls planted in an unmodified kernel (DESIGN: "Catching an unmodified kernel's kexec").
 
+use crate::arch::translate::translate;
 use crate::arch::{cache, time};
-use crate::cpu::Cpu;
+use crate::cpu::{Cause, Cpu};
 use crate::exit::Frame;
 use crate::linux::image::{HEADER_SIZE, ImageHeader, PageSize};
 use crate::linux::sites::{self, HookSites, Site};
@@ -12,7 +13,6 @@ use crate::read_sysreg;
 use crate::sync::Lock;
 use crate::teardown::{self, Refusal};
 use arm_psci::AffinityInfo;
-use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use thiserror::Error;
 
@@ -163,6 +163,8 @@ pub fn hit(cpu: &'static Cpu, frame: &mut Frame, immediate: u64) -> bool {
     if !here {
         return false;
     }
+    // Before it is served: from the second one there may be no return.
+    cpu.exits.count(Cause::Hook);
     if u16::try_from(immediate) == Ok(HOOK1) {
         // Past `bl machine_shutdown`: the kernel's own way through the CPUs never begins.
         planted.hook1 = Some(call);
@@ -238,27 +240,6 @@ fn image_around(ram: &GuestRam, inside: u64) -> Option<(u64, ImageHeader, GuestR
             let range = ram.range(start, header.image_size())?;
             (inside - start < header.image_size()).then_some((start, header, range))
         })
-}
-
-/// Returns the physical address of the guest's virtual `address`, if it may be read at EL1.
-fn translate(address: u64) -> Option<u64> {
-    let par: u64;
-    // SAFETY: The result goes to PAR_EL1 alone, whose value the guest gets back.
-    unsafe {
-        asm!(
-            "mrs {saved}, par_el1",
-            "at s1e1r, {address}",
-            "isb",
-            "mrs {par}, par_el1",
-            "msr par_el1, {saved}",
-            saved = out(reg) _,
-            address = in(reg) address,
-            par = out(reg) par,
-            options(nostack, preserves_flags),
-        );
-    }
-    // PAR_EL1.F is 0 if the translation worked, PA is in bits 47:12.
-    (par & 1 == 0).then_some(par & 0xffff_ffff_f000 | address & 0xfff)
 }
 
 const fn hvc(immediate: u16) -> u32 {

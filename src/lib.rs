@@ -21,6 +21,14 @@ pub mod devicetree;
 pub mod exit;
 #[cfg(target_os = "none")]
 pub mod gic;
+/// The part of the interrupt controller that touches no register.
+#[cfg(not(target_os = "none"))]
+pub mod gic {
+    /// GICv3 and GICv4.
+    pub mod v3 {
+        pub mod tables;
+    }
+}
 #[cfg(target_os = "none")]
 pub mod hooks;
 pub mod linux;

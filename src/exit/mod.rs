@@ -44,19 +44,18 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
             calls::dispatch(cpu, frame, Conduit::Hvc);
         }
         (class::HVC64, immediate) => {
-            cpu.exits.count(Cause::Hook);
             if !hooks::hit(cpu, frame, immediate) {
+                cpu.exits.count(Cause::Other);
                 inject::undefined(frame);
             }
         }
         (class::SMC64, 0) => {
             cpu.exits.count(Cause::Call);
             // The return address of a trapped SMC is the SMC.
-            frame.elr += 4;
+            frame.skip();
             calls::dispatch(cpu, frame, Conduit::Smc);
         }
         (class::INSTRUCTION_ABORT_LOWER | class::DATA_ABORT_LOWER, _) => {
-            cpu.exits.count(Cause::Fault);
             abort::handle(cpu, frame, esr);
         }
         _ => {

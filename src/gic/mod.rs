@@ -2,8 +2,10 @@
 
 pub mod v3;
 
+use crate::linux::kimage::GuestMemory;
 use crate::memory::region::Region;
 use crate::teardown::error::StepError;
+use v3::tables::Refused;
 use v3::{cpu_interface, sgi};
 
 /// The interrupt controller of the machine.
@@ -147,6 +149,28 @@ impl Gic {
     pub fn forget_lpis(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().forget_properties(),
+        }
+    }
+
+    /// Returns the pages of registers that lead the GIC to memory: a guest may only read them, and its
+    /// stores are for [`Gic::store`].
+    pub fn guarded(&self) -> impl Iterator<Item = Region> {
+        match self {
+            Self::V3(gic) => gic.guarded(),
+        }
+    }
+
+    /// Makes a guest's store of `size` bytes at physical `address`, unless the GIC could then write to
+    /// what is not in `memory`; `None` if the address is in no guarded page.
+    pub fn store(
+        &self,
+        address: u64,
+        size: u64,
+        value: u64,
+        memory: &impl GuestMemory,
+    ) -> Option<Result<(), Refused>> {
+        match self {
+            Self::V3(gic) => gic.store(address, size, value, memory),
         }
     }
 

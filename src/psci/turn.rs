@@ -31,7 +31,6 @@ pub fn on<H: Hardware>(
             if let Err(error) = hardware.firmware_on(target) {
                 muster.expect_no_longer(target);
                 target.power().refused();
-                log::warn!("firmware refuses CPU_ON of CPU {}: {error}", target.index());
                 return Err(error);
             }
         }

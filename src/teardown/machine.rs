@@ -123,7 +123,14 @@ impl Hardware for Machine {
         // Firmware is given its address, which is to last.
         let cpu = Machine::get().cpus.get(cpu.index);
         let cpu = cpu.ok_or(ErrorCode::InvalidParameters)?;
-        firmware::cpu_on(cpu).map_err(psci::code)
+        firmware::cpu_on(cpu).map_err(|error| {
+            log::log!(
+                Cpu::current().exits.complaint(),
+                "firmware refuses CPU_ON of CPU {}: {error}",
+                cpu.index
+            );
+            psci::code(error)
+        })
     }
 
     fn firmware_off(&self, _: &Cpu) -> Result<(), ErrorCode> {
@@ -168,7 +175,8 @@ fn walk(cpu: &Cpu, phase: Phase, at_off: bool) {
     };
     let failed = |name, error| {
         if !machine.takeover.muster.is_closed() {
-            log::warn!("cpu {}: step \"{name}\": {error}", cpu.index);
+            let level = cpu.exits.complaint();
+            log::log!(level, "cpu {}: step \"{name}\": {error}", cpu.index);
             return;
         }
         machine.takeover.note_trouble();

@@ -126,10 +126,20 @@ pub fn boot_modules(machine: &Machine, modules: &[Module], seconds: u64) -> Boot
 
 #[track_caller]
 pub(crate) fn run(command: Command, seconds: u64) -> Boot {
+    run_until(command, seconds, |_| true)
+}
+
+/// Watches until `go_on` returns false for a line, for at most `seconds`.
+#[track_caller]
+pub(crate) fn run_until(
+    command: Command,
+    seconds: u64,
+    mut go_on: impl FnMut(&str) -> bool,
+) -> Boot {
     let total = Duration::from_secs(seconds);
     let limits = Limits {
         total,
         silence: total.min(Duration::from_secs(180)),
     };
-    Boot(watch(command, limits, |_| true).unwrap_or_else(|error| panic!("{error}")))
+    Boot(watch(command, limits, |line| go_on(&line.text)).unwrap_or_else(|error| panic!("{error}")))
 }

@@ -4,8 +4,10 @@
 
 mod boot;
 mod loader;
+mod memory;
 mod scratch;
 
 pub use boot::{Boot, boot, boot_modules, machine};
 pub use loader::{Blob, boot_by_hand, tree};
+pub use memory::boot_and_look;
 pub use scratch::Scratch;

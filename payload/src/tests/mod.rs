@@ -1,6 +1,9 @@
 //! The tests: `test=` on the command line names one.
 
 mod audit;
+mod flip;
+mod fuzz;
+mod gic_tables;
 mod hostile_list;
 mod idle;
 mod kexec;
@@ -56,6 +59,18 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "monitor-access",
         run: monitor_access::run,
+    },
+    Test {
+        name: "flip",
+        run: flip::run,
+    },
+    Test {
+        name: "fuzz",
+        run: fuzz::run,
+    },
+    Test {
+        name: "gic-tables",
+        run: gic_tables::run,
     },
     Test {
         name: "idle",
