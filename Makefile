@@ -53,6 +53,7 @@ help: ## list the commands
 	@echo '  TIMEOUT=seconds   when to give up'
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 	@echo '  ONLY= SIZES=      the columns and the numbers of vCPUs to measure now (bench)'
+	@echo '  FUZZ= SECONDS=600 what to fuzz, and how long each'
 
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves
@@ -141,7 +142,21 @@ bench-test: setup ## the tests of what measures
 test: build linux ## all tests: on the host, and in QEMU
 	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
+	@tests/fuzz/run.sh build
+	@tests/fuzz/run.sh check 3
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
+
+.PHONY: fuzz
+fuzz: setup ## fuzz what is parsed: FUZZ= one target, else all; SECONDS=600 each
+	@tests/fuzz/run.sh build
+	@for target in $(or $(FUZZ),$$(tests/fuzz/run.sh list)); do \
+		tests/fuzz/run.sh fuzz $$target $(or $(SECONDS),600) || exit 1; done
+
+.PHONY: fuzz-corpus
+fuzz-corpus: setup ## write the seeds, and take over what "make fuzz" found beyond the corpus
+	@tests/fuzz/run.sh build
+	@tests/fuzz/run.sh seeds
+	@for target in $$(tests/fuzz/run.sh list); do tests/fuzz/run.sh merge $$target; done
 
 .PHONY: audit
 audit: images tool ## what the next kernel finds of the one before it, register by register
@@ -150,6 +165,7 @@ audit: images tool ## what the next kernel finds of the one before it, register 
 .PHONY: lint
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
+	@$(CARGO) host fmt --manifest-path tests/fuzz/Cargo.toml -- --check
 	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
 	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings

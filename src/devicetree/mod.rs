@@ -15,5 +15,5 @@ pub mod psci;
 
 #[cfg(test)]
 mod mutation;
-#[cfg(test)]
-mod sample;
+#[cfg(any(test, fuzzing))]
+pub mod sample;
