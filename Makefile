@@ -158,6 +158,18 @@ fuzz-corpus: setup ## write the seeds, and take over what "make fuzz" found beyo
 	@tests/fuzz/run.sh seeds
 	@for target in $$(tests/fuzz/run.sh list); do tests/fuzz/run.sh merge $$target; done
 
+.PHONY: coverage
+coverage: setup ## what the tests of the host go through, by file
+	@tests/coverage.sh
+
+.PHONY: miri
+miri: setup ## the tests of the host under Miri (needs rustup and its nightly toolchain)
+	@tests/miri.sh
+
+.PHONY: deny
+deny: setup ## licences, sources and versions of the crates; ADVISORIES=1: and what is known of them
+	@tests/deny.sh
+
 .PHONY: audit
 audit: images tool ## what the next kernel finds of the one before it, register by register
 	@$(TOOL) audit

@@ -73,6 +73,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
         board.cpus.len(),
         layout.whole
     );
+    log::info!("other devices can still reach the monitor's memory by DMA: no SMMU keeps them out");
     check_firmware(&board);
     let gic = gic(&board);
     let keep_lpis = options.keep_lpis;

@@ -9,6 +9,7 @@ pub use enter::enter;
 pub use park::{off, park};
 
 use crate::arch::sysreg::AFFINITY;
+use crate::boot::{GUARD, STACK};
 use crate::memory::heap::Relax;
 use crate::memory::stage1::Regime;
 use crate::psci::power::Power;
@@ -16,6 +17,7 @@ use crate::teardown::arrival::Arrival;
 use crate::teardown::error::StepError;
 use crate::{read_sysreg, write_sysreg};
 use core::mem::offset_of;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use spin::mutex::SpinMutex;
 
@@ -100,6 +102,12 @@ impl Cpu {
     pub fn make_current(&'static self) {
         // SAFETY: TPIDR_EL2 is the monitor's own, and `self` lives for ever.
         unsafe { write_sysreg!("tpidr_el2", &raw const *self as u64) }
+    }
+
+    /// Returns the addresses below the CPU's stack that are not mapped.
+    pub fn guard(&self) -> Range<u64> {
+        let end = self.stack_top - STACK;
+        end - GUARD..end
     }
 
     /// Returns the address behind the CPU's stack.

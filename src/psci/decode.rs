@@ -1,4 +1,5 @@
 //! What a guest's PSCI call asks for: read from its registers alone.
+#![forbid(unsafe_code)]
 
 use arm_psci::{ErrorCode, Function, FunctionId};
 

@@ -24,6 +24,8 @@ mod door;
 #[cfg(target_os = "none")]
 mod kick;
 #[cfg(target_os = "none")]
+mod mistake;
+#[cfg(target_os = "none")]
 mod phases;
 #[cfg(target_os = "none")]
 pub mod report;

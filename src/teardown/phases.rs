@@ -4,7 +4,7 @@ use super::error::StepError;
 use super::gate::Closed;
 use super::steps::TABLE;
 use super::table::{self, Manner, Phase};
-use super::{kick, report};
+use super::{kick, mistake, report};
 use crate::arch::{barrier, time};
 use crate::cpu::{self, Cpu};
 use crate::machine::Machine;
@@ -133,6 +133,7 @@ fn own(cpu: &'static Cpu, epoch: u64) {
 /// Phase 3 on one CPU.
 fn load(cpu: &'static Cpu) {
     cpu.times.phase3_start.store(time::now(), Relaxed);
+    mistake::make(cpu);
     walk(cpu, Phase::Load, false);
     cpu.times.phase3_end.store(time::now(), Relaxed);
 }

@@ -6,4 +6,5 @@ mod bad_input;
 mod its;
 mod kernels;
 mod linux;
+mod own_mistakes;
 mod probe;
