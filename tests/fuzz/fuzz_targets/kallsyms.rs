@@ -58,7 +58,12 @@ fn place(tables: &Tables, size: usize, input: &mut Input<'_>) -> usize {
 }
 
 fn check(image: &[u8]) {
-    if let Ok(symbols) = Symbols::find(image) {
+    let found = Symbols::find(image);
+    if let Err(error) = found {
+        assert!(!error.to_string().is_empty());
+        return;
+    }
+    if let Ok(symbols) = found {
         assert!(symbols.count() > 0);
         let mut last = 0;
         for number in [0, 1, symbols.count() / 2, symbols.count() - 1] {
