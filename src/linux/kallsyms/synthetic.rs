@@ -23,9 +23,9 @@ pub const LAYOUTS: [Layout; 3] = [
 /// The size of the image.
 pub const IMAGE_SIZE: usize = 0x10_0000;
 /// Where its read-only data begins.
-pub const RODATA: usize = 0x6_0000;
+pub const RODATA: usize = 0x2_0000;
 /// Where the header's branch leads.
-pub const ENTRY: u64 = 0x5_0000;
+pub const ENTRY: u64 = 0x1_8000;
 /// `stp x29, x30, [sp, #-32]!`
 pub const PROLOGUE: u32 = 0xa9be_7bfd;
 

@@ -149,7 +149,7 @@ fn calibrates_by_prologues_without_an_entry() {
 fn allows_for_a_second_token_table() {
     for layout in LAYOUTS {
         let (mut image, tables) = Kernel::new(layout).build_with_tables();
-        image.copy_within(tables.tokens..tables.index + 512, 0x5_8000);
+        image.copy_within(tables.tokens..tables.index + 512, 0x1_9000);
         assert_eq!(
             find(&image),
             Ok(2002),

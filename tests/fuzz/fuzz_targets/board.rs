@@ -11,7 +11,10 @@ fuzz_target!(|data: &[u8]| {
     let mut tree = Sample::virt();
     change(&mut tree, &NODES, &mut Input::new(data));
     match Board::read(&tree.blob()) {
-        Err(error) => assert!(!error.to_string().is_empty()),
+        Err(error) => {
+            assert!(!data.is_empty(), "the sound tree: {error}");
+            assert!(!error.to_string().is_empty());
+        }
         Ok(board) => {
             assert!(!board.memory.is_empty() && !board.cpus.is_empty());
             let mpidrs: HashSet<u64> = board.cpus.iter().map(|cpu| cpu.mpidr).collect();

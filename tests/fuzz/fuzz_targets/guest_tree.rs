@@ -33,10 +33,14 @@ fuzz_target!(|data: &[u8]| {
         ramdisk: region(&mut input),
     };
     let mut tree = Sample::virt();
+    let whole = input.is_empty();
     change(&mut tree, &NODES, &mut input);
     let before = tree.blob();
     match guest_tree(&before, &config) {
-        Err(error) => assert!(!error.to_string().is_empty()),
+        Err(error) => {
+            assert!(!whole || line.contains('\0'), "the sound tree: {error}");
+            assert!(!error.to_string().is_empty());
+        }
         Ok(made) => {
             assert_eq!(keeps_out(&made, &monitor), Ok(true));
             let fdt = blob::open(&made).expect("a tree that opens");
@@ -48,6 +52,13 @@ fuzz_target!(|data: &[u8]| {
                 .bootargs
                 .map(|line| [line.as_bytes(), b"\0"].concat());
             assert_eq!(said, wanted, "bootargs");
+            let left = chosen.children().find(|node| {
+                node.property("compatible").is_some_and(|kinds| {
+                    let mut kinds = kinds.value().split(|byte| *byte == 0);
+                    kinds.any(|kind| kind == b"multiboot,kernel" || kind == b"multiboot,ramdisk")
+                })
+            });
+            assert!(left.is_none(), "a module is left: {left:?}");
             let ramdisk = chosen
                 .property("linux,initrd-start")
                 .map(|at| at.value().to_vec());

@@ -127,6 +127,12 @@ fn check_op(memory: &Memory, plan: &Plan, op: &Op) {
     let mut bounds = plan.destinations().iter();
     let planned = bounds.any(|range| range.holds(op.destination));
     assert!(planned || op.is_in_place(), "{op:x?} was not planned");
+    let mut bounds = plan.destinations().iter();
+    let overwritten = bounds.any(|range| range.holds(op.source));
+    assert!(
+        !overwritten || op.is_in_place(),
+        "{op:x?} reads what is gone over"
+    );
 }
 
 /// The pages of all CPUs, in the order of the list.

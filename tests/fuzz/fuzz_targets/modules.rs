@@ -23,7 +23,10 @@ fuzz_target!(|data: &[u8]| {
     let mut tree = Sample::virt();
     change(&mut tree, &MODULE_NODES, &mut Input::new(data));
     match Board::read(&tree.blob()) {
-        Err(error) => assert!(!error.to_string().is_empty()),
+        Err(error) => {
+            assert!(!data.is_empty(), "the sound tree: {error}");
+            assert!(!error.to_string().is_empty());
+        }
         Ok(board) => {
             let modules = board.modules;
             for region in [Some(modules.kernel), modules.ramdisk]

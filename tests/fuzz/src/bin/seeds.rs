@@ -23,6 +23,12 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("tree", "small", small.blob()),
         // The tree unchanged; its memory in another place; a module without a size.
         ("board", "whole", Vec::new()),
+        ("board", "cpu", vec![6, 11, 0, 1, 1, 3]),
+        (
+            "board",
+            "gic",
+            vec![5, 14, 0, 4, 1, 27, 1, 16, 1, 28, 1, 20],
+        ),
         ("board", "memory", vec![5, 5, 0, 2, 1, 31, 1, 30]),
         (
             "board",
@@ -37,6 +43,14 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             "guest_tree",
             "middle",
             vec![0, 0, 0x20, 0x20, 0, 3, b'a', b'b', b'c'],
+        ),
+        (
+            "guest_tree",
+            "two-banks",
+            vec![
+                0, 0, 0x20, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 5, 0, 4, 1, 30, 1, 30, 1,
+                29, 1, 20,
+            ],
         ),
         ("image", "efi", image([0xfa40_5a4d, 0x1400_0100], 0xa)),
         ("image", "plain", image([0x1400_0010, 0], 0x2)),
