@@ -53,6 +53,7 @@ help: ## list the commands
 	@echo '  TIMEOUT=seconds   when to give up'
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 	@echo '  ONLY= SIZES=      the columns and the numbers of vCPUs to measure now (bench)'
+	@echo '  FUZZ= SECONDS=600 what to fuzz, and how long each'
 
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves
@@ -141,6 +142,8 @@ bench-test: setup ## the tests of what measures
 test: build linux races-quick ## all tests: on the host, and in QEMU
 	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
+	@tests/fuzz/run.sh build
+	@tests/fuzz/run.sh check 3
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
 
 RACES := $(CARGO) host test --quiet --profile races -p baton-races
@@ -155,6 +158,30 @@ races-quick: setup
 	@$(RACES) --features loom --test loom
 	@$(RACES) --features shuttle --test shuttle
 
+.PHONY: fuzz
+fuzz: setup ## fuzz what is parsed: FUZZ= one target, else all; SECONDS=600 each
+	@tests/fuzz/run.sh build
+	@for target in $(or $(FUZZ),$$(tests/fuzz/run.sh list)); do \
+		tests/fuzz/run.sh fuzz $$target $(or $(SECONDS),600) || exit 1; done
+
+.PHONY: fuzz-corpus
+fuzz-corpus: setup ## write the seeds, and take over what "make fuzz" found beyond the corpus
+	@tests/fuzz/run.sh build
+	@tests/fuzz/run.sh seeds
+	@for target in $$(tests/fuzz/run.sh list); do tests/fuzz/run.sh merge $$target; done
+
+.PHONY: coverage
+coverage: setup ## what the tests of the host go through, by file
+	@tests/coverage.sh
+
+.PHONY: miri
+miri: setup ## the tests of the host under Miri (needs rustup and its nightly toolchain)
+	@tests/miri.sh
+
+.PHONY: deny
+deny: setup ## licences, sources and versions of the crates; ADVISORIES=1: and what is known of them
+	@tests/deny.sh
+
 .PHONY: audit
 audit: images tool ## what the next kernel finds of the one before it, register by register
 	@$(TOOL) audit
@@ -162,6 +189,7 @@ audit: images tool ## what the next kernel finds of the one before it, register 
 .PHONY: lint
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
+	@$(CARGO) host fmt --manifest-path tests/fuzz/Cargo.toml -- --check
 	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings

@@ -1,7 +1,7 @@
 //! Baton: an EL2 monitor that carries an arm64 machine from one kernel to the next.
 //!
 //! The parts that touch no register are built for the host too, and tested there.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, fuzzing)), no_std)]
 
 extern crate alloc;
 #[cfg(any(feature = "loom", feature = "shuttle"))]

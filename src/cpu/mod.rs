@@ -9,6 +9,7 @@ pub use enter::enter;
 pub use park::{off, park};
 
 use crate::arch::sysreg::AFFINITY;
+use crate::boot::{GUARD, STACK};
 use crate::memory::stage1::Regime;
 use crate::psci::power::Power;
 use crate::sync::Lock;
@@ -16,6 +17,7 @@ use crate::teardown::error::StepError;
 use crate::teardown::muster::Member;
 use crate::{read_sysreg, write_sysreg};
 use core::mem::offset_of;
+use core::ops::Range;
 use core::sync::atomic::AtomicBool;
 
 /// One CPU. `head.S` reads the first two fields, the first with the MMU off; they never change.
@@ -90,6 +92,12 @@ impl Cpu {
     pub fn make_current(&'static self) {
         // SAFETY: TPIDR_EL2 is the monitor's own, and `self` lives for ever.
         unsafe { write_sysreg!("tpidr_el2", &raw const *self as u64) }
+    }
+
+    /// Returns the addresses below the CPU's stack that are not mapped.
+    pub fn guard(&self) -> Range<u64> {
+        let end = self.stack_top - STACK;
+        end - GUARD..end
     }
 
     /// Returns the address behind the CPU's stack.

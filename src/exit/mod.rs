@@ -82,6 +82,9 @@ extern "C" fn exit_unexpected(frame: &mut Frame, vector: u64) {
 extern "C" fn exit_from_el2(frame: &Frame, vector: u64) -> ! {
     // SAFETY: Both describe the exception that was just taken.
     let (esr, far) = unsafe { (read_sysreg!("esr_el2"), read_sysreg!("far_el2")) };
+    if Cpu::try_current().is_some_and(|cpu| cpu.guard().contains(&far)) {
+        panic!("stack overflow at {:#x}, FAR_EL2 {far:#x}", frame.elr);
+    }
     panic!(
         "exception in the monitor: vector {vector}, ESR_EL2 {esr:#x}, FAR_EL2 {far:#x}, ELR_EL2 {:#x}",
         frame.elr

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "none")]
 mod cpu;
+pub mod decode;
 #[cfg(target_os = "none")]
 pub mod firmware;
 pub mod power;

@@ -1,4 +1,5 @@
 //! The power state of a CPU as PSCI has it: who may turn it on, and where it then begins.
+#![forbid(unsafe_code)]
 
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use arm_psci::{AffinityInfo, ErrorCode};

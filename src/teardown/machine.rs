@@ -6,7 +6,7 @@ use super::hardware::{Hardware, HasPower, Milestone};
 use super::muster::{Member, Muster, Participant};
 use super::steps::TABLE;
 use super::table::{self, Manner, Phase};
-use super::{phases, report};
+use super::{mistake, phases, report};
 use crate::arch::{barrier, time};
 use crate::cpu::{self, Cpu};
 use crate::machine::Machine;
@@ -103,6 +103,7 @@ impl Hardware for Machine {
 
     fn load(&self, cpu: &Cpu) {
         cpu.times.phase3_start.store(time::now(), Relaxed);
+        mistake::make(cpu);
         walk(cpu, Phase::Load, false);
         cpu.times.phase3_end.store(time::now(), Relaxed);
     }

@@ -28,6 +28,8 @@ mod door;
 #[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
+mod mistake;
+#[cfg(target_os = "none")]
 pub mod report;
 pub mod report_table;
 #[cfg(target_os = "none")]

@@ -7,4 +7,5 @@ mod hostile;
 mod its;
 mod kernels;
 mod linux;
+mod own_mistakes;
 mod probe;
