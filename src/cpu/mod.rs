@@ -1,10 +1,12 @@
 //! A CPU of the machine, as the monitor knows it.
 
 mod counters;
+mod deaf;
 mod enter;
 mod park;
 
 pub use counters::{Cause, Exits, Times};
+pub use deaf::listening;
 pub use enter::enter;
 pub use park::{off, park};
 
@@ -36,6 +38,8 @@ pub struct Cpu {
     pub started: AtomicBool,
     /// It has panicked: the machine is about to be reset.
     pub panicked: AtomicBool,
+    /// It waits below its guest, which hears nothing, and a kick must open its redistributor first.
+    pub listens: AtomicBool,
     /// Whether it came to the last takeover in time.
     pub arrival: Arrival,
     /// Its place among those that copy, where not all CPUs do.
@@ -72,6 +76,7 @@ impl Cpu {
             epoch: AtomicU64::new(0),
             started: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
+            listens: AtomicBool::new(false),
             arrival: Arrival::new(),
             share: AtomicU32::new(0),
             times: Times::new(),

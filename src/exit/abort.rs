@@ -38,7 +38,7 @@ pub fn handle(cpu: &Cpu, frame: &mut Frame, esr: u64) {
     // A guest that does nothing else must not have the console to itself.
     let level = match cpu.exits.now(Cause::Fault) {
         ..=FAULTS_SHOWN => Level::Warn,
-        _ => Level::Debug,
+        _ => Level::Trace,
     };
     log::log!(
         level,

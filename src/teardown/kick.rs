@@ -1,6 +1,7 @@
 //! Bringing every CPU in (DESIGN: "Taking the CPUs: the kick").
 
 use crate::arch::{barrier, time};
+use crate::cpu::Cpu;
 use crate::machine::Machine;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -11,6 +12,12 @@ const SGI: u8 = 0;
 pub fn end_generation(machine: &Machine) {
     machine.generations.end();
     machine.gic.kick_all_others(SGI);
+    let listens = |cpu: &Cpu| cpu.listens.load(Relaxed);
+    for cpu in machine.cpus.iter().filter(|cpu| listens(cpu)) {
+        machine
+            .gic
+            .kick_from_outside(cpu.mpidr, SGI, || listens(cpu));
+    }
     barrier::sev();
     machine.takeover.times.kicked.store(time::now(), Relaxed);
 }

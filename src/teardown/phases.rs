@@ -63,6 +63,11 @@ pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
         log::error!("{error}");
         reset(machine);
     }
+    let (free, roots) = machine.generations.free_roots();
+    log::debug!(
+        "generation {epoch}: {} bytes of the heap in use, {free} of {roots} stage 2 roots free",
+        HEAP.used()
+    );
     let next = takeover.next_kernel();
     report::write_to_tree(machine, next.x0, takeover.bytes());
     cpu.epoch.store(epoch, Relaxed);
