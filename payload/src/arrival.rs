@@ -2,11 +2,12 @@
 
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, wait_for};
 use crate::entry::{BOOT_STATE, EntryState};
 use crate::kexec;
 use crate::outcome::{Outcome, ensure, expect};
 use crate::report::{self, Fate, Report};
+use crate::states;
 use crate::tests::Context;
 
 /// Checks what a new generation is promised, and brings all CPUs up.
@@ -26,12 +27,22 @@ pub fn check(context: &Context) -> Outcome<Report> {
     let report = report::fetch(context.arena)?;
     report::check(&report, &cpus, &context.handover, context.options.missing)?;
     report::print(&report);
+    states::check_witness(context.arena, &cpus, report.header.kicked)?;
     // Whoever was left behind is on as far as anybody can know, and can't be turned on.
     let boot = cpus.boot;
     let rows = cpus.all.iter().zip(report.rows);
     let others = rows.filter(move |(cpu, _)| !core::ptr::eq(*cpu, boot));
+    let late = context.options.late;
+    if late {
+        let lost = others.clone().filter(|(_, row)| row.is_lost());
+        wait_for(
+            lost.map(|(cpu, _)| cpu),
+            "to come late, and be OFF",
+            |cpu| cpu.affinity_info() == code::AFFINITY_OFF,
+        )?;
+    }
     for (cpu, row) in others.clone() {
-        let expected = if row.is_lost() {
+        let expected = if row.is_lost() && !late {
             code::AFFINITY_ON
         } else {
             code::AFFINITY_OFF
@@ -41,8 +52,8 @@ pub fn check(context: &Context) -> Outcome<Report> {
     }
     let startable = others
         .clone()
-        .filter(|(_, row)| !row.is_lost())
-        .map(|(cpu, _)| cpu);
+        .filter(move |(_, row)| late || !row.is_lost());
+    let startable = startable.map(|(cpu, _)| cpu);
     cpus.bring_up(startable.clone())?;
     for cpu in startable.clone() {
         check_entry_state(cpu, cpu.entry_state.get())?;

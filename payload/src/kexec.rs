@@ -139,6 +139,7 @@ pub fn prepare(context: &Context, caller: &Cpu, first: u64) -> Outcome<Prepared>
         boot_mpidr: caller.mpidr(),
         // SAFETY: it is the running image's own text.
         checksum: unsafe { pattern::checksum(constant, constant_end) },
+        sentinel: context.handover.sentinel,
         ..Handover::default()
     };
     let mut list = ListWriter::new(arena, first);

@@ -38,6 +38,13 @@ pub struct Options {
     pub caller: Caller,
     /// `move=`: MiB that each reboot moves beside the image; 4 if not given.
     pub move_mib: u64,
+    /// `held=`: the CPU, by its place in the device tree, that a debugger has to hold before the
+    /// first reboot; none if not given.
+    pub held: Option<u64>,
+    /// `seed=`: what `test=soak` chooses by; 0 if not given.
+    pub seed: u64,
+    /// `late=yes`: CPUs that were left behind come after all, and are turned on. Not if not given.
+    pub late: bool,
     /// `after=linux`: generation 0 has come by a kexec of Linux. Not if not given.
     pub after: After,
 }
@@ -55,6 +62,9 @@ impl Options {
             missing: 0,
             caller: Caller::Boot,
             move_mib: 4,
+            held: None,
+            seed: 0,
+            late: false,
             after: After::Probe,
         };
         for word in bootargs.split_ascii_whitespace() {
@@ -72,6 +82,9 @@ impl Options {
                 Some(("caller", "last")) => options.caller = Caller::Last,
                 Some(("caller", "two")) => options.caller = Caller::Two,
                 Some(("after", "linux")) => options.after = After::Linux,
+                Some(("held", value)) => options.held = Some(number(word, value)?),
+                Some(("seed", value)) => options.seed = number(word, value)?,
+                Some(("late", "yes")) => options.late = true,
                 Some(("missing", value)) => options.missing = number(word, value)?,
                 Some(("move", value)) => options.move_mib = number(word, value)?,
                 _ => return Err(unknown(word)),
@@ -88,7 +101,7 @@ impl Options {
 
 fn unknown(word: &str) -> Failure {
     Failure::new(format_args!(
-        "expected test=, generations=, state=, caller=, missing=, move=, after= in bootargs, seen {word}"
+        "expected test=, generations=, state=, caller=, missing=, move=, held=, seed=, late=, after= in bootargs, seen {word}"
     ))
 }
 

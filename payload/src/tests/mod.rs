@@ -7,6 +7,7 @@ mod kexec;
 mod monitor_access;
 mod psci;
 mod routes;
+mod soak;
 
 use crate::arena::Arena;
 use crate::cpu::Cpus;
@@ -64,6 +65,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "audit",
         run: audit::run,
+    },
+    Test {
+        name: "soak",
+        run: soak::run,
     },
     Test {
         name: "routes",
