@@ -10,7 +10,7 @@ mod sleeping;
 
 pub use mix::{Wanted, spread};
 pub use power::{POWER_DOWN, STANDBY, off};
-pub use running::{check_witness, store};
+pub use running::{check_witness, clear_since, store};
 
 use crate::cpu::{Cpu, Job};
 use crate::gic;

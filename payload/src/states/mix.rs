@@ -13,6 +13,8 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// CPUs that run in a tight state at once.
 const TIGHT: usize = 3;
+/// Heartbeats of a CPU that is seen to be in a state that counts.
+const BEATS: u64 = 20;
 /// States of a random mix.
 const RANDOM: usize = 6;
 
@@ -119,7 +121,7 @@ fn wait_reached(placed: &[Placed]) -> Outcome {
             |cpu| {
                 cpu.reached.load(Acquire) == 1
                     && (!state.off || cpu.affinity_info() == code::AFFINITY_OFF)
-                    && (!state.counts || cpu.heartbeat.load(Relaxed) > 0)
+                    && (!state.counts || cpu.heartbeat.load(Relaxed) > BEATS)
             },
         )?;
     }

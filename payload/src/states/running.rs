@@ -88,3 +88,20 @@ pub fn check_witness(arena: Arena, cpus: &Cpus, ended: u64) -> Outcome {
     }
     Ok(())
 }
+
+/// Checks that nobody has stored anything in the pages of [`witness`] since they were cleared.
+pub fn clear_since(arena: Arena, cpus: &Cpus) -> Outcome {
+    for cpu in cpus.all {
+        let page = arena.witness(cpu.place());
+        for word in (page..page + PAGE).step_by(8) {
+            // SAFETY: the page is in the arena.
+            let time = unsafe { (word as *const u64).read_volatile() };
+            ensure!(
+                time == 0,
+                "store of CPU {:#x}: expected none in this generation, seen at {time}",
+                cpu.mpidr()
+            );
+        }
+    }
+    Ok(())
+}

@@ -67,6 +67,7 @@ pub fn go_on(context: &Context, wanted: Wanted, caller: Caller) -> Outcome {
         options,
         ..
     } = *context;
+    states::clear_since(arena, &cpus)?;
     states::spread(spread.clone(), generation, wanted, arena.moved())?;
     if let (0, Some(place)) = (generation, options.held) {
         await_held(context, place as usize)?;

@@ -1,6 +1,8 @@
 //! The tests: `test=` on the command line names one.
 
 mod audit;
+mod firmware;
+mod hooks;
 mod hostile_list;
 mod idle;
 mod kexec;
@@ -65,6 +67,22 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "audit",
         run: audit::run,
+    },
+    Test {
+        name: "refused-on",
+        run: firmware::refused_on,
+    },
+    Test {
+        name: "late-on",
+        run: firmware::late_on,
+    },
+    Test {
+        name: "no-reset",
+        run: firmware::no_reset,
+    },
+    Test {
+        name: "hooks",
+        run: hooks::run,
     },
     Test {
         name: "soak",
