@@ -47,7 +47,11 @@ impl Stub {
             .set_read_timeout(Some(PATIENCE))
             .expect("a time that is not zero");
         let mut debugger = Debugger { stream };
-        debugger.ask("?");
+        // QEMU may say by itself that the machine has stopped, before it answers.
+        debugger.send("qC");
+        while !debugger.answer("qC").starts_with("QC") {}
+        // Who does not ask for the description of the registers cannot read one by one.
+        debugger.ask("qXfer:features:read:target.xml:0,40");
         debugger
     }
 }
@@ -133,6 +137,10 @@ impl Debugger {
 
     fn ask(&mut self, packet: &str) -> String {
         self.send(packet);
+        self.answer(packet)
+    }
+
+    fn answer(&mut self, packet: &str) -> String {
         self.receive()
             .unwrap_or_else(|| panic!("expected an answer to {packet}, seen QEMU's end"))
     }

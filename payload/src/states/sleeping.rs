@@ -49,9 +49,12 @@ pub fn sgis_off(this: &'static Cpu, argument: u64) -> u64 {
 /// WFI with the CPU interface disabled, after one with it enabled: nothing tells the monitor.
 pub fn deaf_later(this: &'static Cpu, argument: u64) -> u64 {
     hear(this);
-    while gic::take().is_none() {
-        gic::start_timer(2);
-        cpu::wait_for_interrupt();
+    // Twice, as a WFI that finds the interrupt pending is none.
+    for _ in 0..2 {
+        gic::start_timer(20);
+        while gic::take().is_none() {
+            cpu::wait_for_interrupt();
+        }
     }
     gic::shut();
     deaf_wfi(this, argument)
