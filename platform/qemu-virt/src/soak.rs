@@ -32,7 +32,7 @@ pub fn soak() -> Result<(), String> {
         (Kind::Linux, 8, kexecs.div_ceil(LINUX_SHARE)),
     ];
     let until = Instant::now() + Duration::from_secs(number("CHUNK", u32::MAX)?.into());
-    let mut record = Record::open(&paths::target().join("soak"))?;
+    let mut record = Record::open(&paths::soak())?;
     let mut result = Ok(());
     for (kind, smp, wanted) in wanted {
         while result.is_ok() && record.count(kind) < wanted && Instant::now() < until {
@@ -151,16 +151,21 @@ impl Seen {
                 .unwrap_or_default()
                 .parse()
                 .unwrap_or(0);
-            let first = self
-                .memory
-                .get_or_insert_with(|| after(memory, ": ").to_owned());
-            if first != after(memory, ": ") {
+            let memory = after(memory, ": ");
+            let first = self.memory.get_or_insert_with(|| memory.to_owned());
+            if first != memory {
                 let what =
                     format!("as much of the monitor's memory as after the first kexec, {first}");
                 return expected(&what);
             }
-            self.row.heap = number(text, ": ", " bytes of the heap");
-            self.row.free_roots = number(text, "in use, ", " of ");
+            let (heap, roots) = memory
+                .split_once(" bytes of the heap in use, ")
+                .unwrap_or_default();
+            let roots = roots.split(' ').next().unwrap_or_default();
+            (self.row.heap, self.row.free_roots) = match (heap.parse(), roots.parse()) {
+                (Ok(heap), Ok(roots)) => (heap, roots),
+                _ => return expected("the monitor's memory"),
+            };
         }
         if text.contains(" us after ") && text.contains("baton: generation ") {
             let us = between(text, "entered ", " us after").and_then(|us| us.parse().ok());
@@ -205,12 +210,6 @@ fn between<'a>(text: &'a str, before: &str, behind: &str) -> Option<&'a str> {
 /// What stands in `text` behind another; all of it if that is not there.
 fn after<'a>(text: &'a str, before: &str) -> &'a str {
     text.split_once(before).map_or(text, |(_, rest)| rest)
-}
-
-/// The number there; 0 if there is none.
-fn number(text: &str, before: &str, behind: &str) -> u64 {
-    let number = between(text, before, behind);
-    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -8,3 +8,4 @@ mod its;
 mod kernels;
 mod linux;
 mod probe;
+mod soak;
