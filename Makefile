@@ -1,7 +1,7 @@
 # Baton: `make' lists the commands.
 
 # Given on the command line, or in the environment.
-export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES
+export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -52,6 +52,7 @@ help: ## list the commands
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
 	@echo '  TIMEOUT=seconds   when to give up'
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
+	@echo '  N=1000 CHUNK=s    how many kexecs, and for how long now (soak)'
 	@echo '  ONLY= SIZES=      the columns and the numbers of vCPUs to measure now (bench)'
 	@echo '  FUZZ= SECONDS=600 what to fuzz, and how long each'
 
@@ -181,6 +182,10 @@ miri: setup ## the tests of the host under Miri (needs rustup and its nightly to
 .PHONY: deny
 deny: setup ## licences, sources and versions of the crates; ADVISORIES=1: and what is known of them
 	@tests/deny.sh
+
+.PHONY: soak
+soak: build linux ## 1000 kexecs in a row, from under CPUs in states chosen by chance (hours; N=30: minutes)
+	@$(TOOL) soak
 
 .PHONY: audit
 audit: images tool ## what the next kernel finds of the one before it, register by register

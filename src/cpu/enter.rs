@@ -6,6 +6,7 @@ use crate::exit::EL1H_MASKED;
 use crate::machine::Machine;
 use crate::psci::power::Start;
 use crate::teardown;
+use crate::vcpu::el2;
 use crate::write_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -22,6 +23,9 @@ pub fn enter(cpu: &'static Cpu, start: Start) -> ! {
     if !Machine::get().generations.enter(cpu.member.epoch()) {
         teardown::join(cpu);
     }
+    // See `deaf`.
+    cpu.listens.store(false, Relaxed);
+    el2::trap_wfi(true);
     // SAFETY: They say where the guest begins, in its own exception level.
     unsafe {
         write_sysreg!("elr_el2", start.entry);

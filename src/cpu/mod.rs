@@ -1,10 +1,12 @@
 //! A CPU of the machine, as the monitor knows it.
 
 mod counters;
+mod deaf;
 mod enter;
 mod park;
 
 pub use counters::{Cause, Exits, Times};
+pub use deaf::listening;
 pub use enter::enter;
 pub use park::{off, park};
 
@@ -35,6 +37,8 @@ pub struct Cpu {
     pub member: Member,
     /// It has panicked: the machine is about to be reset.
     pub panicked: AtomicBool,
+    /// It waits below its guest, which hears nothing, and a kick must open its redistributor first.
+    pub listens: AtomicBool,
     /// What it did when in the last takeover.
     pub times: Times,
     /// Its exits from the guest.
@@ -66,6 +70,7 @@ impl Cpu {
             power: Power::new(),
             member: Member::new(),
             panicked: AtomicBool::new(false),
+            listens: AtomicBool::new(false),
             times: Times::new(),
             exits: Exits::new(),
             failed: Lock::new(Failed {

@@ -8,6 +8,7 @@ mod calls;
 mod frame;
 mod inject;
 mod panic;
+mod wait;
 
 pub use frame::{EL1H_MASKED, Frame};
 pub use panic::panicked;
@@ -22,6 +23,7 @@ global_asm!(include_str!("vectors.S"));
 
 /// ESR_ELx.EC (Arm ARM, ESR_EL2).
 mod class {
+    pub const WFX: u64 = 0x01;
     pub const HVC64: u64 = 0x16;
     pub const SMC64: u64 = 0x17;
     pub const INSTRUCTION_ABORT_LOWER: u64 = 0x20;
@@ -31,6 +33,7 @@ mod class {
 /// A synchronous exception of the guest, whether from AArch64 or from AArch32 at EL0.
 #[unsafe(no_mangle)]
 extern "C" fn exit_from_guest(frame: &mut Frame) {
+    panic::stop_if_over();
     let cpu = Cpu::current();
     // The generation may have ended: whatever brought the CPU here, its kernel is no more.
     if Machine::get().takeover.muster.is_over(&cpu.member) {
@@ -54,6 +57,10 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
             // The return address of a trapped SMC is the SMC.
             frame.skip();
             calls::dispatch(cpu, frame, Conduit::Smc);
+        }
+        (class::WFX, _) => {
+            cpu.exits.count(Cause::Other);
+            wait::handle(cpu, frame, esr);
         }
         (class::INSTRUCTION_ABORT_LOWER | class::DATA_ABORT_LOWER, _) => {
             abort::handle(cpu, frame, esr);

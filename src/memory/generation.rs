@@ -173,12 +173,29 @@ impl Generations {
     pub fn end(&self) {
         let mut shared = self.shared.lock();
         shared.open = false;
+        self.empty_current();
+    }
+
+    /// Ends the current generation for good, whoever holds the lock; for a monitor that is about to
+    /// end. The calling CPU may be of another generation.
+    pub fn stop(&self) {
+        self.enter(self.current().0);
+        self.empty_current();
+    }
+
+    fn empty_current(&self) {
         // Who traps on an emptied entry sees what was stored before: that its kernel is over.
         barrier::dsb_ishst();
         for entry in &self.roots[self.current().1].entries {
             entry.store(0, Ordering::Relaxed);
         }
         tlb::invalidate_current_vmid();
+    }
+
+    /// Returns how many roots have no CPU left behind in them, and how many there are.
+    pub fn free_roots(&self) -> (usize, usize) {
+        let free = |left: &&AtomicU32| left.load(Ordering::Relaxed) == 0;
+        (self.left_behind.iter().filter(free).count(), ROOTS)
     }
 
     /// Keeps the current generation's root empty until `count` CPUs that are left behind in it have

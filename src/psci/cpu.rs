@@ -71,7 +71,8 @@ pub fn suspend(cpu: &'static Cpu, power_state: u32, entry: u64, context: u64) ->
         check_entry(machine, entry)?;
         cpu.power.suspend(Start { entry, context });
     }
-    let result = firmware::cpu_suspend(cpu, power_state);
+    let asleep = || firmware::cpu_suspend(cpu, power_state);
+    let result = crate::cpu::listening(cpu, asleep).unwrap_or(Ok(()));
     // It came back: it was a standby, or something woke the CPU before it lost power.
     cpu.power.set_on();
     result.map(|()| 0).map_err(code)

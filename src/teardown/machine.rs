@@ -65,6 +65,10 @@ impl Hardware for Machine {
     fn end_generation(&self) {
         self.generations.end();
         self.gic.kick_all_others(SGI);
+        let listens = |cpu: &Cpu| cpu.listens.load(Relaxed);
+        for cpu in self.cpus.iter().filter(|cpu| listens(cpu)) {
+            self.gic.kick_from_outside(cpu.mpidr, SGI, || listens(cpu));
+        }
         barrier::sev();
         // From here on nothing is mapped on demand, which is all that allocates while a guest runs.
         HEAP.seal(true);
@@ -112,6 +116,11 @@ impl Hardware for Machine {
         report::print_trouble(self);
         HEAP.seal(false);
         self.generations.begin(epoch)?;
+        let (free, roots) = self.generations.free_roots();
+        log::debug!(
+            "generation {epoch}: {} bytes of the heap in use, {free} of {roots} stage 2 roots free",
+            HEAP.used()
+        );
         let next = self.takeover.next_kernel();
         report::write_to_tree(self, next.x0, self.takeover.bytes());
         Ok(Start {
