@@ -150,7 +150,7 @@ test: build linux races-quick ## all tests: on the host, and in QEMU
 RACES := $(CARGO) host test --quiet --profile races -p baton-races
 
 .PHONY: races
-races: setup ## every order in which CPUs can meet in the monitor (an hour; part of it in "make test")
+races: setup ## the orders in which CPUs can meet in the monitor (long; "make test" has fewer)
 	@RACES=all $(RACES) --features loom --test loom -- --nocapture --include-ignored --test-threads=2
 	@RACES=all $(RACES) --features shuttle --test shuttle -- --nocapture
 
