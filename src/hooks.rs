@@ -8,13 +8,12 @@ use crate::linux::image::{HEADER_SIZE, ImageHeader, PageSize};
 use crate::linux::sites::{self, HookSites, Site};
 use crate::machine::Machine;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
-use crate::memory::heap::Relax;
 use crate::options::Hooks;
 use crate::read_sysreg;
+use crate::sync::Lock;
 use crate::teardown::{self, Refusal};
 use arm_psci::AffinityInfo;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use spin::mutex::SpinMutex;
 use thiserror::Error;
 
 /// `hvc #imm` without its immediate.
@@ -79,7 +78,7 @@ impl Planted {
 pub struct Planter {
     /// The generation that was looked at last, and one more.
     looked_at: AtomicU64,
-    planted: SpinMutex<Option<Planted>, Relax>,
+    planted: Lock<Option<Planted>>,
 }
 
 impl Planter {
@@ -87,7 +86,7 @@ impl Planter {
     pub const fn new() -> Self {
         Self {
             looked_at: AtomicU64::new(0),
-            planted: SpinMutex::new(None),
+            planted: Lock::new(None),
         }
     }
 }
@@ -105,7 +104,7 @@ impl Default for Planter {
 /// Linux makes once, before any other.
 pub fn plant_if_due(cpu: &'static Cpu, function: u64) {
     let machine = Machine::get();
-    let generation = machine.takeover.epoch() + 1;
+    let generation = machine.takeover.muster.epoch() + 1;
     let looked_at = &machine.hooks.looked_at;
     // SAFETY: SCTLR_EL1 is the guest's.
     let due = (looked_at.load(Relaxed) != generation || function as u32 == PSCI_VERSION)

@@ -1,9 +1,11 @@
 //! Baton: an EL2 monitor that carries an arm64 machine from one kernel to the next.
 //!
 //! The parts that touch no register are built for the host too, and tested there.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, fuzzing)), no_std)]
 
 extern crate alloc;
+#[cfg(any(feature = "loom", feature = "shuttle"))]
+extern crate std;
 
 pub mod abi;
 #[cfg(target_os = "none")]
@@ -37,6 +39,7 @@ pub mod options;
 #[cfg(target_os = "none")]
 pub mod pmu;
 pub mod psci;
+pub mod sync;
 pub mod teardown;
 #[cfg(target_os = "none")]
 pub mod vcpu;

@@ -93,6 +93,21 @@ pub fn enable(this: &'static Cpu, _: u64) -> u64 {
     0
 }
 
+/// Disables group 1 at this CPU's interface.
+pub fn shut() {
+    write_icc_igrpen1_el1(IccIgrpen1El1::empty());
+}
+
+/// Masks interrupts of every priority at this CPU's interface.
+pub fn mask_all() {
+    write_icc_pmr_el1(IccPmrEl1::empty());
+}
+
+/// Disables the SGIs and PPIs of a CPU.
+pub fn disable_private(this: &Cpu) {
+    write32(this.redistributor.load(Relaxed) + GICR_ICENABLER0, !0);
+}
+
 /// Takes the pending interrupt of this CPU, ends it, and returns its id.
 pub fn take() -> Option<u32> {
     let id = read_icc_iar1_el1().bits() as u32 & 0xff_ffff;

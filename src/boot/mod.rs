@@ -7,6 +7,8 @@ mod relocate;
 mod secondary;
 mod wrong_level;
 
+pub use relocate::{GUARD, STACK};
+
 use core::arch::global_asm;
 
 global_asm!(include_str!("head.S"));

@@ -90,7 +90,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
         });
     boot_cpu.make_current();
     configure(boot_cpu);
-    machine.takeover.expect_boot_cpu(boot_cpu);
+    machine.takeover.muster.expect_boot_cpu(boot_cpu);
     teardown::say_serial_steps(machine);
     if let Err(error) = machine.generations.begin(0) {
         stop(format_args!("{error}"));

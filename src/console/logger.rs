@@ -1,13 +1,12 @@
 //! The `log` facade over the UART, one whole line at a time.
 
 use crate::arch::time::Deadline;
-use crate::memory::heap::Relax;
+use crate::sync::Lock;
 use arm_pl011_uart::{PL011Registers, Uart};
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use safe_mmio::UniqueMmioPointer;
-use spin::mutex::SpinMutex;
 
 /// How long a full FIFO is waited for before a character is dropped, in microseconds: ten
 /// characters at 9600 baud.
@@ -20,11 +19,11 @@ struct Console {
 }
 
 struct Logger {
-    console: SpinMutex<Option<Console>, Relax>,
+    console: Lock<Option<Console>>,
 }
 
 static LOGGER: Logger = Logger {
-    console: SpinMutex::new(None),
+    console: Lock::new(None),
 };
 
 /// Sends the log to the PL011 at physical address `base`.

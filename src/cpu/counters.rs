@@ -55,7 +55,7 @@ impl Exits {
     pub fn complaint(&self) -> Level {
         match self.complaints.fetch_add(1, Relaxed) {
             ..COMPLAINTS => Level::Warn,
-            _ => Level::Debug,
+            _ => Level::Trace,
         }
     }
 

@@ -37,6 +37,26 @@ impl Gic {
         }
     }
 
+    /// Returns whether no kick can wake the CPU that runs this.
+    pub fn is_deaf(&self) -> bool {
+        match self {
+            Self::V3(_) => cpu_interface::is_deaf(),
+        }
+    }
+
+    /// Runs `wait` with the CPU interface of the CPU that runs this open for a kick, and nothing else
+    /// that a guest would use.
+    pub fn listening<T>(&self, wait: impl FnOnce() -> T) -> T {
+        match self {
+            Self::V3(_) => {
+                let heard = cpu_interface::listen();
+                let result = wait();
+                heard.restore();
+                result
+            }
+        }
+    }
+
     /// Resets the CPU interface of the CPU that runs this.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 use super::region::{Region, RegionSet};
 use crate::arch::sysreg::id_field;
 use crate::arch::{barrier, tlb};
-use crate::memory::heap::Relax;
+use crate::sync::Lock;
 use crate::{read_sysreg, write_sysreg};
 use aarch64_paging::descriptor::{PhysicalAddress, Stage2Attributes};
 use aarch64_paging::idmap::IdTranslation;
@@ -16,7 +16,6 @@ use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use spin::mutex::SpinMutex;
 use thiserror::Error;
 
 /// How many roots there are: as many generations can have CPUs left behind in them, less one.
@@ -76,7 +75,7 @@ impl Shared {
 
 /// The stage 2 tables of all generations.
 pub struct Generations {
-    shared: SpinMutex<Shared, Relax>,
+    shared: Lock<Shared>,
     monitor: Region,
     /// VTCR_EL2.
     vtcr: u64,
@@ -129,7 +128,7 @@ impl Generations {
         let mut guarded: Vec<u64> = guarded.iter().map(gib).filter(|&gib| gib >= top).collect();
         guarded.dedup();
         Ok(Self {
-            shared: SpinMutex::new(Shared {
+            shared: Lock::new(Shared {
                 mapping: shared,
                 open: false,
                 tables_left: TABLES_ON_DEMAND,
@@ -174,12 +173,29 @@ impl Generations {
     pub fn end(&self) {
         let mut shared = self.shared.lock();
         shared.open = false;
+        self.empty_current();
+    }
+
+    /// Ends the current generation for good, whoever holds the lock; for a monitor that is about to
+    /// end. The calling CPU may be of another generation.
+    pub fn stop(&self) {
+        self.enter(self.current().0);
+        self.empty_current();
+    }
+
+    fn empty_current(&self) {
         // Who traps on an emptied entry sees what was stored before: that its kernel is over.
         barrier::dsb_ishst();
         for entry in &self.roots[self.current().1].entries {
             entry.store(0, Ordering::Relaxed);
         }
         tlb::invalidate_current_vmid();
+    }
+
+    /// Returns how many roots have no CPU left behind in them, and how many there are.
+    pub fn free_roots(&self) -> (usize, usize) {
+        let free = |left: &&AtomicU32| left.load(Ordering::Relaxed) == 0;
+        (self.left_behind.iter().filter(free).count(), ROOTS)
     }
 
     /// Keeps the current generation's root empty until `count` CPUs that are left behind in it have

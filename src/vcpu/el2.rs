@@ -41,10 +41,33 @@ pub fn configure(dsu_pmu: bool) -> Result<(), StepError> {
     result
 }
 
+/// Traps WFI of the guest on this CPU (`HCR_EL2.TWI`), or leaves it alone.
+pub fn trap_wfi(trap: bool) {
+    let mut hcr = read_hcr_el2();
+    hcr.set(HcrEl2::TWI, trap);
+    // SAFETY: It governs EL1 and EL0 alone.
+    unsafe { write_hcr_el2(hcr) };
+    barrier::isb();
+}
+
+/// Waits at EL2 until an interrupt reaches this CPU, which does not take it.
+pub fn wait_for_interrupt() {
+    let hcr = read_hcr_el2();
+    // Only interrupts that are routed to this level, or above it, end a wait here (Arm ARM, "WFI
+    // wake-up events").
+    // SAFETY: EL2 has interrupts masked, and the guest does not run before it is undone.
+    unsafe { write_hcr_el2(hcr | HcrEl2::IMO | HcrEl2::FMO) };
+    barrier::isb();
+    barrier::wfi();
+    // SAFETY: As it was before.
+    unsafe { write_hcr_el2(hcr) };
+    barrier::isb();
+}
+
 fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), StepError> {
-    // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE), SMC
-    // is: PSCI is ours to answer. Faults injected into error records (no FIEN) would be the monitor's
-    // too.
+    // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE; but see
+    // `trap_wfi`), SMC is: PSCI is ours to answer. Faults injected into error records (no FIEN) would
+    // be the monitor's too.
     let mut hcr = HcrEl2::RW | HcrEl2::VM | HcrEl2::TSC;
     // What the implementer defines may show what is in the caches, or change how the CPU works at all
     // levels; where the cluster's PMU is among it, ACTLR_EL2 has to keep the rest.

@@ -1,6 +1,6 @@
 //! The monitor's memory, as it is seen from outside the machine.
 
-use crate::boot::{Boot, run_until};
+use crate::boot::{Boot, watched};
 use crate::scratch::Scratch;
 use baton_qemu::{Guest, Machine, paths};
 use std::fs;
@@ -40,7 +40,8 @@ pub fn boot_and_look(name: &str, machine: &Machine, append: &str, seconds: u64) 
     let command = threaded(&command);
     let mut monitor = None;
     let mut saved = Ok(());
-    let boot = run_until(command, seconds, |line| {
+    let boot = watched(command, seconds, |line| {
+        let line = line.text.as_str();
         monitor = monitor.or_else(|| place(line));
         let done = line.contains("probe: PASS") || line.contains("probe: FAIL");
         if let (Some((start, size)), true) = (monitor, done) {

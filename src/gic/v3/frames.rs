@@ -1,8 +1,8 @@
 //! Which redistributor belongs to which CPU.
 
-use super::Lock;
 use super::redistributor::Redistributor;
 use crate::arch::sysreg::AFFINITY;
+use crate::sync::Lock;
 use alloc::vec::Vec;
 use arm_gic::gicv3::registers::GicrSgi;
 use core::num::NonZero;

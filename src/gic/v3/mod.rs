@@ -16,22 +16,18 @@ pub mod tables;
 use crate::arch::cache;
 use crate::arch::time;
 use crate::linux::kimage::GuestMemory;
-use crate::memory::heap::Relax;
 use crate::memory::region::Region;
+use crate::sync::{Lock, Relax};
 use crate::teardown::error::StepError;
 use alloc::vec::Vec;
 use distributor::Distributor;
 use frames::{FrameError, Frames};
 use its::Its;
-use spin::mutex::SpinMutex;
 use spin::once::Once;
 use tables::{Page, Refused, Store};
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
 pub const RWP_US: u64 = 10_000;
-
-/// A lock for registers of the GIC that two CPUs may want.
-pub type Lock<T> = SpinMutex<T, Relax>;
 
 /// Everything of a GICv3 that is reached by memory.
 pub struct GicV3 {

@@ -3,8 +3,11 @@
 mod audit;
 mod bad_hardware;
 mod bad_input;
+mod faults;
 mod hostile;
 mod its;
 mod kernels;
 mod linux;
+mod own_mistakes;
 mod probe;
+mod soak;
