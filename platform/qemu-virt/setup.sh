@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
-# all is there. `setup.sh bench' adds what the plots of `make bench' need.
+# all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
+# cards and FIT images, and a U-Boot for QEMU.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -26,6 +27,17 @@ need cc gcc
 # The plots' labels are drawn with it.
 [ "${1:-}" != bench ] || [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ||
 	missing="$missing fonts-dejavu-core"
+# Some are in /sbin, which is not in every user's PATH.
+if [ "${1:-}" = u-boot ]; then
+	PATH=$PATH:/usr/sbin:/sbin
+	need mkimage u-boot-tools
+	need mcopy mtools
+	need mkfs.fat dosfstools
+	need mke2fs e2fsprogs
+	need sfdisk fdisk
+	need dtc device-tree-compiler
+	[ -n "${BATON_UBOOT:-}" ] || [ -f /usr/lib/u-boot/qemu_arm64/u-boot.bin ] || missing="$missing u-boot-qemu"
+fi
 if ! "$here/cargo.sh" which >/dev/null 2>&1; then
 	missing="$missing rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 fi

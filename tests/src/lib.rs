@@ -6,6 +6,6 @@ mod boot;
 mod loader;
 mod scratch;
 
-pub use boot::{Boot, boot, boot_modules, machine};
+pub use boot::{Boot, boot, boot_modules, boot_u_boot, machine};
 pub use loader::{Blob, boot_by_hand, tree};
 pub use scratch::Scratch;

@@ -191,6 +191,19 @@ impl Machine {
         Ok(command)
     }
 
+    /// The command that starts `firmware`, a flash image, which looks on the disks for what to start.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it is not there.
+    pub fn command_with_firmware(&self, firmware: &Path) -> Result<Command, Error> {
+        let mut command = self.qemu(self.el2);
+        command
+            .arg("-bios")
+            .arg(existing(firmware)?)
+            .args(&self.extra);
+        Ok(command)
+    }
+
     /// The command that makes QEMU write the device tree of this machine with `modules` to `file`.
     pub fn dump_tree(&self, modules: &[Module], file: &Path) -> Command {
         let mut command = self.qemu(self.el2);

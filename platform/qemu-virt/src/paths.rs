@@ -63,6 +63,16 @@ pub fn kernel_disk() -> PathBuf {
     path("BATON_KERNEL_DISK", || target().join("guest/kernels.tar"))
 }
 
+/// U-Boot for this machine (`BATON_UBOOT`, else that of Debian's u-boot-qemu).
+pub fn u_boot() -> PathBuf {
+    path("BATON_UBOOT", || "/usr/lib/u-boot/qemu_arm64/u-boot.bin".into())
+}
+
+/// The card that `make cards` makes for one `way` to start: `script`, `fit` or `extlinux`.
+pub fn card(way: &str) -> PathBuf {
+    target().join(format!("guest/card-{way}.img"))
+}
+
 fn bare(name: &str) -> PathBuf {
     target()
         .join("aarch64-unknown-none-softfloat/release")

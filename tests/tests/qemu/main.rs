@@ -7,3 +7,4 @@ mod its;
 mod kernels;
 mod linux;
 mod probe;
+mod u_boot;
