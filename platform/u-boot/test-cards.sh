@@ -17,7 +17,7 @@ fresh() {
 	done
 }
 
-for card in script:fat fit:ext4; do
+for card in script:fat fit:ext4 extlinux:ext4; do
 	WAY=${card%:*}
 	FS=${card#*:}
 	output=$folder/card-$WAY.img

@@ -39,3 +39,8 @@ fn starts_by_a_script_with_booti_on_80_cpus() {
 fn starts_by_a_fit_with_bootm() {
     starts_by("fit", 4, 300).expect("Loading loadables from FIT Image");
 }
+
+#[test]
+fn starts_by_extlinux() {
+    starts_by("extlinux", 4, 300).expect("Retrieving file: /baton-linux.img");
+}
