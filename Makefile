@@ -2,7 +2,7 @@
 
 # Given on the command line, or in the environment.
 export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES \
-	WAY FS
+	WAY FS DTB
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -127,6 +127,21 @@ fit: u-boot ## a FIT image for U-Boot: monitor, KERNEL=, INITRD=, device tree DT
 card: $(if $(filter fit,$(WAY)),fit,u-boot) ## a card for U-Boot: BOARD=, WAY=script, fit or extlinux, KERNEL=, INITRD=
 	@$(FILES) FIT=$(TARGET)/card/$(BOARD).itb \
 		$(U_BOOT)/card.sh $(BOARD_DIR) $(BARE)/baton.img $(TARGET)/card/$(BOARD).img
+
+# A card whose guest kexecs once, in QEMU.
+TRY = BOARD=virt APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec' card
+
+.PHONY: run-card
+run-card: tool ## U-Boot in QEMU starts the card of WAY=, Linux boots and kexecs
+	@$(MAKE) --no-print-directory $(TRY)
+	@$(TOOL) card $(TARGET)/card/virt.img
+
+.PHONY: run-tfa
+run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's source package
+	@$(VIRT)/setup.sh tfa
+	@$(VIRT)/tfa.sh
+	@$(MAKE) --no-print-directory $(TRY)
+	@EL3=on FIRMWARE=$(CACHE)/tfa/qemu_fw.bios $(TOOL) card $(TARGET)/card/virt.img
 
 # The cards of the tests: one for each way.
 .PHONY: test-cards

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
 # all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
-# cards and FIT images, and a U-Boot for QEMU.
+# cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -27,6 +27,13 @@ need cc gcc
 # The plots' labels are drawn with it.
 [ "${1:-}" != bench ] || [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ||
 	missing="$missing fonts-dejavu-core"
+if [ "${1:-}" = tfa ]; then
+	need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+	need make make
+	need dpkg-source dpkg-dev
+	[ -f /usr/include/openssl/evp.h ] || missing="$missing libssl-dev"
+	set -- u-boot
+fi
 # Some are in /sbin, which is not in every user's PATH.
 if [ "${1:-}" = u-boot ]; then
 	PATH=$PATH:/usr/sbin:/sbin

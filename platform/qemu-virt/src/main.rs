@@ -1,5 +1,6 @@
 //! Starts guests under Baton on QEMU's `virt` machine. `make help` says how it is called.
 
+mod card;
 mod its;
 mod kernels;
 mod run;
@@ -12,7 +13,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit
+const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|card FILE
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   shell    a shell in the guest, on this terminal
@@ -21,6 +22,8 @@ const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit
   its      kexec with an ITS, without and with the monitor, GENERATIONS= times (10)
   kernels  kexec from each kernel on the disk BATON_KERNEL_DISK= to each
   audit    what the next kernel finds of the one before it, register by register
+  card     U-Boot starts the monitor from FILE, Linux boots and kexecs; FIRMWARE= is another
+           firmware than Debian's U-Boot, EL3=on if it has a part at EL3
 
 SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off BATON= TIMEOUT= are read from the environment.";
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["its"] => its::its(),
         ["kernels"] => kernels::kernels(),
         ["audit"] => audit(),
+        ["card", file] => card::card(file.as_ref()),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
