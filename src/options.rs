@@ -249,7 +249,12 @@ mod tests {
     #[test]
     fn reads_where_the_tree_goes() {
         assert_eq!(clean("tree=0x40000000").tree, Some(0x4000_0000));
-        for word in ["tree=", "tree=0x", "tree=40000000", "tree=0x1ffffffffffffffff"] {
+        for word in [
+            "tree=",
+            "tree=0x",
+            "tree=40000000",
+            "tree=0x1ffffffffffffffff",
+        ] {
             let (options, problems) = Options::parse(word);
             assert_eq!((options.tree, problems.len()), (None, 1), "{word}");
         }

@@ -5,6 +5,7 @@
 #                                         virtio disk needs, in the order in which to load it; and
 #                                         a link to that folder, $cache/debian/RELEASE[-FLAVOUR]
 #   fetch.sh source RELEASE PACKAGE FOLDER   a source package, unpacked
+#   fetch.sh sources RELEASE              its lines for a sources.list, on standard output
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
@@ -227,10 +228,16 @@ source_package() {
 }
 
 what=${1:-}
-if [ "$what" = source ]; then
+case $what in
+source)
 	source_package "$2" "$3" "$4"
 	exit
-fi
+	;;
+sources)
+	sources "$2"
+	exit
+	;;
+esac
 release=${2:-$release}
 flavour=${3:-}
 case $what in

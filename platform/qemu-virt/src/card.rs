@@ -31,7 +31,9 @@ pub fn card(file: &Path) -> Result<(), String> {
     linux::check(&console, 1, machine.smp)
         .and_then(|()| match report::takeovers(&console).len() {
             1 => Ok(()),
-            other => Err(format!("expected one kexec under the monitor, seen {other}")),
+            other => Err(format!(
+                "expected one kexec under the monitor, seen {other}"
+            )),
         })
         .map_err(|reason| format!("{reason}\n{}", console.tail(60)))?;
     println!("The second kernel has {0} of {0} CPUs online.", machine.smp);

@@ -203,9 +203,11 @@ fn module_over_the_monitor() {
 
 #[test]
 fn module_over_the_tree() {
-    give_up("over-tree", &["ramdisk", "device tree", "overlap"], |tree| {
-        add(tree, module("ramdisk", 0x4800_0800, 0x1000))
-    });
+    give_up(
+        "over-tree",
+        &["ramdisk", "device tree", "overlap"],
+        |tree| add(tree, module("ramdisk", 0x4800_0800, 0x1000)),
+    );
 }
 
 #[test]
