@@ -50,15 +50,13 @@ pub enum GuestError {
     },
     /// The Image is not where an Image can run, and there is no memory to move it to.
     #[error(
-        "kernel at {start:#x}: an Image with text_offset {text_offset:#x} must lie that far above a multiple of 2 MiB, and {size:#x} bytes are nowhere free"
+        "kernel at {start:#x}: an Image with text_offset {text_offset:#x} must lie that far above a multiple of 2 MiB, and no such place is free"
     )]
     Misplaced {
         /// Where the kernel is.
         start: u64,
         /// Its header's text_offset, in bytes.
         text_offset: u64,
-        /// The memory that it needs, in bytes.
-        size: u64,
     },
     /// The guest's tree cannot be made.
     #[error("the guest's device tree: {0}")]
@@ -70,13 +68,8 @@ pub enum GuestError {
     #[error("no memory for the guest's device tree of {0} bytes")]
     NoRoom(usize),
     /// The place that the command line names for the guest's tree cannot be had.
-    #[error("tree={at:#x}: {size} bytes from there on are not free memory of the guest")]
-    TreePlace {
-        /// The address.
-        at: u64,
-        /// What the tree needs, in bytes.
-        size: u64,
-    },
+    #[error("tree={0:#x}: what lies there is not free memory of the guest")]
+    TreePlace(u64),
 }
 
 /// A guest that can be entered.
@@ -174,7 +167,7 @@ pub fn prepare(
             Region::new(at, room)
                 .ok()
                 .filter(|region| free.contains(region.start(), region.size())),
-            GuestError::TreePlace { at, size: room },
+            GuestError::TreePlace(at),
         ),
         None => (
             free.highest_fit(room, IMAGE_ALIGN),
@@ -213,11 +206,7 @@ fn move_image(
         .and_then(|region| ram.range(region.start() + text_offset, size))
         // SAFETY: No guest runs, and what is free has nothing of the kernel's file.
         .filter(|range| file.is_some_and(|file| range.write(unsafe { file.bytes() })))
-        .ok_or(GuestError::Misplaced {
-            start,
-            text_offset,
-            size,
-        })?;
+        .ok_or(GuestError::Misplaced { start, text_offset })?;
     cache::clean_to_poc(place.start() as usize, kernel.size() as usize);
     free.remove(&place.region());
     log::warn!(
