@@ -4,6 +4,8 @@
 #   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/: Image, and in modules/ what a
 #                                         virtio disk needs, in the order in which to load it; and
 #                                         a link to that folder, $cache/debian/RELEASE[-FLAVOUR]
+#   fetch.sh source RELEASE PACKAGE FOLDER   a source package, unpacked
+#   fetch.sh sources RELEASE              its lines for a sources.list, on standard output
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
@@ -26,19 +28,22 @@ sources() {
 			esac
 			case $uri:$1 in
 			*/debian-security/:sid | */debian-security/:unstable | */debian-security/:*-*) ;;
-			*/debian-security/:*) echo "deb [signed-by=$keyring] $uri $1-security main" ;;
+			*/debian-security/:*) echo "$deb [signed-by=$keyring] $uri $1-security main" ;;
 			*/debian/:*-backports)
-				echo "deb [signed-by=$keyring] $uri $1 main"
-				echo "deb [signed-by=$keyring] $uri ${1%-backports} main"
+				echo "$deb [signed-by=$keyring] $uri $1 main"
+				echo "$deb [signed-by=$keyring] $uri ${1%-backports} main"
 				;;
-			*) echo "deb [signed-by=$keyring] $uri $1 main" ;;
+			*) echo "$deb [signed-by=$keyring] $uri $1 main" ;;
 			esac
 		done | sort -u
 }
 
+# `deb', or `deb-src' for sources.
+deb=deb
+
 # open_apt RELEASE: makes `$apt' the configuration of an apt for arm64 that knows that release alone.
 open_apt() {
-	apt=$cache/apt/$1
+	apt=$cache/apt/$1${deb#deb}
 	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/sources" "$apt/preferences"
 	apt=$(cd "$apt" && pwd)
 	: >"$apt/status"
@@ -207,11 +212,36 @@ userland() {
 	rm -rf "$work"
 }
 
+# source_package RELEASE PACKAGE FOLDER
+source_package() {
+	deb=deb-src
+	open_apt "$1"
+	step "apt: reading the source lists of Debian $1" apt-get -c "$apt/apt.conf" update
+	work=$cache/work/source-$2
+	rm -rf "$work"
+	mkdir -p "$work"
+	step "apt: fetching the source of $2" \
+		sh -c "cd '$work' && apt-get -c '$apt/apt.conf' source --download-only '$2'"
+	step "unpacking it" dpkg-source --extract "$work"/*.dsc "$work/source"
+	finish "$work/source" "$3"
+	rm -rf "$work"
+}
+
 what=${1:-}
+case $what in
+source)
+	source_package "$2" "$3" "$4"
+	exit
+	;;
+sources)
+	sources "$2"
+	exit
+	;;
+esac
 release=${2:-$release}
 flavour=${3:-}
 case $what in
 kernel) kernel ;;
 userland) userland ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | userland" ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | userland" ;;
 esac

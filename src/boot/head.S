@@ -38,6 +38,10 @@ head:                                       // Documentation/arch/arm64/booting.
     .quad   0, 0, 0
     .ascii  "ARM\x64"
     .long   0
+    .global APPENDED
+APPENDED:                                   // a guest kernel behind the image (append.sh writes it)
+    .quad   0                               // its distance from the header, 0: there is none
+    .quad   0                               // its size
 
 // x0: device tree. MMU and data cache off, any exception level.
 loaded:

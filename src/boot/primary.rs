@@ -42,11 +42,16 @@ unsafe extern "C" {
 extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> ! {
     HEAP.init_early();
     let tree = tree(fdt);
-    let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    let board = Board::read_with(tree, image::appended(old))
+        .unwrap_or_else(|error| stop(format_args!("{error}")));
     if let Some(console) = &board.console {
         start_console(console);
     }
-    let (options, problems) = Options::parse(&board.bootargs);
+    let (options, problems) = if board.modules.appended {
+        Options::parse_shared(&board.bootargs)
+    } else {
+        Options::parse(&board.bootargs)
+    };
     console::set_level(options.log);
     problems.iter().for_each(|problem| log::warn!("{problem}"));
     let layout = Layout::here(board.cpus.len() as u64, tree.len() as u64);
@@ -76,8 +81,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
     log::info!("devices reach the monitor by DMA, and an ITS by its commands: nothing stops them");
     check_firmware(&board);
     let gic = gic(&board);
-    let keep_lpis = options.keep_lpis;
-    let start = guest::prepare(&board, tree, &ram, layout.whole, &gic, keep_lpis)
+    let start = guest::prepare(&board, tree, &ram, layout.whole, &gic, &options)
         .unwrap_or_else(|error| stop(format_args!("{error}")));
     let machine = machine(&board, options, &layout, ram, gic, regime).install();
     let boot_cpu = machine
@@ -97,12 +101,12 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
     }
     log::info!(
         "kernel at {}, entering it after {} us",
-        board.modules.kernel,
+        start.kernel,
         time::us_from_ticks(time::now() - started)
     );
     drop(board);
     boot_cpu.power.set_on();
-    cpu::enter(boot_cpu, start)
+    cpu::enter(boot_cpu, start.at)
 }
 
 /// Sets up this CPU's EL2 for the guest, and its EL1 as at reset.

@@ -78,7 +78,8 @@ extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
         None if blob::open(tree).is_err() => start_console(&virtual_console()),
         None => {}
     }
-    let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    let board = Board::read_with(tree, image::appended(image::region().start()))
+        .unwrap_or_else(|error| stop(format_args!("{error}")));
     if board.cpus.len() > MAX_CPUS {
         stop(format_args!(
             "{} CPUs in the device tree: {MAX_CPUS} are served at most",

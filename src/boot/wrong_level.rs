@@ -45,7 +45,7 @@ extern "C" fn started_elsewhere(fdt: u64) -> ! {
     }
     log::error!(
         "started at EL{}, and needs EL2: give the machine its virtualization extensions \
-         (QEMU: -M virt,virtualization=on); powering off",
+         (QEMU: -M virt,virtualization=on), or take a boot loader that stays at EL2; powering off",
         level >> 2 & 3
     );
     match Board::read(tree)

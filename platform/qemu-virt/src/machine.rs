@@ -71,6 +71,8 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// Whether the CPUs have an EL2.
     pub el2: bool,
+    /// Whether they have an EL3: firmware is then started there, and answers PSCI itself.
+    pub el3: bool,
     /// QEMU says on the console when a kernel is entered
     /// (as [`kexec::entered`](crate::kexec::entered) reads).
     pub watched: bool,
@@ -125,6 +127,7 @@ impl Machine {
             its: switch("ITS", true)?,
             disks: Vec::new(),
             el2: true,
+            el3: false,
             watched: false,
             end_on_reset: true,
             says_power_off: true,
@@ -191,6 +194,19 @@ impl Machine {
         Ok(command)
     }
 
+    /// The command that starts `firmware`, a flash image, which looks on the disks for what to start.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it is not there.
+    pub fn command_with_firmware(&self, firmware: &Path) -> Result<Command, Error> {
+        let mut command = self.qemu(self.el2);
+        command
+            .arg("-bios")
+            .arg(existing(firmware)?)
+            .args(&self.extra);
+        Ok(command)
+    }
+
     /// The command that makes QEMU write the device tree of this machine with `modules` to `file`.
     pub fn dump_tree(&self, modules: &[Module], file: &Path) -> Command {
         let mut command = self.qemu(self.el2);
@@ -224,8 +240,9 @@ impl Machine {
         let mut command = Command::new(&self.qemu);
         let its = if self.its { "" } else { ",its=off" };
         let el2 = if el2 { ",virtualization=on" } else { "" };
+        let el3 = if self.el3 { ",secure=on" } else { "" };
         command
-            .args(["-machine", &format!("virt{el2},gic-version=3{its}")])
+            .args(["-machine", &format!("virt{el2}{el3},gic-version=3{its}")])
             .args([
                 "-cpu",
                 &self.cpu,

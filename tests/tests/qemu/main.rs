@@ -11,3 +11,4 @@ mod linux;
 mod own_mistakes;
 mod probe;
 mod soak;
+mod u_boot;
