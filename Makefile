@@ -1,7 +1,7 @@
 # Baton: `make' lists the commands.
 
 # Given on the command line, or in the environment.
-export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES
+export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS GIC BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -46,6 +46,7 @@ help: ## list the commands
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
 	@echo '  ITS=off           a machine without an ITS'
+	@echo '  GIC=2             a machine with a GICv2: 8 vCPUs at most'
 	@echo '  GENERATIONS=10    how often "make its" kexecs'
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"

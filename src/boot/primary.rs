@@ -9,7 +9,7 @@ use crate::cpu::{self, Cpu};
 use crate::devicetree::board::Board;
 use crate::devicetree::gic::{Gic as GicNode, GicV3 as GicV3Node};
 use crate::devicetree::psci::Conduit;
-use crate::gic::{Gic, v3};
+use crate::gic::{Gic, v2, v3};
 use crate::hooks::Planter;
 use crate::machine::Machine;
 use crate::memory::early;
@@ -30,7 +30,7 @@ use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
-use core::mem;
+use core::{mem, slice};
 
 unsafe extern "C" {
     fn enable_mmu(regime: &Regime);
@@ -109,6 +109,7 @@ pub fn configure(cpu: &Cpu) {
     for (what, result) in [
         ("EL2", vcpu::el2::configure()),
         ("EL1", vcpu::reset::reset_cpu()),
+        ("GIC", Machine::get().gic.welcome(cpu.mpidr)),
     ] {
         if let Err(error) = result {
             log::warn!("cpu {}: {what}: {error}", cpu.index);
@@ -163,19 +164,20 @@ fn map(
 
 /// The registers that the monitor reaches for.
 fn devices(board: &Board) -> impl Iterator<Item = Region> {
-    let gic = match &board.gic {
-        GicNode::V3(gic) => Some(gic),
-        GicNode::V2(_) => None,
+    let (first, more): (_, &[Region]) = match &board.gic {
+        GicNode::V3(gic) => (gic.distributor, &gic.redistributors),
+        GicNode::V2(gic) => (gic.distributor, slice::from_ref(&gic.cpu_interface)),
     };
-    let gic = gic.into_iter().flat_map(|gic| {
-        let redistributors = gic.redistributors.iter().chain(&gic.its);
-        [&gic.distributor].into_iter().chain(redistributors)
-    });
+    let its = match &board.gic {
+        GicNode::V3(gic) => gic.its.as_slice(),
+        GicNode::V2(_) => &[],
+    };
     board
         .console
         .iter()
         .map(|console| console.registers)
-        .chain(gic.copied())
+        .chain([first])
+        .chain(more.iter().chain(its).copied())
 }
 
 /// Clears the place that the image was loaded to: it is the guest's.
@@ -249,10 +251,12 @@ fn gic(board: &Board) -> Gic {
             gic_v3(node)
                 .unwrap_or_else(|error| stop(format_args!("interrupt controller: {error}"))),
         ),
-        GicNode::V2(node) => stop(format_args!(
-            "GICv2 at {}: not served yet",
-            node.distributor
-        )),
+        GicNode::V2(node) => {
+            let [gicd, gicc] = [node.distributor, node.cpu_interface].map(|r| r.start() as usize);
+            // SAFETY: `map` mapped them as devices, and only this uses them.
+            let gic = unsafe { v2::GicV2::new(gicd, gicc) };
+            Gic::V2(gic.unwrap_or_else(|error| stop(format_args!("interrupt controller: {error}"))))
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub fn park(cpu: &'static Cpu) -> ! {
         match cpu.power.order() {
             Order::Begin(start) => enter(cpu, start),
             Order::Leave => {
+                Machine::get().gic.leaves(cpu.mpidr);
                 cpu.power.left();
                 // It returns only if firmware refuses: then the CPU is parked again.
                 let refusal = firmware::cpu_off();

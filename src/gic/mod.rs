@@ -1,22 +1,53 @@
 //! The interrupt controller, which belongs to the guest and is left by the monitor as at reset.
 
+pub mod v2;
 pub mod v3;
 
+use crate::cpu::current_mpidr;
+use crate::memory::heap::Relax;
 use crate::memory::region::Region;
 use crate::teardown::error::StepError;
+use spin::mutex::SpinMutex;
 use v3::{cpu_interface, sgi};
+
+/// A lock for registers of the GIC that two CPUs may want.
+pub type Lock<T> = SpinMutex<T, Relax>;
 
 /// The interrupt controller of the machine.
 pub enum Gic {
     /// GICv3 or GICv4.
     V3(v3::GicV3),
+    /// GICv2.
+    V2(v2::GicV2),
 }
 
 impl Gic {
+    /// The CPU that runs this, `mpidr`, is the monitor's from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register that did not take its value.
+    pub fn welcome(&self, mpidr: u64) -> Result<(), StepError> {
+        match self {
+            // What a CPU has of its own can be reached from outside.
+            Self::V3(_) => Ok(()),
+            Self::V2(gic) => gic.welcome(mpidr),
+        }
+    }
+
+    /// The CPU `mpidr` goes back to firmware.
+    pub fn leaves(&self, mpidr: u64) {
+        match self {
+            Self::V3(_) => {}
+            Self::V2(gic) => gic.leaves(mpidr),
+        }
+    }
+
     /// Sends SGI `number` (0 to 15) to every CPU but the one that runs this.
     pub fn kick_all_others(&self, number: u8) {
         match self {
             Self::V3(_) => sgi::to_all_others(number),
+            Self::V2(gic) => gic.send_to_all_others(number),
         }
     }
 
@@ -32,6 +63,11 @@ impl Gic {
                 }
                 sgi::to_one(mpidr, number);
             }
+            Self::V2(gic) => {
+                if still_out() {
+                    gic.kick_from_outside(mpidr);
+                }
+            }
         }
     }
 
@@ -43,6 +79,7 @@ impl Gic {
     pub fn reset_cpu_interface(&self) -> Result<(), StepError> {
         match self {
             Self::V3(_) => cpu_interface::reset(),
+            Self::V2(gic) => gic.reset_cpu_interface(),
         }
     }
 
@@ -54,6 +91,9 @@ impl Gic {
     pub fn reset_private(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().reset_private(),
+            // One that never came resets them as it comes.
+            Self::V2(_) if mpidr != current_mpidr() => Ok(()),
+            Self::V2(gic) => gic.reset_private(),
         }
     }
 
@@ -65,6 +105,7 @@ impl Gic {
     pub fn reset_lpis(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().reset_lpis(),
+            Self::V2(_) => Ok(()),
         }
     }
 
@@ -76,10 +117,13 @@ impl Gic {
     pub fn drop_sgis(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().drop_sgis(),
+            Self::V2(_) if mpidr != current_mpidr() => Ok(()),
+            Self::V2(gic) => gic.drop_sgis(),
         }
     }
 
-    /// Resets what all CPUs share, and routes it to the CPU `mpidr`. With all CPUs quiet.
+    /// Resets what all CPUs share, and routes it to the CPU `mpidr`; of a GICv2, a reset leaves it
+    /// without a target. With all CPUs quiet.
     ///
     /// # Errors
     ///
@@ -87,6 +131,7 @@ impl Gic {
     pub fn reset_distributor(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => gic.distributor.lock().reset(mpidr),
+            Self::V2(gic) => gic.reset_distributor(),
         }
     }
 
@@ -105,6 +150,7 @@ impl Gic {
                 }
                 result
             }
+            Self::V2(_) => Ok(()),
         }
     }
 
@@ -113,6 +159,7 @@ impl Gic {
     pub fn lpi_tables(&self, keep: bool) -> Option<u64> {
         match self {
             Self::V3(gic) => gic.lpi_tables(keep),
+            Self::V2(_) => None,
         }
     }
 
@@ -129,6 +176,7 @@ impl Gic {
         match self {
             // SAFETY: Handed on to the caller.
             Self::V3(gic) => unsafe { gic.preset_lpis(memory, keep) },
+            Self::V2(_) => Ok(()),
         }
     }
 
@@ -136,6 +184,7 @@ impl Gic {
     pub fn disable_kept_lpis(&self) {
         match self {
             Self::V3(gic) => gic.disable_kept_lpis(),
+            Self::V2(_) => {}
         }
     }
 
@@ -147,6 +196,7 @@ impl Gic {
     pub fn forget_lpis(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().forget_properties(),
+            Self::V2(_) => Ok(()),
         }
     }
 
@@ -156,6 +206,7 @@ impl Gic {
             Self::V3(gic) => {
                 gic.distributor.lock().move_spis(from, to);
             }
+            Self::V2(gic) => gic.move_spis(from, to),
         }
     }
 }

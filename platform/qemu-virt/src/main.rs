@@ -22,7 +22,7 @@ const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit
   kernels  kexec from each kernel on the disk BATON_KERNEL_DISK= to each
   audit    what the next kernel finds of the one before it, register by register
 
-SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off BATON= TIMEOUT= are read from the environment.";
+SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off GIC=2|3 BATON= TIMEOUT= are read from the environment.";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -99,7 +99,7 @@ fn guest() -> Result<(), String> {
 fn audit() -> Result<(), String> {
     let mut machine = Machine::from_env(4).map_err(text)?;
     // What an ITS leaves is the hardest to clear.
-    machine.its |= variable("ITS").is_none();
+    machine.its |= variable("ITS").is_none() && machine.gic == 3;
     let append = variable("APPEND").unwrap_or_default();
     let guest = Guest {
         kernel: paths::probe(),

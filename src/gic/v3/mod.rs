@@ -12,6 +12,7 @@ pub mod lpi;
 pub mod redistributor;
 pub mod sgi;
 
+use super::Lock;
 use crate::arch::cache;
 use crate::arch::time;
 use crate::memory::heap::Relax;
@@ -21,14 +22,10 @@ use alloc::vec::Vec;
 use distributor::Distributor;
 use frames::{FrameError, Frames};
 use its::Its;
-use spin::mutex::SpinMutex;
 use spin::once::Once;
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
 pub const RWP_US: u64 = 10_000;
-
-/// A lock for registers of the GIC that two CPUs may want.
-pub type Lock<T> = SpinMutex<T, Relax>;
 
 /// Everything of a GICv3 that is reached by memory.
 pub struct GicV3 {
