@@ -96,7 +96,7 @@ fn wfi(this: &'static Cpu, argument: u64) -> u64 {
 
 /// Lets interrupts reach the CPU, where there is a GIC that the probe knows.
 fn hear(this: &'static Cpu) {
-    if this.redistributor.load(Relaxed) != 0 {
+    if this.redistributor.load(Relaxed) != 0 || gic::v2::get().is_some() {
         gic::enable(this, 0);
     }
 }

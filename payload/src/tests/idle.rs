@@ -27,7 +27,7 @@ pub fn run(context: &Context) -> Outcome {
 fn idle(context: &Context) -> Outcome {
     let cpus = context.cpus;
     let Some(gic) = &context.machine.gic else {
-        fail!("expected a GICv3, seen none")
+        fail!("expected a GIC, seen none")
     };
     gic::init(gic, cpus.all)?;
     cpus.bring_up(cpus.others())?;

@@ -1,6 +1,8 @@
-//! As much of a GICv3 as it takes to be woken: SGI 0 and the virtual timer's PPI.
+//! As much of a GICv3, or GICv2, as it takes to be woken: SGI 0 and the virtual timer's PPI.
 //!
-//! Interrupts stay masked by DAIF; they end WFI and are taken from `ICC_IAR1_EL1` by hand.
+//! Interrupts stay masked by DAIF; they end WFI and are taken by hand.
+
+pub mod v2;
 
 use crate::cpu::{self, Cpu};
 use crate::mmio::{read32, read64, write32};
@@ -39,6 +41,10 @@ const SPECIAL: core::ops::RangeInclusive<u32> = 1020..=1023;
 
 /// Enables the distributor and finds each CPU's redistributor.
 pub fn init(gic: &Gic, cpus: &[Cpu]) -> Outcome {
+    if let Some(gic) = v2::get() {
+        gic.init();
+        return Ok(());
+    }
     write32(gic.distributor + GICD_CTLR, 1 << 1 | 1 << 4);
     let quiet = time::wait_until(1000, || read32(gic.distributor + GICD_CTLR) & 1 << 31 == 0);
     ensure!(quiet, "GICD_CTLR.RWP: expected 0 within 1000 ms, seen 1");
@@ -70,6 +76,10 @@ pub fn find_redistributors(gic: &Gic, cpus: &[Cpu]) {
 
 /// A job: enables [`SGI`] and [`VIRTUAL_TIMER`] on the CPU. 0 if its redistributor wakes up.
 pub fn enable(this: &'static Cpu, _: u64) -> u64 {
+    if let Some(gic) = v2::get() {
+        gic.enable();
+        return 0;
+    }
     let base = this.redistributor.load(Relaxed);
     if base == 0 {
         return 0;
@@ -95,14 +105,24 @@ pub fn enable(this: &'static Cpu, _: u64) -> u64 {
 
 /// Takes the pending interrupt of this CPU, ends it, and returns its id.
 pub fn take() -> Option<u32> {
-    let id = read_icc_iar1_el1().bits() as u32 & 0xff_ffff;
+    let v2 = v2::get();
+    let (id, value) = match v2 {
+        Some(gic) => gic.acknowledge(),
+        None => {
+            let id = read_icc_iar1_el1().bits() as u32 & 0xff_ffff;
+            (id, id)
+        }
+    };
     if SPECIAL.contains(&id) {
         return None;
     }
     if id == VIRTUAL_TIMER {
         stop_timer();
     }
-    write_icc_eoir1_el1(IccEoir1El1::from_bits_retain(id.into()));
+    match v2 {
+        Some(gic) => gic.end(value),
+        None => write_icc_eoir1_el1(IccEoir1El1::from_bits_retain(id.into())),
+    }
     Some(id)
 }
 
@@ -121,6 +141,10 @@ pub fn stop_timer() {
 
 /// Sends [`SGI`] to a CPU.
 pub fn send(target: &Cpu) {
+    if let Some(gic) = v2::get() {
+        cpu::send_event();
+        return gic.send(target, SGI);
+    }
     let mpidr = target.mpidr();
     let aff = |n: u64| mpidr >> n & 0xff;
     let value = aff(32) << 48
