@@ -73,6 +73,10 @@ pub static STATES: &[State] = &[
     },
     State {
         alone: true,
+        ..state("muted-wfi", muted_wfi)
+    },
+    State {
+        alone: true,
         ..state("deaf-wfi", deaf_wfi)
     },
     State {
@@ -99,6 +103,13 @@ fn hear(this: &'static Cpu) {
     if this.redistributor.load(Relaxed) != 0 || gic::v2::get().is_some() {
         gic::enable(this, 0);
     }
+}
+
+/// WFI that an SGI does not end: its priority is below the mask.
+fn muted_wfi(this: &'static Cpu, argument: u64) -> u64 {
+    hear(this);
+    gic::mute(this);
+    deaf_wfi(this, argument)
 }
 
 /// WFI with the CPU interface as it is at reset: no interrupt reaches the CPU.

@@ -36,6 +36,9 @@ const GICR_IPRIORITYR: u64 = FRAME + 0x0400;
 pub const VIRTUAL_TIMER: u32 = 27;
 /// The SGI that tests send.
 pub const SGI: u32 = 0;
+/// A priority for four SGIs, and a mask that lets only higher ones pass.
+const LOW: u32 = 0xf0f0_f0f0;
+const MASK: u32 = 0x80;
 /// Special interrupt ids: nothing is pending that can be taken.
 const SPECIAL: core::ops::RangeInclusive<u32> = 1020..=1023;
 
@@ -101,6 +104,18 @@ pub fn enable(this: &'static Cpu, _: u64) -> u64 {
     write_icc_pmr_el1(IccPmrEl1::from_bits_retain(0xff));
     write_icc_igrpen1_el1(IccIgrpen1El1::from_bits_retain(1));
     0
+}
+
+/// Masks what [`enable`] has enabled on the CPU, by its priority.
+pub fn mute(this: &Cpu) {
+    if let Some(gic) = v2::get() {
+        return gic.mute();
+    }
+    let base = this.redistributor.load(Relaxed);
+    if base != 0 {
+        write32(base + GICR_IPRIORITYR, LOW);
+        write_icc_pmr_el1(IccPmrEl1::from_bits_retain(MASK.into()));
+    }
 }
 
 /// Takes the pending interrupt of this CPU, ends it, and returns its id.

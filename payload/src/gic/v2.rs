@@ -1,6 +1,6 @@
 //! The registers of a GICv2 (Arm IHI 0048B), for the CPU that runs this.
 
-use super::{SGI, VIRTUAL_TIMER};
+use super::{LOW, MASK, SGI, VIRTUAL_TIMER};
 use crate::cpu::Cpu;
 use crate::mmio::{read8, read32, write32};
 use crate::tree::Gic;
@@ -80,6 +80,12 @@ impl GicV2 {
         write32(self.gicd + gicd::ISENABLER, 1 << SGI | 1 << VIRTUAL_TIMER);
         write32(self.gicc + gicc::PMR, 0xff);
         write32(self.gicc + gicc::CTLR, 1);
+    }
+
+    /// As [`mute`](super::mute).
+    pub fn mute(&self) {
+        write32(self.gicd + gicd::IPRIORITYR, LOW);
+        write32(self.gicc + gicc::PMR, MASK);
     }
 
     /// Takes the pending interrupt: its number, and with the source of an SGI.

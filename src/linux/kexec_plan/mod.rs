@@ -251,7 +251,7 @@ impl Plan {
         let nowhere = Ranges::new();
         let mut walker = Walker::start(memory, page, self.start, &nowhere)?;
         let mut run = Range::default();
-        // Up to where no destination has been yet, from the run's start on.
+        // Up to where no destination has been yet, from the run's start on; 0 before the first run.
         let mut free = 0;
         while let Some(listed) = walker.next_page()? {
             let ListedPage {
@@ -271,7 +271,7 @@ impl Plan {
             if let Some(first_of) = self.segments.count_page(destination, page, &listed)? {
                 candidates.look(memory, first_of, source);
             }
-            if destination != run.end {
+            if destination != run.end || free == 0 {
                 self.destinations
                     .add(run)
                     .map_err(|_| listed.error(Fault::TooScattered))?;
