@@ -14,7 +14,7 @@ use crate::hooks::Planter;
 use crate::machine::Machine;
 use crate::memory::early;
 use crate::memory::generation::Generations;
-use crate::memory::guest_ram::GuestRam;
+use crate::memory::guest_ram::{GuestRam, ZERO_ALIAS};
 use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::{self, Reach, Regime, Use};
@@ -126,14 +126,20 @@ fn map(
 ) -> Result<Regime, MapError> {
     let devices: Vec<Region> = devices(board).collect();
     let tree = tree.filter(|tree| !banks.contains(tree.start(), tree.size()));
+    let low = banks.iter().find(|bank| bank.start() == 0);
+    let alias = low.and_then(|bank| Region::new(ZERO_ALIAS, bank.size()).ok());
     let all = banks
         .iter()
         .chain(&devices)
         .chain(&tree)
+        .chain(&alias)
         .chain([&layout.whole]);
     let reach = Reach::of(all);
     let tables = IdTranslation::<El23Attributes>::new();
     let mut map = Mapping::new(tables, reach.root_level(), El2);
+    if let Some(low) = low {
+        stage1::map_at(&mut map, low, Use::Data, ZERO_ALIAS)?;
+    }
     let mut add = |region: &Region, what| stage1::map(&mut map, region, what);
     if let Some(tree) = tree {
         add(&tree, Use::Rodata)?;

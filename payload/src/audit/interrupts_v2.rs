@@ -203,8 +203,6 @@ impl GicV2 {
         write32(self.gicc + gicc::PMR, 0xf0);
         write32(self.gicc + BPR, 4);
         write32(self.gicc + ABPR, 4);
-        // Active, of the lowest priority of group 1.
-        write32(self.gicc + NSAPR, 1 << 31);
         write32(self.gicc + gicc::CTLR, 1 | EOIMODE);
     }
 
