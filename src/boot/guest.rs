@@ -134,6 +134,7 @@ pub fn prepare(
         lpi_tables,
         bootargs: board.modules.bootargs.as_deref(),
         ramdisk: board.modules.ramdisk,
+        own_psci: board.psci.is_none(),
     };
     let guest = guest_tree(tree, &config)?;
     // Linux maps the tree with a block of 2 MiB of its own.

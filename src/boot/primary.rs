@@ -2,7 +2,7 @@
 
 use super::relocate::{GUARD, Layout, STACK, start_console, tree};
 use super::wrong_level::stop;
-use super::{guest, image};
+use super::{guest, image, spin_table};
 use crate::arch::{cache, time};
 use crate::console;
 use crate::cpu::{self, Cpu};
@@ -91,6 +91,8 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
     configure(boot_cpu);
     machine.takeover.expect_boot_cpu(boot_cpu);
     teardown::say_serial_steps(machine);
+    // SAFETY: `map` mapped the words, and no guest runs yet.
+    unsafe { spin_table::bring_in(&board, machine, boot_cpu) };
     if let Err(error) = machine.generations.begin(0) {
         stop(format_args!("{error}"));
     }
@@ -159,6 +161,11 @@ fn map(
         }
     }
     add(&layout.heap, Use::Data)?;
+    for (_, word) in spin_table::words(board) {
+        if !banks.contains(word.start(), word.size()) {
+            add(&word, Use::Data)?;
+        }
+    }
     for device in &devices {
         add(device, Use::Device)?;
     }
@@ -202,7 +209,13 @@ fn check_firmware(board: &Board) {
         Some(Conduit::Hvc) => stop(format_args!(
             "PSCI by hvc is somebody's above the monitor: it needs smc"
         )),
-        None => stop(format_args!("no PSCI in the device tree")),
+        // All CPUs have spin tables then.
+        None => {
+            log::info!(
+                "no PSCI below: CPUs come from spin tables, and the guest's is the monitor's"
+            );
+            return firmware::is_absent();
+        }
     }
     match firmware::version() {
         Ok(version) => log::debug!("firmware has PSCI {version}"),

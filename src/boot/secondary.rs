@@ -1,4 +1,4 @@
-//! Any CPU that firmware starts or wakes for us.
+//! Any CPU that firmware starts or wakes for us, or that comes from a spin table.
 
 use super::primary::configure;
 use crate::cpu::{self, Cpu};
@@ -7,5 +7,6 @@ use crate::cpu::{self, Cpu};
 #[unsafe(no_mangle)]
 extern "C" fn boot_secondary(cpu: &'static Cpu) -> ! {
     configure(cpu);
+    cpu.power.came();
     cpu::park(cpu)
 }

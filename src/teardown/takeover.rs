@@ -144,7 +144,7 @@ impl Takeover {
         self.add(cpu);
     }
 
-    /// As [`Takeover::expect`], for the CPU that starts the first guest.
+    /// As [`Takeover::expect`], for the CPUs that are there before the first guest.
     pub fn expect_boot_cpu(&self, cpu: &Cpu) {
         self.add(cpu);
     }
