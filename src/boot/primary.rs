@@ -9,7 +9,7 @@ use crate::cpu::{self, Cpu};
 use crate::devicetree::board::Board;
 use crate::devicetree::gic::{Gic as GicNode, GicV3 as GicV3Node};
 use crate::devicetree::psci::Conduit;
-use crate::gic::{Gic, v2, v3};
+use crate::gic::{Gic, bcm2836, v2, v3};
 use crate::hooks::Planter;
 use crate::machine::Machine;
 use crate::memory::early;
@@ -30,6 +30,7 @@ use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
+use core::ptr::NonNull;
 use core::{mem, slice};
 
 unsafe extern "C" {
@@ -180,10 +181,11 @@ fn devices(board: &Board) -> impl Iterator<Item = Region> {
     let (first, more): (_, &[Region]) = match &board.gic {
         GicNode::V3(gic) => (gic.distributor, &gic.redistributors),
         GicNode::V2(gic) => (gic.distributor, slice::from_ref(&gic.cpu_interface)),
+        GicNode::Bcm2836(local) => (*local, &[]),
     };
     let its = match &board.gic {
         GicNode::V3(gic) => gic.its.as_slice(),
-        GicNode::V2(_) => &[],
+        _ => &[],
     };
     board
         .console
@@ -275,6 +277,12 @@ fn gic(board: &Board) -> Gic {
             // SAFETY: `map` mapped them as devices, and only this uses them.
             let gic = unsafe { v2::GicV2::new(gicd, gicc) };
             Gic::V2(gic.unwrap_or_else(|error| stop(format_args!("interrupt controller: {error}"))))
+        }
+        GicNode::Bcm2836(local) => {
+            let base = NonNull::new(local.start() as *mut u8)
+                .unwrap_or_else(|| stop(format_args!("no interrupt controller can be at 0")));
+            // SAFETY: `map` mapped it as a device, by pages, and only this uses it.
+            Gic::Bcm2836(unsafe { bcm2836::Bcm2836::new(base) })
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The interrupt controller, which belongs to the guest and is left by the monitor as at reset.
 
+pub mod bcm2836;
 pub mod v2;
 pub mod v3;
 
@@ -19,6 +20,8 @@ pub enum Gic {
     V3(v3::GicV3),
     /// GICv2.
     V2(v2::GicV2),
+    /// None, but what a Raspberry Pi 3 has in its place.
+    Bcm2836(bcm2836::Bcm2836),
 }
 
 impl Gic {
@@ -30,7 +33,7 @@ impl Gic {
     pub fn welcome(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             // What a CPU has of its own can be reached from outside.
-            Self::V3(_) => Ok(()),
+            Self::V3(_) | Self::Bcm2836(_) => Ok(()),
             Self::V2(gic) => gic.welcome(mpidr),
         }
     }
@@ -38,7 +41,7 @@ impl Gic {
     /// The CPU `mpidr` goes back to firmware.
     pub fn leaves(&self, mpidr: u64) {
         match self {
-            Self::V3(_) => {}
+            Self::V3(_) | Self::Bcm2836(_) => {}
             Self::V2(gic) => gic.leaves(mpidr),
         }
     }
@@ -48,6 +51,7 @@ impl Gic {
         match self {
             Self::V3(_) => sgi::to_all_others(number),
             Self::V2(gic) => gic.send_to_all_others(number),
+            Self::Bcm2836(local) => local.kick_all_others(current_mpidr()),
         }
     }
 
@@ -68,6 +72,11 @@ impl Gic {
                     gic.kick_from_outside(mpidr);
                 }
             }
+            Self::Bcm2836(local) => {
+                if still_out() {
+                    local.kick(mpidr);
+                }
+            }
         }
     }
 
@@ -80,6 +89,7 @@ impl Gic {
         match self {
             Self::V3(_) => cpu_interface::reset(),
             Self::V2(gic) => gic.reset_cpu_interface(),
+            Self::Bcm2836(_) => Ok(()),
         }
     }
 
@@ -94,6 +104,10 @@ impl Gic {
             // One that never came resets them as it comes.
             Self::V2(_) if mpidr != current_mpidr() => Ok(()),
             Self::V2(gic) => gic.reset_private(),
+            Self::Bcm2836(local) => {
+                local.reset_private(mpidr);
+                Ok(())
+            }
         }
     }
 
@@ -105,7 +119,7 @@ impl Gic {
     pub fn reset_lpis(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().reset_lpis(),
-            Self::V2(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -119,6 +133,10 @@ impl Gic {
             Self::V3(gic) => frame(gic, mpidr)?.lock().drop_sgis(),
             Self::V2(_) if mpidr != current_mpidr() => Ok(()),
             Self::V2(gic) => gic.drop_sgis(),
+            Self::Bcm2836(local) => {
+                local.drop_kicks(mpidr);
+                Ok(())
+            }
         }
     }
 
@@ -132,6 +150,10 @@ impl Gic {
         match self {
             Self::V3(gic) => gic.distributor.lock().reset(mpidr),
             Self::V2(gic) => gic.reset_distributor(),
+            Self::Bcm2836(local) => {
+                local.reset_shared();
+                Ok(())
+            }
         }
     }
 
@@ -150,7 +172,7 @@ impl Gic {
                 }
                 result
             }
-            Self::V2(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -159,7 +181,7 @@ impl Gic {
     pub fn lpi_tables(&self, keep: bool) -> Option<u64> {
         match self {
             Self::V3(gic) => gic.lpi_tables(keep),
-            Self::V2(_) => None,
+            _ => None,
         }
     }
 
@@ -176,15 +198,14 @@ impl Gic {
         match self {
             // SAFETY: Handed on to the caller.
             Self::V3(gic) => unsafe { gic.preset_lpis(memory, keep) },
-            Self::V2(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
     /// Disables every LPI where they cannot be switched off. With all CPUs quiet.
     pub fn disable_kept_lpis(&self) {
-        match self {
-            Self::V3(gic) => gic.disable_kept_lpis(),
-            Self::V2(_) => {}
+        if let Self::V3(gic) = self {
+            gic.disable_kept_lpis();
         }
     }
 
@@ -196,7 +217,7 @@ impl Gic {
     pub fn forget_lpis(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().forget_properties(),
-            Self::V2(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -207,6 +228,7 @@ impl Gic {
                 gic.distributor.lock().move_spis(from, to);
             }
             Self::V2(gic) => gic.move_spis(from, to),
+            Self::Bcm2836(_) => {}
         }
     }
 }
