@@ -9,8 +9,8 @@ export BATON_CACHE := $(CACHE)
 export CARGO_TARGET_DIR := $(TARGET)
 export BATON_KERNELS := $(CACHE)/kernels
 
-BOARD := platform/qemu-virt
-CARGO := $(BOARD)/cargo.sh
+VIRT := platform/qemu-virt
+CARGO := $(VIRT)/cargo.sh
 BARE := $(TARGET)/aarch64-unknown-none-softfloat/release
 TOOL := $(TARGET)/release/baton-qemu
 
@@ -51,13 +51,14 @@ help: ## list the commands
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
+	@echo '  BOARD=zynqmp      the board of "make board": a folder in platform/'
 	@echo '  TIMEOUT=seconds   when to give up'
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 	@echo '  ONLY= SIZES=      the columns and the numbers of vCPUs to measure now (bench)'
 
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves
-	@$(BOARD)/setup.sh
+	@$(VIRT)/setup.sh
 
 .PHONY: build
 build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the probe guest and the host's tool
@@ -77,9 +78,9 @@ tool: setup
 
 .PHONY: linux
 linux: setup
-	@$(BOARD)/fetch.sh userland
-	@$(BOARD)/fetch.sh kernel
-	@$(BOARD)/initramfs.sh kexec $(BATON_LINUX) $(INITRAMFS)
+	@$(VIRT)/fetch.sh userland
+	@$(VIRT)/fetch.sh kernel
+	@$(VIRT)/initramfs.sh kexec $(BATON_LINUX) $(INITRAMFS)
 
 .PHONY: run
 run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
@@ -93,6 +94,16 @@ shell: build linux ## a shell in the Linux guest
 guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
 	@$(TOOL) guest
 
+# What boards other than QEMU's virt need.
+.PHONY: boards
+boards: images linux
+	@$(VIRT)/setup.sh boards
+	@$(VIRT)/fetch.sh dtbs
+
+.PHONY: board
+board: boards ## Linux on a board that QEMU models, to its second kernel: BOARD=zynqmp
+	@platform/board.sh $(BOARD)
+
 .PHONY: stock
 stock: tool linux ## time the same kexec without the monitor
 	@$(TOOL) stock
@@ -103,7 +114,7 @@ its: build linux ## kexec with an ITS: dies without the monitor, lives with it
 
 .PHONY: kernels
 kernels: build linux ## a kexec from each of Debian's kernels to each, and a table
-	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(KERNELS)
+	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(KERNELS)
 	@$(TOOL) kernels
 # The kernel and the initrd of every kexec that is measured.
 BENCH_DISK := $(TARGET)/guest/bench.tar
@@ -111,9 +122,9 @@ BENCH := $(TARGET)/tool/baton-bench
 
 .PHONY: bench-tool
 bench-tool: build linux
-	@$(BOARD)/setup.sh bench
+	@$(VIRT)/setup.sh bench
 	@$(CARGO) host build --quiet --profile tool -p baton-bench
-	@$(BOARD)/kernels.sh $(BENCH_DISK) bookworm
+	@$(VIRT)/kernels.sh $(BENCH_DISK) bookworm
 
 .PHONY: bench
 bench: bench-tool ## how long a machine is away, beside stock Linux (hours; QUICK=1: minutes)
@@ -139,8 +150,8 @@ bench-test: setup ## the tests of what measures
 	@$(CARGO) host test --quiet --profile tool -p baton-bench
 
 .PHONY: test
-test: build linux ## all tests: on the host, and in QEMU
-	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
+test: build linux boards ## all tests: on the host, and in QEMU
+	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
-# all is there. `setup.sh bench' adds what the plots of `make bench' need.
+# all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh boards' what `make
+# board' does.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -26,6 +27,8 @@ need cc gcc
 # The plots' labels are drawn with it.
 [ "${1:-}" != bench ] || [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ||
 	missing="$missing fonts-dejavu-core"
+# Boards other than virt are given their device trees.
+[ "${1:-}" != boards ] || need fdtput device-tree-compiler
 if ! "$here/cargo.sh" which >/dev/null 2>&1; then
 	missing="$missing rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 fi

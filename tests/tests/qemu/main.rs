@@ -3,6 +3,7 @@
 mod audit;
 mod bad_hardware;
 mod bad_input;
+mod boards;
 mod gicv2;
 mod its;
 mod kernels;
