@@ -13,7 +13,6 @@ const RPR: u64 = 0x14;
 const ABPR: u64 = 0x1c;
 const APR: u64 = 0xd0;
 const NSAPR: u64 = 0xe0;
-const SPENDSGIR: u64 = 0xf20;
 /// GICC_CTLR: EOImode, of the group that EL1 has.
 const EOIMODE: u32 = 1 << 9;
 /// GICC_CTLR: interrupts do not pass a disabled interface by; firmware's to choose.
@@ -114,7 +113,7 @@ impl GicV2 {
             "GICD_SPENDSGIR<n>",
             0,
             !0,
-            self.any(SPENDSGIR, 0..4),
+            self.pending_sgis().into(),
         );
         add("timers", "PPIs 27, 30 pending", 0, !0, of(TIMER_LINES));
         add("pmu", "PPI 23 pending", 0, !0, of(PMU_LINE));

@@ -16,6 +16,7 @@ pub mod gicd {
     pub const IPRIORITYR: u64 = 0x400;
     pub const ITARGETSR: u64 = 0x800;
     pub const SGIR: u64 = 0xf00;
+    pub const SPENDSGIR: u64 = 0xf20;
     /// GICD_SGIR.TargetListFilter: the CPU that writes it.
     pub const SELF: u32 = 2 << 24;
     /// EnableGrp0, EnableGrp1; with the Security Extensions, the former is of group 1.
@@ -65,6 +66,11 @@ pub fn learn(this: &Cpu) {
     }
 }
 
+/// A job: the SGIs that are pending on the CPU, which others sent it before it was turned on.
+pub fn pending_sgis(_: &'static Cpu, _: u64) -> u64 {
+    get().map_or(0, |gic| gic.pending_sgis().into())
+}
+
 impl GicV2 {
     /// Lets interrupts through the distributor.
     pub fn init(&self) {
@@ -103,6 +109,13 @@ impl GicV2 {
     pub fn send(&self, target: &Cpu, sgi: u32) {
         let targets = target.targets.load(Relaxed) as u32;
         write32(self.gicd + gicd::SGIR, targets << 16 | sgi);
+    }
+
+    /// The OR of the sources of all SGIs that are pending.
+    pub fn pending_sgis(&self) -> u32 {
+        (0..4).fold(0, |all, n| {
+            all | read32(self.gicd + gicd::SPENDSGIR + 4 * n)
+        })
     }
 
     /// Sends an SGI to the CPU that runs this.
