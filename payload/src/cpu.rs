@@ -5,6 +5,7 @@
 
 use crate::call::{self, code};
 use crate::entry::{self, EntryStateCell};
+use crate::exception::Handler;
 use crate::gic::v2;
 use crate::outcome::{Failure, Outcome, ensure, expect, fail};
 use crate::time::{self, wait_until};
@@ -61,6 +62,7 @@ pub struct Cpu {
     argument: AtomicU64,
     result: AtomicU64,
     on_entry: AtomicUsize,
+    handler: AtomicUsize,
 }
 
 impl Cpu {
@@ -84,6 +86,7 @@ impl Cpu {
             argument: AtomicU64::new(0),
             result: AtomicU64::new(0),
             on_entry: AtomicUsize::new(0),
+            handler: AtomicUsize::new(0),
         }
     }
 
@@ -128,6 +131,18 @@ impl Cpu {
     pub fn set_on_entry(&self, job: Option<Job>) {
         self.on_entry
             .store(job.map_or(0, |job| job as usize), Release);
+    }
+
+    /// Sets what the CPU does with its synchronous exceptions from now on.
+    pub fn set_handler(&self, handler: Handler) {
+        self.handler.store(handler as usize, Relaxed);
+    }
+
+    /// What [`Cpu::set_handler`] has set.
+    pub fn handler(&self) -> Option<Handler> {
+        let handler = self.handler.load(Relaxed);
+        // SAFETY: only `set_handler` writes it, from a `Handler`.
+        (handler != 0).then(|| unsafe { core::mem::transmute::<usize, Handler>(handler) })
     }
 
     /// `CPU_ON` for this CPU, with the probe's own entry.

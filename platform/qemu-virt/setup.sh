@@ -20,6 +20,7 @@ need cpio cpio
 need gzip gzip
 need xz xz-utils
 need cc gcc
+need c++ g++
 [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 [ -f /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 # The host's C library headers: gcc alone links nothing.

@@ -8,6 +8,8 @@ mod secondary;
 mod spin_table;
 mod wrong_level;
 
+pub use relocate::{GUARD, STACK};
+
 use crate::cpu::Cpu;
 use core::arch::global_asm;
 use core::mem::offset_of;

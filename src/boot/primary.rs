@@ -74,6 +74,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
         board.cpus.len(),
         layout.whole
     );
+    log::info!("devices reach the monitor by DMA, and an ITS by its commands: nothing stops them");
     check_firmware(&board);
     let gic = gic(&board);
     let keep_lpis = options.keep_lpis;
@@ -90,10 +91,12 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
         });
     boot_cpu.make_current();
     configure(boot_cpu);
-    machine.takeover.expect_boot_cpu(boot_cpu);
+    machine.takeover.muster.expect_boot_cpu(boot_cpu);
     teardown::say_serial_steps(machine);
-    // SAFETY: `map` mapped the words, and no guest runs yet.
-    unsafe { spin_table::bring_in(&board, machine, boot_cpu) };
+    if board.psci.is_none() {
+        // SAFETY: `map` mapped the words, and no guest runs yet.
+        unsafe { spin_table::bring_in(&board, machine, boot_cpu) };
+    }
     if let Err(error) = machine.generations.begin(0) {
         stop(format_args!("{error}"));
     }
@@ -110,7 +113,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
 /// Sets up this CPU's EL2 for the guest, and its EL1 as at reset.
 pub fn configure(cpu: &Cpu) {
     for (what, result) in [
-        ("EL2", vcpu::el2::configure()),
+        ("EL2", vcpu::el2::configure(Machine::get().dsu_pmu)),
         ("EL1", vcpu::reset::reset_cpu()),
         ("GIC", Machine::get().gic.welcome(cpu.mpidr)),
     ] {
@@ -216,7 +219,7 @@ fn check_firmware(board: &Board) {
             log::info!(
                 "no PSCI below: CPUs come from spin tables, and the guest's is the monitor's"
             );
-            return firmware::is_absent();
+            return firmware::set_absent();
         }
     }
     match firmware::version() {
@@ -248,7 +251,7 @@ fn machine(
     cache::clean_to_poc(cpus.as_ptr() as usize, size_of_val(&*cpus));
     let mut by_mpidr: Vec<u16> = (0..cpus.len() as u16).collect();
     by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
-    let generations = Generations::new(layout.whole, ram.banks())
+    let generations = Generations::new(layout.whole, ram.banks(), gic.guarded())
         .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
     Machine {
         options,

@@ -3,10 +3,9 @@
 use super::uart::Uart;
 use crate::arch::time::Deadline;
 use crate::devicetree;
-use crate::memory::heap::Relax;
+use crate::sync::Lock;
 use core::fmt::{self, Write};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use spin::mutex::SpinMutex;
 
 /// How long a full FIFO is waited for before a character is dropped, in microseconds: ten
 /// characters at 9600 baud.
@@ -19,11 +18,11 @@ struct Console {
 }
 
 struct Logger {
-    console: SpinMutex<Option<Console>, Relax>,
+    console: Lock<Option<Console>>,
 }
 
 static LOGGER: Logger = Logger {
-    console: SpinMutex::new(None),
+    console: Lock::new(None),
 };
 
 /// Sends the log to the UART of `console`, if it is one that the monitor knows.

@@ -5,14 +5,11 @@ pub mod v2;
 pub mod v3;
 
 use crate::cpu::current_mpidr;
-use crate::memory::heap::Relax;
+use crate::linux::kimage::GuestMemory;
 use crate::memory::region::Region;
 use crate::teardown::error::StepError;
-use spin::mutex::SpinMutex;
+use v3::tables::Refused;
 use v3::{cpu_interface, sgi};
-
-/// A lock for registers of the GIC that two CPUs may want.
-pub type Lock<T> = SpinMutex<T, Relax>;
 
 /// The interrupt controller of the machine.
 pub enum Gic {
@@ -77,6 +74,31 @@ impl Gic {
                     local.kick(mpidr);
                 }
             }
+        }
+    }
+
+    /// Returns whether no kick can wake the CPU that runs this.
+    pub fn is_deaf(&self) -> bool {
+        match self {
+            Self::V3(_) => cpu_interface::is_deaf(),
+            Self::V2(gic) => gic.is_deaf(),
+            // Its mailboxes are opened from outside.
+            Self::Bcm2836(_) => false,
+        }
+    }
+
+    /// Runs `wait` with the CPU interface of the CPU that runs this open for a kick, and nothing else
+    /// that a guest would use.
+    pub fn listening<T>(&self, wait: impl FnOnce() -> T) -> T {
+        match self {
+            Self::V3(_) => {
+                let heard = cpu_interface::listen();
+                let result = wait();
+                heard.restore();
+                result
+            }
+            Self::V2(gic) => gic.listening(wait),
+            Self::Bcm2836(_) => wait(),
         }
     }
 
@@ -218,6 +240,31 @@ impl Gic {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().forget_properties(),
             _ => Ok(()),
+        }
+    }
+
+    /// Returns the pages of registers that lead the GIC to memory: a guest may only read them, and its
+    /// stores are for [`Gic::store`].
+    pub fn guarded(&self) -> impl Iterator<Item = Region> {
+        let v3 = match self {
+            Self::V3(gic) => Some(gic),
+            _ => None,
+        };
+        v3.into_iter().flat_map(v3::GicV3::guarded)
+    }
+
+    /// Makes a guest's store of `size` bytes at physical `address`, unless the GIC could then write to
+    /// what is not in `memory`; `None` if the address is in no guarded page.
+    pub fn store(
+        &self,
+        address: u64,
+        size: u64,
+        value: u64,
+        memory: &impl GuestMemory,
+    ) -> Option<Result<(), Refused>> {
+        match self {
+            Self::V3(gic) => gic.store(address, size, value, memory),
+            _ => None,
         }
     }
 

@@ -12,8 +12,13 @@ const NOT_SUPPORTED: u64 = u64::MAX;
 static ABSENT: AtomicBool = AtomicBool::new(false);
 
 /// Nobody answers an SMC on this board: none is made from now on.
-pub fn is_absent() {
+pub fn set_absent() {
     ABSENT.store(true, Relaxed);
+}
+
+/// Returns whether nobody answers an SMC on this board.
+pub fn is_absent() -> bool {
+    ABSENT.load(Relaxed)
 }
 
 /// Calls of firmware, which supports nothing where there is none.
@@ -21,14 +26,14 @@ pub struct Firmware;
 
 impl Call for Firmware {
     fn call32(function: u32, arguments: [u32; 7]) -> [u32; 8] {
-        match ABSENT.load(Relaxed) {
+        match is_absent() {
             true => [NOT_SUPPORTED as u32; 8],
             false => Smc::call32(function, arguments),
         }
     }
 
     fn call64(function: u32, arguments: [u64; 17]) -> [u64; 18] {
-        match ABSENT.load(Relaxed) {
+        match is_absent() {
             true => [NOT_SUPPORTED; 18],
             false => Smc::call64(function, arguments),
         }

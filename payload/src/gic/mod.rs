@@ -118,6 +118,30 @@ pub fn mute(this: &Cpu) {
     }
 }
 
+/// Disables all groups at this CPU's interface.
+pub fn shut() {
+    if let Some(gic) = v2::get() {
+        return gic.shut();
+    }
+    write_icc_igrpen1_el1(IccIgrpen1El1::empty());
+}
+
+/// Masks interrupts of every priority at this CPU's interface.
+pub fn mask_all() {
+    if let Some(gic) = v2::get() {
+        return gic.mask_all();
+    }
+    write_icc_pmr_el1(IccPmrEl1::empty());
+}
+
+/// Disables the SGIs and PPIs of a CPU.
+pub fn disable_private(this: &Cpu) {
+    if let Some(gic) = v2::get() {
+        return gic.disable_private();
+    }
+    write32(this.redistributor.load(Relaxed) + GICR_ICENABLER0, !0);
+}
+
 /// Takes the pending interrupt of this CPU, ends it, and returns its id.
 pub fn take() -> Option<u32> {
     let v2 = v2::get();

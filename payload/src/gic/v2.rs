@@ -94,6 +94,21 @@ impl GicV2 {
         write32(self.gicc + gicc::PMR, MASK);
     }
 
+    /// As [`shut`](super::shut).
+    pub fn shut(&self) {
+        write32(self.gicc + gicc::CTLR, 0);
+    }
+
+    /// As [`mask_all`](super::mask_all).
+    pub fn mask_all(&self) {
+        write32(self.gicc + gicc::PMR, 0);
+    }
+
+    /// As [`disable_private`](super::disable_private), as far as SGIs can be disabled.
+    pub fn disable_private(&self) {
+        write32(self.gicd + gicd::ICENABLER, !0);
+    }
+
     /// Takes the pending interrupt: its number, and with the source of an SGI.
     pub fn acknowledge(&self) -> (u32, u32) {
         let value = read32(self.gicc + gicc::IAR);

@@ -4,6 +4,7 @@ mod its;
 mod kernels;
 mod run;
 mod shell;
+mod soak;
 
 use baton_qemu::console::{self, Limits};
 use baton_qemu::{Error, Guest, Machine, paths, stock};
@@ -12,7 +13,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit
+const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|soak
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   shell    a shell in the guest, on this terminal
@@ -21,6 +22,8 @@ const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit
   its      kexec with an ITS, without and with the monitor, GENERATIONS= times (10)
   kernels  kexec from each kernel on the disk BATON_KERNEL_DISK= to each
   audit    what the next kernel finds of the one before it, register by register
+  soak     N= kexecs (1000) in a row, from under CPUs in states chosen by chance; goes on where it was
+           stopped, or CHUNK= seconds were over
 
 SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off GIC=2|3 BATON= TIMEOUT= are read from the environment.";
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["its"] => its::its(),
         ["kernels"] => kernels::kernels(),
         ["audit"] => audit(),
+        ["soak"] => soak::soak(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

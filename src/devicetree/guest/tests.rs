@@ -344,3 +344,51 @@ fn judges_what_keeps_out() {
         Err(TreeError::Blob(BlobError::Magic(0)))
     );
 }
+
+#[test]
+fn reserves_the_tables_of_lpis_that_stay() {
+    let tables = region(0x4800_0000, 0x2_0000);
+    let config = GuestTree {
+        lpi_tables: Some(tables),
+        ..config(top())
+    };
+    let made = made(&Sample::virt(), &config);
+    let node = "/reserved-memory/lpi-tables@48000000";
+    assert_eq!(
+        value(&made, node, "reg"),
+        Some(&wide(&[tables.start(), tables.size()])[..])
+    );
+    assert_eq!(
+        value(&made, node, "no-map"),
+        None,
+        "Linux must be able to map the memory: it is its own"
+    );
+    assert_eq!(
+        value(&made, MEMORY, "reg"),
+        Some(&wide(&[0x4000_0000, 0x3fe0_0000])[..]),
+        "memory without the monitor's alone"
+    );
+}
+
+#[test]
+fn gives_up_on_a_monitor_covered_in_crumbs() {
+    let mut tree = Sample::virt();
+    tree.set("/reserved-memory", "#address-cells", 2u32).set(
+        "/reserved-memory",
+        "#size-cells",
+        2u32,
+    );
+    let monitor = top();
+    let crumb = monitor.size() / (MAX_PARTS as u64 + 1);
+    let mut cover = |parts: u64, size: u64| {
+        for part in 0..parts {
+            let start = monitor.start() + part * size;
+            let node = format!("/reserved-memory/part@{part}");
+            tree.set(&node, "reg", wide(&[start, size]));
+            tree.set(&node, "no-map", Vec::new());
+        }
+        keeps_out(&tree.blob(), &monitor)
+    };
+    assert_eq!(cover(16, monitor.size() / 16), Ok(true), "16 parts");
+    assert_eq!(cover(18, crumb), Ok(false), "more parts than are looked at");
+}

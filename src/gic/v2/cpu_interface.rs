@@ -38,6 +38,43 @@ pub fn bypass(registers: UniqueMmioPointer<Registers>) -> u32 {
     field_shared!(registers, ctlr).read() & BYPASS
 }
 
+/// `GICC_CTLR`: both groups; with the Security Extensions the lower bit is of group 1.
+const GROUPS: u32 = 3;
+/// `GICC_PMR` that lets the highest priority through, of as few as a GIC can have.
+const HIGHEST_ALONE: u32 = 0x20;
+
+/// What [`listen`] found, to be put back.
+pub struct Heard {
+    mask: u32,
+    control: u32,
+}
+
+/// Returns whether no interrupt reaches this CPU: the groups are off, or the mask lets none through.
+pub fn is_deaf(registers: UniqueMmioPointer<Registers>) -> bool {
+    field_shared!(registers, ctlr).read() & GROUPS == 0 || field_shared!(registers, pmr).read() == 0
+}
+
+/// Lets interrupts through to this CPU, those of the highest priorities alone.
+///
+/// An interrupt of such a priority that is being handled still keeps them away.
+pub fn listen(mut registers: UniqueMmioPointer<Registers>) -> Heard {
+    let heard = Heard {
+        mask: field_shared!(registers, pmr).read(),
+        control: field_shared!(registers, ctlr).read(),
+    };
+    field!(registers, pmr).write(HIGHEST_ALONE);
+    field!(registers, ctlr).write(heard.control | GROUPS);
+    heard
+}
+
+impl Heard {
+    /// Undoes [`listen`].
+    pub fn restore(self, mut registers: UniqueMmioPointer<Registers>) {
+        field!(registers, ctlr).write(self.control);
+        field!(registers, pmr).write(self.mask);
+    }
+}
+
 /// Leaves the interface as at reset: groups disabled, all masked, one-step EOI, and no interrupt
 /// being handled. `bypass` is what [`bypass`] was at boot.
 ///

@@ -8,9 +8,9 @@ mod block;
 mod cpu_interface;
 mod distributor;
 
-use super::Lock;
 use crate::arch::barrier;
 use crate::arch::sysreg::AFFINITY;
+use crate::sync::Lock;
 use crate::teardown::error::StepError;
 use block::Block;
 use core::sync::atomic::AtomicU64;
@@ -133,6 +133,19 @@ impl GicV2 {
             barrier::dsb_ish();
             distributor::raise_shared(self.distributor.registers(), 1 << interface);
         }
+    }
+
+    /// Returns whether no interrupt reaches the CPU that runs this, of whatever priority.
+    pub fn is_deaf(&self) -> bool {
+        cpu_interface::is_deaf(self.cpu_interface.registers())
+    }
+
+    /// Runs `wait` with the CPU interface of the CPU that runs this open for high priorities.
+    pub fn listening<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let heard = cpu_interface::listen(self.cpu_interface.registers());
+        let result = wait();
+        heard.restore(self.cpu_interface.registers());
+        result
     }
 
     /// Resets the CPU interface of the CPU that runs this.
