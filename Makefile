@@ -1,7 +1,7 @@
 # Baton: `make' lists the commands.
 
 # Given on the command line, or in the environment.
-export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK \
+export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS GIC BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK \
 	WAY FS DTB
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
@@ -47,12 +47,14 @@ help: ## list the commands
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
 	@echo '  ITS=off           a machine without an ITS'
+	@echo '  GIC=2             a machine with a GICv2: 8 vCPUs at most'
 	@echo '  GENERATIONS=10    how often "make its" kexecs'
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
 	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
 	@echo '  DTB=file          the device tree of "make fit" (the default is QEMU'"'"'s)'
+	@echo '  BOARD=zynqmp      the board of "make board": a folder in platform/'
 	@echo '  TIMEOUT=seconds   when to give up'
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 	@echo '  N=1000 CHUNK=s    how many kexecs, and for how long now (soak)'
@@ -96,6 +98,16 @@ shell: build linux ## a shell in the Linux guest
 .PHONY: guest
 guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
 	@$(TOOL) guest
+
+# What boards other than QEMU's virt need.
+.PHONY: boards
+boards: images linux
+	@$(VIRT)/setup.sh boards
+	@$(VIRT)/fetch.sh dtbs
+
+.PHONY: board
+board: boards ## Linux on a board that QEMU models, to its second kernel: BOARD=zynqmp
+	@platform/board.sh $(BOARD)
 
 .PHONY: stock
 stock: tool linux ## time the same kexec without the monitor
@@ -192,7 +204,7 @@ bench-test: setup ## the tests of what measures
 	@$(CARGO) host test --quiet --profile tool -p baton-bench
 
 .PHONY: test
-test: build linux races-quick test-cards ## all tests: on the host, and in QEMU
+test: build linux boards races-quick test-cards ## all tests: on the host, and in QEMU
 	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
 	@tests/fuzz/run.sh build

@@ -30,7 +30,7 @@ const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|s
            firmware than Debian's U-Boot, EL3=on if it has a part at EL3
   distro   firmware under the monitor (FIRMWARE=u-boot, edk2) starts the system on the disk FILE
 
-SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off BATON= TIMEOUT= are read from the environment.";
+SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off GIC=2|3 BATON= TIMEOUT= are read from the environment.";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -110,7 +110,7 @@ fn guest() -> Result<(), String> {
 fn audit() -> Result<(), String> {
     let mut machine = Machine::from_env(4).map_err(text)?;
     // What an ITS leaves is the hardest to clear.
-    machine.its |= variable("ITS").is_none();
+    machine.its |= variable("ITS").is_none() && machine.gic == 3;
     let append = variable("APPEND").unwrap_or_default();
     let guest = Guest {
         kernel: paths::probe(),

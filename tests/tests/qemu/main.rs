@@ -3,7 +3,9 @@
 mod audit;
 mod bad_hardware;
 mod bad_input;
+mod boards;
 mod faults;
+mod gicv2;
 mod hostile;
 mod its;
 mod kernels;
