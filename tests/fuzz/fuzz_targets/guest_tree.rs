@@ -31,6 +31,7 @@ fuzz_target!(|data: &[u8]| {
         lpi_tables: region(&mut input),
         bootargs: (size > 0).then_some(&line),
         ramdisk: region(&mut input),
+        own_psci: false,
     };
     let mut tree = Sample::virt();
     let whole = input.is_empty();

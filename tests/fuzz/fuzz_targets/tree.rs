@@ -28,6 +28,7 @@ fuzz_target!(|data: &[u8]| {
         lpi_tables: Some(Region::new(0x4800_0000, 0x1_0000).expect("a region")),
         bootargs: Some("quiet"),
         ramdisk: Some(monitor),
+        own_psci: true,
     };
     let opened = blob::open(data);
     if let Ok(fdt) = opened {

@@ -175,7 +175,7 @@ fn started(smp: u32) -> impl Iterator<Item = u32> {
 
 /// QEMU's affinity groups have 16 CPUs.
 fn mpidr(cpu: u32) -> u32 {
-    (cpu / 16) << 8 | cpu % 16
+    ((cpu / 16) << 8) | (cpu % 16)
 }
 
 /// A machine with a debugger, and what it sees of the console.
