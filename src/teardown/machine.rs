@@ -17,9 +17,21 @@ use crate::psci::power::{Power, Start};
 use crate::psci::{self, firmware};
 use arm_psci::ErrorCode;
 use core::sync::atomic::Ordering::{Relaxed, Release};
+use thiserror::Error;
 
 /// The SGI that wakes CPUs from WFI: Linux has the first eight enabled on every CPU.
 const SGI: u8 = 0;
+
+/// Why there is no next kernel to enter. The old one is gone: the machine is reset.
+#[derive(Clone, Copy, Debug, Error)]
+pub enum NoNextKernel {
+    /// A CPU did not copy its share: half of a kernel is no kernel.
+    #[error("the kexec list changed while the CPUs were taken")]
+    Spoilt,
+    /// It has no stage 2.
+    #[error(transparent)]
+    NoRoot(#[from] NoRoot),
+}
 
 impl Participant for Cpu {
     fn index(&self) -> usize {
@@ -39,7 +51,7 @@ impl HasPower for Cpu {
 
 impl Hardware for Machine {
     type Cpu = Cpu;
-    type Failure = NoRoot;
+    type Failure = NoNextKernel;
 
     fn muster(&self) -> &Muster {
         &self.takeover.muster
@@ -112,8 +124,11 @@ impl Hardware for Machine {
         cpu.times.phase3_end.store(time::now(), Relaxed);
     }
 
-    fn begin_generation(&self, epoch: u64) -> Result<Start, NoRoot> {
+    fn begin_generation(&self, epoch: u64) -> Result<Start, NoNextKernel> {
         report::print_trouble(self);
+        if self.takeover.is_spoilt() {
+            return Err(NoNextKernel::Spoilt);
+        }
         HEAP.seal(false);
         self.generations.begin(epoch)?;
         let (free, roots) = self.generations.free_roots();
