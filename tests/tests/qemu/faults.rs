@@ -323,7 +323,7 @@ fn firmware_answers_cpu_on_late() {
             debugger.go_on_without(SMP, &[]);
         }
     });
-    boot.expect("baton: warning: a CPU_ON did not end: ");
+    boot.expect("baton: warning: a CPU_ON did not end within ");
     for cpu in [1, 2] {
         boot.expect(&format!(
             "baton: warning: cpu {cpu} (MPIDR {cpu:#x}) did not arrive"

@@ -23,7 +23,7 @@ fn expect_well(boot: &Boot) {
 fn the_gic_takes_no_table_outside_guest_memory() {
     // Each CPU has more to be told than the console is shown otherwise.
     let machine = Machine {
-        baton: "log=debug".to_owned(),
+        baton: "log=trace".to_owned(),
         ..machine(4)
     };
     let boot = boot_and_look("gic-tables", &machine, "test=gic-tables", 90);

@@ -77,7 +77,9 @@ fn kexecs_on_8_cpus() {
     let boot = run(8, "", KEXEC, 1, 400);
     expect_carried(&boot);
     // The next kernel's own file system has the report, from its device tree.
-    boot.expect("guest: tree: reboot 1 by kernel_kexec(): 8 CPUs of the machine, 0 missing");
+    boot.expect("guest: tree: asked for by                      kernel_kexec()");
+    boot.expect("guest: tree: CPUs                                           8");
+    boot.expect("guest: tree: CPUs missing                                   0");
     boot.expect("guest: tree: phase 3 done on all CPUs");
 }
 
