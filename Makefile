@@ -1,7 +1,7 @@
 # Baton: `make' lists the commands.
 
 # Given on the command line, or in the environment.
-export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES \
+export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS GIC BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK \
 	WAY FS DTB
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
@@ -47,15 +47,19 @@ help: ## list the commands
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
 	@echo '  ITS=off           a machine without an ITS'
+	@echo '  GIC=2             a machine with a GICv2: 8 vCPUs at most'
 	@echo '  GENERATIONS=10    how often "make its" kexecs'
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
 	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
 	@echo '  DTB=file          the device tree of "make fit" (the default is QEMU'"'"'s)'
+	@echo '  BOARD=zynqmp      the board of "make board": a folder in platform/'
 	@echo '  TIMEOUT=seconds   when to give up'
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
+	@echo '  N=1000 CHUNK=s    how many kexecs, and for how long now (soak)'
 	@echo '  ONLY= SIZES=      the columns and the numbers of vCPUs to measure now (bench)'
+	@echo '  FUZZ= SECONDS=600 what to fuzz, and how long each'
 
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves
@@ -94,6 +98,16 @@ shell: build linux ## a shell in the Linux guest
 .PHONY: guest
 guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
 	@$(TOOL) guest
+
+# What boards other than QEMU's virt need.
+.PHONY: boards
+boards: images linux
+	@$(VIRT)/setup.sh boards
+	@$(VIRT)/fetch.sh dtbs
+
+.PHONY: board
+board: boards ## Linux on a board that QEMU models, to its second kernel: BOARD=zynqmp
+	@platform/board.sh $(BOARD)
 
 .PHONY: stock
 stock: tool linux ## time the same kexec without the monitor
@@ -190,10 +204,52 @@ bench-test: setup ## the tests of what measures
 	@$(CARGO) host test --quiet --profile tool -p baton-bench
 
 .PHONY: test
-test: build linux test-cards ## all tests: on the host, and in QEMU
+test: build linux boards races-quick test-cards ## all tests: on the host, and in QEMU
 	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
+	@tests/fuzz/run.sh build
+	@tests/fuzz/run.sh check 3
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
+
+RACES := $(CARGO) host test --quiet --profile races -p baton-races
+
+.PHONY: races
+races: setup ## the orders in which CPUs can meet in the monitor (long; "make test" has fewer)
+	@RACES=all $(RACES) --features loom --test loom -- --nocapture --include-ignored --test-threads=2
+	@RACES=all $(RACES) --features shuttle --test shuttle -- --nocapture
+
+.PHONY: races-quick
+races-quick: setup
+	@$(RACES) --features loom --test loom
+	@$(RACES) --features shuttle --test shuttle
+
+.PHONY: fuzz
+fuzz: setup ## fuzz what is parsed: FUZZ= one target, else all; SECONDS=600 each
+	@tests/fuzz/run.sh build
+	@for target in $(or $(FUZZ),$$(tests/fuzz/run.sh list)); do \
+		tests/fuzz/run.sh fuzz $$target $(or $(SECONDS),600) || exit 1; done
+
+.PHONY: fuzz-corpus
+fuzz-corpus: setup ## write the seeds, and take over what "make fuzz" found beyond the corpus
+	@tests/fuzz/run.sh build
+	@tests/fuzz/run.sh seeds
+	@for target in $$(tests/fuzz/run.sh list); do tests/fuzz/run.sh merge $$target; done
+
+.PHONY: coverage
+coverage: setup ## what the tests of the host go through, by file
+	@tests/coverage.sh
+
+.PHONY: miri
+miri: setup ## the tests of the host under Miri (needs rustup and its nightly toolchain)
+	@tests/miri.sh
+
+.PHONY: deny
+deny: setup ## licences, sources and versions of the crates; ADVISORIES=1: and what is known of them
+	@tests/deny.sh
+
+.PHONY: soak
+soak: build linux ## 1000 kexecs in a row, from under CPUs in states chosen by chance (hours; N=30: minutes)
+	@$(TOOL) soak
 
 .PHONY: audit
 audit: images tool ## what the next kernel finds of the one before it, register by register
@@ -202,7 +258,10 @@ audit: images tool ## what the next kernel finds of the one before it, register 
 .PHONY: lint
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
+	@$(CARGO) host fmt --manifest-path tests/fuzz/Cargo.toml -- --check
 	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
+	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
+	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
 	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
 

@@ -133,7 +133,8 @@ pub struct ReportHeader {
     pub exits_hook: u64,
     /// Exits of the kernel that was left, for stage 2 faults before the reboot.
     pub exits_fault: u64,
-    /// Exits of the kernel that was left, for any other cause.
+    /// Exits of the kernel that was left, for any other cause: most of them stores to the pages in
+    /// which the interrupt controller is told its tables and commands.
     pub exits_other: u64,
 }
 

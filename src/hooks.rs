@@ -1,20 +1,19 @@
 //! The two calls planted in an unmodified kernel (DESIGN: "Catching an unmodified kernel's kexec").
 
+use crate::arch::translate::translate;
 use crate::arch::{cache, time};
-use crate::cpu::Cpu;
+use crate::cpu::{Cause, Cpu};
 use crate::exit::Frame;
 use crate::linux::image::{HEADER_SIZE, ImageHeader, PageSize};
 use crate::linux::sites::{self, HookSites, Site};
 use crate::machine::Machine;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
-use crate::memory::heap::Relax;
 use crate::options::Hooks;
 use crate::read_sysreg;
+use crate::sync::Lock;
 use crate::teardown::{self, Refusal};
 use arm_psci::AffinityInfo;
-use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use spin::mutex::SpinMutex;
 use thiserror::Error;
 
 /// `hvc #imm` without its immediate.
@@ -79,7 +78,7 @@ impl Planted {
 pub struct Planter {
     /// The generation that was looked at last, and one more.
     looked_at: AtomicU64,
-    planted: SpinMutex<Option<Planted>, Relax>,
+    planted: Lock<Option<Planted>>,
 }
 
 impl Planter {
@@ -87,7 +86,7 @@ impl Planter {
     pub const fn new() -> Self {
         Self {
             looked_at: AtomicU64::new(0),
-            planted: SpinMutex::new(None),
+            planted: Lock::new(None),
         }
     }
 }
@@ -105,7 +104,7 @@ impl Default for Planter {
 /// Linux makes once, before any other.
 pub fn plant_if_due(cpu: &'static Cpu, function: u64) {
     let machine = Machine::get();
-    let generation = machine.takeover.epoch() + 1;
+    let generation = machine.takeover.muster.epoch() + 1;
     let looked_at = &machine.hooks.looked_at;
     // SAFETY: SCTLR_EL1 is the guest's.
     let due = (looked_at.load(Relaxed) != generation || function as u32 == PSCI_VERSION)
@@ -164,6 +163,8 @@ pub fn hit(cpu: &'static Cpu, frame: &mut Frame, immediate: u64) -> bool {
     if !here {
         return false;
     }
+    // Before it is served: from the second one there may be no return.
+    cpu.exits.count(Cause::Hook);
     if u16::try_from(immediate) == Ok(HOOK1) {
         // Past `bl machine_shutdown`: the kernel's own way through the CPUs never begins.
         planted.hook1 = Some(call);
@@ -239,27 +240,6 @@ fn image_around(ram: &GuestRam, inside: u64) -> Option<(u64, ImageHeader, GuestR
             let range = ram.range(start, header.image_size())?;
             (inside - start < header.image_size()).then_some((start, header, range))
         })
-}
-
-/// Returns the physical address of the guest's virtual `address`, if it may be read at EL1.
-fn translate(address: u64) -> Option<u64> {
-    let par: u64;
-    // SAFETY: The result goes to PAR_EL1 alone, whose value the guest gets back.
-    unsafe {
-        asm!(
-            "mrs {saved}, par_el1",
-            "at s1e1r, {address}",
-            "isb",
-            "mrs {par}, par_el1",
-            "msr par_el1, {saved}",
-            saved = out(reg) _,
-            address = in(reg) address,
-            par = out(reg) par,
-            options(nostack, preserves_flags),
-        );
-    }
-    // PAR_EL1.F is 0 if the translation worked, PA is in bits 47:12.
-    (par & 1 == 0).then_some(par & 0xffff_ffff_f000 | address & 0xfff)
 }
 
 const fn hvc(immediate: u16) -> u32 {

@@ -38,7 +38,7 @@ pub struct Machine {
     pub hooks: Planter,
 }
 
-static MACHINE: Once<Machine, crate::memory::heap::Relax> = Once::new();
+static MACHINE: Once<Machine, crate::sync::Relax> = Once::new();
 
 impl Machine {
     /// Makes this the machine. To be called once, before any guest runs.

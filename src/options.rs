@@ -1,4 +1,5 @@
 //! The monitor's own command line, `/chosen/bootargs`.
+#![forbid(unsafe_code)]
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -43,6 +44,15 @@ pub enum Report {
     Rows,
 }
 
+/// A mistake of the monitor's own, made on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// A CPU runs over the end of its stack.
+    Stack,
+    /// A CPU allocates while the CPUs are taken.
+    Heap,
+}
+
 /// What the command line of the monitor can set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -64,6 +74,9 @@ pub struct Options {
     pub tree: Option<u64>,
     /// `leave-out=<step>,…`: steps of the teardown that are not taken, to see that an audit finds it.
     pub leave_out: Option<Box<str>>,
+    /// `mistake=stack@<cpu>|heap@<cpu>`: a CPU, by index, makes it in phase 3 of a takeover, to see
+    /// that it ends in a line and a reset.
+    pub mistake: Option<(Mistake, usize)>,
 }
 
 impl Default for Options {
@@ -77,6 +90,7 @@ impl Default for Options {
             keep_lpis: false,
             tree: None,
             leave_out: None,
+            mistake: None,
         }
     }
 }
@@ -136,6 +150,7 @@ impl Options {
             "wait" => "milliseconds from 1 to 60000",
             "lpis" => "reset or keep",
             "leave-out" => "names of steps",
+            "mistake" => "stack@<cpu> or heap@<cpu>",
             "tree" => "an address, 0x...",
             _ => return Err(Problem::Unknown(word)),
         };
@@ -159,6 +174,15 @@ impl Options {
             }
             ("lpis", "reset") => self.keep_lpis = false,
             ("lpis", "keep") => self.keep_lpis = true,
+            ("mistake", what) => {
+                let (what, cpu) = what.split_once('@')?;
+                let what = match what {
+                    "stack" => Mistake::Stack,
+                    "heap" => Mistake::Heap,
+                    _ => return None,
+                };
+                self.mistake = Some((what, cpu.parse().ok()?));
+            }
             ("tree", address) => {
                 self.tree = Some(u64::from_str_radix(address.strip_prefix("0x")?, 16).ok()?);
             }
@@ -225,8 +249,9 @@ mod tests {
             keep_lpis: true,
             tree: None,
             leave_out: Some("pmu".into()),
+            mistake: Some((Mistake::Heap, 3)),
         };
-        let line = "hooks=off log=debug leave-out=pmu lpis=keep  teardown=serial report=rows wait=20\thooks=refuse";
+        let line = "mistake=stack@0 mistake=heap@3 hooks=off log=debug leave-out=pmu lpis=keep  teardown=serial report=rows wait=20\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 
@@ -262,7 +287,7 @@ mod tests {
 
     #[test]
     fn reports_what_it_ignores() {
-        let line = "console=ttyAMA0 quiet hooks=maybe log=loud teardown= wait=0 wait=60001 wait=-1 log=warn";
+        let line = "console=ttyAMA0 quiet hooks=maybe log=loud teardown= wait=0 wait=60001 wait=-1 log=warn mistake=stack@ mistake=x@1";
         let (options, problems) = Options::parse(line);
         assert_eq!(
             options,
@@ -282,6 +307,8 @@ mod tests {
             alloc::format!("option \"wait=0\" ignored: expected {wait}"),
             alloc::format!("option \"wait=60001\" ignored: expected {wait}"),
             alloc::format!("option \"wait=-1\" ignored: expected {wait}"),
+            "option \"mistake=stack@\" ignored: expected stack@<cpu> or heap@<cpu>".into(),
+            "option \"mistake=x@1\" ignored: expected stack@<cpu> or heap@<cpu>".into(),
         ];
         assert_eq!(lines, expected);
     }

@@ -23,7 +23,8 @@ pub fn call(cpu: &'static Cpu, frame: &mut Frame) {
         abi::FEATURES => frame.x[0] = abi::FEATURE_BITS,
         abi::KEXEC => {
             let refusal = teardown::call(cpu, frame.x[1], frame.x[2], frame.x[3]);
-            log::warn!("cpu {}: KEXEC refused: {refusal}", cpu.index);
+            let level = cpu.exits.complaint();
+            log::log!(level, "cpu {}: KEXEC refused: {refusal}", cpu.index);
             frame.x[0] = error(refusal.code());
         }
         abi::REPORT => {

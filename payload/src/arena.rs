@@ -7,6 +7,7 @@ use crate::cpu::{MAX_CPUS, STACK_SIZE};
 use crate::entry;
 use crate::outcome::{Outcome, fail};
 use crate::tree::Machine;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Size of a page of an indirection list in bytes.
 pub const PAGE: u64 = 4096;
@@ -25,8 +26,12 @@ pub const SCRATCH_PAGES: u64 = 8192;
 
 const TREES_AT: u64 = 2 * SLOT;
 const KEPT_AT: u64 = TREES_AT + 2 * TREE;
-const MOVED_AT: u64 = KEPT_AT + KEPT;
-const STACKS_AT: u64 = MOVED_AT + MOVED;
+const SENTINEL_AT: u64 = KEPT_AT + KEPT;
+/// Size of what generation 0 writes once and for all, in bytes.
+pub const SENTINEL: u64 = MIB;
+const MOVED_AT: u64 = SENTINEL_AT + SENTINEL;
+const WITNESS_AT: u64 = MOVED_AT + MOVED;
+const STACKS_AT: u64 = WITNESS_AT + MAX_CPUS as u64 * PAGE;
 const REPORT_AT: u64 = STACKS_AT + STACKS;
 /// Room for a report, in bytes.
 pub const REPORT_SIZE: u64 = 64 * 1024;
@@ -40,7 +45,19 @@ const SIZE: u64 = (SCRATCH_AT + SCRATCH_PAGES * PAGE).next_multiple_of(2 * MIB);
 #[derive(Clone, Copy)]
 pub struct Arena(pub u64);
 
+static RUNNING: AtomicU64 = AtomicU64::new(0);
+
 impl Arena {
+    /// Makes this the one that this generation has.
+    pub fn make_running(self) {
+        RUNNING.store(self.0, Relaxed);
+    }
+
+    /// The one that this generation has.
+    pub fn of_running() -> Self {
+        Self(RUNNING.load(Relaxed))
+    }
+
     /// Picks a place: the highest in the image's region of RAM that is free, 2 MiB aligned.
     pub fn pick(machine: &Machine) -> Outcome<Self> {
         let (image, image_end) = entry::image();
@@ -90,6 +107,16 @@ impl Arena {
     /// The pattern that stays where it is.
     pub fn kept(&self) -> u64 {
         self.0 + KEPT_AT
+    }
+
+    /// What generation 0 writes, and all others find.
+    pub fn sentinel(&self) -> u64 {
+        self.0 + SENTINEL_AT
+    }
+
+    /// A page of a CPU, by its place in the device tree, that no list mentions.
+    pub fn witness(&self, place: usize) -> u64 {
+        self.0 + WITNESS_AT + place as u64 * PAGE
     }
 
     /// Where the pages go that each reboot moves.

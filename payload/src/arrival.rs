@@ -2,11 +2,13 @@
 
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, wait_for};
 use crate::entry::{BOOT_STATE, EntryState};
+use crate::gic::v2;
 use crate::kexec;
 use crate::outcome::{Outcome, ensure, expect};
 use crate::report::{self, Fate, Report};
+use crate::states;
 use crate::tests::Context;
 
 /// Checks what a new generation is promised, and brings all CPUs up.
@@ -26,30 +28,46 @@ pub fn check(context: &Context) -> Outcome<Report> {
     let report = report::fetch(context.arena)?;
     report::check(&report, &cpus, &context.handover, context.options.missing)?;
     report::print(&report);
-    // Whoever was left behind is on as far as anybody can know, and can't be turned on.
+    states::check_witness(context.arena, &cpus, report.header.kicked)?;
     let boot = cpus.boot;
     let rows = cpus.all.iter().zip(report.rows);
     let others = rows.filter(move |(cpu, _)| !core::ptr::eq(*cpu, boot));
+    let late = context.options.late;
+    if late {
+        say!("waiting for those that were left behind");
+        let lost = others.clone().filter(|(_, row)| row.is_lost());
+        let lost = lost.map(|(cpu, _)| cpu);
+        wait_for(lost, "to come late, and be OFF", |cpu| {
+            cpu.affinity_info() == code::AFFINITY_OFF
+        })?;
+    }
     for (cpu, row) in others.clone() {
-        let expected = if row.is_lost() {
-            code::AFFINITY_ON
-        } else {
-            code::AFFINITY_OFF
-        };
         let what = format_args!("AFFINITY_INFO of CPU {:#x}", cpu.mpidr());
-        expect(what, expected, cpu.affinity_info())?;
+        // Whoever was left behind is on, or on its way, as far as anybody can know.
+        match cpu.affinity_info() {
+            code::AFFINITY_ON_PENDING if row.is_lost() && !late => {}
+            seen if row.is_lost() && !late => expect(what, code::AFFINITY_ON, seen)?,
+            seen => expect(what, code::AFFINITY_OFF, seen)?,
+        }
     }
     let startable = others
         .clone()
-        .filter(|(_, row)| !row.is_lost())
-        .map(|(cpu, _)| cpu);
+        .filter(move |(_, row)| late || !row.is_lost());
+    let startable = startable.map(|(cpu, _)| cpu);
     cpus.bring_up(startable.clone())?;
     for cpu in startable.clone() {
         check_entry_state(cpu, cpu.entry_state.get())?;
+        let what = format_args!("SGIs pending on CPU {:#x}", cpu.mpidr());
+        expect(what, 0, cpu.run(v2::pending_sgis, 0)?)?;
     }
-    for (cpu, _) in others {
-        let what = format_args!("second CPU_ON of CPU {:#x}", cpu.mpidr());
-        expect(what, code::ALREADY_ON, cpu.turn_on())?;
+    for (cpu, row) in others {
+        let what = format_args!("CPU_ON of CPU {:#x}, which is on or lost", cpu.mpidr());
+        match cpu.affinity_info() {
+            code::AFFINITY_ON_PENDING if row.is_lost() => {
+                expect(what, code::ON_PENDING, cpu.turn_on())?;
+            }
+            _ => expect(what, code::ALREADY_ON, cpu.turn_on())?,
+        }
     }
     say!(
         "{} of {} CPUs are up",

@@ -21,6 +21,7 @@ pub mod code {
     pub const DENIED: i64 = -3;
     pub const ALREADY_ON: i64 = -4;
     pub const ON_PENDING: i64 = -5;
+    pub const INTERNAL_FAILURE: i64 = -6;
     pub const NOT_PRESENT: i64 = -7;
     pub const INVALID_ADDRESS: i64 = -9;
 
@@ -28,6 +29,8 @@ pub mod code {
     pub const AFFINITY_ON: i64 = 0;
     /// `AFFINITY_INFO`: the CPU is off.
     pub const AFFINITY_OFF: i64 = 1;
+    /// `AFFINITY_INFO`: a CPU_ON is under way.
+    pub const AFFINITY_ON_PENDING: i64 = 2;
 }
 
 /// Bit of a function id: the call is an SMC64/HVC64 one.

@@ -5,6 +5,8 @@
 
 use crate::call::{self, code};
 use crate::entry::{self, EntryStateCell};
+use crate::exception::Handler;
+use crate::gic::v2;
 use crate::outcome::{Failure, Outcome, ensure, expect, fail};
 use crate::time::{self, wait_until};
 use crate::tree::Machine;
@@ -42,6 +44,8 @@ pub struct Cpu {
     pub mpidr: AtomicU64,
     /// Physical address of its redistributor, or 0.
     pub redistributor: AtomicU64,
+    /// With a GICv2, the bit of its CPU interface among the targets of an interrupt.
+    pub targets: AtomicU64,
     /// Counts on while the CPU runs in a state that counts.
     pub heartbeat: AtomicU64,
     /// Calls that it has made.
@@ -58,6 +62,7 @@ pub struct Cpu {
     argument: AtomicU64,
     result: AtomicU64,
     on_entry: AtomicUsize,
+    handler: AtomicUsize,
 }
 
 impl Cpu {
@@ -69,6 +74,7 @@ impl Cpu {
             fault_far: AtomicU64::new(0),
             mpidr: AtomicU64::new(0),
             redistributor: AtomicU64::new(0),
+            targets: AtomicU64::new(0),
             heartbeat: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             entered: AtomicU32::new(0),
@@ -80,6 +86,7 @@ impl Cpu {
             argument: AtomicU64::new(0),
             result: AtomicU64::new(0),
             on_entry: AtomicUsize::new(0),
+            handler: AtomicUsize::new(0),
         }
     }
 
@@ -124,6 +131,18 @@ impl Cpu {
     pub fn set_on_entry(&self, job: Option<Job>) {
         self.on_entry
             .store(job.map_or(0, |job| job as usize), Release);
+    }
+
+    /// Sets what the CPU does with its synchronous exceptions from now on.
+    pub fn set_handler(&self, handler: Handler) {
+        self.handler.store(handler as usize, Relaxed);
+    }
+
+    /// What [`Cpu::set_handler`] has set.
+    pub fn handler(&self) -> Option<Handler> {
+        let handler = self.handler.load(Relaxed);
+        // SAFETY: only `set_handler` writes it, from a `Handler`.
+        (handler != 0).then(|| unsafe { core::mem::transmute::<usize, Handler>(handler) })
     }
 
     /// `CPU_ON` for this CPU, with the probe's own entry.
@@ -243,6 +262,7 @@ pub fn wait_for(
 /// Where secondary CPUs come in from `start.S`, with the MMU on.
 pub extern "C" fn secondary_main(this: &'static Cpu) -> ! {
     time::init_event_stream();
+    v2::learn(this);
     this.done.store(this.asked.load(Acquire), Relaxed);
     this.entered.store(this.entered.load(Relaxed) + 1, Release);
     send_event();

@@ -1,6 +1,6 @@
 //! Exceptions: those that a test asks for are handed to it, all others end the run.
 
-use crate::cpu;
+use crate::cpu::{self, Cpu};
 use crate::outcome::fail_and_stop;
 use core::arch::global_asm;
 use core::mem::MaybeUninit;
@@ -9,13 +9,16 @@ use core::sync::atomic::Ordering::Relaxed;
 /// Registers as `vectors.S` saves them.
 #[repr(C)]
 pub struct Frame {
-    x: [u64; 31],
-    elr: u64,
-    spsr: u64,
-    esr: u64,
-    far: u64,
+    pub x: [u64; 31],
+    pub elr: u64,
+    pub spsr: u64,
+    pub esr: u64,
+    pub far: u64,
     _pad: u64,
 }
+
+/// What a CPU does with its synchronous exceptions instead of the usual.
+pub type Handler = fn(&'static Cpu, &mut Frame);
 
 /// An exception that ended a guarded function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ impl Fault {
 
 /// `ESR_EL1.EC`: instruction abort from the same exception level.
 pub const EC_INSTRUCTION_ABORT: u64 = 0x21;
+/// `ESR_EL1.EC`: an instruction that is undefined.
+pub const EC_UNKNOWN: u64 = 0;
 /// `ESR_EL1.EC`: data abort from the same exception level.
 pub const EC_DATA_ABORT: u64 = 0x25;
 
@@ -85,6 +90,9 @@ pub fn attempt<T, F: FnOnce() -> T>(function: F) -> Result<T, Fault> {
 
 extern "C" fn exception(frame: &mut Frame, kind: u64) {
     if let Some(this) = cpu::try_current() {
+        if let (Some(handler), SYNC_EL1H) = (this.handler(), kind) {
+            return handler(this, frame);
+        }
         let guard = this.guard.load(Relaxed);
         if guard != 0 && (kind == SYNC_EL1H || kind == SERROR_EL1H) {
             this.guard.store(0, Relaxed);

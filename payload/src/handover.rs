@@ -24,6 +24,10 @@ pub struct Handover {
     pub checksum: u64,
     /// The affinity fields of the CPU that asked for the reboot.
     pub boot_mpidr: u64,
+    /// Checksum of what generation 0 wrote once and for all; 0 if it wrote nothing.
+    pub sentinel: u64,
+    /// Calls of the monitor's hooks that were made at the wrong place.
+    pub hooks: u64,
     /// `CNTPCT_EL0` right before the call.
     pub asked_at: u64,
     /// Calls that all CPUs had made, the last one included; 0 if some were still making calls.

@@ -10,6 +10,10 @@ use crate::outcome::{Outcome, ensure, fail};
 use crate::pattern;
 use crate::tests::Context;
 use crate::time::{self, wait_until};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What the next generation is told as [`Handover::hooks`].
+pub static HOOKS: AtomicU64 = AtomicU64::new(0);
 
 /// Entries of a list page.
 const ENTRIES: u64 = PAGE / 8;
@@ -139,6 +143,8 @@ pub fn prepare(context: &Context, caller: &Cpu, first: u64) -> Outcome<Prepared>
         boot_mpidr: caller.mpidr(),
         // SAFETY: it is the running image's own text.
         checksum: unsafe { pattern::checksum(constant, constant_end) },
+        sentinel: context.handover.sentinel,
+        hooks: HOOKS.load(Relaxed),
         ..Handover::default()
     };
     let mut list = ListWriter::new(arena, first);

@@ -71,6 +71,7 @@ fn run(x0: u64) -> Outcome {
     let generation = handover.generation;
     let machine = Machine::read(fdt)?;
     call::set_psci_conduit(machine.psci);
+    monitor::set_memory(machine.monitor().unwrap_or_default().0);
     let own = cpu::own_mpidr();
     let count = machine.cpus.len();
     say!("generation {generation} on CPU {own:#x} (MPIDR), {count} CPUs in the tree");
@@ -81,7 +82,12 @@ fn run(x0: u64) -> Outcome {
         0 => Arena::pick(&machine)?,
         _ => Arena(handover.arena),
     };
+    arena.make_running();
     let cpus = Cpus::new(&machine, arena.stacks())?;
+    if let Some(gic) = &machine.gic {
+        gic::v2::set(gic);
+        gic::v2::learn(cpus.boot);
+    }
     let context = Context {
         machine: &machine,
         options: &options,

@@ -3,6 +3,19 @@
 use crate::abi::{UID, UID_WORDS};
 use crate::call::{self, Conduit};
 use crate::exception::attempt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+static MEMORY: AtomicU64 = AtomicU64::new(0);
+
+/// Remembers an address of the monitor's memory.
+pub fn set_memory(address: u64) {
+    MEMORY.store(address, Relaxed);
+}
+
+/// An address of the monitor's memory.
+pub fn memory() -> u64 {
+    MEMORY.load(Relaxed)
+}
 
 /// The first four registers of the `UID` call, or `None` where HVC is undefined.
 pub fn uid() -> Option<[u32; 4]> {

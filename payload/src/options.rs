@@ -38,6 +38,15 @@ pub struct Options {
     pub caller: Caller,
     /// `move=`: MiB that each reboot moves beside the image; 4 if not given.
     pub move_mib: u64,
+    /// `held=`: the CPU, by its place in the device tree, that a debugger has to hold before the
+    /// first reboot; none if not given.
+    pub held: Option<u64>,
+    /// `seed=`: what random numbers begin with; 1 if not given.
+    pub seed: u64,
+    /// `calls=`: how often each CPU does what a test does at random; 2000 if not given.
+    pub calls: u64,
+    /// `late=yes`: CPUs that were left behind come after all, and are turned on. Not if not given.
+    pub late: bool,
     /// `after=linux`: generation 0 has come by a kexec of Linux. Not if not given.
     pub after: After,
 }
@@ -55,6 +64,10 @@ impl Options {
             missing: 0,
             caller: Caller::Boot,
             move_mib: 4,
+            held: None,
+            seed: 1,
+            calls: 2000,
+            late: false,
             after: After::Probe,
         };
         for word in bootargs.split_ascii_whitespace() {
@@ -72,7 +85,11 @@ impl Options {
                 Some(("caller", "last")) => options.caller = Caller::Last,
                 Some(("caller", "two")) => options.caller = Caller::Two,
                 Some(("after", "linux")) => options.after = After::Linux,
+                Some(("held", value)) => options.held = Some(number(word, value)?),
+                Some(("late", "yes")) => options.late = true,
                 Some(("missing", value)) => options.missing = number(word, value)?,
+                Some(("seed", value)) => options.seed = number(word, value)?,
+                Some(("calls", value)) => options.calls = number(word, value)?,
                 Some(("move", value)) => options.move_mib = number(word, value)?,
                 _ => return Err(unknown(word)),
             }
@@ -88,7 +105,7 @@ impl Options {
 
 fn unknown(word: &str) -> Failure {
     Failure::new(format_args!(
-        "expected test=, generations=, state=, caller=, missing=, move=, after= in bootargs, seen {word}"
+        "expected test=, generations=, state=, caller=, missing=, move=, held=, seed=, calls=, late=, after= in bootargs, seen {word}"
     ))
 }
 

@@ -28,7 +28,7 @@ elif [ -x /usr/bin/cargo ] && new_enough /usr/bin/rustc &&
 	[ -f /usr/lib/rustlib/src/rust/library/core/src/lib.rs ] &&
 	[ -x /usr/bin/cargo-clippy ] && [ -x /usr/bin/cargo-fmt ]; then
 	kind='/usr/bin, with the standard library from source'
-	std='-Zbuild-std=core,alloc,compiler_builtins -Zbuild-std-features=compiler-builtins-mem'
+	std='-Zbuild-std=core,alloc,compiler_builtins -Zbuild-std-features=compiler-builtins-mem,optimize_for_size'
 	# Cargo looks for its subcommands in the PATH, and in ~/.cargo/bin first of all unless that is
 	# in the PATH too.
 	PATH=/usr/bin:$PATH:${CARGO_HOME:-$HOME/.cargo}/bin

@@ -6,6 +6,7 @@
 #                                         a link to that folder, $cache/debian/RELEASE[-FLAVOUR]
 #   fetch.sh source RELEASE PACKAGE FOLDER   a source package, unpacked
 #   fetch.sh sources RELEASE              its lines for a sources.list, on standard output
+#   fetch.sh dtbs [RELEASE]               $cache/dtbs/RELEASE/: the device trees of its kernel's boards
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
@@ -161,6 +162,23 @@ kernel() {
 	rm -rf "$work"
 }
 
+dtbs() {
+	[ ! -d "$cache/dtbs/$release" ] || return 0
+	open_apt "$release"
+	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+	package=$(closure linux-image-arm64 | grep -E '^linux-(image|binary)-[0-9]' | sort | head -n 1)
+	[ -n "$package" ] || die "Debian $release has no linux-image-arm64"
+	work=$cache/work/dtbs
+	rm -rf "$work"
+	mkdir -p "$work/root"
+	step "apt: fetching $package of Debian $release, for its device trees" download "$work" "$package"
+	step "unpacking $package" unpack "$work" "$work/root"
+	trees=$(find "$work/root/usr/lib" -maxdepth 1 -name 'linux-image-*')
+	[ -n "$trees" ] || die "$package has no device trees"
+	finish "$trees" "$cache/dtbs/$release"
+	rm -rf "$work"
+}
+
 # needed FILE: the libraries that an ELF file names.
 needed() {
 	llvm-readelf --needed-libs "$1" | sed -n 's/^ *\(lib.*\|ld-.*\)$/\1/p'
@@ -243,5 +261,6 @@ flavour=${3:-}
 case $what in
 kernel) kernel ;;
 userland) userland ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | userland" ;;
+dtbs) dtbs ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | userland | dtbs [RELEASE]" ;;
 esac

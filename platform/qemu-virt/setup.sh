@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
 # all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
-# cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well, `setup.sh distro' what makes a Debian disk.
+# cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well,
+# `setup.sh distro' what makes a Debian disk, `setup.sh boards' what `make board' needs.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -20,6 +21,7 @@ need cpio cpio
 need gzip gzip
 need xz xz-utils
 need cc gcc
+need c++ g++
 [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 [ -f /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 # The host's C library headers: gcc alone links nothing.
@@ -51,6 +53,8 @@ if [ "${1:-}" = u-boot ]; then
 	need dtc device-tree-compiler
 	[ -n "${BATON_UBOOT:-}" ] || [ -f /usr/lib/u-boot/qemu_arm64/u-boot.bin ] || missing="$missing u-boot-qemu"
 fi
+# Boards other than virt are given their device trees.
+[ "${1:-}" != boards ] || need fdtput device-tree-compiler
 if ! "$here/cargo.sh" which >/dev/null 2>&1; then
 	missing="$missing rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 fi

@@ -39,6 +39,10 @@ instruction!(
     wfe, "wfe"
 );
 instruction!(
+    /// Waits for an interrupt, when all can see what was stored before; may return without one.
+    wfi, "dsb sy\n    wfi"
+);
+instruction!(
     /// Tells the machine that this CPU is polling. An emulator lets another vCPU run.
     pause, "yield"
 );

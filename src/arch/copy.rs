@@ -4,8 +4,10 @@ use super::cache;
 use crate::read_sysreg;
 use core::arch::asm;
 
-/// Bytes of a turn of the copy loop.
+/// Bytes of a turn of the copy loop: a cache line.
 pub const TURN: u64 = 64;
+/// Bytes of a turn where there is that much left.
+const LONG_TURN: u64 = 8 * TURN;
 
 /// Copies `size` bytes from `source` to `destination`, and cleans each line of the copy to the point
 /// of coherency as it is whole. A barrier is left to the caller.
@@ -16,33 +18,45 @@ pub const TURN: u64 = 64;
 /// [`TURN`].
 pub unsafe fn copy_and_clean(destination: *mut u8, source: *const u8, size: usize) {
     debug_assert!((size as u64).is_multiple_of(TURN));
-    if size == 0 {
-        return;
-    }
-    // SAFETY: The loop reads and writes `size` bytes from each start on. A turn is a line on nearly
-    // every CPU; where lines are shorter, `clean_to_poc` does what one clean in a turn leaves.
+    let (lines, turns) = (size as u64 % LONG_TURN / TURN, size as u64 / LONG_TURN);
+    // SAFETY: The loops read and write `size` bytes from each start on. A line is TURN bytes on
+    // nearly every CPU; where it is shorter, `clean_lines_to_poc` does what one clean leaves.
     unsafe {
         asm!(
-            "2:",
-            "ldp {a}, {b}, [{source}]",
-            "ldp {c}, {d}, [{source}, #16]",
-            "ldp {e}, {f}, [{source}, #32]",
-            "ldp {g}, {h}, [{source}, #48]",
-            "add {source}, {source}, #64",
+            ".macro line",
+            "ldp {a}, {b}, [{source}], #64",
+            "ldp {c}, {d}, [{source}, #-48]",
+            "ldp {e}, {f}, [{source}, #-32]",
+            "ldp {g}, {h}, [{source}, #-16]",
             "stp {a}, {b}, [{destination}]",
             "stp {c}, {d}, [{destination}, #16]",
             "stp {e}, {f}, [{destination}, #32]",
             "stp {g}, {h}, [{destination}, #48]",
             "dc cvac, {destination}",
             "add {destination}, {destination}, #64",
-            "cmp {source}, {end}",
-            "b.lo 2b",
+            ".endm",
+            "cbz {lines}, 3f",
+            "2:",
+            "line",
+            "sub {lines}, {lines}, #1",
+            "cbnz {lines}, 2b",
+            "3:",
+            "cbz {turns}, 5f",
+            "4:",
+            ".rept 8",
+            "line",
+            ".endr",
+            "sub {turns}, {turns}, #1",
+            "cbnz {turns}, 4b",
+            "5:",
+            ".purgem line",
             source = inout(reg) source => _,
             destination = inout(reg) destination => _,
-            end = in(reg) source.add(size),
+            lines = inout(reg) lines => _,
+            turns = inout(reg) turns => _,
             a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
             e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
-            options(nostack),
+            options(nostack, preserves_flags),
         );
     }
     if (cache::data_line() as u64) < TURN {

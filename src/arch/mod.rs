@@ -6,3 +6,4 @@ pub mod copy;
 pub mod sysreg;
 pub mod time;
 pub mod tlb;
+pub mod translate;

@@ -94,7 +94,8 @@ struct Loaded {
 pub fn kernel_footprint(board: &Board) -> Option<Region> {
     let kernel = board.modules.kernel;
     let first_page = Region::new(kernel.start(), kernel.size().min(HEADER_SIZE as u64)).ok()?;
-    if !board.memory.contains(first_page.start(), first_page.size()) {
+    // Rust has no references to address 0.
+    if kernel.start() == 0 || !board.memory.contains(first_page.start(), first_page.size()) {
         return Some(kernel);
     }
     // SAFETY: This is the boot CPU on the early map; the page is RAM that is the kernel's.
@@ -155,6 +156,7 @@ pub fn prepare(
         lpi_tables,
         bootargs: board.modules.bootargs.as_deref(),
         ramdisk: board.modules.ramdisk,
+        own_psci: board.psci.is_none(),
     };
     let guest = guest_tree(tree, &config)?;
     if let Some(text_offset) = loaded.misplaced {

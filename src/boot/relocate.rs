@@ -12,7 +12,7 @@ use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::Use;
 use crate::teardown::barrier::MAX_CPUS;
-use core::{ptr::NonNull, slice};
+use core::slice;
 use log::LevelFilter;
 
 const PAGE: u64 = 4096;
@@ -167,14 +167,9 @@ fn virtual_console() -> Console {
 
 /// Sends the log to `console`, through the early map.
 pub fn start_console(console: &Console) {
-    let Some(base) = NonNull::new(console.registers.start() as *mut u8) else {
-        return;
-    };
-    if console.kind == UartKind::Pl011 {
-        // SAFETY: The boot CPU is alone, on the early map, which has no device yet.
-        unsafe {
-            early::add(&console.registers, Use::Device);
-            console::init(base, LevelFilter::Info);
-        }
+    // SAFETY: The boot CPU is alone, on the early map, which has no device yet.
+    unsafe {
+        early::add(&console.registers, Use::Device);
+        console::init(console, LevelFilter::Info);
     }
 }

@@ -1,13 +1,18 @@
 //! What a CPU counts: its exits from the guest, and when it did what in a takeover.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use log::Level;
 
 /// Exits from the guest by their cause: those of the kernel that runs, and of the one before it.
 #[derive(Debug)]
 pub struct Exits {
     now: [AtomicU64; CAUSES],
     before: [AtomicU64; CAUSES],
+    complaints: AtomicU64,
 }
+
+/// Lines that a CPU's guest can cause on the console by what it does wrong, in each generation.
+const COMPLAINTS: u64 = 16;
 
 const CAUSES: usize = 4;
 
@@ -35,6 +40,7 @@ impl Exits {
         Self {
             now: [const { AtomicU64::new(0) }; CAUSES],
             before: [const { AtomicU64::new(0) }; CAUSES],
+            complaints: AtomicU64::new(0),
         }
     }
 
@@ -44,11 +50,21 @@ impl Exits {
         counter.store(counter.load(Relaxed) + 1, Relaxed);
     }
 
+    /// Returns at which level the console is told what the guest does wrong: one that does nothing
+    /// else must not have the console to itself.
+    pub fn complaint(&self) -> Level {
+        match self.complaints.fetch_add(1, Relaxed) {
+            ..COMPLAINTS => Level::Warn,
+            _ => Level::Trace,
+        }
+    }
+
     /// Begins anew for the next kernel; the counts so far become those of the kernel before.
     pub fn retire(&self) {
         for (now, before) in self.now.iter().zip(&self.before) {
             before.store(now.swap(0, Relaxed), Relaxed);
         }
+        self.complaints.store(0, Relaxed);
     }
 
     /// Returns how often the present kernel left for `cause`.

@@ -6,6 +6,7 @@ use crate::exit::EL1H_MASKED;
 use crate::machine::Machine;
 use crate::psci::power::Start;
 use crate::teardown;
+use crate::vcpu::el2;
 use crate::write_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -16,12 +17,15 @@ unsafe extern "C" {
 /// Enters the guest at `start` as firmware would (Documentation/arch/arm64/booting.rst, DEN0022,
 /// "Initial core configuration"): EL1, MMU off, x0 = `start.context`.
 ///
-/// The CPU's EL1 state has been reset, and it lives in generation `cpu.epoch`. If that is over, the
+/// The CPU's EL1 state has been reset, and it lives in generation `cpu.member.epoch()`. If that is over, the
 /// CPU goes where all others of it went.
 pub fn enter(cpu: &'static Cpu, start: Start) -> ! {
-    if !Machine::get().generations.enter(cpu.epoch.load(Relaxed)) {
+    if !Machine::get().generations.enter(cpu.member.epoch()) {
         teardown::join(cpu);
     }
+    // See `deaf`.
+    cpu.listens.store(false, Relaxed);
+    el2::trap_wfi(true);
     // SAFETY: They say where the guest begins, in its own exception level.
     unsafe {
         write_sysreg!("elr_el2", start.entry);

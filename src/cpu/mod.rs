@@ -1,23 +1,26 @@
 //! A CPU of the machine, as the monitor knows it.
 
 mod counters;
+mod deaf;
 mod enter;
 mod park;
 
 pub use counters::{Cause, Exits, Times};
+pub use deaf::listening;
 pub use enter::enter;
 pub use park::{off, park};
 
 use crate::arch::sysreg::AFFINITY;
-use crate::memory::heap::Relax;
+use crate::boot::{GUARD, STACK};
 use crate::memory::stage1::Regime;
 use crate::psci::power::Power;
-use crate::teardown::arrival::Arrival;
+use crate::sync::Lock;
 use crate::teardown::error::StepError;
+use crate::teardown::muster::Member;
 use crate::{read_sysreg, write_sysreg};
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
-use spin::mutex::SpinMutex;
+use core::ops::Range;
+use core::sync::atomic::AtomicBool;
 
 /// One CPU. `head.S` reads the first two fields, the first with the MMU off; they never change.
 #[repr(C, align(128))]
@@ -30,22 +33,18 @@ pub struct Cpu {
     pub mpidr: u64,
     /// Its power state towards the guest.
     pub power: Power,
-    /// The generation it lives in; one behind the takeover's while it is being taken.
-    pub epoch: AtomicU64,
-    /// The monitor has it: in the guest, parked, or on its way.
-    pub started: AtomicBool,
+    /// Its part in takeovers.
+    pub member: Member,
     /// It has panicked: the machine is about to be reset.
     pub panicked: AtomicBool,
-    /// Whether it came to the last takeover in time.
-    pub arrival: Arrival,
-    /// Its place among those that copy, where not all CPUs do.
-    pub share: AtomicU32,
+    /// It waits below its guest, which hears nothing, and a kick must open its redistributor first.
+    pub listens: AtomicBool,
     /// What it did when in the last takeover.
     pub times: Times,
     /// Its exits from the guest.
     pub exits: Exits,
     /// The steps that failed in the last takeover, and the first of them.
-    pub failed: SpinMutex<Failed, Relax>,
+    pub failed: Lock<Failed>,
 }
 
 // `head.S` and `vectors.S` have these numbers too.
@@ -69,14 +68,12 @@ impl Cpu {
             index,
             mpidr,
             power: Power::new(),
-            epoch: AtomicU64::new(0),
-            started: AtomicBool::new(false),
+            member: Member::new(),
             panicked: AtomicBool::new(false),
-            arrival: Arrival::new(),
-            share: AtomicU32::new(0),
+            listens: AtomicBool::new(false),
             times: Times::new(),
             exits: Exits::new(),
-            failed: SpinMutex::new(Failed {
+            failed: Lock::new(Failed {
                 count: 0,
                 first: None,
             }),
@@ -100,6 +97,12 @@ impl Cpu {
     pub fn make_current(&'static self) {
         // SAFETY: TPIDR_EL2 is the monitor's own, and `self` lives for ever.
         unsafe { write_sysreg!("tpidr_el2", &raw const *self as u64) }
+    }
+
+    /// Returns the addresses below the CPU's stack that are not mapped.
+    pub fn guard(&self) -> Range<u64> {
+        let end = self.stack_top - STACK;
+        end - GUARD..end
     }
 
     /// Returns the address behind the CPU's stack.

@@ -2,6 +2,7 @@
 //!
 //! Trees come from firmware and from kernels, so nothing in them is trusted to be well-formed:
 //! [`blob::open`] checks the structure once, and what is read after that is checked by value.
+#![forbid(unsafe_code)]
 
 pub mod blob;
 pub mod board;
@@ -15,5 +16,5 @@ pub mod psci;
 
 #[cfg(test)]
 mod mutation;
-#[cfg(test)]
-mod sample;
+#[cfg(any(test, fuzzing))]
+pub mod sample;

@@ -79,6 +79,7 @@ fn read(blob: &[u8]) -> bool {
         lpi_tables: None,
         bootargs: Some("quiet"),
         ramdisk: Some(monitor),
+        own_psci: false,
     };
     let _ = console(blob);
     if let Err(error) = Board::read(blob) {

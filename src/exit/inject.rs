@@ -14,8 +14,9 @@ const IL: u64 = 1 << 25;
 /// ESR_ELx.EC of aborts from the level below, and from the same level one up.
 const INSTRUCTION_ABORT: u64 = 0x20;
 const DATA_ABORT: u64 = 0x24;
-/// ISS: synchronous external abort.
+/// ISS: synchronous external abort; and that of a table walk, its level in bits 1 and 0.
 const EXTERNAL: u64 = 0x10;
+const EXTERNAL_WALK: u64 = 0x14;
 
 /// The instruction at the guest's ELR is undefined.
 pub fn undefined(frame: &mut Frame) {
@@ -27,11 +28,13 @@ pub fn undefined(frame: &mut Frame) {
     take(frame, UNKNOWN << 26 | IL, None);
 }
 
-/// The access at virtual address `far` was answered by an external abort.
-pub fn abort(frame: &mut Frame, far: u64, fetch: bool) {
+/// The access at virtual address `far`, or its table walk at `level`, was answered by an external
+/// abort.
+pub fn abort(frame: &mut Frame, far: u64, fetch: bool, walk: Option<u32>) {
+    let status = walk.map_or(EXTERNAL, |level| EXTERNAL_WALK | u64::from(level));
     let class = if fetch { INSTRUCTION_ABORT } else { DATA_ABORT };
     let same_level = u64::from(frame.spsr & 0xf != 0);
-    take(frame, (class + same_level) << 26 | IL | EXTERNAL, Some(far));
+    take(frame, (class + same_level) << 26 | IL | status, Some(far));
 }
 
 fn take(frame: &mut Frame, esr: u64, far: Option<u64>) {

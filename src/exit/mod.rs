@@ -8,6 +8,7 @@ mod calls;
 mod frame;
 mod inject;
 mod panic;
+mod wait;
 
 pub use frame::{EL1H_MASKED, Frame};
 pub use panic::panicked;
@@ -17,12 +18,12 @@ use crate::machine::Machine;
 use crate::{hooks, read_sysreg, teardown};
 use calls::Conduit;
 use core::arch::global_asm;
-use core::sync::atomic::Ordering::Relaxed;
 
 global_asm!(include_str!("vectors.S"));
 
 /// ESR_ELx.EC (Arm ARM, ESR_EL2).
 mod class {
+    pub const WFX: u64 = 0x01;
     pub const HVC64: u64 = 0x16;
     pub const SMC64: u64 = 0x17;
     pub const INSTRUCTION_ABORT_LOWER: u64 = 0x20;
@@ -32,9 +33,10 @@ mod class {
 /// A synchronous exception of the guest, whether from AArch64 or from AArch32 at EL0.
 #[unsafe(no_mangle)]
 extern "C" fn exit_from_guest(frame: &mut Frame) {
+    panic::stop_if_over();
     let cpu = Cpu::current();
     // The generation may have ended: whatever brought the CPU here, its kernel is no more.
-    if Machine::get().takeover.epoch() != cpu.epoch.load(Relaxed) {
+    if Machine::get().takeover.muster.is_over(&cpu.member) {
         teardown::join(cpu);
     }
     // SAFETY: ESR_EL2 describes the exception that was just taken.
@@ -45,19 +47,22 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
             calls::dispatch(cpu, frame, Conduit::Hvc);
         }
         (class::HVC64, immediate) => {
-            cpu.exits.count(Cause::Hook);
             if !hooks::hit(cpu, frame, immediate) {
+                cpu.exits.count(Cause::Other);
                 inject::undefined(frame);
             }
         }
         (class::SMC64, 0) => {
             cpu.exits.count(Cause::Call);
             // The return address of a trapped SMC is the SMC.
-            frame.elr += 4;
+            frame.skip();
             calls::dispatch(cpu, frame, Conduit::Smc);
         }
+        (class::WFX, _) => {
+            cpu.exits.count(Cause::Other);
+            wait::handle(cpu, frame, esr);
+        }
         (class::INSTRUCTION_ABORT_LOWER | class::DATA_ABORT_LOWER, _) => {
-            cpu.exits.count(Cause::Fault);
             abort::handle(cpu, frame, esr);
         }
         _ => {
@@ -84,6 +89,9 @@ extern "C" fn exit_unexpected(frame: &mut Frame, vector: u64) {
 extern "C" fn exit_from_el2(frame: &Frame, vector: u64) -> ! {
     // SAFETY: Both describe the exception that was just taken.
     let (esr, far) = unsafe { (read_sysreg!("esr_el2"), read_sysreg!("far_el2")) };
+    if Cpu::try_current().is_some_and(|cpu| cpu.guard().contains(&far)) {
+        panic!("stack overflow at {:#x}, FAR_EL2 {far:#x}", frame.elr);
+    }
     panic!(
         "exception in the monitor: vector {vector}, ESR_EL2 {esr:#x}, FAR_EL2 {far:#x}, ELR_EL2 {:#x}",
         frame.elr

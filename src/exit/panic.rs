@@ -3,6 +3,7 @@
 use crate::arch::barrier;
 use crate::console;
 use crate::cpu::Cpu;
+use crate::machine::Machine;
 use crate::psci::firmware;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -10,15 +11,24 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// The boot CPU has panicked before it was told which CPU it is.
 static EARLY: AtomicBool = AtomicBool::new(false);
 
-/// Says what is wrong, and resets the machine. For the binary's panic handler.
+/// A CPU has panicked: no other goes back to its guest.
+static OVER: AtomicBool = AtomicBool::new(false);
+
+/// Says what is wrong, stops all CPUs, and resets the machine. For the binary's panic handler.
 ///
-/// A CPU that panics while it says so, as the console may be what is wrong, resets at once.
+/// A CPU that panics while it says so, as the console may be what is wrong, resets at once. Every
+/// wait has a bound, and no lock is waited for without one.
 pub fn panicked(info: &PanicInfo) -> ! {
     let cpu = Cpu::try_current();
     let index = cpu.map_or(0, |cpu| cpu.index);
     let first = !cpu.map_or(&EARLY, |cpu| &cpu.panicked).swap(true, Relaxed);
     if first {
         console::panic_line(format_args!("cpu {index}: {info}; resetting the machine"));
+        // Firmware may refuse: then nothing runs on without a monitor.
+        OVER.store(true, Relaxed);
+        if let Some(machine) = Machine::try_get() {
+            machine.generations.stop();
+        }
     }
     let refusal = firmware::system_reset();
     if first {
@@ -27,6 +37,17 @@ pub fn panicked(info: &PanicInfo) -> ! {
         ));
     }
     let _ = firmware::system_off();
+    halt()
+}
+
+/// Keeps the CPU that runs this in the monitor if one has panicked.
+pub fn stop_if_over() {
+    if OVER.load(Relaxed) {
+        halt();
+    }
+}
+
+fn halt() -> ! {
     loop {
         barrier::wfe();
     }

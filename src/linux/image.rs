@@ -367,6 +367,21 @@ mod tests {
         ] {
             assert_eq!(parse(start), ImageError::Packed(packing), "{start:x?}");
         }
+        let named = [
+            (Packing::Gzip, "gzip"),
+            (Packing::Zstd, "zstd"),
+            (Packing::Lz4, "lz4"),
+            (Packing::Xz, "xz"),
+            (Packing::Lzma, "lzma"),
+            (Packing::Bzip2, "bzip2"),
+            (Packing::EfiZboot, "EFI zboot"),
+        ];
+        for (packing, name) in named {
+            assert_eq!(
+                ImageError::Packed(packing).to_string(),
+                format!("the kernel is packed ({name}), a raw arm64 Image is needed")
+            );
+        }
         assert_eq!(parse(b"\x7fELF"), ImageError::NoMagic(0));
         assert_eq!(ImageHeader::parse(&[0; 63]), Err(ImageError::TooShort(63)));
         assert_eq!(ImageHeader::parse(&[]), Err(ImageError::TooShort(0)));

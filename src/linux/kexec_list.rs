@@ -108,18 +108,6 @@ pub struct ListedPage {
     pub source: u64,
     /// Where it goes.
     pub destination: u64,
-    /// The entry that says so.
-    pub entry: Entry,
-}
-
-impl ListedPage {
-    /// The error that this page has that fault.
-    pub const fn error(&self, fault: Fault) -> ListError {
-        ListError {
-            fault,
-            entry: self.entry,
-        }
-    }
 }
 
 /// A place in the list, before an entry.
@@ -172,33 +160,42 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
         destinations: &'a Ranges,
     ) -> Result<Self, ListError> {
         let mut walker = Self::at(memory, page, None, None, 0, destinations);
+        walker
+            .begin(start)
+            .map_err(|fault| walker.error(fault))
+            .map(|()| walker)
+    }
+
+    fn begin(&mut self, start: ListStart) -> Result<(), Fault> {
         match start {
             ListStart::Head { at, value } => {
-                walker.last = Entry {
+                self.last = Entry {
                     index: 0,
                     at,
                     value,
                 };
-                walker.index = 1;
-                match walker.split(value)? {
-                    (address, IND_INDIRECTION) => walker.follow(address)?,
-                    (_, IND_DONE) => walker.done = true,
-                    _ => return Err(walker.error(Fault::Head)),
+                self.index = 1;
+                match self.split(value)? {
+                    (address, IND_INDIRECTION) => self.follow(address),
+                    (_, IND_DONE) => {
+                        self.done = true;
+                        Ok(())
+                    }
+                    _ => Err(Fault::Head),
                 }
             }
             ListStart::Page(address) => {
-                walker.last = Entry {
+                self.last = Entry {
                     index: 0,
                     at: address,
                     value: address,
                 };
-                if !address.is_multiple_of(page) {
-                    return Err(walker.error(Fault::Unaligned));
+                if !address.is_multiple_of(self.page) {
+                    return Err(Fault::Unaligned);
                 }
-                walker.follow(address)?;
+                self.follow(address)
             }
         }
-        Ok(walker)
     }
 
     /// Walks on from a place where a walk over the same list has been.
@@ -241,13 +238,14 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
     }
 
     /// The next page to copy, or `None` at the end of the list.
-    pub fn next_page(&mut self) -> Result<Option<ListedPage>, ListError> {
+    ///
+    /// Nearly all entries are sources, and they are walked while the machine is away: their way is
+    /// short, and an error is put together by [`Walker::error`] only when there is one.
+    #[inline(always)]
+    pub fn next_page(&mut self) -> Result<Option<ListedPage>, Fault> {
         while !self.done {
-            let at = self.at.ok_or_else(|| self.error(Fault::RunsOff))?;
-            let value = self
-                .memory
-                .read_u64(at)
-                .ok_or_else(|| self.error(Fault::ListOutside))?;
+            let at = self.at.ok_or(Fault::RunsOff)?;
+            let value = self.memory.read_u64(at).ok_or(Fault::ListOutside)?;
             self.last = Entry {
                 index: self.index,
                 at,
@@ -255,63 +253,74 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
             };
             self.at = at
                 .checked_add(8)
-                .filter(|behind| !behind.is_multiple_of(self.page));
+                .filter(|behind| behind & (self.page - 1) != 0);
             self.index += 1;
-            self.idle += 1;
-            match self.split(value)? {
-                (source, IND_SOURCE) => {
-                    let destination = self
-                        .destination
-                        .ok_or_else(|| self.error(Fault::NoDestination))?;
-                    let next = destination.checked_add(self.page);
-                    self.destination =
-                        Some(next.ok_or_else(|| self.error(Fault::DestinationOutside))?);
-                    self.idle = 0;
-                    return Ok(Some(ListedPage {
-                        source,
-                        destination,
-                        entry: self.last,
-                    }));
-                }
-                (address, IND_DESTINATION) => self.destination = Some(address),
-                (address, IND_INDIRECTION) => self.follow(address)?,
-                _ => self.done = true,
+            if value & (self.page - 1) != IND_SOURCE {
+                self.turn()?;
+                continue;
             }
-            if self.idle == MAX_IDLE {
-                return Err(self.error(Fault::Idle));
-            }
+            let destination = self.destination.ok_or(Fault::NoDestination)?;
+            let next = destination.checked_add(self.page);
+            self.destination = Some(next.ok_or(Fault::DestinationOutside)?);
+            self.idle = 0;
+            return Ok(Some(ListedPage {
+                source: value - IND_SOURCE,
+                destination,
+            }));
         }
         Ok(None)
     }
 
+    /// Does what the entry read last says, which is not to copy a page.
+    #[inline(never)]
+    fn turn(&mut self) -> Result<(), Fault> {
+        match self.split(self.last.value)? {
+            (address, IND_DESTINATION) => self.destination = Some(address),
+            (address, IND_INDIRECTION) => self.follow(address)?,
+            _ => self.done = true,
+        }
+        self.idle += 1;
+        if self.idle == MAX_IDLE {
+            return Err(Fault::Idle);
+        }
+        Ok(())
+    }
+
     /// An entry's address and its one flag.
-    fn split(&self, value: u64) -> Result<(u64, u64), ListError> {
+    fn split(&self, value: u64) -> Result<(u64, u64), Fault> {
         let flag = value & FLAGS;
         if !flag.is_power_of_two() {
-            return Err(self.error(Fault::Flags));
+            return Err(Fault::Flags);
         }
         if value & (self.page - 1) != flag {
-            return Err(self.error(Fault::Unaligned));
+            return Err(Fault::Unaligned);
         }
         Ok((value - flag, flag))
     }
 
     /// Goes to another page of the list.
-    fn follow(&mut self, address: u64) -> Result<(), ListError> {
+    fn follow(&mut self, address: u64) -> Result<(), Fault> {
         if !self.memory.contains(address, self.page) {
-            return Err(self.error(Fault::ListOutside));
+            return Err(Fault::ListOutside);
         }
         if self.destinations.hold(address) {
-            return Err(self.error(Fault::ListOverwritten));
+            return Err(Fault::ListOverwritten);
         }
         if self.cycle.closes(address) {
-            return Err(self.error(Fault::Loop));
+            return Err(Fault::Loop);
         }
         self.at = Some(address);
         Ok(())
     }
 
+    /// The entry read last.
+    #[inline]
+    pub fn entry(&self) -> Entry {
+        self.last
+    }
+
     /// The error that the entry read last has that fault.
+    #[cold]
     pub fn error(&self, fault: Fault) -> ListError {
         ListError {
             fault,

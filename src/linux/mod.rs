@@ -13,7 +13,7 @@
 
 mod bytes;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub mod image;
 pub mod kallsyms;
 pub mod kexec_list;

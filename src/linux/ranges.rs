@@ -142,6 +142,24 @@ impl Ranges {
     }
 }
 
+/// What is around the last address that was looked up: the next one is most often near.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around {
+    range: Range,
+    inside: bool,
+}
+
+impl Around {
+    /// Whether `address` is in `set`, which is the same at every call.
+    #[inline]
+    pub fn is_in(&mut self, set: &Ranges, address: u64) -> bool {
+        if !self.range.holds(address) {
+            (self.range, self.inside) = set.around(address);
+        }
+        self.inside
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

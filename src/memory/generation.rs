@@ -7,15 +7,15 @@
 use super::region::{Region, RegionSet};
 use crate::arch::sysreg::id_field;
 use crate::arch::{barrier, tlb};
-use crate::memory::heap::Relax;
+use crate::sync::Lock;
 use crate::{read_sysreg, write_sysreg};
 use aarch64_paging::descriptor::{PhysicalAddress, Stage2Attributes};
 use aarch64_paging::idmap::IdTranslation;
 use aarch64_paging::paging::{Constraints, MemoryRegion, Stage2};
 use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use spin::mutex::SpinMutex;
 use thiserror::Error;
 
 /// How many roots there are: as many generations can have CPUs left behind in them, less one.
@@ -38,6 +38,9 @@ const PASS_THROUGH: Stage2Attributes = Stage2Attributes::MEMATTR_NORMAL_OUTER_WB
     .union(Stage2Attributes::SH_INNER)
     .union(Stage2Attributes::ACCESS_FLAG)
     .union(Stage2Attributes::VALID);
+
+/// Registers that a guest may only read: a store comes to the monitor.
+const READ_THROUGH: Stage2Attributes = PASS_THROUGH.difference(Stage2Attributes::S2AP_ACCESS_WO);
 
 /// No root is free for a new generation: CPUs were left behind in all the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -72,12 +75,14 @@ impl Shared {
 
 /// The stage 2 tables of all generations.
 pub struct Generations {
-    shared: SpinMutex<Shared, Relax>,
+    shared: Lock<Shared>,
     monitor: Region,
     /// VTCR_EL2.
     vtcr: u64,
     /// Bits of an intermediate physical address.
     ipa_bits: u32,
+    /// The GiBs beyond [`MAPPED_AT_BOOT`] with pages that may only be read: they are mapped for ever.
+    guarded: Vec<u64>,
     roots: Box<[Root; ROOTS]>,
     /// How many CPUs are left behind in each root: it is not filled again before they all came.
     left_behind: [AtomicU32; ROOTS],
@@ -89,27 +94,41 @@ pub struct Generations {
 }
 
 impl Generations {
-    /// Maps everything but `monitor`. No generation has begun yet.
+    /// Maps everything but `monitor`; what is `guarded`, for reading alone. No generation has begun
+    /// yet.
     ///
     /// # Errors
     ///
     /// [`MapError`] if `ram` lies beyond what this CPU can address.
-    pub fn new(monitor: Region, ram: &RegionSet) -> Result<Self, MapError> {
+    pub fn new(
+        monitor: Region,
+        ram: &RegionSet,
+        guarded: impl Iterator<Item = Region>,
+    ) -> Result<Self, MapError> {
         let (root_level, ipa_bits, vtcr) = geometry();
         let mut shared = Mapping::new(IdTranslation::new(), root_level, Stage2);
         let top = (1 << ipa_bits).min(MAPPED_AT_BOOT);
         map_around(&mut shared, &monitor, 0, top)?;
-        for bank in ram.iter().filter(|bank| bank.end() > top) {
-            let start = bank.start().max(top) & !(GIB - 1);
+        // A guest can reach for no register beyond its last address.
+        let guarded: Vec<Region> = guarded.filter(|page| page.end() <= 1 << ipa_bits).collect();
+        // What is guarded comes last: it is taken out of the blocks around it.
+        for part in ram.iter().chain(&guarded).filter(|part| part.end() > top) {
+            let start = part.start().max(top) & !(GIB - 1);
             map_around(
                 &mut shared,
                 &monitor,
                 start,
-                bank.end().next_multiple_of(GIB),
+                part.end().next_multiple_of(GIB),
             )?;
         }
+        for page in &guarded {
+            map(&mut shared, page.start(), page.end(), READ_THROUGH)?;
+        }
+        let gib = |page: &Region| page.start() & !(GIB - 1);
+        let mut guarded: Vec<u64> = guarded.iter().map(gib).filter(|&gib| gib >= top).collect();
+        guarded.dedup();
         Ok(Self {
-            shared: SpinMutex::new(Shared {
+            shared: Lock::new(Shared {
                 mapping: shared,
                 open: false,
                 tables_left: TABLES_ON_DEMAND,
@@ -117,6 +136,7 @@ impl Generations {
             monitor,
             vtcr,
             ipa_bits,
+            guarded,
             roots: Box::new(core::array::from_fn(|_| Root {
                 entries: core::array::from_fn(|_| AtomicU64::new(0)),
             })),
@@ -153,12 +173,29 @@ impl Generations {
     pub fn end(&self) {
         let mut shared = self.shared.lock();
         shared.open = false;
+        self.empty_current();
+    }
+
+    /// Ends the current generation for good, whoever holds the lock; for a monitor that is about to
+    /// end. The calling CPU may be of another generation.
+    pub fn stop(&self) {
+        self.enter(self.current().0);
+        self.empty_current();
+    }
+
+    fn empty_current(&self) {
         // Who traps on an emptied entry sees what was stored before: that its kernel is over.
         barrier::dsb_ishst();
         for entry in &self.roots[self.current().1].entries {
             entry.store(0, Ordering::Relaxed);
         }
         tlb::invalidate_current_vmid();
+    }
+
+    /// Returns how many roots have no CPU left behind in them, and how many there are.
+    pub fn free_roots(&self) -> (usize, usize) {
+        let free = |left: &&AtomicU32| left.load(Ordering::Relaxed) == 0;
+        (self.left_behind.iter().filter(free).count(), ROOTS)
     }
 
     /// Keeps the current generation's root empty until `count` CPUs that are left behind in it have
@@ -209,8 +246,8 @@ impl Generations {
         }
         let start = ipa & !(GIB - 1);
         let mut shared = self.shared.lock();
-        // An ended generation traps again, and is taken then.
-        if !shared.open {
+        // An ended generation traps again, and is taken then; what is guarded stays as it is.
+        if !shared.open || self.guarded.contains(&start) {
             return true;
         }
         // Above `MAPPED_AT_BOOT` the root is at level 0.
@@ -249,15 +286,24 @@ fn map_around(
     let above = (start.max(monitor.end()), end);
     for (start, end) in [below, above] {
         if start < end {
-            mapping.map_range(
-                &MemoryRegion::new(start as usize, end as usize),
-                PhysicalAddress(start as usize),
-                PASS_THROUGH,
-                Constraints::NO_CONTIGUOUS_HINT,
-            )?;
+            map(mapping, start, end, PASS_THROUGH)?;
         }
     }
     Ok(())
+}
+
+fn map(
+    mapping: &mut Mapping<IdTranslation<Stage2Attributes>, Stage2>,
+    start: u64,
+    end: u64,
+    attributes: Stage2Attributes,
+) -> Result<(), MapError> {
+    mapping.map_range(
+        &MemoryRegion::new(start as usize, end as usize),
+        PhysicalAddress(start as usize),
+        attributes,
+        Constraints::NO_CONTIGUOUS_HINT,
+    )
 }
 
 /// Returns the level of the root, the bits of an intermediate physical address and VTCR_EL2

@@ -1,11 +1,11 @@
 //! The monitor's heap: filled at boot, closed while CPUs are taken.
 
+use crate::sync::Lock;
 use buddy_system_allocator::Heap;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use spin::mutex::SpinMutex;
 
 /// Serves the image until it knows where memory is.
 const EARLY_SIZE: usize = 256 << 10;
@@ -22,24 +22,15 @@ static EARLY: EarlyArena = EarlyArena(UnsafeCell::new([0; EARLY_SIZE]));
 
 /// A buddy system behind a lock.
 pub struct MonitorHeap {
-    heap: SpinMutex<Heap<ORDER>, Relax>,
+    heap: Lock<Heap<ORDER>>,
     sealed: AtomicBool,
-}
-
-/// Waits for a lock in the way that lets an emulated CPU holding it run.
-pub struct Relax;
-
-impl spin::RelaxStrategy for Relax {
-    fn relax() {
-        crate::arch::barrier::pause();
-    }
 }
 
 impl MonitorHeap {
     /// Returns a heap without any memory.
     pub const fn new() -> Self {
         Self {
-            heap: SpinMutex::new(Heap::new()),
+            heap: Lock::new(Heap::new()),
             sealed: AtomicBool::new(false),
         }
     }

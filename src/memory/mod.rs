@@ -6,6 +6,7 @@ pub mod early;
 pub mod generation;
 #[cfg(target_os = "none")]
 pub mod guest_ram;
+pub mod guest_walk;
 #[cfg(target_os = "none")]
 pub mod heap;
 pub mod region;

@@ -1,4 +1,5 @@
 //! Ranges of physical addresses, and sets of them.
+#![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
 use core::fmt::{self, Display, Formatter};

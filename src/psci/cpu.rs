@@ -1,10 +1,9 @@
 //! CPU_ON, AFFINITY_INFO and CPU_SUSPEND.
 
-use super::firmware;
-use super::power::{Origin, Start};
+use super::power::Start;
 use super::power_state::Depth;
 use super::service::Answer;
-use crate::arch::barrier;
+use super::{firmware, turn};
 use crate::cpu::Cpu;
 use crate::machine::Machine;
 use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
@@ -12,8 +11,8 @@ use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
 /// Bytes of an instruction.
 const INSTRUCTION: u64 = 4;
 
-/// Turns on the CPU `mpidr` (DEN0022, CPU_ON).
-pub fn on(mpidr: u64, entry: EntryPoint) -> Answer {
+/// `caller` turns on the CPU `mpidr` (DEN0022, CPU_ON).
+pub fn on(caller: &Cpu, mpidr: u64, entry: EntryPoint) -> Answer {
     let machine = Machine::get();
     let target = machine
         .cpu_by_mpidr(mpidr)
@@ -23,21 +22,7 @@ pub fn on(mpidr: u64, entry: EntryPoint) -> Answer {
         context: entry.context_id(),
     };
     check_entry(machine, start.entry)?;
-    // While the CPUs are taken none is started. The caller is taken too, and sees no answer.
-    let pass = machine.takeover.gate.pass().ok_or(ErrorCode::Denied)?;
-    match target.power.turn_on(start)? {
-        Origin::Parked => barrier::sev(),
-        Origin::Firmware => {
-            machine.takeover.expect(target, &pass);
-            if let Err(error) = firmware::cpu_on(target) {
-                machine.takeover.expect_no_longer(target, &pass);
-                target.power.refused();
-                log::warn!("firmware refuses CPU_ON of CPU {}: {error}", target.index);
-                return Err(code(error));
-            }
-        }
-    }
-    Ok(0)
+    turn::on(machine, caller, target, start).map(|()| 0)
 }
 
 /// Says whether a CPU, or any CPU of a group, is on (DEN0022, AFFINITY_INFO).
@@ -86,7 +71,8 @@ pub fn suspend(cpu: &'static Cpu, power_state: u32, entry: u64, context: u64) ->
         check_entry(machine, entry)?;
         cpu.power.suspend(Start { entry, context });
     }
-    let result = firmware::cpu_suspend(cpu, power_state);
+    let asleep = || firmware::cpu_suspend(cpu, power_state);
+    let result = crate::cpu::listening(cpu, asleep).unwrap_or(Ok(()));
     // It came back: it was a standby, or something woke the CPU before it lost power.
     cpu.power.set_on();
     result.map(|()| 0).map_err(code)

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "none")]
 mod cpu;
+pub mod decode;
 #[cfg(target_os = "none")]
 pub mod firmware;
 pub mod power;
@@ -11,5 +12,9 @@ mod service;
 #[cfg(target_os = "none")]
 mod system;
 
+pub mod turn;
+
+#[cfg(target_os = "none")]
+pub use cpu::code;
 #[cfg(target_os = "none")]
 pub use service::call;

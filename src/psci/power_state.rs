@@ -1,4 +1,5 @@
 //! The `power_state` argument of CPU_SUSPEND (DEN0022), in both formats.
+#![forbid(unsafe_code)]
 
 /// How firmware wants `power_state` written (PSCI_FEATURES of CPU_SUSPEND, bit 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! The guest's PSCI calls: PSCI 1.1, answered as firmware would.
 
+use super::decode::{Request, decode, is_denied, is_mandatory};
 use super::{cpu, firmware, system};
 use crate::cpu::Cpu;
 use crate::exit::Frame;
-use arm_psci::{ErrorCode, Function, FunctionId, PsciFeature};
+use arm_psci::{ErrorCode, Function, PsciFeature};
 
 /// What PSCI_VERSION says: 1.1.
 const VERSION: u64 = 1 << 16 | 1;
@@ -28,25 +29,19 @@ pub fn call(cpu: &'static Cpu, frame: &mut Frame) {
 }
 
 fn answer(cpu: &'static Cpu, arguments: &[u64; 4]) -> Answer {
-    let id = FunctionId::try_from(arguments[0] as u32).map_err(|_| ErrorCode::NotSupported)?;
-    match id {
-        // The two formats of power_state are told apart in `cpu`, not by the decoder.
-        FunctionId::CpuSuspend32 | FunctionId::CpuSuspend64 => {
-            let wide = id == FunctionId::CpuSuspend64;
-            let [entry, context] =
-                [arguments[2], arguments[3]].map(|x| if wide { x } else { u64::from(x as u32) });
-            return cpu::suspend(cpu, arguments[1] as u32, entry, context);
-        }
-        _ if is_denied(id) => return Err(ErrorCode::NotSupported),
-        _ if !is_answered_here(id) => return Ok(pass(arguments)),
-        _ if is_mandatory(id) => {}
-        _ if firmware::features(id.into()).is_none() => return Err(ErrorCode::NotSupported),
-        _ => {}
-    }
-    match Function::try_from(arguments).map_err(|error| undecodable(id, error))? {
+    let function = match decode(arguments, |id| firmware::features(id.into()).is_some())? {
+        Request::Suspend {
+            power_state,
+            entry,
+            context,
+        } => return cpu::suspend(cpu, power_state, entry, context),
+        Request::Pass => return Ok(pass(arguments)),
+        Request::Here(function) => function,
+    };
+    match function {
         Function::Version => Ok(VERSION),
         Function::Features { psci_func_id } => features(psci_func_id),
-        Function::CpuOn { target_cpu, entry } => cpu::on(target_cpu.into(), entry),
+        Function::CpuOn { target_cpu, entry } => cpu::on(cpu, target_cpu.into(), entry),
         Function::CpuOff => crate::cpu::off(cpu),
         Function::AffinityInfo {
             mpidr,
@@ -57,57 +52,6 @@ fn answer(cpu: &'static Cpu, arguments: &[u64; 4]) -> Answer {
         Function::SystemReset2 { .. } => system::reset2(arguments),
         Function::SystemSuspend { entry } => system::suspend(cpu, entry),
         _ => Err(ErrorCode::NotSupported),
-    }
-}
-
-/// Functions that firmware must not be asked for on behalf of the guest: it would start the CPU at
-/// an address of the guest, at EL2, or hibernate a machine whose monitor it does not know.
-fn is_denied(id: FunctionId) -> bool {
-    matches!(
-        id,
-        FunctionId::CpuDefaultSuspend32
-            | FunctionId::CpuDefaultSuspend64
-            | FunctionId::CpuFreeze
-            | FunctionId::SystemOff232
-            | FunctionId::SystemOff264
-    )
-}
-
-/// Functions that the monitor answers itself, and so offers whatever firmware has.
-fn is_mandatory(id: FunctionId) -> bool {
-    matches!(
-        id,
-        FunctionId::PsciVersion
-            | FunctionId::PsciFeatures
-            | FunctionId::CpuOn32
-            | FunctionId::CpuOn64
-            | FunctionId::CpuOff
-            | FunctionId::AffinityInfo32
-            | FunctionId::AffinityInfo64
-            | FunctionId::SystemOff
-            | FunctionId::SystemReset
-    )
-}
-
-/// Functions that do not go to firmware as they stand; all others touch nothing of the monitor's.
-fn is_answered_here(id: FunctionId) -> bool {
-    is_mandatory(id)
-        || matches!(
-            id,
-            FunctionId::SystemReset232
-                | FunctionId::SystemReset264
-                | FunctionId::SystemSuspend32
-                | FunctionId::SystemSuspend64
-        )
-}
-
-/// Arguments that do not decode are invalid, but for functions that PSCI_FEATURES does not know.
-fn undecodable(id: FunctionId, error: arm_psci::Error) -> ErrorCode {
-    match (id, error) {
-        (FunctionId::PsciFeatures, _) | (_, arm_psci::Error::UnrecognisedFunctionId(_)) => {
-            ErrorCode::NotSupported
-        }
-        _ => ErrorCode::InvalidParameters,
     }
 }
 

@@ -42,7 +42,7 @@ pub fn suspend(cpu: &'static Cpu, entry: EntryPoint) -> Answer {
         context: entry.context_id(),
     };
     check_entry(machine, start.entry)?;
-    let pass = machine.takeover.gate.pass().ok_or(ErrorCode::Denied)?;
+    let pass = machine.takeover.muster.pass().ok_or(ErrorCode::Denied)?;
     for other in machine.cpus.iter().filter(|other| other.index != cpu.index) {
         if other.power.affinity_info() != arm_psci::AffinityInfo::Off {
             return Err(ErrorCode::Denied);
@@ -51,10 +51,10 @@ pub fn suspend(cpu: &'static Cpu, entry: EntryPoint) -> Answer {
             barrier::sev();
             time::wait_us(LEAVE_US, || firmware::is_off(other.mpidr))
                 .map_err(|_| ErrorCode::InternalFailure)?;
-            // It comes back only by CPU_ON: a takeover before that must not wait for it.
-            machine.takeover.expect_no_longer(other, &pass);
         }
     }
+    // Where this CPU wakes, the call is over: nothing of it may be held.
+    drop(pass);
     cpu.power.suspend(start);
     let result = firmware::system_suspend(cpu);
     cpu.power.set_on();

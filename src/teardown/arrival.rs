@@ -1,24 +1,28 @@
 //! Whether a CPU came in time: decided once, by the CPU or by the boot CPU, never by both.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
-const MISSING: u64 = 1 << 63;
+/// The monitor does not count on the CPU: it never ran, was sent back to firmware, or was given up.
+const ABSENT: u64 = 1 << 63;
+/// The verdict of the epoch: it did not come in time.
+const MISSING: u64 = 1 << 62;
+const EPOCH: u64 = MISSING - 1;
 
 /// One CPU's arrival in the last takeover, numbered by its epoch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Arrival {
     word: AtomicU64,
 }
 
 impl Arrival {
-    /// Returns the arrival of a CPU that was in no takeover yet.
-    pub const fn new() -> Self {
+    /// Returns the arrival of a CPU that the monitor does not have yet.
+    pub fn new() -> Self {
         Self {
-            word: AtomicU64::new(0),
+            word: AtomicU64::new(ABSENT),
         }
     }
 
-    /// The CPU itself arrives in `epoch`; false if it was given up before.
+    /// The CPU itself arrives in `epoch`; false if nobody counts on it, or no longer.
     pub fn arrive(&self, epoch: u64) -> bool {
         self.decide(epoch, epoch)
     }
@@ -30,19 +34,40 @@ impl Arrival {
 
     /// Returns whether the CPU has arrived in `epoch`.
     pub fn has_arrived(&self, epoch: u64) -> bool {
-        self.word.load(Ordering::Acquire) == epoch
+        self.word.load(Ordering::Acquire) & !ABSENT == epoch
     }
 
     /// Returns whether the CPU was given up in `epoch`.
     pub fn is_missing(&self, epoch: u64) -> bool {
-        self.word.load(Ordering::Acquire) == epoch | MISSING
+        self.word.load(Ordering::Acquire) & !ABSENT == epoch | MISSING
+    }
+
+    /// Returns whether the next takeover counts on the CPU, or the present one did as it began.
+    pub fn is_expected(&self) -> bool {
+        self.word.load(Ordering::Acquire) & ABSENT == 0
+    }
+
+    /// From now on the next takeover counts on the CPU; false if it did before.
+    pub fn expect(&self) -> bool {
+        self.word.fetch_and(!ABSENT, Ordering::AcqRel) & ABSENT != 0
+    }
+
+    /// Nobody counts on the CPU any more; false if nobody did.
+    pub fn expect_no_longer(&self) -> bool {
+        self.word.fetch_or(ABSENT, Ordering::AcqRel) & ABSENT == 0
     }
 
     fn decide(&self, epoch: u64, verdict: u64) -> bool {
-        let undecided = |word: u64| (word & !MISSING < epoch).then_some(verdict);
+        let undecided = |word: u64| (word & ABSENT == 0 && word & EPOCH < epoch).then_some(verdict);
         self.word
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, undecided)
             .is_ok()
+    }
+}
+
+impl Default for Arrival {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -53,6 +78,7 @@ mod tests {
     #[test]
     fn first_verdict_of_an_epoch_counts() {
         let arrival = Arrival::new();
+        assert!(arrival.expect() && !arrival.expect());
         assert!(arrival.arrive(1));
         assert!(!arrival.give_up(1), "given up after it arrived");
         assert!(arrival.has_arrived(1) && !arrival.is_missing(1));
@@ -60,5 +86,16 @@ mod tests {
         assert!(!arrival.arrive(2), "arrived after it was given up");
         assert!(arrival.is_missing(2) && !arrival.has_arrived(2));
         assert!(arrival.arrive(3), "the next epoch is decided anew");
+    }
+
+    #[test]
+    fn nobody_waits_for_who_is_not_expected() {
+        let arrival = Arrival::new();
+        assert!(!arrival.arrive(1), "it never was expected");
+        assert!(arrival.expect() && arrival.give_up(1) && arrival.is_expected());
+        assert!(arrival.expect_no_longer() && !arrival.expect_no_longer());
+        assert!(arrival.is_missing(1), "the verdict stays for the report");
+        assert!(!arrival.arrive(2), "it was given up in the epoch before");
+        assert!(arrival.expect() && arrival.arrive(2));
     }
 }

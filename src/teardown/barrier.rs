@@ -1,11 +1,9 @@
 //! Where the CPUs of a teardown meet: a tree of counters, so that no word is written by all.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{FAN_IN, LEAVES};
+use core::array;
 
-/// CPUs that share a leaf.
-const FAN_IN: usize = 16;
-/// Leaves: for 1024 CPUs.
-const LEAVES: usize = 64;
 /// CPUs that a barrier can serve.
 pub const MAX_CPUS: usize = FAN_IN * LEAVES;
 
@@ -18,7 +16,7 @@ struct Node {
 }
 
 impl Node {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             expected: AtomicU32::new(0),
             arrived: AtomicU32::new(0),
@@ -49,9 +47,9 @@ pub struct Barrier {
 
 impl Barrier {
     /// Returns a barrier that expects nobody.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
-            leaves: [const { Node::new() }; LEAVES],
+            leaves: array::from_fn(|_| Node::new()),
             root: Node::new(),
             complete: AtomicU64::new(0),
         }

@@ -1,6 +1,6 @@
 //! The two doors to a takeover: Linux's own kexec, and the KEXEC call.
 
-use super::phases::take_over;
+use super::machine::take_over;
 use super::takeover::{Asked, PlanRefused};
 use crate::arch::time;
 use crate::cpu::Cpu;
@@ -57,7 +57,7 @@ fn ask(cpu: &'static Cpu, asked: Asked) -> Refusal {
     let requested = time::now();
     let machine = Machine::get();
     let takeover = &machine.takeover;
-    let Some(preparation) = takeover.gate.prepare() else {
+    let Some(preparation) = takeover.muster.prepare(&cpu.member) else {
         return Refusal::Busy;
     };
     // SAFETY: `preparation` is the right to it.

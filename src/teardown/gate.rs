@@ -1,6 +1,6 @@
 //! Who may change the set of CPUs, and who may take it: never both at once.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// A takeover is being prepared: others that ask are refused, CPUs still come and go.
 const PREPARING: u32 = 1 << 31;
@@ -30,7 +30,7 @@ pub struct Closed<'a>(&'a Gate);
 
 impl Gate {
     /// Returns an open gate.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             word: AtomicU32::new(0),
         }

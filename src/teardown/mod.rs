@@ -14,6 +14,10 @@ pub mod arrival;
 pub mod barrier;
 pub mod error;
 pub mod gate;
+pub mod hardware;
+pub mod kick;
+pub mod muster;
+pub mod phases;
 pub mod table;
 pub mod tree_report;
 
@@ -22,9 +26,9 @@ mod copy;
 #[cfg(target_os = "none")]
 mod door;
 #[cfg(target_os = "none")]
-mod kick;
+mod machine;
 #[cfg(target_os = "none")]
-mod phases;
+mod mistake;
 #[cfg(target_os = "none")]
 pub mod report;
 pub mod report_table;
@@ -36,6 +40,6 @@ mod takeover;
 #[cfg(target_os = "none")]
 pub use door::{Refusal, call, hook};
 #[cfg(target_os = "none")]
-pub use phases::{clear_at_off, join, say_serial_steps};
+pub use machine::{join, say_serial_steps};
 #[cfg(target_os = "none")]
 pub use takeover::Takeover;

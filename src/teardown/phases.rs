@@ -1,195 +1,121 @@
 //! The three phases, as the boot CPU and every other CPU go through them.
 
-use super::error::StepError;
 use super::gate::Closed;
-use super::steps::TABLE;
-use super::table::{self, Manner, Phase};
-use super::{kick, report};
-use crate::arch::{barrier, time};
-use crate::cpu::{self, Cpu};
-use crate::machine::Machine;
-use crate::memory::heap::HEAP;
-use crate::options::Teardown;
-use crate::psci::firmware;
+use super::hardware::{Hardware, HasPower, Milestone};
+use super::kick::await_all;
+use super::muster::Participant;
 use crate::psci::power::Start;
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use crate::sync::{pause, wfe};
+use thiserror::Error;
 
 /// How long firmware may take to start a CPU that was asked for before, in microseconds.
 const CPU_ON_US: u64 = 1_000_000;
 /// How long the CPUs may take to copy the next kernel, in microseconds.
 const LOAD_US: u64 = 60_000_000;
 
-/// The boot CPU takes all others, loads the next kernel and enters it. The plan has been validated.
-pub fn take_over(cpu: &'static Cpu, closed: Closed<'static>) -> ! {
-    let machine = Machine::get();
-    let takeover = &machine.takeover;
-    let starting = time::wait_us(CPU_ON_US, || closed.is_quiet());
-    let epoch = takeover.begin(cpu);
-    kick::end_generation(machine);
-    // From here on nothing is mapped on demand, which is all that allocates while a guest runs.
-    HEAP.seal(true);
+/// Why a takeover does not lead to the next kernel: the old one is gone, so the machine is reset.
+#[derive(Debug, Error)]
+pub enum Failure<E> {
+    /// A CPU that arrived has not finished phase 3.
+    #[error("not all CPUs copied their share within {LOAD_US} us")]
+    NotLoaded,
+    /// It cannot be entered.
+    #[error("{0}")]
+    NoNextKernel(E),
+}
 
-    own(cpu, epoch);
-    takeover.arrived.arrive(cpu.index, epoch);
-    let missing = kick::await_all(machine, epoch);
-    takeover.times.phase1_end.store(time::now(), Relaxed);
+/// The boot CPU takes all others, loads the next kernel, and returns where it begins. The plan has
+/// been validated.
+///
+/// # Errors
+///
+/// [`Failure`]; the CPUs stay taken.
+pub fn take_over<H: Hardware>(
+    hardware: &H,
+    cpu: &H::Cpu,
+    closed: Closed,
+) -> Result<Start, Failure<H::Failure>> {
+    let muster = hardware.muster();
+    let starts_ended = hardware.wait_us(CPU_ON_US, || closed.is_quiet());
+    let epoch = muster.begin(&closed);
+    hardware.end_generation();
+    hardware.reached(Milestone::Kicked);
 
-    takeover.share_out(machine, epoch, missing);
-    walk(cpu, Phase::Sync, false);
-    takeover.times.phase2_end.store(time::now(), Relaxed);
-    takeover.release(epoch);
+    // Phase 1: ONLINE to TEARDOWN_CPU.
+    muster.come(cpu, epoch);
+    hardware.own(cpu, false);
+    muster.has_arrived(cpu, epoch);
+    let missing = await_all(hardware, epoch);
+    hardware.reached(Milestone::Phase1);
 
-    load(cpu);
-    takeover.loaded.arrive(cpu.index, epoch);
-    let loaded = time::wait_us(LOAD_US, || takeover.loaded.is_complete(epoch));
-    takeover.times.phase3_end.store(time::now(), Relaxed);
+    // Phase 2: sync.
+    muster.share_out(hardware.cpus(), epoch, missing);
+    hardware.sync(cpu, missing);
+    hardware.reached(Milestone::Phase2);
+    muster.release(epoch);
 
-    if let Err(error) = starting {
-        log::warn!("a CPU_ON did not end: {error}");
+    // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
+    hardware.load(cpu);
+    muster.has_loaded(cpu, epoch);
+    let loaded = hardware.wait_us(LOAD_US, || muster.all_loaded(epoch));
+    hardware.reached(Milestone::Phase3);
+
+    if !starts_ended {
+        log::warn!("a CPU_ON did not end within {CPU_ON_US} us");
     }
-    if let Err(error) = loaded {
-        log::error!("not all CPUs copied their share: {error}");
-        reset(machine);
+    if !loaded {
+        return Err(Failure::NotLoaded);
     }
-    if takeover.is_spoilt() {
-        // Half of a kernel is no kernel: the old one is gone, and there is no next one.
-        log::error!("the kexec list changed while the CPUs were taken");
-        reset(machine);
+    if missing > 0 {
+        forget_missing(hardware, epoch);
     }
-    report::print_trouble(machine);
-    takeover.forget_missing(machine, epoch, missing);
-    HEAP.seal(false);
-    if let Err(error) = machine.generations.begin(epoch) {
-        log::error!("{error}");
-        reset(machine);
-    }
-    let next = takeover.next_kernel();
-    report::write_to_tree(machine, next.x0, takeover.bytes());
-    cpu.epoch.store(epoch, Relaxed);
-    cpu.power.set_on();
-    closed.open();
-    takeover.times.entered.store(time::now(), Release);
-    cpu::enter(
-        cpu,
-        Start {
-            entry: next.entry,
-            context: next.x0,
-        },
-    )
+    let start = hardware
+        .begin_generation(epoch)
+        .map_err(Failure::NoNextKernel)?;
+    cpu.member().live_in(epoch);
+    cpu.power().set_on();
+    muster.end(closed);
+    Ok(start)
 }
 
 /// Any other CPU, from wherever its kernel's end found it, to IDLE_DEAD.
-pub fn join(cpu: &'static Cpu) -> ! {
-    let takeover = &Machine::get().takeover;
-    let epoch = takeover.epoch();
-    if !cpu.arrival.arrive(epoch) {
-        late(cpu);
+pub fn join<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
+    let muster = hardware.muster();
+    let epoch = muster.epoch();
+    if !muster.come(cpu, epoch) {
+        return late(hardware, cpu);
     }
-    own(cpu, epoch);
-    takeover.arrived.arrive(cpu.index, epoch);
+    hardware.own(cpu, false);
+    muster.has_arrived(cpu, epoch);
     // Without a bound of its own: the boot CPU releases all, or resets the machine.
-    while !takeover.is_released(epoch) {
-        barrier::wfe();
+    while !muster.is_released(epoch) {
+        wfe();
     }
-    load(cpu);
-    cpu.epoch.store(epoch, Relaxed);
-    cpu.power.park();
-    takeover.loaded.arrive(cpu.index, epoch);
-    cpu::park(cpu)
+    hardware.load(cpu);
+    cpu.member().live_in(epoch);
+    cpu.power().park();
+    muster.has_loaded(cpu, epoch);
 }
 
-/// A CPU that was given up: it clears what is its own, and is OFF for the next kernel.
-fn late(cpu: &'static Cpu) -> ! {
-    let machine = Machine::get();
-    let takeover = &machine.takeover;
-    let left_in = cpu.epoch.load(Relaxed);
-    walk(cpu, Phase::Own, false);
-    loop {
-        // The set of CPUs changes only between takeovers.
-        if let Some(pass) = takeover.gate.pass() {
-            takeover.expect(cpu, &pass);
-            break;
-        }
-        barrier::pause();
+/// A CPU that was given up, or that nobody counted on: it clears what is its own, and is OFF for
+/// the next kernel.
+fn late<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
+    let left_in = cpu.member().epoch();
+    hardware.own(cpu, true);
+    while !hardware.muster().admit(cpu) {
+        pause();
     }
-    machine.generations.came_from(left_in);
-    log::warn!("cpu {}: arrived late; it is OFF", cpu.index);
-    cpu.power.park();
-    cpu::park(cpu)
+    hardware.came_from(left_in);
+    log::warn!("cpu {}: arrived late; it is OFF", cpu.index());
+    cpu.power().came_back();
 }
 
-/// Phase 1 on one CPU.
-fn own(cpu: &'static Cpu, epoch: u64) {
-    cpu.times.clear();
-    cpu.times.arrived.store(time::now(), Relaxed);
-    // The boot CPU of the takeover has not been through `join`.
-    cpu.arrival.arrive(epoch);
-    cpu.exits.retire();
-    *cpu.failed.lock() = cpu::Failed::default();
-    walk(cpu, Phase::Own, false);
-    cpu.times.phase1_end.store(time::now(), Relaxed);
-}
-
-/// Phase 3 on one CPU.
-fn load(cpu: &'static Cpu) {
-    cpu.times.phase3_start.store(time::now(), Relaxed);
-    walk(cpu, Phase::Load, false);
-    cpu.times.phase3_end.store(time::now(), Relaxed);
-}
-
-/// Clears what is a CPU's own as its kernel turns it off, and goes on.
-pub fn clear_at_off(cpu: &Cpu) {
-    walk(cpu, Phase::Own, true);
-}
-
-fn walk(cpu: &Cpu, phase: Phase, at_off: bool) {
-    let machine = Machine::get();
-    let in_turn = |step: &dyn Fn() -> Result<(), StepError>| {
-        let _turn = machine.takeover.turn.lock();
-        step()
-    };
-    let failed = |name, error| {
-        if !machine.takeover.gate.is_closed() {
-            log::warn!("cpu {}: step \"{name}\": {error}", cpu.index);
-            return;
-        }
-        machine.takeover.note_trouble();
-        let mut failed = cpu.failed.lock();
-        failed.count += 1;
-        failed.first.get_or_insert((name, error));
-    };
-    let manner = Manner {
-        serial: is_serial(machine),
-        at_off,
-        leave_out: machine.options.leave_out.as_deref(),
-    };
-    table::walk(&TABLE, phase, manner, cpu, in_turn, failed);
-}
-
-fn is_serial(machine: &Machine) -> bool {
-    machine.options.teardown == Teardown::Serial
-}
-
-/// What is not usual about the table, said once at boot: the capability check, and steps left out.
-pub fn say_serial_steps(machine: &Machine) {
-    if is_serial(machine) {
-        log::info!("teardown=serial: every step runs CPU by CPU");
-    }
-    let left_out = machine.options.leave_out.as_deref();
-    for name in left_out.iter().flat_map(|names| names.split(',')) {
-        if TABLE.iter().any(|step| step.name == name) {
-            log::warn!("step \"{name}\" is left out: the next kernel finds what it would clear");
-        } else {
-            log::warn!("there is no step \"{name}\" to leave out");
+/// CPUs that were given up are nobody's before they come.
+fn forget_missing<H: Hardware>(hardware: &H, epoch: u64) {
+    for cpu in hardware.cpus() {
+        if cpu.member().arrival().is_missing(epoch) {
+            cpu.power().forsake();
+            hardware.muster().forget(cpu);
         }
     }
-    for name in table::serial_steps(&TABLE) {
-        log::info!("step \"{name}\" is not safe in parallel: it runs CPU by CPU");
-    }
-}
-
-fn reset(machine: &Machine) -> ! {
-    report::print_trouble(machine);
-    let refusal = firmware::system_reset();
-    panic!("firmware refuses SYSTEM_RESET: {refusal}");
 }

@@ -16,7 +16,7 @@ pub fn header(machine: &Machine) -> Option<ReportHeader> {
     let takeover = &machine.takeover;
     let sum = |count: &dyn Fn(&Cpu) -> u64| machine.cpus.iter().map(count).sum();
     let exits = |cause| sum(&|cpu| cpu.exits.before(cause));
-    (takeover.epoch() > 0).then(|| ReportHeader {
+    (takeover.muster.epoch() > 0).then(|| ReportHeader {
         entered: takeover.times.entered.load(Acquire),
         copied: sum(&|cpu| cpu.times.copied.load(Relaxed)),
         zeroed: sum(&|cpu| cpu.times.zeroed.load(Relaxed)),
@@ -39,7 +39,7 @@ fn milestones(machine: &Machine) -> ReportHeader {
         header_size: size_of::<ReportHeader>() as u64,
         row_size: size_of::<ReportRow>() as u64,
         rows: machine.cpus.len() as u64,
-        generation: takeover.epoch(),
+        generation: takeover.muster.epoch(),
         frequency: time::frequency(),
         door: takeover.door.load(Relaxed),
         requested: times.requested.load(Relaxed),
@@ -84,18 +84,18 @@ fn tree_in_guest_ram(machine: &Machine, tree: u64) -> Option<GuestRange> {
 
 /// Returns the CPUs in the last reboot, in the order of the device tree.
 pub fn rows(machine: &Machine) -> impl Iterator<Item = ReportRow> + Clone {
-    let epoch = machine.takeover.epoch();
+    let epoch = machine.takeover.muster.epoch();
     let boot_cpu = machine.takeover.boot_cpu.load(Relaxed);
     machine.cpus.iter().map(move |cpu| {
         let flag = |set, flag| if set { flag } else { 0 };
-        let took_part = cpu.arrival.has_arrived(epoch);
+        let took_part = cpu.member.arrival().has_arrived(epoch);
         let time = |time: &core::sync::atomic::AtomicU64| {
             if took_part { time.load(Relaxed) } else { 0 }
         };
         ReportRow {
             mpidr: cpu.mpidr,
             flags: flag(took_part, abi::ROW_TOOK_PART)
-                | flag(cpu.arrival.is_missing(epoch), abi::ROW_MISSING)
+                | flag(cpu.member.arrival().is_missing(epoch), abi::ROW_MISSING)
                 | flag(took_part && cpu.index as u64 == boot_cpu, abi::ROW_BOOT_CPU),
             arrived: time(&cpu.times.arrived),
             phase1_end: time(&cpu.times.phase1_end),
@@ -145,9 +145,9 @@ pub fn print_trouble(machine: &Machine) {
     if !machine.takeover.is_troubled() {
         return;
     }
-    let epoch = machine.takeover.epoch();
+    let epoch = machine.takeover.muster.epoch();
     for cpu in &machine.cpus {
-        if cpu.arrival.is_missing(epoch) {
+        if cpu.member.arrival().is_missing(epoch) {
             log::warn!(
                 "cpu {} (MPIDR {:#x}) did not arrive within {} ms: left behind, without memory",
                 cpu.index,

@@ -39,19 +39,6 @@ const TIMELINE: [Line; 9] = [
     Line::Once("next kernel entered", |header| header.entered),
 ];
 
-/// Returns what the boot CPU has seen so far, by name, with its time in ticks.
-pub fn milestones(header: &ReportHeader) -> impl Iterator<Item = (&'static str, u64)> {
-    [
-        ("list validated", header.validated),
-        ("memory taken away, CPUs kicked", header.kicked),
-        ("phase 1 done on all CPUs", header.phase1_end),
-        ("phase 2 done", header.phase2_end),
-        ("phase 3 done on all CPUs", header.phase3_end),
-    ]
-    .into_iter()
-    .filter(|(_, time)| *time != 0)
-}
-
 /// Returns the reboot in a line.
 pub fn summary(header: &ReportHeader) -> impl Display {
     let header = *header;
@@ -214,7 +201,7 @@ impl Display for Ticks {
 }
 
 /// Returns by what the reboot was asked for.
-pub fn door(header: &ReportHeader) -> &'static str {
+fn door(header: &ReportHeader) -> &'static str {
     if header.door == DOOR_HOOK {
         "kernel_kexec()"
     } else {
@@ -223,7 +210,7 @@ pub fn door(header: &ReportHeader) -> &'static str {
 }
 
 /// Returns the time from `from` to `time`, in microseconds when shown.
-pub fn since(header: &ReportHeader, from: u64, time: u64) -> impl Display + use<> {
+fn since(header: &ReportHeader, from: u64, time: u64) -> impl Display + use<> {
     Span {
         ticks: time.saturating_sub(from),
         frequency: header.frequency,

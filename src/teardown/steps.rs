@@ -97,8 +97,9 @@ fn cluster_pmu(_: &Cpu) -> Result<(), StepError> {
 fn absent_cpus(_: &Cpu) -> Result<(), StepError> {
     let machine = Machine::get();
     let mut result = Ok(());
-    if machine.takeover.has_absent() {
-        for cpu in machine.cpus.iter().filter(|cpu| !cpu.started.load(Relaxed)) {
+    if machine.takeover.muster.has_absent() {
+        let absent = |cpu: &&Cpu| !cpu.member.arrival().is_expected();
+        for cpu in machine.cpus.iter().filter(absent) {
             result = result
                 .and(machine.gic.reset_private(cpu.mpidr))
                 .and(machine.gic.reset_lpis(cpu.mpidr))

@@ -1,20 +1,19 @@
 //! What the CPUs of a takeover share.
 
-use super::barrier::Barrier;
-use super::gate::{Gate, Pass};
+use super::hardware::Milestone;
+use super::muster::Muster;
 use crate::abi;
-use crate::arch::barrier::sev;
+use crate::arch::time;
 use crate::cpu::Cpu;
 use crate::linux::image::PageSize;
 use crate::linux::kexec_plan::{NextKernel, Plan, PlanError, Request};
 use crate::linux::kimage::{Kimage, KimageError};
 use crate::machine::Machine;
-use crate::memory::heap::Relax;
+use crate::sync::Lock;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
-use spin::mutex::SpinMutex;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU64};
 use thiserror::Error;
 
 /// Who asked for the next kernel, and for which.
@@ -77,23 +76,10 @@ unsafe impl Sync for PlanCell {}
 
 /// The takeover: the last one, or the one that is under way.
 pub struct Takeover {
-    /// Keeps the set of CPUs still while they are taken.
-    pub gate: Gate,
-    /// The takeovers that have begun.
-    epoch: AtomicU64,
-    /// The last one whose phase 3 has begun.
-    released: AtomicU64,
-    /// All have finished phase 1.
-    pub arrived: Box<Barrier>,
-    /// All have finished phase 3.
-    pub loaded: Box<Barrier>,
+    /// Who is taken, and how they find together.
+    pub muster: Muster,
     /// Held for a step that is not safe in parallel.
-    pub turn: SpinMutex<(), Relax>,
-    /// How many CPUs the monitor has; held while one comes or goes.
-    expected: SpinMutex<usize, Relax>,
-    /// CPUs that copy, and whether these are all CPUs, so that a CPU's index is its place.
-    sharers: AtomicU32,
-    all_share: AtomicU32,
+    pub turn: Lock<()>,
     plan: PlanCell,
     /// A CPU could not copy its share.
     spoilt: AtomicBool,
@@ -113,15 +99,8 @@ impl Takeover {
     /// Returns the state in which no takeover has been.
     pub fn new() -> Self {
         Self {
-            gate: Gate::new(),
-            epoch: AtomicU64::new(0),
-            released: AtomicU64::new(0),
-            arrived: Box::default(),
-            loaded: Box::default(),
-            turn: SpinMutex::new(()),
-            expected: SpinMutex::new(0),
-            sharers: AtomicU32::new(0),
-            all_share: AtomicU32::new(0),
+            muster: Muster::new(),
+            turn: Lock::new(()),
             plan: PlanCell(Box::new(UnsafeCell::new(Plan::new()))),
             spoilt: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
@@ -129,46 +108,6 @@ impl Takeover {
             door: AtomicU64::new(0),
             missing: AtomicU64::new(0),
             times: Milestones::default(),
-        }
-    }
-
-    /// Returns how many takeovers have begun: a CPU whose own epoch is another one belongs to a
-    /// kernel that is no more.
-    pub fn epoch(&self) -> u64 {
-        self.epoch.load(Acquire)
-    }
-
-    /// The monitor will have `cpu` from now on; it belongs to the current generation.
-    pub fn expect(&self, cpu: &Cpu, _: &Pass) {
-        cpu.epoch.store(self.epoch(), Relaxed);
-        self.add(cpu);
-    }
-
-    /// As [`Takeover::expect`], for the CPU that starts the first guest.
-    pub fn expect_boot_cpu(&self, cpu: &Cpu) {
-        self.add(cpu);
-    }
-
-    /// Firmware did not start `cpu` after all, or has it again.
-    pub fn expect_no_longer(&self, cpu: &Cpu, _: &Pass) {
-        self.remove(cpu);
-    }
-
-    fn add(&self, cpu: &Cpu) {
-        let mut expected = self.expected.lock();
-        if !cpu.started.swap(true, AcqRel) {
-            *expected += 1;
-            self.arrived.add(cpu.index);
-            self.loaded.add(cpu.index);
-        }
-    }
-
-    fn remove(&self, cpu: &Cpu) {
-        let mut expected = self.expected.lock();
-        if cpu.started.swap(false, AcqRel) {
-            *expected -= 1;
-            self.arrived.remove(cpu.index);
-            self.loaded.remove(cpu.index);
         }
     }
 
@@ -208,48 +147,28 @@ impl Takeover {
         Ok(())
     }
 
-    /// Begins the takeover, and returns its epoch. From here on every exit leads to `join`.
-    pub fn begin(&self, boot_cpu: &Cpu) -> u64 {
+    /// It is now that the takeover has come to `milestone`.
+    pub fn reached(&self, milestone: Milestone) {
+        let time = match milestone {
+            Milestone::Kicked => &self.times.kicked,
+            Milestone::Phase1 => &self.times.phase1_end,
+            Milestone::Phase2 => &self.times.phase2_end,
+            Milestone::Phase3 => &self.times.phase3_end,
+        };
+        time.store(time::now(), Relaxed);
+    }
+
+    /// `boot_cpu` asks for a takeover: nothing of the last one counts any more.
+    pub fn clear(&self, boot_cpu: &Cpu) {
         self.troubled.store(false, Relaxed);
+        self.missing.store(0, Relaxed);
         self.boot_cpu.store(boot_cpu.index as u64, Relaxed);
-        self.epoch.fetch_add(1, AcqRel) + 1
     }
 
-    /// Decides which part of the plan each CPU copies.
-    pub fn share_out(&self, machine: &Machine, epoch: u64, missing: usize) {
+    /// The takeover goes on without `missing` CPUs.
+    pub fn note_missing(&self, missing: usize) {
         self.missing.store(missing as u64, Relaxed);
-        if missing > 0 {
-            self.note_trouble();
-        }
-        let sharers = *self.expected.lock() - missing;
-        let all = sharers == machine.cpus.len();
-        if !all {
-            let arrived = machine
-                .cpus
-                .iter()
-                .filter(|cpu| cpu.arrival.has_arrived(epoch));
-            for (cpu, place) in arrived.zip(0..) {
-                cpu.share.store(place, Relaxed);
-            }
-        }
-        self.sharers.store(sharers as u32, Relaxed);
-        self.all_share.store(all.into(), Relaxed);
-    }
-
-    /// Returns whether some CPUs take no part. To be called after [`Takeover::share_out`].
-    pub fn has_absent(&self) -> bool {
-        self.all_share.load(Relaxed) == 0
-    }
-
-    /// Lets all CPUs go on to phase 3.
-    pub fn release(&self, epoch: u64) {
-        self.released.store(epoch, Release);
-        sev();
-    }
-
-    /// Returns whether phase 3 of `epoch` has begun.
-    pub fn is_released(&self, epoch: u64) -> bool {
-        self.released.load(Acquire) >= epoch
+        self.note_trouble();
     }
 
     /// Returns the plan, and which part of how many is `cpu`'s.
@@ -260,11 +179,8 @@ impl Takeover {
     pub unsafe fn share_of(&self, cpu: &Cpu) -> (&Plan, usize, usize) {
         // SAFETY: In phase 3 nobody writes it.
         let plan = unsafe { &*self.plan.0.get() };
-        let place = match self.all_share.load(Relaxed) {
-            0 => cpu.share.load(Relaxed) as usize,
-            _ => cpu.index,
-        };
-        (plan, place, self.sharers.load(Relaxed) as usize)
+        let (place, of) = self.muster.share_of(cpu);
+        (plan, place, of)
     }
 
     /// There is something to name in the report.
@@ -298,17 +214,6 @@ impl Takeover {
     pub fn next_kernel(&self) -> NextKernel {
         // SAFETY: Nobody writes the plan before the gate is open again.
         unsafe { (*self.plan.0.get()).next_kernel() }
-    }
-
-    /// CPUs that were given up are not expected again before they come.
-    pub fn forget_missing(&self, machine: &Machine, epoch: u64, missing: usize) {
-        if missing > 0 {
-            let given_up = machine
-                .cpus
-                .iter()
-                .filter(|cpu| cpu.arrival.is_missing(epoch));
-            given_up.for_each(|cpu| self.remove(cpu));
-        }
     }
 }
 

@@ -4,44 +4,91 @@
 //! tree on, and the monitor writes over the property where it finds it: the kernel shows it as
 //! `/proc/device-tree/baton/report`, without a driver.
 
-use super::report_table::{self, door, since};
-use crate::abi::ReportHeader;
-use core::fmt::{self, Write};
+use crate::abi::{DOOR_HOOK, ReportHeader};
 
 /// Size of the property in bytes.
 pub const SIZE: usize = 1024;
 /// What the property begins with, by which it is found in a tree.
 const TITLE: &[u8; 16] = b"Baton report v1\n";
+/// Columns of a line: a name on the left, a value that ends here.
+const COLUMNS: usize = 48;
+
+/// A line of the property.
+struct Line {
+    name: &'static str,
+    value: fn(&ReportHeader) -> u64,
+    kind: Kind,
+}
+
+/// What a value is.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A number of something.
+    Count,
+    /// Bytes, shown as KiB.
+    Size,
+    /// A time in ticks, shown as microseconds since the request; 0 if it did not come to it.
+    Time,
+}
+
+const LINES: [Line; 9] = [
+    Line::new("reboot", Kind::Count, |header| header.generation),
+    Line::new("CPUs", Kind::Count, |header| header.rows),
+    Line::new("CPUs missing", Kind::Count, |header| header.missing),
+    Line::new("list validated", Kind::Time, |header| header.validated),
+    Line::new("memory taken away, CPUs kicked", Kind::Time, |header| {
+        header.kicked
+    }),
+    Line::new("phase 1 done on all CPUs", Kind::Time, |header| {
+        header.phase1_end
+    }),
+    Line::new("phase 2 done", Kind::Time, |header| header.phase2_end),
+    Line::new("phase 3 done on all CPUs", Kind::Time, |header| {
+        header.phase3_end
+    }),
+    Line::new("copied or zeroed", Kind::Size, |header| header.copied),
+];
+
+impl Line {
+    const fn new(name: &'static str, kind: Kind, value: fn(&ReportHeader) -> u64) -> Self {
+        Self { name, value, kind }
+    }
+}
 
 /// Returns the property of a tree before the first reboot.
 pub fn empty() -> [u8; SIZE] {
     let mut property = [0; SIZE];
-    write(&mut property, |text| text.write_str("no reboot yet\n"));
+    let mut text = Text::begin(&mut property);
+    text.push(b"no reboot yet\n");
     property
 }
 
-/// Returns the property of the reboot that `header` tells of. What does not fit is left out.
+/// Returns the property of the reboot that `header` tells of.
+///
+/// The machine is away meanwhile, and most of the time is code that runs for the first time: hence
+/// no formatting by `core::fmt`.
 pub fn property(header: &ReportHeader) -> [u8; SIZE] {
     let mut property = [0; SIZE];
-    write(&mut property, |text| {
-        writeln!(
-            text,
-            "reboot {} by {}: {} CPUs of the machine, {} missing",
-            header.generation,
-            door(header),
-            header.rows,
-            header.missing
-        )?;
-        writeln!(text, "us since the request:")?;
-        for (name, time) in report_table::milestones(header) {
-            writeln!(
-                text,
-                "{name:<40}{:>12}",
-                since(header, header.requested, time)
-            )?;
-        }
-        writeln!(text, "{} KiB copied or zeroed", header.copied >> 10)
-    });
+    let mut text = Text::begin(&mut property);
+    let door: &[u8] = match header.door {
+        DOOR_HOOK => b"kernel_kexec()",
+        _ => b"the KEXEC call",
+    };
+    text.line(b"asked for by", door, b"");
+    for Line { name, value, kind } in &LINES {
+        let value = value(header);
+        let (mut digits, unit): (_, &[u8]) = match kind {
+            Kind::Count => (Digits::new(value), b""),
+            Kind::Size => (Digits::new(value >> 10), b" KiB"),
+            Kind::Time if value == 0 => continue,
+            Kind::Time => {
+                let ticks = value.saturating_sub(header.requested);
+                let tenths = ticks.saturating_mul(10_000_000) / header.frequency.max(1);
+                (Digits::with_tenths(tenths), b" us")
+            }
+        };
+        text.line(name.as_bytes(), digits.as_bytes(), unit);
+    }
     property
 }
 
@@ -62,35 +109,81 @@ pub fn find(tree: &[u8]) -> Option<usize> {
         })
 }
 
-/// Writes the title, and the text behind it.
-fn write(property: &mut [u8; SIZE], text: impl FnOnce(&mut Text) -> fmt::Result) {
-    let mut into = Text {
-        // A property that is text ends with a NUL.
-        left: &mut property[..SIZE - 1],
-    };
-    into.push(TITLE);
-    // It fails where the text is too long: what fits is there.
-    let _ = text(&mut into);
+/// A decimal number, written from its end on.
+struct Digits {
+    /// For 20 digits, as many as 64 bits have, and a point.
+    bytes: [u8; 21],
+    start: usize,
 }
 
-/// What is left of a buffer.
+impl Digits {
+    fn new(number: u64) -> Self {
+        let mut digits = Self {
+            bytes: [0; 21],
+            start: 21,
+        };
+        digits.put(number);
+        digits
+    }
+
+    /// A number of tenths, as a decimal fraction.
+    fn with_tenths(tenths: u64) -> Self {
+        let mut digits = Self {
+            bytes: [0; 21],
+            start: 19,
+        };
+        digits.bytes[19] = b'.';
+        digits.bytes[20] = b'0' + (tenths % 10) as u8;
+        digits.put(tenths / 10);
+        digits
+    }
+
+    fn put(&mut self, mut number: u64) {
+        while let Some(at) = self.start.checked_sub(1) {
+            self.bytes[at] = b'0' + (number % 10) as u8;
+            self.start = at;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+    }
+
+    fn as_bytes(&mut self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+/// What is left of a property; a text that is longer is cut off.
 struct Text<'a> {
     left: &'a mut [u8],
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// Begins with the title.
+    fn begin(property: &'a mut [u8; SIZE]) -> Self {
+        let mut text = Self {
+            // A property that is text ends with a NUL.
+            left: &mut property[..SIZE - 1],
+        };
+        text.push(TITLE);
+        text
+    }
+
+    fn line(&mut self, name: &[u8], value: &[u8], unit: &[u8]) {
+        const SPACES: [u8; COLUMNS] = [b' '; COLUMNS];
+        self.push(name);
+        self.push(&SPACES[..COLUMNS.saturating_sub(name.len() + value.len())]);
+        self.push(value);
+        self.push(unit);
+        self.push(b"\n");
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         let left = core::mem::take(&mut self.left);
         let (filled, left) = left.split_at_mut(bytes.len().min(left.len()));
         filled.copy_from_slice(&bytes[..filled.len()]);
         self.left = left;
-    }
-}
-
-impl Write for Text<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push(text.as_bytes());
-        Ok(())
     }
 }
 
@@ -127,8 +220,32 @@ mod tests {
         };
         let property = property(&header);
         let text = text(&property);
-        assert!(text.contains("phase 1 done"), "seen: {text}");
-        assert!(text.ends_with("KiB copied or zeroed\n"), "cut off: {text}");
+        assert!(text.contains("\nphase 1 done"), "seen: {text}");
+        assert!(text.ends_with(" KiB\n"), "cut off: {text}");
+    }
+
+    #[test]
+    fn values_end_in_a_column() {
+        let header = ReportHeader {
+            generation: 3,
+            rows: 80,
+            frequency: 62_500_000,
+            door: DOOR_HOOK,
+            requested: 1_000,
+            validated: 1_000 + 125,
+            copied: 34 << 20,
+            ..Default::default()
+        };
+        assert_eq!(
+            text(&property(&header)),
+            "Baton report v1\n\
+             asked for by                      kernel_kexec()\n\
+             reboot                                         3\n\
+             CPUs                                          80\n\
+             CPUs missing                                   0\n\
+             list validated                               2.0 us\n\
+             copied or zeroed                           34816 KiB\n"
+        );
     }
 
     #[test]

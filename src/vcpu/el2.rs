@@ -21,15 +21,16 @@ use arm_sysregs::el2::registers::{
 /// Sets this CPU's EL2 up for the guest.
 ///
 /// `HCR_EL2.VM` is set: stage 2 must be in place before the guest is entered. To be called once on
-/// every CPU, and again when a CPU comes back from a sleep that loses its state.
+/// every CPU, and again when a CPU comes back from a sleep that loses its state. `dsu_pmu`: the CPU's
+/// cluster has a PMU, which is among the registers that the implementer defines.
 ///
 /// # Errors
 ///
 /// [`StepError::Sticky`] if the CPU does not take `HCR_EL2` (one that can only run with
 /// `HCR_EL2.E2H` set), or keeps the GIC's system registers off. The rest is set all the same.
-pub fn configure() -> Result<(), StepError> {
+pub fn configure(dsu_pmu: bool) -> Result<(), StepError> {
     let features = Features::of_this_cpu();
-    let result = hypervisor_control(&features);
+    let result = hypervisor_control(&features, dsu_pmu);
     identity();
     features_for_el1(&features);
     fine_traps(&features);
@@ -40,16 +41,42 @@ pub fn configure() -> Result<(), StepError> {
     result
 }
 
-fn hypervisor_control(features: &Features) -> Result<(), StepError> {
-    // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE), SMC
-    // is: PSCI is ours to answer.
+/// Traps WFI of the guest on this CPU (`HCR_EL2.TWI`), or leaves it alone.
+pub fn trap_wfi(trap: bool) {
+    let mut hcr = read_hcr_el2();
+    hcr.set(HcrEl2::TWI, trap);
+    // SAFETY: It governs EL1 and EL0 alone.
+    unsafe { write_hcr_el2(hcr) };
+    barrier::isb();
+}
+
+/// Waits at EL2 until an interrupt reaches this CPU, which does not take it.
+pub fn wait_for_interrupt() {
+    let hcr = read_hcr_el2();
+    // Only interrupts that are routed to this level, or above it, end a wait here (Arm ARM, "WFI
+    // wake-up events").
+    // SAFETY: EL2 has interrupts masked, and the guest does not run before it is undone.
+    unsafe { write_hcr_el2(hcr | HcrEl2::IMO | HcrEl2::FMO) };
+    barrier::isb();
+    barrier::wfi();
+    // SAFETY: As it was before.
+    unsafe { write_hcr_el2(hcr) };
+    barrier::isb();
+}
+
+fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), StepError> {
+    // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE; but see
+    // `trap_wfi`), SMC is: PSCI is ours to answer. Faults injected into error records (no FIEN) would
+    // be the monitor's too.
     let mut hcr = HcrEl2::RW | HcrEl2::VM | HcrEl2::TSC;
+    // What the implementer defines may show what is in the caches, or change how the CPU works at all
+    // levels; where the cluster's PMU is among it, ACTLR_EL2 has to keep the rest.
+    hcr.set(HcrEl2::TIDCP, !dsu_pmu);
     hcr.set(
         HcrEl2::API | HcrEl2::APK,
         features.address_auth() || features.generic_auth(),
     );
     hcr.set(HcrEl2::ATA, features.mte());
-    hcr.set(HcrEl2::FIEN, features.ras_v1p1());
     hcr.set(HcrEl2::ENSCXT, features.scxtnum());
     // SAFETY: The monitor runs without VHE, on which alone these bits have an effect at EL2.
     unsafe { write_hcr_el2(hcr) };
@@ -59,7 +86,7 @@ fn hypervisor_control(features: &Features) -> Result<(), StepError> {
     let result = expect(
         "HCR_EL2",
         hcr.bits(),
-        (vital - HcrEl2::FIEN - HcrEl2::ENSCXT).bits(),
+        (vital - HcrEl2::ENSCXT).bits(),
         read_hcr_el2().bits(),
     );
 
@@ -246,6 +273,14 @@ fn performance_and_debug(features: &Features) {
         let pmcr = unsafe { read_sysreg!("PMCR_EL0") };
         // HPMN: all counters are the guest's.
         mdcr |= pmcr >> 11 & 0x1f;
+    }
+    // Nor do they count at EL2: events from PMUv3p1 on, cycles from PMUv3p5 on.
+    let version = features.pmu().unwrap_or(0);
+    if version >= 4 {
+        mdcr |= MdcrEl2::HPMD.bits();
+    }
+    if version >= 6 {
+        mdcr |= MdcrEl2::HCCD.bits();
     }
     if features.multi_thread_pmu() {
         mdcr |= MdcrEl2::MTPME.bits();

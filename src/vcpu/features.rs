@@ -164,12 +164,6 @@ impl Features {
         field(self.isar1, 24) != 0 || field(self.isar1, 28) != 0 || field(self.isar2, 8) != 0
     }
 
-    /// Returns whether faults can be injected into error records (`FEAT_RASv1p1`).
-    pub const fn ras_v1p1(&self) -> bool {
-        let ras = field(self.pfr0, 28);
-        ras >= 2 || ras == 1 && field(self.pfr1, 12) >= 1
-    }
-
     /// Returns whether there are `SCXTNUM_ELx` (`FEAT_CSV2_2`, `FEAT_CSV2_1p2`).
     pub const fn scxtnum(&self) -> bool {
         let csv2 = field(self.pfr0, 56);
@@ -271,6 +265,6 @@ mod tests {
             pfr1: 1 << 12 | 1 << 16 | 2 << 32,
             ..Features::default()
         };
-        assert!(minor.ras_v1p1() && minor.mpam() && minor.scxtnum());
+        assert!(minor.mpam() && minor.scxtnum());
     }
 }

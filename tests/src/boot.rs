@@ -1,6 +1,6 @@
 //! Boots a machine and looks at its console.
 
-use baton_qemu::console::watch;
+use baton_qemu::console::{Line, watch};
 use baton_qemu::{Console, Guest, Limits, Machine, Module, paths};
 use std::fmt::Display;
 use std::ops::Deref;
@@ -113,6 +113,23 @@ pub fn boot(machine: &Machine, guest: &Guest, seconds: u64) -> Boot {
     )
 }
 
+/// As [`boot`]; `observe` is shown each line of the console as it comes.
+#[track_caller]
+pub fn boot_observed(
+    machine: &Machine,
+    guest: &Guest,
+    seconds: u64,
+    mut observe: impl FnMut(&str),
+) -> Boot {
+    let command = machine
+        .command(guest)
+        .unwrap_or_else(|error| panic!("{error}"));
+    watched(command, seconds, |line| {
+        observe(&line.text);
+        true
+    })
+}
+
 /// Starts the monitor with any modules, for at most `seconds`.
 #[track_caller]
 pub fn boot_modules(machine: &Machine, modules: &[Module], seconds: u64) -> Boot {
@@ -137,10 +154,16 @@ pub fn boot_u_boot(machine: &Machine, seconds: u64) -> Boot {
 
 #[track_caller]
 pub(crate) fn run(command: Command, seconds: u64) -> Boot {
+    watched(command, seconds, |_| true)
+}
+
+/// Watches until `observe` returns false for a line, for at most `seconds`.
+#[track_caller]
+pub(crate) fn watched(command: Command, seconds: u64, observe: impl FnMut(&Line) -> bool) -> Boot {
     let total = Duration::from_secs(seconds);
     let limits = Limits {
         total,
         silence: total.min(Duration::from_secs(180)),
     };
-    Boot(watch(command, limits, |_| true).unwrap_or_else(|error| panic!("{error}")))
+    Boot(watch(command, limits, observe).unwrap_or_else(|error| panic!("{error}")))
 }

@@ -3,9 +3,12 @@
 //! Everything here panics with what was expected, what was seen, and the console, as a test should.
 
 mod boot;
+pub mod debugger;
 mod loader;
+mod memory;
 mod scratch;
 
-pub use boot::{Boot, boot, boot_modules, boot_u_boot, machine};
+pub use boot::{Boot, boot, boot_modules, boot_observed, boot_u_boot, machine};
 pub use loader::{Blob, boot_by_hand, tree};
+pub use memory::boot_and_look;
 pub use scratch::Scratch;

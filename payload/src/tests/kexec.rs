@@ -2,19 +2,30 @@
 
 use super::Context;
 use crate::console::say;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, PATIENCE};
 use crate::entry::BOOT_STATE;
 use crate::kexec::{self, Prepared};
 use crate::options::Caller;
-use crate::outcome::Outcome;
-use crate::{arrival, gic, states};
+use crate::outcome::{Outcome, ensure};
+use crate::states::{self, Wanted};
+use crate::{arrival, gic, time};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// CPUs with this index modulo 8 are never started by generation 0.
 const NEVER_STARTED: usize = 7;
 
+/// How long a CPU has to stand still to be held, in milliseconds.
+const STANDSTILL: u64 = 1000;
+
 /// Spreads the CPUs and reboots, until the wanted generation is there.
 pub fn run(context: &Context) -> Outcome {
+    let wanted = context.options.state.map_or(Wanted::Mix, Wanted::One);
+    go_on(context, wanted, context.options.caller)
+}
+
+/// Checks what this generation found, puts the CPUs into the `wanted` states, and has `caller` ask
+/// for the reboot, unless it was the last one.
+pub fn go_on(context: &Context, wanted: Wanted, caller: Caller) -> Outcome {
     let cpus = context.cpus;
     if context.generation == 0 {
         arrival::check_entry_state(cpus.boot, BOOT_STATE.get())?;
@@ -37,7 +48,7 @@ pub fn run(context: &Context) -> Outcome {
     }
     let up = cpus.others().filter(|cpu| cpu.entered.load(Relaxed) > 0);
     let count = up.clone().count();
-    let callers = match context.options.caller {
+    let callers = match caller {
         Caller::Boot => 0,
         Caller::Last => count.min(1),
         Caller::Two => count.min(2),
@@ -56,11 +67,33 @@ pub fn run(context: &Context) -> Outcome {
         options,
         ..
     } = *context;
-    states::spread(spread.clone(), generation, options.state, arena.moved())?;
+    states::clear_since(arena, &cpus)?;
+    states::spread(spread.clone(), generation, wanted, arena.moved())?;
+    if let (0, Some(place)) = (generation, options.held) {
+        await_held(context, place as usize)?;
+    }
     say!("{} CPUs are in their states, rebooting", spread.count());
     match (one, other) {
         (Some(one), Some(other)) => Prepared::go_from([(one, prepared), other]),
         (Some(one), None) => Prepared::go_from([(one, prepared)]),
         (None, _) => prepared.go(),
     }
+}
+
+/// Waits until a debugger holds a CPU that counts: its heart stands still.
+fn await_held(context: &Context, place: usize) -> Outcome {
+    let cpu = context.cpus.all.get(place);
+    ensure!(cpu.is_some(), "expected a CPU {place} to hold, seen none");
+    say!("waiting for a debugger to hold CPU {place}");
+    let beats = || cpu.map(|cpu| cpu.heartbeat.load(Relaxed));
+    let held = time::wait_until(PATIENCE, || {
+        let before = beats();
+        time::pause(STANDSTILL);
+        beats() == before
+    });
+    ensure!(
+        held,
+        "expected CPU {place} to be held within {PATIENCE} ms, seen it count"
+    );
+    Ok(())
 }

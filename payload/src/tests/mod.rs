@@ -1,12 +1,18 @@
 //! The tests: `test=` on the command line names one.
 
 mod audit;
+mod firmware;
+mod flip;
+mod fuzz;
+mod gic_tables;
+mod hooks;
 mod hostile_list;
 mod idle;
 mod kexec;
 mod monitor_access;
 mod psci;
 mod routes;
+mod soak;
 
 use crate::arena::Arena;
 use crate::cpu::Cpus;
@@ -58,12 +64,44 @@ pub static TESTS: &[Test] = &[
         run: monitor_access::run,
     },
     Test {
+        name: "flip",
+        run: flip::run,
+    },
+    Test {
+        name: "fuzz",
+        run: fuzz::run,
+    },
+    Test {
+        name: "gic-tables",
+        run: gic_tables::run,
+    },
+    Test {
         name: "idle",
         run: idle::run,
     },
     Test {
         name: "audit",
         run: audit::run,
+    },
+    Test {
+        name: "refused-on",
+        run: firmware::refused_on,
+    },
+    Test {
+        name: "late-on",
+        run: firmware::late_on,
+    },
+    Test {
+        name: "no-reset",
+        run: firmware::no_reset,
+    },
+    Test {
+        name: "hooks",
+        run: hooks::run,
+    },
+    Test {
+        name: "soak",
+        run: soak::run,
     },
     Test {
         name: "routes",

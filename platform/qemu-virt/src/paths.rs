@@ -63,6 +63,16 @@ pub fn kernel_disk() -> PathBuf {
     path("BATON_KERNEL_DISK", || target().join("guest/kernels.tar"))
 }
 
+/// The program of this crate (`BATON_TOOL`).
+pub fn tool() -> PathBuf {
+    path("BATON_TOOL", || target().join("release/baton-qemu"))
+}
+
+/// Where a soak keeps what it has seen (`BATON_SOAK`).
+pub fn soak() -> PathBuf {
+    path("BATON_SOAK", || target().join("soak"))
+}
+
 /// U-Boot for this machine (`BATON_UBOOT`, else that of Debian's u-boot-qemu).
 pub fn u_boot() -> PathBuf {
     path("BATON_UBOOT", || {

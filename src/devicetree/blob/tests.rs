@@ -240,3 +240,17 @@ fn bounds_the_depth() {
         "one deeper: {seen:?}"
     );
 }
+
+#[test]
+fn reads_the_size_of_what_begins_as_a_tree() {
+    let header = |size: u32| [MAGIC.to_be_bytes(), size.to_be_bytes()].concat();
+    assert_eq!(size_in_header(&header(0x1234)), Some(0x1234));
+    assert_eq!(
+        size_in_header(&header(u32::MAX)),
+        Some(MAX_SIZE),
+        "no more is looked at than a tree may have"
+    );
+    assert_eq!(size_in_header(&header(1)[..7]), None, "a header cut off");
+    assert_eq!(size_in_header(&[0; 40]), None);
+    assert_eq!(size_in_header(&[]), None);
+}

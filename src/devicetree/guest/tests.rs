@@ -20,6 +20,7 @@ fn config(monitor: Region) -> GuestTree<'static> {
         lpi_tables: None,
         bootargs: Some("quiet"),
         ramdisk: None,
+        own_psci: false,
     }
 }
 
@@ -121,6 +122,36 @@ fn reserves_the_monitor() {
             Some(&expected[..]),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn offers_psci_in_place_of_spin_tables() {
+    let mut board = Sample::virt();
+    board.remove("/psci");
+    for cpu in ["/cpus/cpu@0", "/cpus/cpu@1"] {
+        board
+            .set(cpu, "enable-method", "spin-table")
+            .set(cpu, "cpu-release-addr", wide(&[0xd8]));
+    }
+    let untouched = made(&board, &config(top()));
+    assert!(untouched.find_node("/psci").is_none());
+    let own = GuestTree {
+        own_psci: true,
+        ..config(top())
+    };
+    let tree = made(&board, &own);
+    for cpu in ["/cpus/cpu@0", "/cpus/cpu@1"] {
+        assert_eq!(value(&tree, cpu, "enable-method"), Some(&b"psci\0"[..]));
+        assert_eq!(value(&tree, cpu, "cpu-release-addr"), None);
+    }
+    for (name, expected) in [
+        ("compatible", b"arm,psci\0".to_vec()),
+        ("method", b"hvc\0".to_vec()),
+        ("cpu_on", cells(&[0xc400_0003])),
+        ("cpu_off", cells(&[0x8400_0002])),
+    ] {
+        assert_eq!(value(&tree, "/psci", name), Some(&expected[..]), "{name}");
     }
 }
 
@@ -312,4 +343,52 @@ fn judges_what_keeps_out() {
         keeps_out(&[0; 40], &monitor),
         Err(TreeError::Blob(BlobError::Magic(0)))
     );
+}
+
+#[test]
+fn reserves_the_tables_of_lpis_that_stay() {
+    let tables = region(0x4800_0000, 0x2_0000);
+    let config = GuestTree {
+        lpi_tables: Some(tables),
+        ..config(top())
+    };
+    let made = made(&Sample::virt(), &config);
+    let node = "/reserved-memory/lpi-tables@48000000";
+    assert_eq!(
+        value(&made, node, "reg"),
+        Some(&wide(&[tables.start(), tables.size()])[..])
+    );
+    assert_eq!(
+        value(&made, node, "no-map"),
+        None,
+        "Linux must be able to map the memory: it is its own"
+    );
+    assert_eq!(
+        value(&made, MEMORY, "reg"),
+        Some(&wide(&[0x4000_0000, 0x3fe0_0000])[..]),
+        "memory without the monitor's alone"
+    );
+}
+
+#[test]
+fn gives_up_on_a_monitor_covered_in_crumbs() {
+    let mut tree = Sample::virt();
+    tree.set("/reserved-memory", "#address-cells", 2u32).set(
+        "/reserved-memory",
+        "#size-cells",
+        2u32,
+    );
+    let monitor = top();
+    let crumb = monitor.size() / (MAX_PARTS as u64 + 1);
+    let mut cover = |parts: u64, size: u64| {
+        for part in 0..parts {
+            let start = monitor.start() + part * size;
+            let node = format!("/reserved-memory/part@{part}");
+            tree.set(&node, "reg", wide(&[start, size]));
+            tree.set(&node, "no-map", Vec::new());
+        }
+        keeps_out(&tree.blob(), &monitor)
+    };
+    assert_eq!(cover(16, monitor.size() / 16), Ok(true), "16 parts");
+    assert_eq!(cover(18, crumb), Ok(false), "more parts than are looked at");
 }

@@ -53,6 +53,50 @@ pub fn reset() -> Result<(), StepError> {
     }
 }
 
+/// What [`listen`] found, to be put back.
+pub struct Heard {
+    mask: u64,
+    group1: u64,
+}
+
+/// Returns whether no interrupt of group 1 reaches this CPU, of whatever priority: the group is off,
+/// or the mask lets nothing through.
+pub fn is_deaf() -> bool {
+    // SAFETY: Reading ICC_IGRPEN1_EL1 and ICC_PMR_EL1 changes nothing.
+    unsafe { read_sysreg!("S3_0_C12_C12_7") & 1 == 0 || read_sysreg!("S3_0_C4_C6_0") == 0 }
+}
+
+/// Lets interrupts of group 1 through to this CPU, those of the highest priority alone.
+///
+/// An interrupt of that priority that is being handled still keeps them away.
+pub fn listen() -> Heard {
+    // SAFETY: The monitor takes no interrupts, and the guest does not run before it is undone.
+    unsafe {
+        let heard = Heard {
+            mask: read_sysreg!("S3_0_C4_C6_0"),
+            group1: read_sysreg!("S3_0_C12_C12_7"),
+        };
+        // ICC_CTLR_EL1.PRIbits. With two security states, the lowest bit is not in sight.
+        let priority_bits = (read_sysreg!("S3_0_C12_C12_4") >> 8 & 7) + 1;
+        write_sysreg!("S3_0_C4_C6_0", 1 << (9 - priority_bits));
+        write_sysreg!("S3_0_C12_C12_7", heard.group1 | 1);
+        barrier::isb();
+        heard
+    }
+}
+
+impl Heard {
+    /// Undoes [`listen`].
+    pub fn restore(self) {
+        // SAFETY: They are the guest's own values.
+        unsafe {
+            write_sysreg!("S3_0_C12_C12_7", self.group1);
+            write_sysreg!("S3_0_C4_C6_0", self.mask);
+        }
+        barrier::isb();
+    }
+}
+
 /// Returns whether group 0 can be accessed. With `SCR_EL3.FIQ` set it is EL3's, accesses would trap
 /// there, and priorities are shown in the Non-secure half: the lowest bit of one is lost.
 ///

@@ -58,6 +58,11 @@ impl Distributor {
         )
     }
 
+    /// Returns how many bits an interrupt's number has.
+    pub fn id_bits(&self) -> u32 {
+        field_shared!(self.registers, typer).read().id_bits()
+    }
+
     /// Returns whether interrupts can be non-maskable (`FEAT_GICv3_NMI`).
     pub fn nmi(&self) -> bool {
         field_shared!(self.registers, typer).read().nmi_supported()

@@ -1,8 +1,8 @@
 //! Which redistributor belongs to which CPU.
 
-use super::Lock;
 use super::redistributor::Redistributor;
 use crate::arch::sysreg::AFFINITY;
+use crate::sync::Lock;
 use alloc::vec::Vec;
 use arm_gic::gicv3::registers::GicrSgi;
 use core::num::NonZero;
@@ -70,6 +70,8 @@ pub(super) fn check_revision(base: usize, revision: u8) -> Result<(), FrameError
 
 /// The redistributor of one CPU.
 pub struct Frame {
+    base: u64,
+    virtual_lpis: bool,
     affinity: u64,
     /// Its own CPU takes the lock, and one that kicks it from outside.
     registers: Lock<Redistributor>,
@@ -79,6 +81,16 @@ impl Frame {
     /// Returns the affinity of its CPU, as in `MPIDR_EL1`.
     pub fn affinity(&self) -> u64 {
         self.affinity
+    }
+
+    /// Returns the physical address of RD_base.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Returns the physical address of VLPI_base, if there is one.
+    pub fn virtual_base(&self) -> Option<u64> {
+        self.virtual_lpis.then_some(self.base + TWO_PAGES as u64)
     }
 
     /// Returns the registers, for as long as the guard lives.
@@ -165,6 +177,8 @@ impl Frames {
             TWO_PAGES
         };
         let frame = Frame {
+            base: base as u64,
+            virtual_lpis: virtual_lpis.is_some(),
             affinity: typer.core_mpidr() & AFFINITY,
             registers: Lock::new(Redistributor::new(registers, virtual_lpis, nmi)),
         };

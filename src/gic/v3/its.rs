@@ -1,6 +1,7 @@
 //! An interrupt translation service (Arm IHI 0069, 5.3 and 12.19).
 
 use super::frames::{FrameError, check_revision, page};
+use super::tables::Translations;
 use super::wait_clear;
 use crate::teardown::error::StepError;
 use crate::vcpu::verify::expect;
@@ -46,6 +47,7 @@ struct Gits {
 
 /// The registers of one ITS.
 pub struct Its {
+    base: u64,
     registers: UniqueMmioPointer<'static, Gits>,
 }
 
@@ -65,7 +67,31 @@ impl Its {
         let registers = unsafe { UniqueMmioPointer::new(pointer) };
         let revision = field_shared!(registers, pidr2).read() >> 4 & 0xf;
         check_revision(base, revision as u8)?;
-        Ok(Self { registers })
+        Ok(Self {
+            base: base as u64,
+            registers,
+        })
+    }
+
+    /// Returns the physical address of GITS_base.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Returns what the registers say of its tables.
+    pub fn translations(&self) -> Translations {
+        let ctlr = field_shared!(self.registers, ctlr).read();
+        let mut now = Translations {
+            enabled: ctlr & ENABLED != 0,
+            quiescent: ctlr & QUIESCENT != 0,
+            cbaser: field_shared!(self.registers, cbaser).read(),
+            basers: [0; 8],
+        };
+        let registers = field_shared!(self.registers, baser);
+        for (value, register) in now.basers.iter_mut().zip(registers.iter()) {
+            *value = register.read();
+        }
+        now
     }
 
     /// Disables the ITS, waits until it is quiescent, and takes its command queue and tables away.

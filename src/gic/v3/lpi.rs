@@ -1,6 +1,7 @@
 //! LPIs of a redistributor, physical and virtual (Arm IHI 0069, 5.1 and 12.11).
 
 use super::redistributor::Redistributor;
+use super::tables::Lpis;
 use super::{RWP_US, wait_clear};
 use crate::teardown::error::StepError;
 use crate::vcpu::verify::expect;
@@ -135,6 +136,17 @@ impl Redistributor {
         result
             .and(expect("GICR_PROPBASER", 0, TABLE, propbaser))
             .and(expect("GICR_PENDBASER", 0, TABLE, pendbaser))
+    }
+
+    /// Returns what the registers say of LPIs; `id_bits` as in [`Lpis::id_bits`].
+    pub fn lpis(&mut self, id_bits: u32) -> Lpis {
+        let gicr = self.gicr();
+        Lpis {
+            ctlr: field_shared!(gicr, ctlr).read().bits().into(),
+            propbaser: field_shared!(gicr, propbaser).read(),
+            pendbaser: field_shared!(gicr, pendbaser).read(),
+            id_bits,
+        }
     }
 
     /// Returns whether LPIs, once on, may not be switched off again; as `keep` has it, they may not.

@@ -11,24 +11,23 @@ pub mod its;
 pub mod lpi;
 pub mod redistributor;
 pub mod sgi;
+pub mod tables;
 
 use crate::arch::cache;
 use crate::arch::time;
-use crate::memory::heap::Relax;
+use crate::linux::kimage::GuestMemory;
 use crate::memory::region::Region;
+use crate::sync::{Lock, Relax};
 use crate::teardown::error::StepError;
 use alloc::vec::Vec;
 use distributor::Distributor;
 use frames::{FrameError, Frames};
 use its::Its;
-use spin::mutex::SpinMutex;
 use spin::once::Once;
+use tables::{Page, Refused, Store};
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
 pub const RWP_US: u64 = 10_000;
-
-/// A lock for registers of the GIC that two CPUs may want.
-pub type Lock<T> = SpinMutex<T, Relax>;
 
 /// Everything of a GICv3 that is reached by memory.
 pub struct GicV3 {
@@ -38,6 +37,8 @@ pub struct GicV3 {
     pub frames: Frames,
     /// Every interrupt translation service.
     pub its: Vec<Lock<Its>>,
+    /// One guest's store at a time goes to registers that name tables.
+    guest_stores: Lock<()>,
     /// The property table that LPIs keep using where they cannot be switched off.
     kept_properties: Once<Region, Relax>,
 }
@@ -46,6 +47,8 @@ pub struct GicV3 {
 const LPI_BITS: u8 = 16;
 /// The property table, and each pending table, starts on a block of this size.
 const LPI_BLOCK: u64 = 64 << 10;
+/// RD_base, VLPI_base, GITS_base: bytes of a page of registers.
+const PAGE: u64 = 64 << 10;
 /// A byte for each LPI.
 const PROPERTIES: usize = (1 << LPI_BITS) - 8192;
 
@@ -77,6 +80,7 @@ impl GicV3 {
             Ok(Self {
                 frames: Frames::discover(gicr, stride, distributor.nmi())?,
                 distributor: Lock::new(distributor),
+                guest_stores: Lock::new(()),
                 kept_properties: Once::new(),
                 its: its
                     .iter()
@@ -123,6 +127,65 @@ impl GicV3 {
             }
         }
         result
+    }
+
+    /// Returns the pages of registers that lead the GIC to tables in memory. A guest may read them;
+    /// what it stores there is for [`GicV3::store`].
+    pub fn guarded(&self) -> impl Iterator<Item = Region> {
+        let frames = self.frames.iter();
+        let frames = frames.flat_map(|frame| [Some(frame.base()), frame.virtual_base()]);
+        let its = self.its.iter().map(|its| Some(its.lock().base()));
+        frames
+            .chain(its)
+            .flatten()
+            .filter_map(|base| Region::new(base, PAGE).ok())
+    }
+
+    /// Makes a guest's store of `size` bytes at physical `address`, if none of the GIC's tables then
+    /// lies outside `memory`; `None` if no such registers are there.
+    pub fn store(
+        &self,
+        address: u64,
+        size: u64,
+        value: u64,
+        memory: &impl GuestMemory,
+    ) -> Option<Result<(), Refused>> {
+        let store = Store {
+            offset: address % PAGE,
+            size,
+            value,
+        };
+        // What is looked at stays so until the store is made.
+        let _turn = self.guest_stores.lock();
+        let verdict = store.check(&self.page_at(address - store.offset)?, memory);
+        if verdict.is_ok() {
+            let register = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
+            // SAFETY: The register is mapped as a device, has the size of the store, and leads the GIC
+            // to no memory but the guest's.
+            unsafe {
+                match size {
+                    4 => register.cast::<u32>().write_volatile(value as u32),
+                    _ => register.cast::<u64>().write_volatile(value),
+                }
+            }
+        }
+        Some(verdict)
+    }
+
+    /// Returns which of the guarded pages is at `base`, and what it says.
+    fn page_at(&self, base: u64) -> Option<Page> {
+        for frame in self.frames.iter() {
+            if frame.base() == base {
+                let id_bits = self.distributor.lock().id_bits();
+                return Some(Page::Redistributor(frame.lock().lpis(id_bits)));
+            }
+            if frame.virtual_base() == Some(base) {
+                return Some(Page::VirtualLpis);
+            }
+        }
+        let mut its = self.its.iter().map(|its| its.lock());
+        let its = its.find(|its| its.base() == base)?;
+        Some(Page::Its(its.translations()))
     }
 
     /// Disables every LPI in the table that is kept, if there is one. With all CPUs quiet.

@@ -8,8 +8,8 @@
 mod calibration;
 mod names;
 mod offsets;
-#[cfg(test)]
-pub(crate) mod synthetic;
+#[cfg(any(test, fuzzing))]
+pub mod synthetic;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -20,16 +20,18 @@ pub const LAYOUTS: [Layout; 3] = [
     Layout::PlaceRelative,
 ];
 
-/// The size of the image, and where its read-only data begins.
+/// The size of the image.
 pub const IMAGE_SIZE: usize = 0x10_0000;
-pub const RODATA: usize = 0x6_0000;
+/// Where its read-only data begins.
+pub const RODATA: usize = 0x2_0000;
 /// Where the header's branch leads.
-pub const ENTRY: u64 = 0x5_0000;
+pub const ENTRY: u64 = 0x1_8000;
 /// `stp x29, x30, [sp, #-32]!`
 pub const PROLOGUE: u32 = 0xa9be_7bfd;
 
 /// A kernel to be built.
 pub struct Kernel {
+    /// Where its tables go.
     pub layout: Layout,
     /// Type, name, and offset in the image.
     pub symbols: Vec<(char, String, u64)>,
@@ -42,11 +44,17 @@ pub struct Kernel {
 /// Where the tables went.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tables {
+    /// The offsets of the symbols.
     pub offsets: usize,
+    /// Their number.
     pub count: usize,
+    /// Their names.
     pub names: usize,
+    /// Where every 256th name begins.
     pub markers: usize,
+    /// The texts of the tokens.
     pub tokens: usize,
+    /// Where each token's text begins.
     pub index: usize,
 }
 

@@ -149,7 +149,7 @@ fn calibrates_by_prologues_without_an_entry() {
 fn allows_for_a_second_token_table() {
     for layout in LAYOUTS {
         let (mut image, tables) = Kernel::new(layout).build_with_tables();
-        image.copy_within(tables.tokens..tables.index + 512, 0x5_8000);
+        image.copy_within(tables.tokens..tables.index + 512, 0x1_9000);
         assert_eq!(
             find(&image),
             Ok(2002),
@@ -294,4 +294,36 @@ fn gives_up_when_it_takes_too_long() {
     image.drain(..tables.tokens - 8);
     grown.extend(image);
     assert_eq!(find(&grown), Err(KallsymsError::TooLong));
+}
+
+#[test]
+fn knows_every_beginning_of_a_function() {
+    // paciasp, bti c, bti jc, nop, mov x9, x30, stp, sub sp, sp.
+    let prologues = [
+        0xd503_233f,
+        0xd503_245f,
+        0xd503_24df,
+        0xd503_201f,
+        0xaa1e_03e9,
+        PROLOGUE,
+        0xd100_c3ff,
+    ];
+    for prologue in prologues {
+        let mut kernel = Kernel::new(Layout::OffsetsLast);
+        kernel.rename(ENTRY, 'T', "another_name");
+        for (_, word) in &mut kernel.words {
+            *word = prologue;
+        }
+        assert_eq!(find(&kernel.build()), Ok(2002), "{prologue:#x}");
+    }
+}
+
+#[test]
+fn needs_the_first_symbol_inside_the_image() {
+    // primary_entry is right, and every offset with it, but the first one lies before the Image.
+    let mut kernel = Kernel::new(Layout::OffsetsLast);
+    kernel.base = 0x1000;
+    let (mut image, tables) = kernel.build_with_tables();
+    put(&mut image, tables.offsets, 0xfff);
+    assert_eq!(find(&image), Err(KallsymsError::NoBase));
 }

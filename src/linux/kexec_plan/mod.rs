@@ -1,8 +1,9 @@
 //! The move of a kexec as a whole: checked in a dry run, then shared out among CPUs.
 //!
-//! The dry run walks the list twice. The first walk looks at each entry by itself and gathers the
-//! destinations; the second one sees that no source lies in a destination but its own, and no page
-//! of the list in any. So pages may be copied in any order, by any CPU.
+//! The dry run looks at each entry by itself, gathers the destinations, and sees that no source lies
+//! in a destination but its own, and no page of the list in any. So pages may be copied in any
+//! order, by any CPU. A `kimage` says in its segments where pages go, so that one walk is enough;
+//! where there are none, a second walk looks at the sources in view of what the first has gathered.
 
 mod next_kernel;
 mod segments;
@@ -15,9 +16,9 @@ pub use segments::SegmentError;
 pub use share::{Op, Share};
 
 use super::image::PageSize;
-use super::kexec_list::{Fault, ListError, ListStart, ListedPage, Place, Walker};
+use super::kexec_list::{Entry, Fault, ListError, ListStart, ListedPage, Place, Walker};
 use super::kimage::{GuestMemory, Kimage};
-use super::ranges::{Range, Ranges};
+use super::ranges::{Around, Range, Ranges};
 use next_kernel::Candidates;
 use segments::Segments;
 use thiserror::Error;
@@ -188,6 +189,8 @@ impl Plan {
         self.segments.clear();
         self.zeroes = Range::default();
         (self.listed, self.in_place, self.spacing) = (0, 0, 0);
+        // Where pages may go, as far as that is known beforehand.
+        let mut bounds = Ranges::new();
         let entry = match request {
             Request::Kimage(kimage) => {
                 self.start = ListStart::Head {
@@ -195,6 +198,10 @@ impl Plan {
                     value: kimage.head(),
                 };
                 self.segments.set(memory, self.page, kimage.segments())?;
+                for range in self.segments.ranges() {
+                    // They are fewer than there is room for, and have nothing in common.
+                    let _ = bounds.add(range);
+                }
                 kimage.start()
             }
             Request::Call {
@@ -214,15 +221,16 @@ impl Plan {
         }
 
         let mut candidates = Candidates::new();
-        self.gather(memory, max_pages, &mut candidates)?;
-        self.check_overlaps(memory)?;
+        self.gather(memory, max_pages, &bounds, &mut candidates)?;
         if let Request::Call { device_tree, .. } = request {
+            self.check_overlaps(memory)?;
             self.next_kernel = NextKernel {
                 entry,
                 x0: device_tree,
             };
             return Ok(());
         }
+        self.segments.check_whole(page)?;
         for segment in self.segments.in_place() {
             candidates.look(memory, segment, segment.start);
             self.in_place += page.pages(segment.size);
@@ -240,50 +248,63 @@ impl Plan {
         Ok(())
     }
 
-    /// The first walk: looks at each page by itself, and gathers the destinations and some places.
+    /// The first walk: looks at each page, and gathers the destinations and some places.
     fn gather(
         &mut self,
         memory: &impl GuestMemory,
         max_pages: u64,
+        bounds: &Ranges,
         candidates: &mut Candidates,
     ) -> Result<(), PlanError> {
         let page = self.page.bytes();
-        let nowhere = Ranges::new();
-        let mut walker = Walker::start(memory, page, self.start, &nowhere)?;
+        let mut walker = Walker::start(memory, page, self.start, bounds)?;
+        let mut around = Around::default();
         let mut run = Range::default();
-        // Up to where no destination has been yet, from the run's start on.
+        // Up to where no destination has been yet, from the run's start on; 0 before the first run.
         let mut free = 0;
-        while let Some(listed) = walker.next_page()? {
+        loop {
+            let listed = match walker.next_page() {
+                Ok(Some(listed)) => listed,
+                Ok(None) => break,
+                Err(fault) => return Err(walker.error(fault).into()),
+            };
             let ListedPage {
                 source,
                 destination,
-                ..
             } = listed;
             if self.listed == max_pages {
-                return Err(listed.error(Fault::Endless).into());
+                return Err(walker.error(Fault::Endless).into());
             }
             if !memory.contains(source, page) {
-                return Err(listed.error(Fault::SourceOutside).into());
+                return Err(walker.error(Fault::SourceOutside).into());
             }
-            if !memory.contains(destination, page) {
-                return Err(listed.error(Fault::DestinationOutside).into());
+            if around.is_in(bounds, source) && source != destination {
+                return Err(walker.error(Fault::SourceOverwritten).into());
             }
-            if let Some(first_of) = self.segments.count_page(destination, page, &listed)? {
-                candidates.look(memory, first_of, source);
+            // A segment is in guest memory as a whole.
+            if !self.segments.count_page(destination, page) {
+                if !self.segments.is_empty() {
+                    return Err(walker.error(Fault::OutsideSegments).into());
+                }
+                if !memory.contains(destination, page) {
+                    return Err(walker.error(Fault::DestinationOutside).into());
+                }
+            } else if let Some(segment) = self.segments.beginning_at(destination) {
+                candidates.look(memory, segment, source);
             }
-            if destination != run.end {
+            if destination != run.end || free == 0 {
                 self.destinations
                     .add(run)
-                    .map_err(|_| listed.error(Fault::TooScattered))?;
+                    .map_err(|_| walker.error(Fault::TooScattered))?;
                 let (around, taken) = self.destinations.around(destination);
                 run.start = destination;
                 free = if taken { destination } else { around.end };
             }
             if destination >= free {
-                return Err(listed.error(Fault::DestinationTwice).into());
+                return Err(walker.error(Fault::DestinationTwice).into());
             }
             run.end = destination + page;
-            self.remember(&listed);
+            self.remember(&walker.entry(), destination);
             self.listed += 1;
         }
         self.destinations
@@ -291,46 +312,46 @@ impl Plan {
             .map_err(|_| walker.error(Fault::TooScattered).into())
     }
 
-    /// The second walk: looks at each page in view of all destinations.
+    /// The second walk: looks at each source in view of all destinations.
     fn check_overlaps(&self, memory: &impl GuestMemory) -> Result<(), PlanError> {
-        self.segments.check_whole(self.page)?;
         let mut walker = Walker::start(memory, self.page.bytes(), self.start, &self.destinations)?;
-        let mut around = (Range::default(), false);
-        let mut left = self.listed;
-        while let Some(listed) = walker.next_page()? {
-            left = left.checked_sub(1).ok_or(listed.error(Fault::Changed))?;
-            if !around.0.holds(listed.source) {
-                around = self.destinations.around(listed.source);
-            }
-            if around.1 && listed.source != listed.destination {
-                return Err(listed.error(Fault::SourceOverwritten).into());
+        let mut around = Around::default();
+        for _ in 0..self.listed {
+            let listed = walker
+                .next_page()
+                .and_then(|listed| listed.ok_or(Fault::Changed))
+                .map_err(|fault| walker.error(fault))?;
+            if around.is_in(&self.destinations, listed.source)
+                && listed.source != listed.destination
+            {
+                return Err(walker.error(Fault::SourceOverwritten).into());
             }
         }
-        if left > 0 {
-            Err(walker.error(Fault::Changed).into())
-        } else {
-            Ok(())
+        match walker.next_page() {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(walker.error(Fault::Changed).into()),
+            Err(fault) => Err(walker.error(fault).into()),
         }
     }
 
     /// Remembers the place of a source, at twice the spacing whenever there is no room for one more.
-    fn remember(&mut self, listed: &ListedPage) {
+    #[inline]
+    fn remember(&mut self, entry: &Entry, destination: u64) {
+        if self.listed & ((1 << self.spacing) - 1) != 0 {
+            return;
+        }
         if self.listed >> self.spacing == MAX_PLACES as u64 {
             for kept in 1..MAX_PLACES / 2 {
                 self.places.copy_within(2 * kept..2 * kept + 1, kept);
             }
             self.spacing += 1;
         }
-        let slot = self.listed >> self.spacing;
-        if slot << self.spacing != self.listed {
-            return;
-        }
-        let slot = usize::try_from(slot).ok();
+        let slot = usize::try_from(self.listed >> self.spacing).ok();
         if let Some(place) = slot.and_then(|slot| self.places.get_mut(slot)) {
             *place = Place {
-                at: listed.entry.at,
-                index: listed.entry.index,
-                destination: listed.destination,
+                at: entry.at,
+                index: entry.index,
+                destination,
             };
         }
     }

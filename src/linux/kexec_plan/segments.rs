@@ -1,8 +1,8 @@
 //! The segments of a `kimage`, and how much of them the list fills.
 
 use crate::linux::image::PageSize;
-use crate::linux::kexec_list::{Fault, ListError, ListedPage};
 use crate::linux::kimage::{GuestMemory, MAX_SEGMENTS, Segment};
+use crate::linux::ranges::Range;
 use thiserror::Error;
 
 /// Why a segment is refused.
@@ -62,6 +62,18 @@ struct Filled {
     listed: u64,
 }
 
+impl Filled {
+    /// Holds no page.
+    const NONE: Self = Self {
+        segment: Segment {
+            file_size: 0,
+            start: 0,
+            size: 0,
+        },
+        listed: 0,
+    };
+}
+
 /// The segments of a request; none if they are not known.
 #[derive(Debug)]
 pub struct Segments {
@@ -73,23 +85,15 @@ pub struct Segments {
 
 impl Segments {
     pub const fn new() -> Self {
-        const EMPTY: Filled = Filled {
-            segment: Segment {
-                file_size: 0,
-                start: 0,
-                size: 0,
-            },
-            listed: 0,
-        };
         Self {
-            filled: [EMPTY; MAX_SEGMENTS],
+            filled: [Filled::NONE; MAX_SEGMENTS],
             count: 0,
             current: 0,
         }
     }
 
     pub fn clear(&mut self) {
-        (self.count, self.current) = (0, 0);
+        *self = Self::new();
     }
 
     /// Takes over the segments of a request, and checks each.
@@ -130,16 +134,23 @@ impl Segments {
         Ok(())
     }
 
-    /// Counts a page that goes to `destination`. Returns the segment that begins there.
-    pub fn count_page(
-        &mut self,
-        destination: u64,
-        page: u64,
-        listed: &ListedPage,
-    ) -> Result<Option<Segment>, ListError> {
-        if self.count == 0 {
-            return Ok(None);
-        }
+    /// Whether the segments are not known.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Where they are.
+    pub fn ranges(&self) -> impl Iterator<Item = Range> {
+        self.filled.iter().take(self.count).map(|filled| Range {
+            start: filled.segment.start,
+            end: filled.segment.start + filled.segment.size,
+        })
+    }
+
+    /// Counts a page that goes to `destination`; false if it is in no segment, or reaches beyond
+    /// its end.
+    #[inline]
+    pub fn count_page(&mut self, destination: u64, page: u64) -> bool {
         let holds = |filled: &Filled| {
             let Segment { start, size, .. } = filled.segment;
             destination
@@ -147,14 +158,22 @@ impl Segments {
                 .is_some_and(|offset| offset < size && page <= size - offset)
         };
         if !self.filled.get(self.current).is_some_and(holds) {
-            let found = self.filled.iter().take(self.count).position(holds);
-            self.current = found.ok_or(listed.error(Fault::OutsideSegments))?;
+            let Some(found) = self.filled.iter().take(self.count).position(holds) else {
+                return false;
+            };
+            self.current = found;
         }
-        let Some(filled) = self.filled.get_mut(self.current) else {
-            return Ok(None);
-        };
-        filled.listed += 1;
-        Ok((filled.segment.start == destination).then_some(filled.segment))
+        if let Some(filled) = self.filled.get_mut(self.current) {
+            filled.listed += 1;
+        }
+        true
+    }
+
+    /// The segment of the page that was counted last, if it begins at `destination`.
+    #[inline]
+    pub fn beginning_at(&self, destination: u64) -> Option<Segment> {
+        let filled = self.filled.get(self.current)?;
+        (filled.segment.start == destination).then_some(filled.segment)
     }
 
     /// Sees that each segment is on the list as a whole, or not at all.

@@ -3,7 +3,7 @@
 use super::Plan;
 use crate::linux::kexec_list::{Fault, ListError, ListedPage, Walker};
 use crate::linux::kimage::GuestMemory;
-use crate::linux::ranges::Range;
+use crate::linux::ranges::{Around, Range};
 
 /// What to do for one page. The addresses are physical, and in guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +39,55 @@ pub struct Share<'a, M> {
     listed: u64,
     /// Pages left from the segments that are in place: from which number up to which.
     in_place: Range,
+    bounds: Bounds,
+}
+
+/// Where the last page was, in view of all destinations.
+#[derive(Default)]
+struct Bounds {
     /// The destinations around the last source.
-    around_source: (Range, bool),
+    source: Around,
     /// The destinations around the last destination.
-    around_destination: (Range, bool),
+    destination: Around,
+}
+
+impl Bounds {
+    /// Checks a page against the destinations of the dry run.
+    #[inline]
+    fn op(
+        &mut self,
+        plan: &Plan,
+        memory: &impl GuestMemory,
+        listed: &ListedPage,
+    ) -> Result<Op, Fault> {
+        let page = plan.page.bytes();
+        let ListedPage {
+            source,
+            destination,
+        } = *listed;
+        // Both are multiples of the page, and so are the bounds: a page is in them as a whole.
+        if !self.destination.is_in(&plan.destinations, destination) {
+            return Err(Fault::Changed);
+        }
+        if !memory.contains(source, page) {
+            return Err(Fault::SourceOutside);
+        }
+        if self.source.is_in(&plan.destinations, source) && source != destination {
+            return Err(Fault::SourceOverwritten);
+        }
+        let Range { start, end } = plan.zeroes;
+        let copied = if source != destination && destination < end && start < destination + page {
+            start.saturating_sub(destination)
+        } else {
+            page
+        };
+        Ok(Op {
+            source,
+            destination,
+            copied,
+            zeroed: page - copied,
+        })
+    }
 }
 
 impl<'a, M: GuestMemory> Share<'a, M> {
@@ -67,8 +112,7 @@ impl<'a, M: GuestMemory> Share<'a, M> {
                 start: first.max(plan.listed) - plan.listed,
                 end: end.max(plan.listed) - plan.listed,
             },
-            around_source: Default::default(),
-            around_destination: Default::default(),
+            bounds: Bounds::default(),
         }
     }
 
@@ -77,55 +121,29 @@ impl<'a, M: GuestMemory> Share<'a, M> {
         self.listed + (self.in_place.end - self.in_place.start)
     }
 
-    fn next_listed(&mut self, walker: &mut Walker<'a, M>) -> Result<Op, ListError> {
-        loop {
-            let listed = walker
-                .next_page()?
-                .ok_or_else(|| walker.error(Fault::Changed))?;
-            if self.skipped == 0 {
-                return self.op(&listed);
+    /// The next page of the list.
+    #[inline]
+    fn next_listed(&mut self) -> Option<Result<Op, ListError>> {
+        let walker = self.walker.as_mut()?;
+        let listed = loop {
+            match walker.next_page() {
+                Ok(Some(listed)) if self.skipped == 0 => break Ok(listed),
+                Ok(Some(_)) => self.skipped -= 1,
+                Ok(None) => break Err(Fault::Changed),
+                Err(fault) => break Err(fault),
             }
-            self.skipped -= 1;
-        }
-    }
-
-    /// Checks a page against the destinations of the dry run.
-    fn op(&mut self, listed: &ListedPage) -> Result<Op, ListError> {
-        let page = self.plan.page.bytes();
-        let destinations = &self.plan.destinations;
-        let ListedPage {
-            source,
-            destination,
-            ..
-        } = *listed;
-        if !self.around_destination.0.holds(destination) {
-            self.around_destination = destinations.around(destination);
-        }
-        // Both are multiples of the page, and so are the bounds: a page is in them as a whole.
-        if !self.around_destination.1 {
-            return Err(listed.error(Fault::Changed));
-        }
-        if !self.memory.contains(source, page) {
-            return Err(listed.error(Fault::SourceOutside));
-        }
-        if !self.around_source.0.holds(source) {
-            self.around_source = destinations.around(source);
-        }
-        if self.around_source.1 && source != destination {
-            return Err(listed.error(Fault::SourceOverwritten));
-        }
-        let Range { start, end } = self.plan.zeroes;
-        let copied = if source != destination && destination < end && start < destination + page {
-            start.saturating_sub(destination)
-        } else {
-            page
         };
-        Ok(Op {
-            source,
-            destination,
-            copied,
-            zeroed: page - copied,
-        })
+        let op = listed.and_then(|listed| self.bounds.op(self.plan, self.memory, &listed));
+        match op {
+            Ok(op) => {
+                self.listed -= 1;
+                Some(Ok(op))
+            }
+            Err(fault) => {
+                (self.listed, self.in_place) = (0, Range::default());
+                Some(Err(walker.error(fault)))
+            }
+        }
     }
 
     /// Page `number` of the segments that are in place.
@@ -153,15 +171,7 @@ impl<M: GuestMemory> Iterator for Share<'_, M> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.listed > 0 {
-            let mut walker = self.walker.take()?;
-            let op = self.next_listed(&mut walker);
-            if op.is_ok() {
-                self.listed -= 1;
-                self.walker = Some(walker);
-            } else {
-                (self.listed, self.in_place) = (0, Range::default());
-            }
-            return Some(op);
+            return self.next_listed();
         }
         if self.in_place.start >= self.in_place.end {
             return None;

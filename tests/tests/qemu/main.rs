@@ -3,8 +3,14 @@
 mod audit;
 mod bad_hardware;
 mod bad_input;
+mod boards;
+mod faults;
+mod gicv2;
+mod hostile;
 mod its;
 mod kernels;
 mod linux;
+mod own_mistakes;
 mod probe;
+mod soak;
 mod u_boot;

@@ -61,6 +61,26 @@ fn plans_a_small_list() {
 }
 
 #[test]
+fn plans_for_memory_that_begins_at_zero() {
+    let ram = Ram::from_zero();
+    let list = [D, 0x6000_0000 | S, 0x6000_1000 | S, DONE];
+    let plan = prepare(&ram, &list).unwrap();
+    let expected = Range {
+        start: 0,
+        end: 0x2000,
+    };
+    assert_eq!(plan.destinations(), [expected]);
+    let again = [D, 0x6000_0000 | S, D, 0x6000_1000 | S, DONE];
+    match prepare(&ram, &again) {
+        Err(PlanError::List(error)) => assert_eq!(error.fault, Fault::DestinationTwice),
+        other => panic!(
+            "expected a refusal, saw {:?}",
+            other.map(|plan| plan.pages())
+        ),
+    }
+}
+
+#[test]
 fn takes_an_empty_list() {
     let ram = Ram::new();
     let plan = prepare(&ram, &[DONE]).unwrap();
@@ -282,4 +302,119 @@ fn refuses_scattered_destinations() {
         ),
         "{error}"
     );
+}
+
+#[test]
+fn tells_addresses_from_nonsense() {
+    let ram = Ram::new();
+    let list = write_list(&ram, 0x1000, &[DONE]);
+    let ask = |list, entry, device_tree| {
+        let request = Request::Call {
+            list,
+            entry,
+            device_tree,
+        };
+        let asked = new_plan().prepare(&ram, PageSize::Size4K, ALL_RAM, request);
+        asked.map_err(|error| error.is_address())
+    };
+    assert_eq!(ask(list, ENTRY, TREE), Ok(()));
+    assert_eq!(ask(list, Ram::MONITOR, TREE), Err(true), "entry");
+    assert_eq!(ask(list, ENTRY, Ram::MONITOR), Err(true), "device tree");
+    assert_eq!(ask(Ram::MONITOR, ENTRY, TREE), Err(true), "list");
+    assert_eq!(ask(list + 8, ENTRY, TREE), Err(false), "alignment");
+    for (entries, expected) in [
+        (&[0x5000_0000 | D, Ram::MONITOR | S, DONE][..], true),
+        (&[Ram::MONITOR | D, 0x5000_0000 | S, DONE], true),
+        (&[0x5000_0000 | S, DONE], false),
+        (&[0], false),
+    ] {
+        let refused = prepare(&ram, entries)
+            .map(|_| ())
+            .map_err(|e| e.is_address());
+        assert_eq!(refused, Err(expected), "{entries:x?}");
+    }
+    let outside = SegmentError::Outside {
+        number: 0,
+        start: 0,
+        size: 0,
+    };
+    assert!(PlanError::Segment(outside).is_address());
+    let overlap = SegmentError::Overlap {
+        number: 1,
+        other: 0,
+    };
+    assert!(!PlanError::Segment(overlap).is_address());
+    assert!(!PlanError::NoDeviceTree(ENTRY).is_address());
+}
+
+/// Memory whose word at one place is another one from the second read on.
+struct Fickle {
+    ram: Ram,
+    at: u64,
+    later: u64,
+    reads: std::cell::Cell<u32>,
+}
+
+impl GuestMemory for Fickle {
+    fn read_u64(&self, address: u64) -> Option<u64> {
+        if address == self.at {
+            self.reads.set(self.reads.get() + 1);
+            if self.reads.get() > 1 {
+                return Some(self.later);
+            }
+        }
+        self.ram.read_u64(address)
+    }
+
+    fn contains(&self, start: u64, size: u64) -> bool {
+        self.ram.contains(start, size)
+    }
+}
+
+#[test]
+fn refuses_a_list_that_changes_between_its_walks() {
+    let pages = [
+        0x5000_0000 | D,
+        0x6000_0000 | S,
+        0x6000_1000 | S,
+        DONE,
+        DONE,
+    ];
+    // The list ends early, goes on, or reads what is copied over.
+    for (slot, later, expected) in [
+        (2, DONE, Fault::Changed),
+        (3, 0x6000_2000 | S, Fault::Changed),
+        (2, 0x5000_0000 | S, Fault::SourceOverwritten),
+    ] {
+        let ram = Ram::new();
+        let list = write_list(&ram, 0x1000, &pages);
+        let memory = Fickle {
+            ram,
+            at: list + 8 * slot,
+            later,
+            reads: Default::default(),
+        };
+        let mut plan = new_plan();
+        let seen = plan.prepare(&memory, PageSize::Size4K, ALL_RAM, call(list));
+        match seen {
+            Err(PlanError::List(error)) => assert_eq!(error.fault, expected, "{error}"),
+            other => panic!("slot {slot} is {later:#x}: expected {expected:?}, saw {other:?}"),
+        }
+        assert_eq!(plan.pages(), 0);
+    }
+}
+
+#[test]
+fn shares_refuse_a_source_that_was_made_a_destination() {
+    let ram = Ram::new();
+    let pages = [0x5000_0000 | D, 0x6000_0000 | S, 0x6000_1000 | S, DONE];
+    let plan = prepare(&ram, &pages).expect("a sound list");
+    ram.write(LISTS + 16, 0x5000_0000 | S);
+    let mut share = plan.share(&ram, 0, 1);
+    assert!(matches!(share.next(), Some(Ok(_))), "the first page holds");
+    match share.next() {
+        Some(Err(error)) => assert_eq!(error.fault, Fault::SourceOverwritten),
+        other => panic!("expected SourceOverwritten, saw {other:?}"),
+    }
+    assert!(share.next().is_none(), "goes on after an error");
 }

@@ -1,0 +1,195 @@
+//! Accesses to the monitor's memory, calls with any immediate, and registers that are closed.
+
+use super::{ABORTS, Numbers, page};
+use crate::cpu::Cpu;
+use crate::exception::{EC_DATA_ABORT, EC_INSTRUCTION_ABORT, Fault, attempt};
+use crate::mmu;
+use crate::outcome::{Outcome, ensure, fail};
+use core::arch::asm;
+use core::fmt::Display;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// `ESR_EL1.EC` of an instruction that is not there.
+const EC_UNKNOWN: u64 = 0;
+/// ISS.DFSC: synchronous external abort; of a table walk, with the walk's level in bits 1 and 0.
+const DFSC: u64 = 0x3f;
+const EXTERNAL: u64 = 0x10;
+const EXTERNAL_WALK: u64 = 0x14;
+
+/// Expects an access to have been answered by an abort, and nothing else.
+fn aborted<T>(what: impl Display, address: u64, class: u64, seen: Result<T, Fault>) -> Outcome {
+    match seen {
+        Err(fault)
+            if fault.class() == class && fault.far == address && fault.esr & DFSC == EXTERNAL =>
+        {
+            ABORTS.fetch_add(1, Relaxed);
+            Ok(())
+        }
+        Err(Fault { esr, far }) => fail!(
+            "{what} at {address:#x}: expected an external abort, seen ESR {esr:#x} FAR {far:#x}"
+        ),
+        Ok(_) => fail!("{what} at {address:#x}: expected an abort, seen none"),
+    }
+}
+
+/// Loads of every size.
+pub fn load(numbers: &Numbers) -> Outcome {
+    let address = numbers.in_monitor();
+    // SAFETY: guarded accesses; one that is not refused fails the test.
+    let seen = unsafe {
+        match numbers.below(4) {
+            0 => attempt(|| u64::from((address as *const u8).read_volatile())),
+            1 => attempt(|| u64::from((address as *const u16).read_volatile())),
+            2 => attempt(|| u64::from((address as *const u32).read_volatile())),
+            _ => attempt(|| (address as *const u64).read_volatile()),
+        }
+    };
+    aborted("load", address, EC_DATA_ABORT, seen)
+}
+
+/// Stores of every size.
+pub fn store(numbers: &Numbers) -> Outcome {
+    let (address, value) = (numbers.in_monitor(), numbers.any());
+    // SAFETY: as for `load`.
+    let seen = unsafe {
+        match numbers.below(4) {
+            0 => attempt(|| (address as *mut u8).write_volatile(value as u8)),
+            1 => attempt(|| (address as *mut u16).write_volatile(value as u16)),
+            2 => attempt(|| (address as *mut u32).write_volatile(value as u32)),
+            _ => attempt(|| (address as *mut u64).write_volatile(value)),
+        }
+    };
+    aborted("store", address, EC_DATA_ABORT, seen)
+}
+
+/// A branch into the monitor.
+pub fn fetch(numbers: &Numbers) -> Outcome {
+    let address = numbers.in_monitor();
+    // SAFETY: as for `load`; whatever is there, the branch is the last thing that is done.
+    let seen = attempt(|| unsafe { asm!("blr {}", in(reg) address, clobber_abi("C")) });
+    aborted("fetch", address, EC_INSTRUCTION_ABORT, seen)
+}
+
+/// Accesses that say less of themselves: pairs, exclusives, a line at once.
+pub fn odd(_: &Cpu, numbers: &Numbers) -> Outcome {
+    let address = numbers.in_monitor() & !0xf;
+    let value = numbers.any();
+    // SAFETY: as for `load`.
+    unsafe {
+        match numbers.below(6) {
+            0 => {
+                let seen = attempt(|| asm!("stp {0}, {0}, [{1}]", in(reg) value, in(reg) address));
+                aborted("stp", address, EC_DATA_ABORT, seen)
+            }
+            1 => {
+                let seen = attempt(
+                    || asm!("ldp {0}, {1}, [{2}]", out(reg) _, out(reg) _, in(reg) address),
+                );
+                aborted("ldp", address, EC_DATA_ABORT, seen)
+            }
+            2 => {
+                let seen = attempt(|| asm!("ldaxr {0}, [{1}]", out(reg) _, in(reg) address));
+                aborted("ldaxr", address, EC_DATA_ABORT, seen)
+            }
+            3 => {
+                let seen =
+                    attempt(|| asm!("str {0}, [{1}], #16", in(reg) value, inout(reg) address => _));
+                aborted("str with writeback", address, EC_DATA_ABORT, seen)
+            }
+            4 => {
+                let line = address & !0x7f;
+                let seen = attempt(|| asm!("dc zva, {}", in(reg) line));
+                aborted("dc zva", line, EC_DATA_ABORT, seen)
+            }
+            // Hints, and maintenance that changes nothing, may be refused or not.
+            _ => {
+                let _ = attempt(
+                    || asm!("prfm pstl1keep, [{0}]", "dc civac, {0}", "dc ivac, {0}", in(reg) address),
+                );
+                let _ = attempt(|| asm!("ic ivau, {0}", "at s1e1w, {0}", in(reg) address));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A table of stage 1 in the monitor's memory.
+pub fn walk(this: &Cpu, numbers: &Numbers) -> Outcome {
+    let table = numbers.in_monitor() & !0xfff;
+    let Some((address, seen)) = mmu::through(this.place(), table, |address| {
+        // SAFETY: as for `load`.
+        attempt(|| unsafe { (address as *const u64).read_volatile() })
+    }) else {
+        return Ok(());
+    };
+    // The root is of level 1.
+    match seen {
+        Err(fault)
+            if fault.class() == EC_DATA_ABORT
+                && fault.far == address
+                && fault.esr & DFSC == EXTERNAL_WALK + 2 =>
+        {
+            ABORTS.fetch_add(1, Relaxed);
+            Ok(())
+        }
+        seen => fail!(
+            "walk through {table:#x}: expected an external abort of a walk at level 2, seen {seen:x?}"
+        ),
+    }
+}
+
+/// HVC and SMC with any immediate but 0: the monitor's own among them, where they mean nothing.
+pub fn immediate(this: &Cpu, numbers: &Numbers) -> Outcome {
+    let immediate = match numbers.below(4) {
+        0 => 0xba71,
+        1 => 0xba72,
+        _ => 1 + numbers.below(0xffff) as u32,
+    };
+    let call = match numbers.below(2) {
+        0 => 0xd400_0002,
+        _ => 0xd400_0003,
+    } | immediate << 5;
+    let code = page(numbers.field, this, 7);
+    let (x0, x1) = (numbers.argument(), numbers.argument());
+    // SAFETY: the page is this CPU's own; RET is written behind the call, and both are fetched anew.
+    let seen = unsafe {
+        (code as *mut u32).write_volatile(call);
+        (code as *mut u32).add(1).write_volatile(0xd65f_03c0);
+        asm!("dc cvau, {0}", "dsb ish", "ic ivau, {0}", "dsb ish", "isb", in(reg) code);
+        attempt(|| asm!("blr {}", in(reg) code, in("x0") x0, in("x1") x1, clobber_abi("C")))
+    };
+    match seen {
+        Err(fault) if fault.class() == EC_UNKNOWN => Ok(()),
+        seen => fail!("instruction {call:#x}: expected to be undefined, seen {seen:x?}"),
+    }
+}
+
+/// Reads a register that must not be there.
+macro_rules! closed {
+    ($numbers:ident: $($name:literal)*) => {{
+        let readers: &[(&str, fn())] = &[$((
+            $name,
+            // SAFETY: a guarded read of a register that is another exception level's.
+            || unsafe { asm!(concat!("mrs {}, ", $name), out(reg) _) },
+        ),)*];
+        $numbers.of(readers)
+    }};
+}
+
+/// Registers of EL2, and of EL3, are undefined at EL1.
+pub fn register(numbers: &Numbers) -> Outcome {
+    let Some((name, read)) = closed!(numbers: "hcr_el2" "vttbr_el2" "vtcr_el2" "ttbr0_el2" "tcr_el2"
+        "sctlr_el2" "vbar_el2" "elr_el2" "spsr_el2" "sp_el1" "tpidr_el2" "esr_el2" "far_el2" "hpfar_el2"
+        "mdcr_el2" "cptr_el2" "hstr_el2" "hacr_el2" "actlr_el2" "cnthctl_el2" "cntvoff_el2" "cnthp_ctl_el2"
+        "vmpidr_el2" "vpidr_el2" "mair_el2" "amair_el2" "rmr_el2" "S3_4_C12_C9_5" "S3_4_C12_C11_0"
+        "S3_4_C12_C11_1" "S3_4_C12_C12_0" "scr_el3" "vbar_el3" "sctlr_el3" "S3_6_C12_C12_5")
+    else {
+        return Ok(());
+    };
+    let seen = attempt(read);
+    ensure!(
+        matches!(seen, Err(fault) if fault.class() == EC_UNKNOWN),
+        "{name}: expected to be undefined, seen {seen:x?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! What a guest's PSCI call asks for: read from its registers alone.
+#![forbid(unsafe_code)]
+
+use arm_psci::{ErrorCode, Function, FunctionId};
+
+/// Who has to do what about a call.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request {
+    /// CPU_SUSPEND; the two formats of `power_state` are told apart by who carries it out, as
+    /// firmware says which one is meant.
+    Suspend {
+        /// `power_state`, in firmware's format.
+        power_state: u32,
+        /// Where the CPU begins after a power-down.
+        entry: u64,
+        /// What it then finds in x0.
+        context: u64,
+    },
+    /// Firmware answers, and touches nothing of the monitor's.
+    Pass,
+    /// The monitor answers.
+    Here(Function),
+}
+
+/// Reads the call in `arguments` (x0 to x3). `firmware_has` says whether firmware offers a function
+/// that is not mandatory.
+///
+/// # Errors
+///
+/// What the call returns: `NOT_SUPPORTED`, or `INVALID_PARAMETERS` for arguments that no function
+/// of that id takes.
+pub fn decode(
+    arguments: &[u64; 4],
+    firmware_has: impl FnOnce(FunctionId) -> bool,
+) -> Result<Request, ErrorCode> {
+    let id = FunctionId::try_from(arguments[0] as u32).map_err(|_| ErrorCode::NotSupported)?;
+    match id {
+        FunctionId::CpuSuspend32 | FunctionId::CpuSuspend64 => {
+            let wide = id == FunctionId::CpuSuspend64;
+            let [entry, context] =
+                [arguments[2], arguments[3]].map(|x| if wide { x } else { u64::from(x as u32) });
+            return Ok(Request::Suspend {
+                power_state: arguments[1] as u32,
+                entry,
+                context,
+            });
+        }
+        _ if is_denied(id) => return Err(ErrorCode::NotSupported),
+        _ if !is_answered_here(id) => return Ok(Request::Pass),
+        _ if is_mandatory(id) => {}
+        _ if !firmware_has(id) => return Err(ErrorCode::NotSupported),
+        _ => {}
+    }
+    match Function::try_from(arguments) {
+        Ok(function) => Ok(Request::Here(function)),
+        Err(error) => Err(undecodable(id, error)),
+    }
+}
+
+/// Functions that firmware must not be asked for on behalf of the guest: it would start the CPU at
+/// an address of the guest, at EL2, or hibernate a machine whose monitor it does not know.
+pub fn is_denied(id: FunctionId) -> bool {
+    matches!(
+        id,
+        FunctionId::CpuDefaultSuspend32
+            | FunctionId::CpuDefaultSuspend64
+            | FunctionId::CpuFreeze
+            | FunctionId::SystemOff232
+            | FunctionId::SystemOff264
+    )
+}
+
+/// Functions that the monitor answers itself, and so offers whatever firmware has.
+pub fn is_mandatory(id: FunctionId) -> bool {
+    matches!(
+        id,
+        FunctionId::PsciVersion
+            | FunctionId::PsciFeatures
+            | FunctionId::CpuOn32
+            | FunctionId::CpuOn64
+            | FunctionId::CpuOff
+            | FunctionId::AffinityInfo32
+            | FunctionId::AffinityInfo64
+            | FunctionId::SystemOff
+            | FunctionId::SystemReset
+    )
+}
+
+/// Functions that do not go to firmware as they stand; all others touch nothing of the monitor's.
+fn is_answered_here(id: FunctionId) -> bool {
+    is_mandatory(id)
+        || matches!(
+            id,
+            FunctionId::SystemReset232
+                | FunctionId::SystemReset264
+                | FunctionId::SystemSuspend32
+                | FunctionId::SystemSuspend64
+        )
+}
+
+/// Arguments that do not decode are invalid, but for functions that PSCI_FEATURES does not know.
+fn undecodable(id: FunctionId, error: arm_psci::Error) -> ErrorCode {
+    match (id, error) {
+        (FunctionId::PsciFeatures, _) | (_, arm_psci::Error::UnrecognisedFunctionId(_)) => {
+            ErrorCode::NotSupported
+        }
+        _ => ErrorCode::InvalidParameters,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arm_psci::EntryPoint;
+
+    fn call(id: FunctionId, arguments: [u64; 3]) -> Result<Request, ErrorCode> {
+        let [x1, x2, x3] = arguments;
+        decode(&[u32::from(id).into(), x1, x2, x3], |_| true)
+    }
+
+    #[test]
+    fn takes_the_low_half_of_32_bit_calls() {
+        let high = 0x1_0000_0000;
+        let suspend = |entry, context| {
+            Ok(Request::Suspend {
+                power_state: 5,
+                entry,
+                context,
+            })
+        };
+        let arguments = [high | 5, high | 0x4000, high | 7];
+        assert_eq!(
+            call(FunctionId::CpuSuspend32, arguments),
+            suspend(0x4000, 7)
+        );
+        assert_eq!(
+            call(FunctionId::CpuSuspend64, arguments),
+            suspend(high | 0x4000, high | 7)
+        );
+        let on = |id| match call(id, [0, high | 0x4000, high | 7]) {
+            Ok(Request::Here(Function::CpuOn { entry, .. })) => entry,
+            other => panic!("expected CPU_ON of {id:?}, saw {other:?}"),
+        };
+        let narrow = EntryPoint::Entry32 {
+            entry_point_address: 0x4000,
+            context_id: 7,
+        };
+        assert_eq!(on(FunctionId::CpuOn32), narrow);
+        assert_eq!(on(FunctionId::CpuOn64).entry_point_address(), high | 0x4000);
+        // Bits 63:32 of x0 are not the caller's to use (DEN0028, 2.5).
+        let version = u64::from(u32::from(FunctionId::PsciVersion));
+        assert_eq!(
+            decode(&[high | version, 0, 0, 0], |_| false),
+            Ok(Request::Here(Function::Version))
+        );
+    }
+
+    #[test]
+    fn refuses_what_does_not_decode() {
+        use ErrorCode::{InvalidParameters, NotSupported};
+        assert_eq!(decode(&[0x8400_001f, 0, 0, 0], |_| true), Err(NotSupported));
+        assert_eq!(call(FunctionId::CpuFreeze, [0; 3]), Err(NotSupported));
+        assert_eq!(
+            call(FunctionId::CpuOn64, [1 << 24, 0x4000, 0]),
+            Err(InvalidParameters)
+        );
+        assert_eq!(
+            call(FunctionId::PsciFeatures, [0x8400_001f, 0, 0]),
+            Err(NotSupported)
+        );
+    }
+
+    #[test]
+    fn asks_firmware_for_what_is_optional() {
+        let reset2 = [u32::from(FunctionId::SystemReset264).into(), 0, 0, 0];
+        assert_eq!(decode(&reset2, |_| false), Err(ErrorCode::NotSupported));
+        let asked = decode(&reset2, |id| id == FunctionId::SystemReset264);
+        assert!(
+            matches!(asked, Ok(Request::Here(Function::SystemReset2 { .. }))),
+            "saw {asked:?}"
+        );
+        assert_eq!(
+            call(FunctionId::PsciStatCount64, [u64::MAX; 3]),
+            Ok(Request::Pass)
+        );
+    }
+}

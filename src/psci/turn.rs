@@ -1,0 +1,78 @@
+//! How CPUs are turned on and off, where CPU_ON, CPU_OFF and takeovers meet.
+
+use super::power::{Order, Origin, Start};
+use crate::sync::{sev, wfe};
+use crate::teardown::hardware::{Hardware, HasPower};
+use crate::teardown::muster::Participant;
+use crate::teardown::phases;
+use arm_psci::ErrorCode;
+
+/// `caller` turns on `target` (DEN0022, CPU_ON).
+///
+/// # Errors
+///
+/// As CPU_ON; `DENIED` if the caller's kernel is over: the caller is taken too, and sees no answer.
+pub fn on<H: Hardware>(
+    hardware: &H,
+    caller: &H::Cpu,
+    target: &H::Cpu,
+    start: Start,
+) -> Result<(), ErrorCode> {
+    let muster = hardware.muster();
+    let caller = caller.member();
+    let pass = muster.pass().ok_or(ErrorCode::Denied)?;
+    match target.power().turn_on(start, || !muster.is_over(caller))? {
+        Origin::Parked => sev(),
+        Origin::Firmware => {
+            if !muster.expect(target, caller, &pass) {
+                target.power().refused();
+                return Err(ErrorCode::Denied);
+            }
+            if let Err(error) = hardware.firmware_on(target) {
+                muster.expect_no_longer(target);
+                target.power().refused();
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Turns the calling CPU off as the guest sees it: what is its own is cleared, then it is parked.
+pub fn off<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
+    cpu.power().going_off();
+    let stays = hardware.cpus().iter().find(|other| other.power().stays());
+    hardware.clear_at_off(cpu, stays);
+    cpu.power().park();
+}
+
+/// Waits until the CPU is turned on, or taken for the next kernel, and returns where it begins.
+///
+/// This wait has no bound: an OFF CPU stays so until somebody wants it.
+pub fn park<H: Hardware>(hardware: &H, cpu: &H::Cpu) -> Start {
+    loop {
+        if hardware.muster().is_over(cpu.member()) {
+            phases::join(hardware, cpu);
+        }
+        match cpu.power().order() {
+            Order::Begin(start) => return start,
+            Order::Leave => leave(hardware, cpu),
+            Order::Stay => wfe(),
+        }
+    }
+}
+
+/// The CPU goes where it is started from by firmware.
+fn leave<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
+    // No takeover waits for it from here on; after this, whoever turns it on adds it again.
+    if !hardware.muster().expect_no_longer(cpu) || !cpu.power().left() {
+        return;
+    }
+    if let Err(refusal) = hardware.firmware_off(cpu) {
+        log::warn!("cpu {}: firmware refuses CPU_OFF: {refusal}", cpu.index());
+        while !hardware.muster().admit(cpu) {
+            crate::sync::pause();
+        }
+        cpu.power().came_back();
+    }
+}

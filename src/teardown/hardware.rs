@@ -1,0 +1,96 @@
+//! What the phases are carried out on: the machine, or a model of it.
+
+use super::muster::{Muster, Participant};
+use crate::psci::power::{Power, Start};
+use arm_psci::ErrorCode;
+use core::fmt::Display;
+
+/// A point of a takeover that the report has the time of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// The generation had ended, and all CPUs were kicked.
+    Kicked,
+    /// All CPUs had finished phase 1.
+    Phase1,
+    /// The boot CPU had finished phase 2.
+    Phase2,
+    /// All CPUs had finished phase 3.
+    Phase3,
+}
+
+/// All that the ways of CPUs through the monitor touch beside what they share.
+pub trait Hardware {
+    /// A CPU.
+    type Cpu: Participant + HasPower;
+    /// Why the next kernel cannot be entered.
+    type Failure: Display;
+
+    /// Returns what CPUs share.
+    fn muster(&self) -> &Muster;
+
+    /// Returns all CPUs.
+    fn cpus(&self) -> &[Self::Cpu];
+
+    /// Polls `done` until it returns true, for `us` microseconds at most, and returns what it
+    /// returned last.
+    fn wait_us(&self, us: u64, done: impl FnMut() -> bool) -> bool;
+
+    /// How long a CPU may take to come, in microseconds.
+    fn patience_us(&self) -> u64;
+
+    /// It is now that the takeover has come to `milestone`.
+    fn reached(&self, milestone: Milestone);
+
+    /// Takes the generation's memory from it, and wakes all CPUs: each comes to
+    /// [`super::phases::join`].
+    fn end_generation(&self);
+
+    /// Makes `cpu` come, whatever the guest did to its interrupts, unless it is not `awaited`.
+    fn kick_from_outside(&self, cpu: &Self::Cpu, awaited: impl FnOnce() -> bool);
+
+    /// `missing` CPUs stay behind in the generation that has ended.
+    fn leave_behind(&self, missing: usize);
+
+    /// A CPU came that was left behind in the generation `epoch`.
+    fn came_from(&self, epoch: u64);
+
+    /// Takes the steps of phase 1, on `cpu`. It comes in time, or late.
+    fn own(&self, cpu: &Self::Cpu, late: bool);
+
+    /// Takes the steps of phase 2, on the boot CPU, when `missing` CPUs were given up.
+    fn sync(&self, cpu: &Self::Cpu, missing: usize);
+
+    /// Takes the steps of phase 3, on `cpu`.
+    fn load(&self, cpu: &Self::Cpu);
+
+    /// Begins the generation `epoch`, and returns where its kernel does.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no next kernel.
+    fn begin_generation(&self, epoch: u64) -> Result<Start, Self::Failure>;
+
+    /// Has firmware start `cpu`, which comes to [`crate::psci::turn::park`].
+    ///
+    /// # Errors
+    ///
+    /// What firmware says.
+    fn firmware_on(&self, cpu: &Self::Cpu) -> Result<(), ErrorCode>;
+
+    /// Has firmware turn the calling CPU off. On the machine it returns only a refusal; a model
+    /// returns when the CPU was started again.
+    ///
+    /// # Errors
+    ///
+    /// What firmware says.
+    fn firmware_off(&self, cpu: &Self::Cpu) -> Result<(), ErrorCode>;
+
+    /// Clears what is `cpu`'s own as its kernel turns it off; its interrupts go to `stays`.
+    fn clear_at_off(&self, cpu: &Self::Cpu, stays: Option<&Self::Cpu>);
+}
+
+/// A CPU with a power state.
+pub trait HasPower {
+    /// Its power state towards the guest.
+    fn power(&self) -> &Power;
+}

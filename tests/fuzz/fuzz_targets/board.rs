@@ -1,0 +1,30 @@
+//! A sound device tree with changes: a board is read, or refused with a reason; what was read holds.
+#![no_main]
+
+use baton::devicetree::board::Board;
+use baton_fuzz::input::Input;
+use baton_fuzz::trees::{NODES, Sample, change};
+use libfuzzer_sys::fuzz_target;
+use std::collections::HashSet;
+
+fuzz_target!(|data: &[u8]| {
+    let mut tree = Sample::virt();
+    change(&mut tree, &NODES, &mut Input::new(data));
+    match Board::read(&tree.blob()) {
+        Err(error) => {
+            assert!(!data.is_empty(), "the sound tree: {error}");
+            assert!(!error.to_string().is_empty());
+        }
+        Ok(board) => {
+            assert!(!board.memory.is_empty() && !board.cpus.is_empty());
+            let mpidrs: HashSet<u64> = board.cpus.iter().map(|cpu| cpu.mpidr).collect();
+            assert_eq!(mpidrs.len(), board.cpus.len(), "two CPUs of one MPIDR");
+            for mpidr in mpidrs {
+                assert_eq!(mpidr & !0xff_00ff_ffff, 0, "MPIDR {mpidr:#x}");
+            }
+            for (region, next) in board.memory.iter().zip(board.memory.iter().skip(1)) {
+                assert!(region.end() < next.start(), "{region} and {next}");
+            }
+        }
+    }
+});

@@ -1,0 +1,76 @@
+//! The guest's tree: no memory node of it has the monitor's memory, and it has all of the rest.
+#![no_main]
+
+use baton::devicetree::blob;
+use baton::devicetree::board::Board;
+use baton::devicetree::guest::{GuestTree, guest_tree, keeps_out};
+use baton::memory::region::Region;
+use baton_fuzz::input::Input;
+use baton_fuzz::trees::{NODES, Sample, change};
+use dtoolkit::{Node, Property};
+use libfuzzer_sys::fuzz_target;
+
+/// A region: where the sound tree has its memory, or anywhere.
+fn region(input: &mut Input<'_>) -> Option<Region> {
+    let (start, size) = if input.u8() % 2 == 0 {
+        let page = input.number(2);
+        (0x4000_0000 + page * 0x1_0000, input.number(2) * 0x1_0000)
+    } else {
+        (input.edge(), input.edge())
+    };
+    Region::new(start, size).ok()
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input::new(data);
+    let monitor = region(&mut input).unwrap_or(Region::new(0x7fe0_0000, 0x20_0000).expect("one"));
+    let size = usize::from(input.u8() % 16);
+    let line = String::from_utf8_lossy(input.bytes(size)).into_owned();
+    let config = GuestTree {
+        monitor,
+        lpi_tables: region(&mut input),
+        bootargs: (size > 0).then_some(&line),
+        ramdisk: region(&mut input),
+        own_psci: false,
+    };
+    let mut tree = Sample::virt();
+    let whole = input.is_empty();
+    change(&mut tree, &NODES, &mut input);
+    let before = tree.blob();
+    match guest_tree(&before, &config) {
+        Err(error) => {
+            assert!(!whole || line.contains('\0'), "the sound tree: {error}");
+            assert!(!error.to_string().is_empty());
+        }
+        Ok(made) => {
+            assert_eq!(keeps_out(&made, &monitor), Ok(true));
+            let fdt = blob::open(&made).expect("a tree that opens");
+            let chosen = fdt.find_node("/chosen").expect("/chosen");
+            let said = chosen
+                .property("bootargs")
+                .map(|line| line.value().to_vec());
+            let wanted = config
+                .bootargs
+                .map(|line| [line.as_bytes(), b"\0"].concat());
+            assert_eq!(said, wanted, "bootargs");
+            let left = chosen.children().find(|node| {
+                node.property("compatible").is_some_and(|kinds| {
+                    let mut kinds = kinds.value().split(|byte| *byte == 0);
+                    kinds.any(|kind| kind == b"multiboot,kernel" || kind == b"multiboot,ramdisk")
+                })
+            });
+            assert!(left.is_none(), "a module is left: {left:?}");
+            let ramdisk = chosen
+                .property("linux,initrd-start")
+                .map(|at| at.value().to_vec());
+            let wanted = config.ramdisk.map(|at| at.start().to_be_bytes().to_vec());
+            assert_eq!(ramdisk, wanted, "linux,initrd-start");
+            // The tree is good for another monitor, as for that of the kernel kexecked next.
+            if let Ok(board) = Board::read(&before) {
+                let again = guest_tree(&made, &config).expect("a tree that was made once");
+                assert_eq!(keeps_out(&again, &monitor), Ok(true));
+                assert!(board.memory.iter().count() > 0);
+            }
+        }
+    }
+});

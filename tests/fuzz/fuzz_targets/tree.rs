@@ -1,0 +1,50 @@
+//! A device tree of any bytes: reading it in every way ends, and what is made of it opens again.
+#![no_main]
+
+use baton::devicetree::blob;
+use baton::devicetree::board::{Board, console};
+use baton::devicetree::guest::{GuestTree, guest_tree, keeps_out};
+use baton::memory::region::Region;
+use dtoolkit::fdt::FdtNode;
+use dtoolkit::{Node, Property};
+use libfuzzer_sys::fuzz_target;
+
+fn visit(node: &FdtNode<'_>, depth: usize) {
+    assert!(depth <= blob::MAX_DEPTH, "opened with {depth} levels");
+    assert!(node.name().len() < 1 << 20);
+    for property in node.properties() {
+        assert!(!property.name().contains('\0'));
+        std::hint::black_box(property.value().iter().fold(0, |sum, byte| sum ^ byte));
+    }
+    for child in node.children() {
+        visit(&child, depth + 1);
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let monitor = Region::new(0x7fe0_0000, 0x20_0000).expect("a region");
+    let config = GuestTree {
+        monitor,
+        lpi_tables: Some(Region::new(0x4800_0000, 0x1_0000).expect("a region")),
+        bootargs: Some("quiet"),
+        ramdisk: Some(monitor),
+        own_psci: true,
+    };
+    let opened = blob::open(data);
+    if let Ok(fdt) = opened {
+        visit(&fdt.root(), 1);
+        std::hint::black_box(fdt.memory_reservations().count());
+    }
+    std::hint::black_box(console(data));
+    let board = Board::read(data);
+    if let Err(error) = &board {
+        assert!(!error.to_string().is_empty());
+    }
+    assert!(opened.is_ok() || board.is_err(), "a board of no tree");
+    let keeps = keeps_out(data, &monitor);
+    assert_eq!(keeps.is_ok(), opened.is_ok());
+    if let Ok(made) = guest_tree(data, &config) {
+        let kept = keeps_out(&made, &monitor);
+        assert_eq!(kept, Ok(true), "the guest's tree has the monitor's memory");
+    }
+});

@@ -1,0 +1,111 @@
+//! Writes the inputs that fuzzing begins with, from what tests are made of: `seeds DIRECTORY`.
+
+use baton::abi::{IND_DONE, IND_SOURCE};
+use baton_fuzz::trees::Sample;
+use std::path::Path;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let root = env::args().nth(1).expect("usage: seeds DIRECTORY");
+    for (target, name, bytes) in seeds() {
+        let directory = Path::new(&root).join(target);
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let mut small = Sample::empty();
+    small.set("/chosen", "bootargs", "log=debug");
+    vec![
+        ("tree", "virt", Sample::virt().blob()),
+        ("tree", "small", small.blob()),
+        // The tree unchanged; its memory in another place; a module without a size.
+        ("board", "whole", Vec::new()),
+        ("board", "cpu", vec![6, 11, 0, 1, 1, 3]),
+        (
+            "board",
+            "gic",
+            vec![5, 14, 0, 4, 1, 27, 1, 16, 1, 28, 1, 20],
+        ),
+        ("board", "memory", vec![5, 5, 0, 2, 1, 31, 1, 30]),
+        (
+            "board",
+            "spin-table",
+            vec![3, 12, 10, 6, 5, 12, 11, 1, 1, 30],
+        ),
+        ("modules", "whole", Vec::new()),
+        ("modules", "empty", vec![5, 2, 0, 2, 1, 30, 0, 0]),
+        // The monitor at the end of memory, and in its midst.
+        ("guest_tree", "end", vec![0, 0xe0, 0x3f, 0x20, 0, 0]),
+        (
+            "guest_tree",
+            "middle",
+            vec![0, 0, 0x20, 0x20, 0, 3, b'a', b'b', b'c'],
+        ),
+        (
+            "guest_tree",
+            "two-banks",
+            vec![
+                0, 0, 0x20, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 5, 0, 4, 1, 30, 1, 30, 1,
+                29, 1, 20,
+            ],
+        ),
+        ("image", "efi", image([0xfa40_5a4d, 0x1400_0100], 0xa)),
+        ("image", "plain", image([0x1400_0010, 0], 0x2)),
+        ("image", "gzip", b"\x1f\x8b\x08".to_vec()),
+        // The small kernel of each layout; with one word changed; bytes that are no kernel.
+        ("kallsyms", "offsets-first", vec![0]),
+        ("kallsyms", "offsets-last", vec![1]),
+        ("kallsyms", "place-relative", vec![2]),
+        ("kallsyms", "changed", vec![1, 2, 6, 4, 0, 1, 0]),
+        (
+            "kallsyms",
+            "raw",
+            b"\x030\x001\x002\x003\x004\x005\x006\x007\x008\x009\0".to_vec(),
+        ),
+        // A call with two pages, and a kimage with one segment of four.
+        (
+            "kimage",
+            "call",
+            vec![0x10, 3, 40, 41, 4, 60, 0, 20, 0, 22, 7],
+        ),
+        (
+            "kimage",
+            "segment",
+            vec![0, 7, 60, 41, 11, 0, 60, 4, 8, 9, 20, 1, 4, 60, 8, 20, 4, 7],
+        ),
+        ("kimage", "loop", vec![0x10, 1, 40, 41, 14]),
+        ("psci", "cpu-on", vec![5, 3, 0, 1, 1, 1, 30, 0, 7]),
+        ("psci", "suspend", vec![1, 1, 1, 1, 16]),
+        ("psci", "reset2", vec![5, 0x12, 0, 0]),
+        (
+            "psci",
+            "any",
+            [&[2][..], &(IND_DONE | IND_SOURCE).to_le_bytes()].concat(),
+        ),
+        (
+            "options",
+            "all",
+            b"hooks=off log=debug leave-out=pmu teardown=serial wait=20".to_vec(),
+        ),
+        (
+            "options",
+            "bad",
+            b"quiet hooks=maybe wait=-1 lpis=keep report=rows".to_vec(),
+        ),
+    ]
+}
+
+fn image(code: [u32; 2], flags: u64) -> Vec<u8> {
+    let mut header = Vec::new();
+    header.extend(code.iter().flat_map(|word| word.to_le_bytes()));
+    for field in [0x8_0000, 0x200_0000, flags] {
+        header.extend(u64::to_le_bytes(field));
+    }
+    header.resize(56, 0);
+    header.extend(b"ARM\x64");
+    header.resize(64, 0);
+    header
+}

@@ -1,0 +1,157 @@
+//! Whole takeovers, with all that CPUs can be in the middle of.
+
+use baton_races::world::{Act, At, Manner, World};
+use loom::thread;
+use std::sync::Arc;
+
+crate::models! {
+    takeover_of_two [Some(2), Some(5)];
+    takeover_of_parked_and_off [Some(1), Some(2)];
+    takeover_of_three [Some(1), Some(2)];
+    two_in_a_row [Some(2), Some(4)];
+    two_ask_at_once [Some(2), Some(4)];
+    two_ask_and_one_is_given_up [Some(2), Some(4)];
+    cpu_that_is_given_up_comes_late [Some(2), Some(4)];
+    cpu_that_is_given_up_comes_in_the_next_takeover [Some(2), Some(3)];
+    cpu_on_through_firmware_meets_takeover [Some(1), Some(2)];
+    cpu_on_of_a_parked_cpu_meets_takeover [Some(0), Some(2)];
+    cpu_on_meets_hasty_takeover [Some(1), Some(2)];
+    cpu_on_of_a_parked_cpu_meets_hasty_takeover [Some(0), Some(2)];
+    refused_cpu_on_meets_hasty_takeover [Some(1), Some(2)];
+    cpu_off_meets_takeover [Some(3), None];
+    cpu_off_meets_impatient_takeover [Some(2), Some(4)];
+    cpu_off_meets_cpu_on [Some(4), None];
+    cpu_that_is_sent_back_meets_cpu_on [Some(0), Some(1)];
+    cpu_that_is_sent_back_meets_takeover [Some(1), Some(2)];
+}
+
+/// Each CPU at its place: the first in the model's first thread.
+fn run<const N: usize>(manner: Manner, at: [At; N]) {
+    let world = Arc::new(World::new(manner, &at));
+    let others: Vec<_> = (1..N)
+        .map(|index| {
+            let world = Arc::clone(&world);
+            thread::spawn(move || world.run(index, at[index]))
+        })
+        .collect();
+    world.run(0, at[0]);
+    others
+        .into_iter()
+        .for_each(|thread| thread.join().expect("it does not panic"));
+}
+
+const KEXEC: At = At::Guest(&[Act::Kexec]);
+const IDLE: At = At::Guest(&[]);
+
+fn kexecs(kexecs: u64) -> Manner {
+    Manner {
+        kexecs,
+        ..Manner::default()
+    }
+}
+
+fn impatient(kexecs: u64) -> Manner {
+    Manner {
+        kexecs,
+        impatient: true,
+        ..Manner::default()
+    }
+}
+
+/// As [`impatient`], and CPU_ON calls on their way are not waited for.
+fn hasty(kexecs: u64) -> Manner {
+    Manner {
+        hasty: true,
+        ..impatient(kexecs)
+    }
+}
+
+fn takeover_of_two() {
+    run(kexecs(1), [KEXEC, IDLE]);
+}
+
+fn takeover_of_parked_and_off() {
+    run(kexecs(1), [KEXEC, At::Parked, At::Firmware]);
+}
+
+fn takeover_of_three() {
+    run(kexecs(1), [KEXEC, IDLE, IDLE]);
+}
+
+fn two_in_a_row() {
+    run(kexecs(2), [KEXEC, IDLE]);
+}
+
+fn two_ask_at_once() {
+    run(kexecs(1), [KEXEC, KEXEC]);
+}
+
+/// The second one is held in its call, and its kernel is over when it goes on.
+fn two_ask_and_one_is_given_up() {
+    run(impatient(1), [KEXEC, KEXEC]);
+}
+
+fn cpu_that_is_given_up_comes_late() {
+    run(impatient(1), [KEXEC, IDLE]);
+}
+
+fn cpu_that_is_given_up_comes_in_the_next_takeover() {
+    run(impatient(2), [KEXEC, IDLE]);
+}
+
+fn cpu_on_through_firmware_meets_takeover() {
+    run(kexecs(1), [KEXEC, At::Guest(&[Act::On(2)]), At::Firmware]);
+}
+
+fn cpu_on_of_a_parked_cpu_meets_takeover() {
+    run(kexecs(1), [KEXEC, At::Guest(&[Act::On(2)]), At::Parked]);
+}
+
+fn cpu_on_meets_hasty_takeover() {
+    run(hasty(1), [KEXEC, At::Guest(&[Act::On(2)]), At::Firmware]);
+}
+
+fn cpu_on_of_a_parked_cpu_meets_hasty_takeover() {
+    run(hasty(1), [KEXEC, At::Guest(&[Act::On(2)]), At::Parked]);
+}
+
+fn refused_cpu_on_meets_hasty_takeover() {
+    let manner = Manner {
+        refuses: true,
+        ..hasty(1)
+    };
+    run(manner, [KEXEC, At::Guest(&[Act::On(2)]), At::Firmware]);
+}
+
+fn cpu_off_meets_takeover() {
+    run(kexecs(1), [KEXEC, At::Guest(&[Act::Off])]);
+}
+
+fn cpu_off_meets_impatient_takeover() {
+    run(impatient(1), [KEXEC, At::Guest(&[Act::Off])]);
+}
+
+fn cpu_off_meets_cpu_on() {
+    run(
+        kexecs(0),
+        [At::Guest(&[Act::On(1)]), At::Guest(&[Act::Off])],
+    );
+}
+
+fn cpu_that_is_sent_back_meets_cpu_on() {
+    run(
+        kexecs(1),
+        [
+            At::Guest(&[Act::On(2), Act::Kexec]),
+            At::Guest(&[Act::SendBack(2)]),
+            At::Parked,
+        ],
+    );
+}
+
+fn cpu_that_is_sent_back_meets_takeover() {
+    run(
+        kexecs(1),
+        [KEXEC, At::Guest(&[Act::SendBack(2)]), At::Parked],
+    );
+}

@@ -1,0 +1,76 @@
+//! Takeovers of as many CPUs as a large machine has, in random orders (shuttle).
+
+use baton_races::world::{Act, At, Manner, World};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Config, Runner, thread};
+use std::sync::Arc;
+
+const CPUS: usize = 80;
+
+/// The first CPU kexecs; of the others some are on, and in each way of being turned on or off.
+fn at(index: usize) -> At {
+    match index {
+        0 => At::Guest(&[Act::Kexec]),
+        1 => At::Guest(&[Act::On(17), Act::On(18), Act::Kexec]),
+        2 => At::Guest(&[Act::On(18), Act::On(33), Act::On(79)]),
+        3 => At::Guest(&[Act::SendBack(33), Act::On(33)]),
+        index if index % 16 == 1 => At::Firmware,
+        index if index % 16 == 2 || index == 33 => At::Parked,
+        index if index % 5 == 0 => At::Guest(&[Act::Off]),
+        index if index % 7 == 0 => At::Guest(&[Act::Kexec]),
+        _ => At::Guest(&[]),
+    }
+}
+
+fn machine(manner: Manner) {
+    let places: Vec<At> = (0..CPUS).map(at).collect();
+    let world = Arc::new(World::new(manner, &places));
+    let cpus: Vec<_> = (0..CPUS)
+        .map(|index| {
+            let world = Arc::clone(&world);
+            thread::spawn(move || world.run(index, at(index)))
+        })
+        .collect();
+    cpus.into_iter()
+        .for_each(|cpu| cpu.join().expect("it does not panic"));
+}
+
+/// Shuttle prints how to have a failing order again.
+fn in_random_orders(manner: Manner, orders: usize) {
+    let mut config = Config::new();
+    config.stack_size = 64 << 10;
+    config.silence_warnings = true;
+    config.max_steps = shuttle::MaxSteps::FailAfter(10_000_000);
+    let uniform = RandomScheduler::new(orders);
+    Runner::new(uniform, config.clone()).run(move || machine(manner));
+    // Few preemptions, at places that are chosen as if each mattered.
+    let few = PctScheduler::new(5, orders);
+    Runner::new(few, config).run(move || machine(manner));
+}
+
+fn orders() -> usize {
+    match std::env::var("RACES").as_deref() {
+        Ok("all") => 5_000,
+        _ => 50,
+    }
+}
+
+#[test]
+fn eighty_cpus_are_taken() {
+    let manner = Manner {
+        kexecs: 2,
+        ..Manner::default()
+    };
+    in_random_orders(manner, orders());
+}
+
+#[test]
+fn eighty_cpus_are_taken_or_given_up() {
+    let manner = Manner {
+        kexecs: 2,
+        impatient: true,
+        hasty: true,
+        ..Manner::default()
+    };
+    in_random_orders(manner, orders());
+}

@@ -1,0 +1,5 @@
+//! A machine whose CPUs go through the monitor's own code, on a model of memory and events.
+
+#[cfg(any(feature = "loom", feature = "shuttle"))]
+/// The machine.
+pub mod world;

@@ -1,0 +1,191 @@
+//! The monitor's memory, as it is seen from outside the machine.
+
+use crate::boot::{Boot, watched};
+use crate::scratch::Scratch;
+use baton_qemu::{Guest, Machine, paths};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+
+/// QEMU's prompt.
+const PROMPT: &[u8] = b"(qemu) ";
+/// A page of the monitor's, and the stacks between guard pages (`src/boot/relocate.rs`).
+const PAGE: usize = 4096;
+const STACK: usize = 16 << 10;
+
+/// Runs the probe with a command line until it says that it is done, and checks that the monitor's
+/// memory is then what it was: its text and constants are those of its image, and the pages that
+/// guard its stacks were never written to.
+///
+/// Each vCPU has a host thread, so that they run at the same time.
+#[track_caller]
+pub fn boot_and_look(name: &str, machine: &Machine, append: &str, seconds: u64) -> Boot {
+    let scratch = Scratch::new(name);
+    let (socket, dump) = (scratch.path("monitor"), scratch.path("memory"));
+    let mut machine = machine.clone();
+    machine.says_power_off = false;
+    machine.extra.extend([
+        "-no-shutdown".to_owned(),
+        "-monitor".to_owned(),
+        format!("unix:{},server=on,wait=off", socket.display()),
+    ]);
+    let guest = Guest {
+        kernel: paths::probe(),
+        initrd: None,
+        append: append.to_owned(),
+    };
+    let command = machine.command(&guest).unwrap_or_else(|e| panic!("{e}"));
+    let command = threaded(&command);
+    let mut monitor = None;
+    let mut saved = Ok(());
+    let boot = watched(command, seconds, |line| {
+        let line = line.text.as_str();
+        monitor = monitor.or_else(|| place(line));
+        let done = line.contains("probe: PASS") || line.contains("probe: FAIL");
+        if let (Some((start, size)), true) = (monitor, done) {
+            saved = save(&socket, start, size, &dump);
+        }
+        !done
+    });
+    if let Err(error) = saved {
+        boot.fail(format_args!("QEMU's monitor: {error}"));
+    }
+    boot.expect("probe: PASS");
+    let image = scratch.read(&paths::monitor());
+    let ends = symbol("__rodata_end").and_then(|constant| Ok((constant, symbol("__image_end")?)));
+    let cpus = machine.smp as usize;
+    boot.expect_ok(ends.and_then(|ends| check(&scratch.read(&dump), &image, ends, cpus)));
+    boot
+}
+
+/// The same command, with a host thread for each vCPU.
+fn threaded(command: &Command) -> Command {
+    let mut other = Command::new(command.get_program());
+    for argument in command.get_args() {
+        other.arg(match argument.to_str() {
+            Some("tcg,thread=single") => "tcg,thread=multi".as_ref(),
+            _ => argument,
+        });
+    }
+    other
+}
+
+/// The start and the size of the monitor's memory, from the line in which it names it.
+fn place(line: &str) -> Option<(u64, u64)> {
+    let (_, range) = line.split_once("monitor at 0x")?;
+    let (start, end) = range.split_once(' ')?.0.split_once("-0x")?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    Some((number(start)?, number(end)?.checked_sub(number(start)?)?))
+}
+
+/// Has QEMU stop, and write memory to a file.
+fn save(socket: &Path, start: u64, size: u64, file: &Path) -> std::io::Result<()> {
+    let mut stream = UnixStream::connect(socket)?;
+    let wait = |stream: &mut UnixStream| {
+        let mut seen = Vec::new();
+        while !seen.ends_with(PROMPT) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            seen.push(byte[0]);
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    wait(&mut stream)?;
+    for command in [
+        "stop".to_owned(),
+        format!("pmemsave {start:#x} {size:#x} \"{}\"", file.display()),
+    ] {
+        writeln!(stream, "{command}")?;
+        wait(&mut stream)?;
+    }
+    fs::metadata(file).map(|_| ())
+}
+
+/// Looks at the monitor's memory: its image is constant up to the first of two ends, and has its last
+/// byte before the second.
+fn check(
+    memory: &[u8],
+    image: &[u8],
+    (constant, end): (usize, usize),
+    cpus: usize,
+) -> Result<(), String> {
+    let (Some(expected), Some(seen)) = (image.get(..constant), memory.get(..constant)) else {
+        return Err(format!(
+            "expected {constant:#x} bytes of text and constants"
+        ));
+    };
+    if let Some(at) = expected.iter().zip(seen).position(|(a, b)| a != b) {
+        return Err(format!(
+            "the monitor's text at {at:#x}: expected {:#x}, seen {:#x}",
+            expected[at], seen[at]
+        ));
+    }
+    let stacks = end.next_multiple_of(PAGE);
+    let mut guards = (0..cpus).map(|n| stacks + n * (STACK + PAGE));
+    guards.try_for_each(|at| match memory.get(at..at + PAGE) {
+        Some(page) if page.iter().all(|&byte| byte == 0) => Ok(()),
+        _ => Err(format!(
+            "guard page at {at:#x}: expected zeros, seen others"
+        )),
+    })
+}
+
+/// A symbol of the monitor, which is linked at 0.
+fn symbol(name: &str) -> Result<usize, String> {
+    let file = paths::monitor().with_extension("");
+    let output = Command::new("llvm-nm").arg(&file).output();
+    let output = output.map_err(|error| format!("llvm-nm: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let value = text.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let value = words.next()?;
+        (words.nth(1)? == name).then(|| usize::from_str_radix(value, 16).ok())?
+    });
+    value.ok_or_else(|| format!("{}: expected a symbol {name}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENDS: (usize, usize) = (PAGE, 2 * PAGE + 8);
+    const CPUS: usize = 2;
+
+    /// Constants, other data, and what lies behind: guard page and stack, twice.
+    fn memory() -> Vec<u8> {
+        let mut memory = vec![7; 3 * PAGE + CPUS * (PAGE + STACK)];
+        for n in 0..CPUS {
+            let guard = 3 * PAGE + n * (PAGE + STACK);
+            memory[guard..guard + PAGE].fill(0);
+        }
+        memory
+    }
+
+    #[test]
+    fn every_byte_of_text_and_guards_counts() {
+        let image = [7; PAGE + 100];
+        assert_eq!(check(&memory(), &image, ENDS, CPUS), Ok(()));
+        let guard = 3 * PAGE + PAGE + STACK;
+        for at in [0, PAGE - 1, 3 * PAGE, 4 * PAGE - 1, guard, guard + PAGE - 1] {
+            let mut changed = memory();
+            changed[at] ^= 1;
+            let error = check(&changed, &image, ENDS, CPUS).unwrap_err();
+            assert!(error.contains("expected"), "{at:#x}: {error}");
+        }
+        // Data and stacks are the monitor's to change.
+        for at in [PAGE, 3 * PAGE - 1, 4 * PAGE] {
+            let mut changed = memory();
+            changed[at] ^= 1;
+            assert_eq!(check(&changed, &image, ENDS, CPUS), Ok(()), "{at:#x}");
+        }
+    }
+
+    #[test]
+    fn finds_the_monitor_in_its_first_line() {
+        let line = "baton: Baton 0.1.0: 4 CPUs, monitor at 0xbfc00000-0xc0000000 (4 MiB)";
+        assert_eq!(place(line), Some((0xbfc0_0000, 0x40_0000)));
+        assert_eq!(place("baton: kernel at 0x44000000-0x44089000"), None);
+    }
+}

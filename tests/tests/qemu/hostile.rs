@@ -1,0 +1,71 @@
+//! Guests that are up to no good, with all their CPUs at once.
+
+use baton_qemu::Machine;
+use baton_tests::{Boot, boot_and_look, machine};
+
+/// A number from the environment, for longer runs by hand.
+fn number(name: &str, default: u64) -> u64 {
+    let value = std::env::var(name).ok();
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
+}
+
+/// The monitor must be well, and say nothing of itself.
+#[track_caller]
+fn expect_well(boot: &Boot) {
+    boot.expect_no("baton: error: ");
+    boot.expect_no("baton: panic");
+}
+
+/// Tables in the monitor's memory, in devices and beyond all memory, on every redistributor.
+#[test]
+fn the_gic_takes_no_table_outside_guest_memory() {
+    // Each CPU has more to be told than the console is shown otherwise.
+    let machine = Machine {
+        baton: "log=debug".to_owned(),
+        ..machine(4)
+    };
+    let boot = boot_and_look("gic-tables", &machine, "test=gic-tables", 90);
+    boot.expect("to GICR_CTLR: the table of 0xe000 bytes at 0x");
+    boot.expect("to GICR_PENDBASER: the tables are in use; it is dropped");
+    boot.expect("to GITS_CTLR: the table of 0x2000 bytes at 0x");
+    boot.expect("the ITS works with 4 interrupts in the guest's own tables");
+    expect_well(&boot);
+}
+
+/// `SEED=` and `CALLS=` (each CPU's) repeat a run, or make it longer.
+#[test]
+fn nothing_that_a_guest_tries_stops_the_monitor() {
+    let (seed, calls) = (number("SEED", 1), number("CALLS", 100_000));
+    let append = format!("test=fuzz seed={seed} calls={calls}");
+    let seconds = 120 + calls / 1000;
+    let boot = boot_and_look("fuzz", &machine(4), &append, seconds);
+    expect_well(&boot);
+}
+
+/// `TIMES=` takeovers and resets.
+#[test]
+fn a_list_that_changes_harms_nobody() {
+    let (seed, times) = (number("SEED", 1), number("TIMES", 40));
+    let machine = Machine {
+        end_on_reset: false,
+        ..machine(3)
+    };
+    let append = format!("test=flip seed={seed} generations={times}");
+    let boot = boot_and_look("flip", &machine, &append, 60 + 10 * times);
+    let resets = boot.all("the kexec list changed while the CPUs were taken");
+    let last = boot.all("probe: flip: ").last();
+    let seen = last.and_then(|line| {
+        line.text
+            .rsplit(", ")
+            .next()?
+            .split(' ')
+            .next()?
+            .parse()
+            .ok()
+    });
+    if seen != Some(resets.count()) {
+        boot.fail("expected each reset to be named once");
+    }
+}

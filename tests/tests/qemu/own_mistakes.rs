@@ -1,0 +1,49 @@
+//! Mistakes of the monitor itself: a line that names the CPU, and a reset, whichever CPU it is.
+
+use baton_qemu::{Guest, Machine, paths};
+use baton_tests::{Boot, boot, machine};
+
+/// Reboots four CPUs, one of which makes a mistake in phase 3.
+#[track_caller]
+fn run(mistake: &str) -> Boot {
+    let machine = Machine {
+        baton: format!("mistake={mistake}"),
+        ..machine(4)
+    };
+    let guest = Guest {
+        kernel: paths::probe(),
+        initrd: None,
+        append: "test=kexec generations=1".to_owned(),
+    };
+    let boot = boot(&machine, &guest, 60);
+    boot.expect("4 CPUs, monitor at");
+    boot.expect("devices reach the monitor by DMA");
+    boot.expect_no("generation 1");
+    boot.expect_end();
+    boot
+}
+
+/// The monitor must say that it panicked on `cpu`, why, and that it resets the machine.
+#[track_caller]
+fn expect_panic(boot: &Boot, cpu: usize, why: &str) {
+    boot.expect(&format!("baton: error: cpu {cpu}: panicked at "));
+    let line = boot.expect("; resetting the machine");
+    if !line.contains(why) {
+        boot.fail(format_args!("expected \"{why}\", seen \"{line}\""));
+    }
+}
+
+#[test]
+fn stack_overflow_of_the_boot_cpu() {
+    expect_panic(&run("stack@0"), 0, "stack overflow at 0x");
+}
+
+#[test]
+fn stack_overflow_of_another_cpu() {
+    expect_panic(&run("stack@2"), 2, "stack overflow at 0x");
+}
+
+#[test]
+fn allocation_while_cpus_are_taken() {
+    expect_panic(&run("heap@1"), 1, "memory allocation of 8 bytes failed");
+}
