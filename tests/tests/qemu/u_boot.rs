@@ -35,22 +35,22 @@ fn starts_by(way: &str, smp: u32, seconds: u64) -> Boot {
 
 #[test]
 fn starts_by_a_script_with_booti() {
-    starts_by("script", 4, 300).expect("Executing script");
+    starts_by("script", 4, 600).expect("Executing script");
 }
 
 #[test]
 fn starts_by_a_script_with_booti_on_80_cpus() {
-    starts_by("script", 80, 900);
+    starts_by("script", 80, 1200);
 }
 
 #[test]
 fn starts_by_a_fit_with_bootm() {
-    starts_by("fit", 4, 300).expect("Loading loadables from FIT Image");
+    starts_by("fit", 4, 600).expect("Loading loadables from FIT Image");
 }
 
 #[test]
 fn starts_by_extlinux() {
-    starts_by("extlinux", 4, 300).expect("Retrieving file: /baton-linux.img");
+    starts_by("extlinux", 4, 600).expect("Retrieving file: /baton-linux.img");
 }
 
 /// A U-Boot that has no EL2, or leaves it, starts the monitor all the same.
