@@ -1,7 +1,8 @@
 # Baton: `make' lists the commands.
 
 # Given on the command line, or in the environment.
-export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK
+export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS GIC BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK \
+	WAY FS DTB
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -9,8 +10,8 @@ export BATON_CACHE := $(CACHE)
 export CARGO_TARGET_DIR := $(TARGET)
 export BATON_KERNELS := $(CACHE)/kernels
 
-BOARD := platform/qemu-virt
-CARGO := $(BOARD)/cargo.sh
+VIRT := platform/qemu-virt
+CARGO := $(VIRT)/cargo.sh
 BARE := $(TARGET)/aarch64-unknown-none-softfloat/release
 TOOL := $(TARGET)/release/baton-qemu
 
@@ -46,10 +47,14 @@ help: ## list the commands
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
 	@echo '  ITS=off           a machine without an ITS'
+	@echo '  GIC=2             a machine with a GICv2: 8 vCPUs at most'
 	@echo '  GENERATIONS=10    how often "make its" kexecs'
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
+	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
+	@echo '  DTB=file          the device tree of "make fit" (the default is QEMU'"'"'s)'
+	@echo '  BOARD=zynqmp      the board of "make board": a folder in platform/'
 	@echo '  TIMEOUT=seconds   when to give up'
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 	@echo '  N=1000 CHUNK=s    how many kexecs, and for how long now (soak)'
@@ -58,7 +63,7 @@ help: ## list the commands
 
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves
-	@$(BOARD)/setup.sh
+	@$(VIRT)/setup.sh
 
 .PHONY: build
 build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the probe guest and the host's tool
@@ -78,9 +83,9 @@ tool: setup
 
 .PHONY: linux
 linux: setup
-	@$(BOARD)/fetch.sh userland
-	@$(BOARD)/fetch.sh kernel
-	@$(BOARD)/initramfs.sh kexec $(BATON_LINUX) $(INITRAMFS)
+	@$(VIRT)/fetch.sh userland
+	@$(VIRT)/fetch.sh kernel
+	@$(VIRT)/initramfs.sh kexec $(BATON_LINUX) $(INITRAMFS)
 
 .PHONY: run
 run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
@@ -94,6 +99,16 @@ shell: build linux ## a shell in the Linux guest
 guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
 	@$(TOOL) guest
 
+# What boards other than QEMU's virt need.
+.PHONY: boards
+boards: images linux
+	@$(VIRT)/setup.sh boards
+	@$(VIRT)/fetch.sh dtbs
+
+.PHONY: board
+board: boards ## Linux on a board that QEMU models, to its second kernel: BOARD=zynqmp
+	@platform/board.sh $(BOARD)
+
 .PHONY: stock
 stock: tool linux ## time the same kexec without the monitor
 	@$(TOOL) stock
@@ -104,17 +119,66 @@ its: build linux ## kexec with an ITS: dies without the monitor, lives with it
 
 .PHONY: kernels
 kernels: build linux ## a kexec from each of Debian's kernels to each, and a table
-	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(KERNELS)
+	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(KERNELS)
 	@$(TOOL) kernels
+
+# A board that U-Boot starts: its folder in platform/, with or without "qemu-" in front.
+BOARD := virt
+BOARD_DIR = $(or $(firstword $(wildcard platform/$(BOARD) platform/qemu-$(BOARD))),$(error BOARD=$(BOARD): no such folder in platform/))
+U_BOOT := platform/u-boot
+# The files for it, but for what the user names.
+FILES = KERNEL='$(or $(KERNEL),$(BATON_LINUX))' INITRD='$(or $(INITRD),$(if $(KERNEL),,$(INITRAMFS)))'
+
+.PHONY: u-boot
+u-boot: images $(if $(KERNEL),,linux)
+	@$(VIRT)/setup.sh u-boot
+
+.PHONY: fit
+fit: u-boot ## a FIT image for U-Boot: monitor, KERNEL=, INITRD=, device tree DTB=
+	@$(FILES) $(U_BOOT)/fit.sh $(BOARD_DIR) $(BARE)/baton.img '$(DTB)' $(TARGET)/card/$(BOARD).itb
+
+.PHONY: card
+card: $(if $(filter fit,$(WAY)),fit,u-boot) ## a card for U-Boot: BOARD=, WAY=script, fit or extlinux, KERNEL=, INITRD=
+	@$(FILES) FIT=$(TARGET)/card/$(BOARD).itb \
+		$(U_BOOT)/card.sh $(BOARD_DIR) $(BARE)/baton.img $(TARGET)/card/$(BOARD).img
+
+# A card whose guest kexecs once, in QEMU.
+TRY = BOARD=virt APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec' card
+
+.PHONY: run-card
+run-card: tool ## U-Boot in QEMU starts the card of WAY=, Linux boots and kexecs
+	@$(MAKE) --no-print-directory $(TRY)
+	@$(TOOL) card $(TARGET)/card/virt.img
+
+.PHONY: run-tfa
+run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's source package
+	@$(VIRT)/setup.sh tfa
+	@$(VIRT)/tfa.sh
+	@$(MAKE) --no-print-directory $(TRY)
+	@EL3=on FIRMWARE=$(CACHE)/tfa/qemu_fw.bios $(TOOL) card $(TARGET)/card/virt.img
+
+.PHONY: distro
+distro: images tool ## an installed arm64 Debian, by U-Boot and by EDK2 as the guest; systemctl kexec
+	@$(VIRT)/setup.sh distro
+	@$(VIRT)/distro.sh $(CACHE)/distro.img
+	@FIRMWARE=u-boot $(TOOL) distro $(CACHE)/distro.img
+	@FIRMWARE=edk2 $(TOOL) distro $(CACHE)/distro.img
+
+# The cards of the tests: one for each way.
+.PHONY: test-cards
+test-cards: build linux
+	@$(VIRT)/setup.sh u-boot
+	@$(U_BOOT)/test-cards.sh $(VIRT) $(BARE)/baton.img $(TARGET)/guest
+
 # The kernel and the initrd of every kexec that is measured.
 BENCH_DISK := $(TARGET)/guest/bench.tar
 BENCH := $(TARGET)/tool/baton-bench
 
 .PHONY: bench-tool
 bench-tool: build linux
-	@$(BOARD)/setup.sh bench
+	@$(VIRT)/setup.sh bench
 	@$(CARGO) host build --quiet --profile tool -p baton-bench
-	@$(BOARD)/kernels.sh $(BENCH_DISK) bookworm
+	@$(VIRT)/kernels.sh $(BENCH_DISK) bookworm
 
 .PHONY: bench
 bench: bench-tool ## how long a machine is away, beside stock Linux (hours; QUICK=1: minutes)
@@ -140,8 +204,8 @@ bench-test: setup ## the tests of what measures
 	@$(CARGO) host test --quiet --profile tool -p baton-bench
 
 .PHONY: test
-test: build linux races-quick ## all tests: on the host, and in QEMU
-	@$(BOARD)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
+test: build linux boards races-quick test-cards ## all tests: on the host, and in QEMU
+	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3

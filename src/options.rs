@@ -7,6 +7,8 @@ use core::time::Duration;
 use log::LevelFilter;
 use thiserror::Error;
 
+/// What the monitor's words begin with on a command line that is the guest's too.
+const PREFIX: &str = "baton.";
 /// Shortest and longest bound that `wait=` takes, in milliseconds.
 const WAIT_MS: core::ops::RangeInclusive<u64> = 1..=60_000;
 
@@ -67,6 +69,9 @@ pub struct Options {
     /// `lpis=keep`: LPIs stay on once they are, as on interrupt controllers that cannot switch them
     /// off; to try what is done there.
     pub keep_lpis: bool,
+    /// `tree=<address>`: where the guest's device tree is put, for firmware as a guest that looks for
+    /// it at one place only.
+    pub tree: Option<u64>,
     /// `leave-out=<step>,…`: steps of the teardown that are not taken, to see that an audit finds it.
     pub leave_out: Option<Box<str>>,
     /// `mistake=stack@<cpu>|heap@<cpu>`: a CPU, by index, makes it in phase 3 of a takeover, to see
@@ -83,6 +88,7 @@ impl Default for Options {
             report: Report::Table,
             wait: Duration::from_secs(1),
             keep_lpis: false,
+            tree: None,
             leave_out: None,
             mistake: None,
         }
@@ -120,6 +126,20 @@ impl Options {
         (options, problems)
     }
 
+    /// The same from a command line that is the guest's too: the monitor's words are those that begin
+    /// with `baton.`, as Linux takes none that has a dot for its own.
+    ///
+    /// What is none of the monitor's is no problem there.
+    pub fn parse_shared(line: &str) -> (Self, Vec<Problem<'_>>) {
+        let mut options = Self::default();
+        let problems = line
+            .split_whitespace()
+            .filter_map(|word| options.apply(word.strip_prefix(PREFIX)?).err())
+            .filter(|problem| !matches!(problem, Problem::Unknown(_)))
+            .collect();
+        (options, problems)
+    }
+
     fn apply<'a>(&mut self, word: &'a str) -> Result<(), Problem<'a>> {
         let (key, value) = word.split_once('=').ok_or(Problem::Unknown(word))?;
         let expected = match key {
@@ -131,6 +151,7 @@ impl Options {
             "lpis" => "reset or keep",
             "leave-out" => "names of steps",
             "mistake" => "stack@<cpu> or heap@<cpu>",
+            "tree" => "an address, 0x...",
             _ => return Err(Problem::Unknown(word)),
         };
         self.set(key, value)
@@ -161,6 +182,9 @@ impl Options {
                     _ => return None,
                 };
                 self.mistake = Some((what, cpu.parse().ok()?));
+            }
+            ("tree", address) => {
+                self.tree = Some(u64::from_str_radix(address.strip_prefix("0x")?, 16).ok()?);
             }
             ("leave-out", name) if !name.is_empty() => self.leave_out = Some(name.into()),
             _ => return None,
@@ -223,11 +247,42 @@ mod tests {
             report: Report::Rows,
             wait: Duration::from_millis(20),
             keep_lpis: true,
+            tree: None,
             leave_out: Some("pmu".into()),
             mistake: Some((Mistake::Heap, 3)),
         };
         let line = "mistake=stack@0 mistake=heap@3 hooks=off log=debug leave-out=pmu lpis=keep  teardown=serial report=rows wait=20\thooks=refuse";
         assert_eq!(clean(line), expected);
+    }
+
+    #[test]
+    fn shares_a_command_line() {
+        let line = "console=ttyAMA0 hooks=off baton.log=warn baton.do=kexec baton.wait=0 log=7";
+        let (options, problems) = Options::parse_shared(line);
+        let expected = Options {
+            log: LevelFilter::Warn,
+            ..Options::default()
+        };
+        assert_eq!(options, expected);
+        let expected = [Problem::Value {
+            word: "wait=0",
+            expected: "milliseconds from 1 to 60000",
+        }];
+        assert_eq!(problems, expected);
+    }
+
+    #[test]
+    fn reads_where_the_tree_goes() {
+        assert_eq!(clean("tree=0x40000000").tree, Some(0x4000_0000));
+        for word in [
+            "tree=",
+            "tree=0x",
+            "tree=40000000",
+            "tree=0x1ffffffffffffffff",
+        ] {
+            let (options, problems) = Options::parse(word);
+            assert_eq!((options.tree, problems.len()), (None, 1), "{word}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::call::code;
 use crate::console::say;
 use crate::cpu::{Cpu, wait_for};
 use crate::entry::{BOOT_STATE, EntryState};
+use crate::gic::v2;
 use crate::kexec;
 use crate::outcome::{Outcome, ensure, expect};
 use crate::report::{self, Fate, Report};
@@ -56,6 +57,8 @@ pub fn check(context: &Context) -> Outcome<Report> {
     cpus.bring_up(startable.clone())?;
     for cpu in startable.clone() {
         check_entry_state(cpu, cpu.entry_state.get())?;
+        let what = format_args!("SGIs pending on CPU {:#x}", cpu.mpidr());
+        expect(what, 0, cpu.run(v2::pending_sgis, 0)?)?;
     }
     for (cpu, row) in others {
         let what = format_args!("CPU_ON of CPU {:#x}, which is on or lost", cpu.mpidr());

@@ -6,6 +6,7 @@
 use crate::call::{self, code};
 use crate::entry::{self, EntryStateCell};
 use crate::exception::Handler;
+use crate::gic::v2;
 use crate::outcome::{Failure, Outcome, ensure, expect, fail};
 use crate::time::{self, wait_until};
 use crate::tree::Machine;
@@ -43,6 +44,8 @@ pub struct Cpu {
     pub mpidr: AtomicU64,
     /// Physical address of its redistributor, or 0.
     pub redistributor: AtomicU64,
+    /// With a GICv2, the bit of its CPU interface among the targets of an interrupt.
+    pub targets: AtomicU64,
     /// Counts on while the CPU runs in a state that counts.
     pub heartbeat: AtomicU64,
     /// Calls that it has made.
@@ -71,6 +74,7 @@ impl Cpu {
             fault_far: AtomicU64::new(0),
             mpidr: AtomicU64::new(0),
             redistributor: AtomicU64::new(0),
+            targets: AtomicU64::new(0),
             heartbeat: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             entered: AtomicU32::new(0),
@@ -258,6 +262,7 @@ pub fn wait_for(
 /// Where secondary CPUs come in from `start.S`, with the MMU on.
 pub extern "C" fn secondary_main(this: &'static Cpu) -> ! {
     time::init_event_stream();
+    v2::learn(this);
     this.done.store(this.asked.load(Acquire), Relaxed);
     this.entered.store(this.entered.load(Relaxed) + 1, Release);
     send_event();

@@ -84,6 +84,10 @@ fn run(x0: u64) -> Outcome {
     };
     arena.make_running();
     let cpus = Cpus::new(&machine, arena.stacks())?;
+    if let Some(gic) = &machine.gic {
+        gic::v2::set(gic);
+        gic::v2::learn(cpus.boot);
+    }
     let context = Context {
         machine: &machine,
         options: &options,

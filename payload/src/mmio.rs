@@ -6,6 +6,18 @@ pub fn read32(address: u64) -> u32 {
     unsafe { (address as *const u32).read_volatile() }
 }
 
+/// Reads a register of 8 bits.
+pub fn read8(address: u64) -> u8 {
+    // SAFETY: as for `read32`.
+    unsafe { (address as *const u8).read_volatile() }
+}
+
+/// Writes a register of 8 bits.
+pub fn write8(address: u64, value: u8) {
+    // SAFETY: as for `read32`.
+    unsafe { (address as *mut u8).write_volatile(value) }
+}
+
 /// Reads a 64-bit register.
 pub fn read64(address: u64) -> u64 {
     // SAFETY: as for `read32`.

@@ -100,6 +100,10 @@ pub static STATES: &[State] = &[
     },
     State {
         alone: true,
+        ..state("muted-wfi", sleeping::muted_wfi)
+    },
+    State {
+        alone: true,
         lost: true,
         ..state("deaf-later", sleeping::deaf_later)
     },
@@ -107,7 +111,7 @@ pub static STATES: &[State] = &[
 
 /// Lets interrupts reach the CPU, where there is a GIC that the probe knows.
 fn hear(this: &'static Cpu) {
-    if this.redistributor.load(Relaxed) != 0 {
+    if this.redistributor.load(Relaxed) != 0 || gic::v2::get().is_some() {
         gic::enable(this, 0);
     }
 }

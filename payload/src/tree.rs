@@ -16,6 +16,9 @@ const FDT_MAGIC: u32 = 0xd00d_feed_u32.swap_bytes();
 /// A convenience for a probe that was loaded by QEMU's plain `loader` device, which passes no x0.
 const BARE_RUN_PLACES: [u64; 2] = [0x4000_0000, 0x4800_0000];
 
+/// What a GICv2 is called.
+const GICV2: [&str; 2] = ["arm,cortex-a15-gic", "arm,gic-400"];
+
 /// An address range: base and size in bytes.
 pub type Range = (u64, u64);
 
@@ -28,11 +31,13 @@ pub struct Reserved {
     pub no_map: bool,
 }
 
-/// A GICv3.
+/// A GICv3 or GICv2.
 #[derive(Clone, Copy, Debug)]
 pub struct Gic {
     /// Physical address of the distributor.
     pub distributor: u64,
+    /// Physical address of the CPU interface of a GICv2.
+    pub cpu_interface: Option<u64>,
     /// The redistributor regions.
     pub redistributors: List<Range, 8>,
     /// Physical address of the first ITS, if there is one.
@@ -53,7 +58,7 @@ pub struct Machine {
     pub uart: u64,
     /// How PSCI is called.
     pub psci: Conduit,
-    /// The interrupt controller, if it is a GICv3.
+    /// The interrupt controller, if it is a GICv3 or GICv2.
     pub gic: Option<Gic>,
     /// The command line.
     pub bootargs: &'static str,
@@ -199,10 +204,22 @@ impl Machine {
             let its = node.children().find(|n| n.is_compatible("arm,gic-v3-its"));
             gic = Some(Gic {
                 distributor,
+                cpu_interface: None,
                 redistributors,
                 its: its
                     .and_then(|its| crate::tree::regions(its).next())
                     .map(|(base, _)| base),
+            });
+        }
+
+        let is_v2 = |n: &FdtNode| GICV2.iter().any(|name| n.is_compatible(name));
+        if let Some(node) = root.children().find(is_v2) {
+            let mut regions = regions(node).map(|(base, _)| base);
+            gic = Some(Gic {
+                distributor: regions.next().ok_or_else(|| missing("reg of the GIC"))?,
+                cpu_interface: regions.next(),
+                redistributors: List::new(),
+                its: None,
             });
         }
 

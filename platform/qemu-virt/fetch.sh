@@ -4,6 +4,9 @@
 #   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/: Image, and in modules/ what a
 #                                         virtio disk needs, in the order in which to load it; and
 #                                         a link to that folder, $cache/debian/RELEASE[-FLAVOUR]
+#   fetch.sh source RELEASE PACKAGE FOLDER   a source package, unpacked
+#   fetch.sh sources RELEASE              its lines for a sources.list, on standard output
+#   fetch.sh dtbs [RELEASE]               $cache/dtbs/RELEASE/: the device trees of its kernel's boards
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
@@ -26,19 +29,22 @@ sources() {
 			esac
 			case $uri:$1 in
 			*/debian-security/:sid | */debian-security/:unstable | */debian-security/:*-*) ;;
-			*/debian-security/:*) echo "deb [signed-by=$keyring] $uri $1-security main" ;;
+			*/debian-security/:*) echo "$deb [signed-by=$keyring] $uri $1-security main" ;;
 			*/debian/:*-backports)
-				echo "deb [signed-by=$keyring] $uri $1 main"
-				echo "deb [signed-by=$keyring] $uri ${1%-backports} main"
+				echo "$deb [signed-by=$keyring] $uri $1 main"
+				echo "$deb [signed-by=$keyring] $uri ${1%-backports} main"
 				;;
-			*) echo "deb [signed-by=$keyring] $uri $1 main" ;;
+			*) echo "$deb [signed-by=$keyring] $uri $1 main" ;;
 			esac
 		done | sort -u
 }
 
+# `deb', or `deb-src' for sources.
+deb=deb
+
 # open_apt RELEASE: makes `$apt' the configuration of an apt for arm64 that knows that release alone.
 open_apt() {
-	apt=$cache/apt/$1
+	apt=$cache/apt/$1${deb#deb}
 	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/sources" "$apt/preferences"
 	apt=$(cd "$apt" && pwd)
 	: >"$apt/status"
@@ -156,6 +162,23 @@ kernel() {
 	rm -rf "$work"
 }
 
+dtbs() {
+	[ ! -d "$cache/dtbs/$release" ] || return 0
+	open_apt "$release"
+	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+	package=$(closure linux-image-arm64 | grep -E '^linux-(image|binary)-[0-9]' | sort | head -n 1)
+	[ -n "$package" ] || die "Debian $release has no linux-image-arm64"
+	work=$cache/work/dtbs
+	rm -rf "$work"
+	mkdir -p "$work/root"
+	step "apt: fetching $package of Debian $release, for its device trees" download "$work" "$package"
+	step "unpacking $package" unpack "$work" "$work/root"
+	trees=$(find "$work/root/usr/lib" -maxdepth 1 -name 'linux-image-*')
+	[ -n "$trees" ] || die "$package has no device trees"
+	finish "$trees" "$cache/dtbs/$release"
+	rm -rf "$work"
+}
+
 # needed FILE: the libraries that an ELF file names.
 needed() {
 	llvm-readelf --needed-libs "$1" | sed -n 's/^ *\(lib.*\|ld-.*\)$/\1/p'
@@ -207,11 +230,37 @@ userland() {
 	rm -rf "$work"
 }
 
+# source_package RELEASE PACKAGE FOLDER
+source_package() {
+	deb=deb-src
+	open_apt "$1"
+	step "apt: reading the source lists of Debian $1" apt-get -c "$apt/apt.conf" update
+	work=$cache/work/source-$2
+	rm -rf "$work"
+	mkdir -p "$work"
+	step "apt: fetching the source of $2" \
+		sh -c "cd '$work' && apt-get -c '$apt/apt.conf' source --download-only '$2'"
+	step "unpacking it" dpkg-source --extract "$work"/*.dsc "$work/source"
+	finish "$work/source" "$3"
+	rm -rf "$work"
+}
+
 what=${1:-}
+case $what in
+source)
+	source_package "$2" "$3" "$4"
+	exit
+	;;
+sources)
+	sources "$2"
+	exit
+	;;
+esac
 release=${2:-$release}
 flavour=${3:-}
 case $what in
 kernel) kernel ;;
 userland) userland ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | userland" ;;
+dtbs) dtbs ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | userland | dtbs [RELEASE]" ;;
 esac

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
-# all is there. `setup.sh bench' adds what the plots of `make bench' need.
+# all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
+# cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well,
+# `setup.sh distro' what makes a Debian disk, `setup.sh boards' what `make board' needs.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -27,6 +29,32 @@ need c++ g++
 # The plots' labels are drawn with it.
 [ "${1:-}" != bench ] || [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ||
 	missing="$missing fonts-dejavu-core"
+if [ "${1:-}" = distro ]; then
+	need mmdebstrap mmdebstrap
+	[ -n "${BATON_EDK2:-}" ] || [ -f /usr/share/qemu-efi-aarch64/QEMU_EFI.fd ] || missing="$missing qemu-efi-aarch64"
+	[ -f /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || missing="$missing qemu-user-static binfmt-support"
+	set -- u-boot
+fi
+if [ "${1:-}" = tfa ]; then
+	need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+	need make make
+	need dpkg-source dpkg-dev
+	[ -f /usr/include/openssl/evp.h ] || missing="$missing libssl-dev"
+	set -- u-boot
+fi
+# Some are in /sbin, which is not in every user's PATH.
+if [ "${1:-}" = u-boot ]; then
+	PATH=$PATH:/usr/sbin:/sbin
+	need mkimage u-boot-tools
+	need mcopy mtools
+	need mkfs.fat dosfstools
+	need mke2fs e2fsprogs
+	need sfdisk fdisk
+	need dtc device-tree-compiler
+	[ -n "${BATON_UBOOT:-}" ] || [ -f /usr/lib/u-boot/qemu_arm64/u-boot.bin ] || missing="$missing u-boot-qemu"
+fi
+# Boards other than virt are given their device trees.
+[ "${1:-}" != boards ] || need fdtput device-tree-compiler
 if ! "$here/cargo.sh" which >/dev/null 2>&1; then
 	missing="$missing rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 fi

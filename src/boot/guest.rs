@@ -11,6 +11,7 @@ use crate::memory::early;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::Use;
+use crate::options::Options;
 use crate::psci::power::Start;
 use core::slice;
 use thiserror::Error;
@@ -47,9 +48,9 @@ pub enum GuestError {
         /// What is wrong with it.
         error: ImageError,
     },
-    /// The Image is not where an Image can run.
+    /// The Image is not where an Image can run, and there is no memory to move it to.
     #[error(
-        "kernel at {start:#x}: an Image with text_offset {text_offset:#x} must lie that far above a multiple of 2 MiB"
+        "kernel at {start:#x}: an Image with text_offset {text_offset:#x} must lie that far above a multiple of 2 MiB, and no such place is free"
     )]
     Misplaced {
         /// Where the kernel is.
@@ -66,6 +67,25 @@ pub enum GuestError {
     /// There is no memory for the guest's tree.
     #[error("no memory for the guest's device tree of {0} bytes")]
     NoRoom(usize),
+    /// The place that the command line names for the guest's tree cannot be had.
+    #[error("tree={0:#x}: what lies there is not free memory of the guest")]
+    TreePlace(u64),
+}
+
+/// A guest that can be entered.
+pub struct Ready {
+    /// Where, and with what in x0.
+    pub at: Start,
+    /// Where the kernel's file lies.
+    pub kernel: Region,
+}
+
+/// A kernel as it was loaded.
+struct Loaded {
+    /// All that it will use.
+    footprint: Region,
+    /// Its header's text_offset, in bytes, if it must lie elsewhere.
+    misplaced: Option<u64>,
 }
 
 /// Returns what the kernel will use, as far as its header can be believed yet.
@@ -74,7 +94,8 @@ pub enum GuestError {
 pub fn kernel_footprint(board: &Board) -> Option<Region> {
     let kernel = board.modules.kernel;
     let first_page = Region::new(kernel.start(), kernel.size().min(HEADER_SIZE as u64)).ok()?;
-    if !board.memory.contains(first_page.start(), first_page.size()) {
+    // Rust has no references to address 0.
+    if kernel.start() == 0 || !board.memory.contains(first_page.start(), first_page.size()) {
         return Some(kernel);
     }
     // SAFETY: This is the boot CPU on the early map; the page is RAM that is the kernel's.
@@ -100,10 +121,11 @@ pub fn prepare(
     ram: &GuestRam,
     monitor: Region,
     gic: &Gic,
-    keep_lpis: bool,
-) -> Result<Start, GuestError> {
-    let kernel = board.modules.kernel;
-    let footprint = kernel_in_ram(kernel, ram)?;
+    options: &Options,
+) -> Result<Ready, GuestError> {
+    let mut kernel = board.modules.kernel;
+    let loaded = kernel_in_ram(kernel, ram)?;
+    let footprint = loaded.footprint;
     if let Some(ramdisk) = board.modules.ramdisk {
         let what = "ramdisk";
         ram.range(ramdisk.start(), ramdisk.size())
@@ -124,8 +146,9 @@ pub fn prepare(
     if let Some(ramdisk) = board.modules.ramdisk {
         free.remove(&ramdisk);
     }
-    let lpi_tables = match gic.lpi_tables(keep_lpis) {
-        Some(size) => Some(preset_lpis(gic, keep_lpis, &mut free, size, ram)?),
+    let keep = options.keep_lpis;
+    let lpi_tables = match gic.lpi_tables(keep) {
+        Some(size) => Some(preset_lpis(gic, keep, &mut free, size, ram)?),
         None => None,
     };
     let config = GuestTree {
@@ -133,20 +156,68 @@ pub fn prepare(
         lpi_tables,
         bootargs: board.modules.bootargs.as_deref(),
         ramdisk: board.modules.ramdisk,
+        own_psci: board.psci.is_none(),
     };
     let guest = guest_tree(tree, &config)?;
+    if let Some(text_offset) = loaded.misplaced {
+        kernel = move_image(kernel, text_offset, footprint.size(), &mut free, ram)?;
+    }
     // Linux maps the tree with a block of 2 MiB of its own.
     let room = (guest.len() as u64 + TREE_GROWTH).min(blob::MAX_SIZE);
-    let place = free
-        .highest_fit(room, IMAGE_ALIGN)
+    let (region, error) = match options.tree {
+        Some(at) => (
+            Region::new(at, room)
+                .ok()
+                .filter(|region| free.contains(region.start(), region.size())),
+            GuestError::TreePlace(at),
+        ),
+        None => (
+            free.highest_fit(room, IMAGE_ALIGN),
+            GuestError::NoRoom(guest.len()),
+        ),
+    };
+    let place = region
         .and_then(|region| ram.range(region.start(), region.size()))
         .filter(|range| range.write(&guest))
-        .ok_or(GuestError::NoRoom(guest.len()))?;
+        .ok_or(error)?;
     // The loader cleaned what it loaded: it handed over with its caches off.
     cache::clean_to_poc(place.start() as usize, guest.len());
-    Ok(Start {
-        entry: kernel.start(),
-        context: place.start(),
+    Ok(Ready {
+        at: Start {
+            entry: kernel.start(),
+            context: place.start(),
+        },
+        kernel,
+    })
+}
+
+/// Moves an Image from where it cannot run to the lowest place that is free, and returns where that
+/// is. `size` is the memory that it needs in bytes.
+fn move_image(
+    kernel: Region,
+    text_offset: u64,
+    size: u64,
+    free: &mut RegionSet,
+    ram: &GuestRam,
+) -> Result<Region, GuestError> {
+    let start = kernel.start();
+    let file = ram.range(start, kernel.size());
+    let place = text_offset
+        .checked_add(size)
+        .and_then(|room| free.lowest_fit(room, IMAGE_ALIGN, 0))
+        .and_then(|region| ram.range(region.start() + text_offset, size))
+        // SAFETY: No guest runs, and what is free has nothing of the kernel's file.
+        .filter(|range| file.is_some_and(|file| range.write(unsafe { file.bytes() })))
+        .ok_or(GuestError::Misplaced { start, text_offset })?;
+    cache::clean_to_poc(place.start() as usize, kernel.size() as usize);
+    free.remove(&place.region());
+    log::warn!(
+        "kernel at {start:#x} moved to {:#x}: an Image lies {text_offset:#x} above a multiple of 2 MiB",
+        place.start()
+    );
+    Region::new(place.start(), kernel.size()).map_err(|_| GuestError::OutsideRam {
+        what: "kernel",
+        region: place.region(),
     })
 }
 
@@ -177,7 +248,7 @@ fn preset_lpis(
 }
 
 /// Returns what the kernel uses, all of it in the guest's memory.
-fn kernel_in_ram(kernel: Region, ram: &GuestRam) -> Result<Region, GuestError> {
+fn kernel_in_ram(kernel: Region, ram: &GuestRam) -> Result<Loaded, GuestError> {
     let what = "kernel";
     let outside = |region| GuestError::OutsideRam { what, region };
     let range = ram
@@ -189,16 +260,21 @@ fn kernel_in_ram(kernel: Region, ram: &GuestRam) -> Result<Region, GuestError> {
     let header = match ImageHeader::parse_file(file) {
         Ok(header) => header,
         // A flat binary.
-        Err(ImageError::NoMagic(_) | ImageError::TooShort(_)) => return Ok(kernel),
+        Err(ImageError::NoMagic(_) | ImageError::TooShort(_)) => {
+            return Ok(Loaded {
+                footprint: kernel,
+                misplaced: None,
+            });
+        }
         Err(error) => return Err(GuestError::Image { start, error }),
     };
     let text_offset = header.text_offset();
-    if start.wrapping_sub(text_offset) % IMAGE_ALIGN != 0 {
-        return Err(GuestError::Misplaced { start, text_offset });
-    }
     let footprint = Region::new(start, header.image_size()).map_err(|_| outside(kernel))?;
     match ram.range(footprint.start(), footprint.size()) {
-        Some(_) => Ok(footprint),
+        Some(_) => Ok(Loaded {
+            footprint,
+            misplaced: (start.wrapping_sub(text_offset) % IMAGE_ALIGN != 0).then_some(text_offset),
+        }),
         None => Err(outside(footprint)),
     }
 }

@@ -38,6 +38,10 @@ head:                                       // Documentation/arch/arm64/booting.
     .quad   0, 0, 0
     .ascii  "ARM\x64"
     .long   0
+    .global APPENDED
+APPENDED:                                   // a guest kernel behind the image (append.sh writes it)
+    .quad   0                               // its distance from the header, 0: there is none
+    .quad   0                               // its size
 
 // x0: device tree. MMU and data cache off, any exception level.
 loaded:
@@ -164,6 +168,27 @@ secondary_entry:
     isb
     mov     x0, x19
     bl      boot_secondary
+
+// Where a CPU comes in that waited in a spin table: MMU off, EL2. It looks for its struct Cpu.
+    .global spin_table_entry
+spin_table_entry:
+    mrs     x1, mpidr_el1
+    mov     x2, #0xffffff                   // Aff2 to Aff0
+    movk    x2, #0xff, lsl #32              // Aff3
+    and     x1, x1, x2
+    mov     x4, #{cpu_size}
+    adrp    x2, SPIN_TABLE_CPUS
+    add     x2, x2, :lo12:SPIN_TABLE_CPUS
+    ldp     x0, x2, [x2]
+1:  cmp     x0, x2
+    b.hs    2f
+    ldr     x3, [x0, #{cpu_mpidr}]
+    cmp     x3, x1
+    b.eq    secondary_entry
+    add     x0, x0, x4
+    b       1b
+2:  wfe
+    b       2b
 
 // Leaves for the guest. x0: what the guest finds in x0, x1: top of this CPU's stack.
 // ELR_EL2 and SPSR_EL2 are set.

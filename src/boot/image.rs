@@ -31,6 +31,20 @@ fn between(start: u64, end: u64) -> Region {
     Region::from_bounds(start, end).expect("linker/baton.ld leaves no section empty")
 }
 
+/// Returns the guest kernel that was put behind the image before a loader put both at `start`
+/// (`platform/u-boot/append.sh`).
+pub fn appended(start: u64) -> Option<Region> {
+    unsafe extern "C" {
+        static APPENDED: [u64; 2];
+    }
+    // SAFETY: `head.S` has two words there, which are as the image's file has them.
+    let [distance, size] = unsafe { (&raw const APPENDED).read_volatile() };
+    match distance {
+        0 => None,
+        _ => Region::new(start.checked_add(distance)?, size).ok(),
+    }
+}
+
 /// Returns all of the image, with .bss.
 pub fn region() -> Region {
     between(start(), end())

@@ -2,19 +2,19 @@
 
 use super::relocate::{GUARD, Layout, STACK, start_console, tree};
 use super::wrong_level::stop;
-use super::{guest, image};
+use super::{guest, image, spin_table};
 use crate::arch::{cache, time};
 use crate::console;
 use crate::cpu::{self, Cpu};
 use crate::devicetree::board::Board;
 use crate::devicetree::gic::{Gic as GicNode, GicV3 as GicV3Node};
 use crate::devicetree::psci::Conduit;
-use crate::gic::{Gic, v3};
+use crate::gic::{Gic, bcm2836, v2, v3};
 use crate::hooks::Planter;
 use crate::machine::Machine;
 use crate::memory::early;
 use crate::memory::generation::Generations;
-use crate::memory::guest_ram::GuestRam;
+use crate::memory::guest_ram::{GuestRam, ZERO_ALIAS};
 use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::{self, Reach, Regime, Use};
@@ -30,7 +30,8 @@ use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
-use core::mem;
+use core::ptr::NonNull;
+use core::{mem, slice};
 
 unsafe extern "C" {
     fn enable_mmu(regime: &Regime);
@@ -42,11 +43,16 @@ unsafe extern "C" {
 extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> ! {
     HEAP.init_early();
     let tree = tree(fdt);
-    let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    let board = Board::read_with(tree, image::appended(old))
+        .unwrap_or_else(|error| stop(format_args!("{error}")));
     if let Some(console) = &board.console {
         start_console(console);
     }
-    let (options, problems) = Options::parse(&board.bootargs);
+    let (options, problems) = if board.modules.appended {
+        Options::parse_shared(&board.bootargs)
+    } else {
+        Options::parse(&board.bootargs)
+    };
     console::set_level(options.log);
     problems.iter().for_each(|problem| log::warn!("{problem}"));
     let layout = Layout::here(board.cpus.len() as u64, tree.len() as u64);
@@ -76,8 +82,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
     log::info!("devices reach the monitor by DMA, and an ITS by its commands: nothing stops them");
     check_firmware(&board);
     let gic = gic(&board);
-    let keep_lpis = options.keep_lpis;
-    let start = guest::prepare(&board, tree, &ram, layout.whole, &gic, keep_lpis)
+    let start = guest::prepare(&board, tree, &ram, layout.whole, &gic, &options)
         .unwrap_or_else(|error| stop(format_args!("{error}")));
     let machine = machine(&board, options, &layout, ram, gic, regime).install();
     let boot_cpu = machine
@@ -92,17 +97,21 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
     configure(boot_cpu);
     machine.takeover.muster.expect_boot_cpu(boot_cpu);
     teardown::say_serial_steps(machine);
+    if board.psci.is_none() {
+        // SAFETY: `map` mapped the words, and no guest runs yet.
+        unsafe { spin_table::bring_in(&board, machine, boot_cpu) };
+    }
     if let Err(error) = machine.generations.begin(0) {
         stop(format_args!("{error}"));
     }
     log::info!(
         "kernel at {}, entering it after {} us",
-        board.modules.kernel,
+        start.kernel,
         time::us_from_ticks(time::now() - started)
     );
     drop(board);
     boot_cpu.power.set_on();
-    cpu::enter(boot_cpu, start)
+    cpu::enter(boot_cpu, start.at)
 }
 
 /// Sets up this CPU's EL2 for the guest, and its EL1 as at reset.
@@ -110,6 +119,7 @@ pub fn configure(cpu: &Cpu) {
     for (what, result) in [
         ("EL2", vcpu::el2::configure(Machine::get().dsu_pmu)),
         ("EL1", vcpu::reset::reset_cpu()),
+        ("GIC", Machine::get().gic.welcome(cpu.mpidr)),
     ] {
         if let Err(error) = result {
             log::warn!("cpu {}: {what}: {error}", cpu.index);
@@ -126,14 +136,20 @@ fn map(
 ) -> Result<Regime, MapError> {
     let devices: Vec<Region> = devices(board).collect();
     let tree = tree.filter(|tree| !banks.contains(tree.start(), tree.size()));
+    let low = banks.iter().find(|bank| bank.start() == 0);
+    let alias = low.and_then(|bank| Region::new(ZERO_ALIAS, bank.size()).ok());
     let all = banks
         .iter()
         .chain(&devices)
         .chain(&tree)
+        .chain(&alias)
         .chain([&layout.whole]);
     let reach = Reach::of(all);
     let tables = IdTranslation::<El23Attributes>::new();
     let mut map = Mapping::new(tables, reach.root_level(), El2);
+    if let Some(low) = low {
+        stage1::map_at(&mut map, low, Use::Data, ZERO_ALIAS)?;
+    }
     let mut add = |region: &Region, what| stage1::map(&mut map, region, what);
     if let Some(tree) = tree {
         add(&tree, Use::Rodata)?;
@@ -153,6 +169,11 @@ fn map(
         }
     }
     add(&layout.heap, Use::Data)?;
+    for (_, word) in spin_table::words(board) {
+        if !banks.contains(word.start(), word.size()) {
+            add(&word, Use::Data)?;
+        }
+    }
     for device in &devices {
         add(device, Use::Device)?;
     }
@@ -164,19 +185,21 @@ fn map(
 
 /// The registers that the monitor reaches for.
 fn devices(board: &Board) -> impl Iterator<Item = Region> {
-    let gic = match &board.gic {
-        GicNode::V3(gic) => Some(gic),
-        GicNode::V2(_) => None,
+    let (first, more): (_, &[Region]) = match &board.gic {
+        GicNode::V3(gic) => (gic.distributor, &gic.redistributors),
+        GicNode::V2(gic) => (gic.distributor, slice::from_ref(&gic.cpu_interface)),
+        GicNode::Bcm2836(local) => (*local, &[]),
     };
-    let gic = gic.into_iter().flat_map(|gic| {
-        let redistributors = gic.redistributors.iter().chain(&gic.its);
-        [&gic.distributor].into_iter().chain(redistributors)
-    });
+    let its = match &board.gic {
+        GicNode::V3(gic) => gic.its.as_slice(),
+        _ => &[],
+    };
     board
         .console
         .iter()
         .map(|console| console.registers)
-        .chain(gic.copied())
+        .chain([first])
+        .chain(more.iter().chain(its).copied())
 }
 
 /// Clears the place that the image was loaded to: it is the guest's.
@@ -195,7 +218,13 @@ fn check_firmware(board: &Board) {
         Some(Conduit::Hvc) => stop(format_args!(
             "PSCI by hvc is somebody's above the monitor: it needs smc"
         )),
-        None => stop(format_args!("no PSCI in the device tree")),
+        // All CPUs have spin tables then.
+        None => {
+            log::info!(
+                "no PSCI below: CPUs come from spin tables, and the guest's is the monitor's"
+            );
+            return firmware::set_absent();
+        }
     }
     match firmware::version() {
         Ok(version) => log::debug!("firmware has PSCI {version}"),
@@ -250,10 +279,18 @@ fn gic(board: &Board) -> Gic {
             gic_v3(node)
                 .unwrap_or_else(|error| stop(format_args!("interrupt controller: {error}"))),
         ),
-        GicNode::V2(node) => stop(format_args!(
-            "GICv2 at {}: not served yet",
-            node.distributor
-        )),
+        GicNode::V2(node) => {
+            let [gicd, gicc] = [node.distributor, node.cpu_interface].map(|r| r.start() as usize);
+            // SAFETY: `map` mapped them as devices, and only this uses them.
+            let gic = unsafe { v2::GicV2::new(gicd, gicc) };
+            Gic::V2(gic.unwrap_or_else(|error| stop(format_args!("interrupt controller: {error}"))))
+        }
+        GicNode::Bcm2836(local) => {
+            let base = NonNull::new(local.start() as *mut u8)
+                .unwrap_or_else(|| stop(format_args!("no interrupt controller can be at 0")));
+            // SAFETY: `map` mapped it as a device, by pages, and only this uses it.
+            Gic::Bcm2836(unsafe { bcm2836::Bcm2836::new(base) })
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
 use crate::memory::stage1::Use;
 use crate::teardown::barrier::MAX_CPUS;
-use core::{ptr::NonNull, slice};
+use core::slice;
 use log::LevelFilter;
 
 const PAGE: u64 = 4096;
@@ -78,7 +78,8 @@ extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
         None if blob::open(tree).is_err() => start_console(&virtual_console()),
         None => {}
     }
-    let board = Board::read(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    let board = Board::read_with(tree, image::appended(image::region().start()))
+        .unwrap_or_else(|error| stop(format_args!("{error}")));
     if board.cpus.len() > MAX_CPUS {
         stop(format_args!(
             "{} CPUs in the device tree: {MAX_CPUS} are served at most",
@@ -166,14 +167,9 @@ fn virtual_console() -> Console {
 
 /// Sends the log to `console`, through the early map.
 pub fn start_console(console: &Console) {
-    let Some(base) = NonNull::new(console.registers.start() as *mut u8) else {
-        return;
-    };
-    if console.kind == UartKind::Pl011 {
-        // SAFETY: The boot CPU is alone, on the early map, which has no device yet.
-        unsafe {
-            early::add(&console.registers, Use::Device);
-            console::init(base, LevelFilter::Info);
-        }
+    // SAFETY: The boot CPU is alone, on the early map, which has no device yet.
+    unsafe {
+        early::add(&console.registers, Use::Device);
+        console::init(console, LevelFilter::Info);
     }
 }

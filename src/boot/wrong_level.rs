@@ -5,13 +5,11 @@ use crate::arch::barrier;
 use crate::console;
 use crate::devicetree::board;
 use crate::devicetree::board::Board;
-use crate::devicetree::console::UartKind;
 use crate::devicetree::psci::Conduit;
 use crate::memory::heap::HEAP;
 use crate::psci::firmware;
 use core::arch::asm;
 use core::fmt;
-use core::ptr::NonNull;
 use log::LevelFilter;
 use smccc::{Hvc, Smc, psci};
 
@@ -37,15 +35,13 @@ extern "C" fn started_elsewhere(fdt: u64) -> ! {
     // SAFETY: CurrentEL can be read at any level above EL0.
     unsafe { asm!("mrs {level}, CurrentEL", level = out(reg) level, options(nomem, nostack)) };
     let tree = tree(fdt);
-    if let Some(console) = board::console(tree).filter(|console| console.kind == UartKind::Pl011)
-        && let Some(base) = NonNull::new(console.registers.start() as *mut u8)
-    {
+    if let Some(console) = board::console(tree) {
         // SAFETY: The MMU is off, so that the UART is where it is, as a device.
-        unsafe { console::init(base, LevelFilter::Info) };
+        unsafe { console::init(&console, LevelFilter::Info) };
     }
     log::error!(
         "started at EL{}, and needs EL2: give the machine its virtualization extensions \
-         (QEMU: -M virt,virtualization=on); powering off",
+         (QEMU: -M virt,virtualization=on), or take a boot loader that stays at EL2; powering off",
         level >> 2 & 3
     );
     match Board::read(tree)

@@ -1,12 +1,11 @@
 //! The `log` facade over the UART, one whole line at a time.
 
+use super::uart::Uart;
 use crate::arch::time::Deadline;
+use crate::devicetree;
 use crate::sync::Lock;
-use arm_pl011_uart::{PL011Registers, Uart};
 use core::fmt::{self, Write};
-use core::ptr::NonNull;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use safe_mmio::UniqueMmioPointer;
 
 /// How long a full FIFO is waited for before a character is dropped, in microseconds: ten
 /// characters at 9600 baud.
@@ -14,7 +13,7 @@ const FIFO_WAIT_US: u64 = 10_000;
 
 /// The UART, and whether it stopped taking characters.
 struct Console {
-    uart: Uart<'static>,
+    uart: Uart,
     stuck: bool,
 }
 
@@ -26,20 +25,17 @@ static LOGGER: Logger = Logger {
     console: Lock::new(None),
 };
 
-/// Sends the log to the PL011 at physical address `base`.
+/// Sends the log to the UART of `console`, if it is one that the monitor knows.
 ///
 /// # Safety
 ///
 /// There is one, it is mapped as a device at its own address, and the monitor uses it nowhere else.
-pub unsafe fn init(base: NonNull<u8>, level: LevelFilter) {
+pub unsafe fn init(console: &devicetree::console::Console, level: LevelFilter) {
     // SAFETY: Handed on to the caller.
-    let registers = unsafe { UniqueMmioPointer::new(base.cast::<PL011Registers>()) };
-    let mut console = LOGGER.console.lock();
-    *console = Some(Console {
-        uart: Uart::new(registers),
-        stuck: false,
-    });
-    drop(console);
+    let Some(uart) = (unsafe { Uart::new(console) }) else {
+        return;
+    };
+    *LOGGER.console.lock() = Some(Console { uart, stuck: false });
     // It fails where it is set already.
     let _ = log::set_logger(&LOGGER);
     set_level(level);
@@ -99,16 +95,16 @@ impl Console {
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            if !self.stuck && self.uart.is_tx_fifo_full() {
+            if !self.stuck && self.uart.is_full() {
                 let deadline = Deadline::after_us(FIFO_WAIT_US);
-                while self.uart.is_tx_fifo_full() && !deadline.passed() {
+                while self.uart.is_full() && !deadline.passed() {
                     crate::arch::barrier::pause();
                 }
             }
             // Once it was waited for in vain, it is not waited for again before it takes one.
-            self.stuck = self.uart.is_tx_fifo_full();
+            self.stuck = self.uart.is_full();
             if !self.stuck {
-                self.uart.write_word(byte);
+                self.uart.send(byte);
             }
         }
         Ok(())

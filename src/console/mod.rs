@@ -1,5 +1,6 @@
 //! The console: what the monitor says, on the UART that the device tree names.
 
 mod logger;
+mod uart;
 
 pub use logger::{init, panic_line, set_level};

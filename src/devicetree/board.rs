@@ -73,7 +73,10 @@ pub enum BoardError {
         method: Option<String>,
     },
     /// There is nothing to run.
-    #[error("no kernel: no child of /chosen is compatible with \"multiboot,kernel\"")]
+    #[error(
+        "no kernel: no child of /chosen is compatible with \"multiboot,kernel\" \
+         (U-Boot: `fdt resize` makes room for it)"
+    )]
     NoKernel,
     /// There are two kernels.
     #[error("{second}: a second kernel, after {first}")]
@@ -92,7 +95,10 @@ pub enum BoardError {
         second: String,
     },
     /// The `reg` of a module is not one address and one size.
-    #[error("{node}: reg of {length} bytes is not one address and one size")]
+    #[error(
+        "{node}: reg of {length} bytes is not one address and one size \
+         (U-Boot: `fdt resize` makes room for it)"
+    )]
     ModuleReg {
         /// The module.
         node: String,
@@ -157,6 +163,16 @@ impl Board {
     ///
     /// [`BoardError`]: the first thing that is missing or unusable.
     pub fn read(fdt: &[u8]) -> Result<Self, BoardError> {
+        Self::read_with(fdt, None)
+    }
+
+    /// The same on a board to which the monitor came with a guest kernel behind it, at `appended`:
+    /// that is the guest if `/chosen` has no module that is a kernel.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_with(fdt: &[u8], appended: Option<Region>) -> Result<Self, BoardError> {
         let fdt = blob::open(fdt)?;
         let (memory, reserved) = memory(fdt)?;
         let cpus = cpus::read(fdt)?;
@@ -177,7 +193,7 @@ impl Board {
             })
             .is_some(),
             console: console::read(fdt).ok().flatten(),
-            modules: modules::read(fdt)?,
+            modules: modules::read(fdt, appended)?,
             bootargs: bootargs(fdt)?,
         })
     }
@@ -223,7 +239,7 @@ fn is_memory(node: &FdtNode<'_>) -> bool {
     text(node, "device_type") == Some("memory")
 }
 
-fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
+pub(super) fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
     let Some(chosen) = Located::find(fdt, "/chosen") else {
         return Ok(String::new());
     };

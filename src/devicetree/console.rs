@@ -29,6 +29,10 @@ pub enum UartKind {
         /// Bytes of an access: 1, 2 or 4.
         io_width: u32,
     },
+    /// Cadence's, as in Xilinx's Zynq.
+    Cadence,
+    /// NXP's, of the i.MX.
+    Imx,
     /// Another one, by the first of its `compatible`.
     Unknown(String),
 }
@@ -41,6 +45,8 @@ const NS16550: [&str; 5] = [
     "ns16850",
     "snps,dw-apb-uart",
 ];
+const CADENCE: [&str; 3] = ["cdns,uart-r1p12", "cdns,uart-r1p8", "xlnx,xuartps"];
+const IMX: [&str; 2] = ["fsl,imx6q-uart", "fsl,imx21-uart"];
 const BCM2835_AUX: &str = "brcm,bcm2835-aux-uart";
 /// Part number of a PL011 in the `arm,primecell-periphid` of an `arm,primecell`.
 const PL011_PART: u64 = 0x011;
@@ -107,6 +113,10 @@ fn kind(uart: &FdtNode<'_>) -> UartKind {
             reg_shift: 2,
             io_width: 4,
         }
+    } else if first_compatible(uart, &CADENCE).is_some() {
+        UartKind::Cadence
+    } else if first_compatible(uart, &IMX).is_some() {
+        UartKind::Imx
     } else {
         UartKind::Unknown(text(uart, "compatible").unwrap_or_default().to_string())
     }

@@ -1,4 +1,5 @@
-//! The interrupt controller: GICv3 (`arm,gic-v3.yaml`) or GICv2 (`arm,gic.yaml`).
+//! The interrupt controller: GICv3 (`arm,gic-v3.yaml`), GICv2 (`arm,gic.yaml`), or what a Raspberry
+//! Pi 3 has in its place (`brcm,bcm2836-l1-intc.txt`).
 
 use super::board::BoardError;
 use super::node::{Located, RegError, cell, first_compatible, is_available};
@@ -15,6 +16,8 @@ pub enum Gic {
     V3(GicV3),
     /// GICv2, with memory-mapped CPU interfaces.
     V2(GicV2),
+    /// No GIC, but the local interrupt controller of a BCM2836 or BCM2837, at this region.
+    Bcm2836(Region),
 }
 
 /// The memory-mapped parts of a GICv3.
@@ -64,12 +67,18 @@ const V2: [&str; 6] = [
     "qcom,msm-qgic2",
 ];
 
-/// Reads the first GIC that is available.
+const BCM2836: &str = "brcm,bcm2836-l1-intc";
+
+/// Reads the first GIC that is available; without one, the controller of a BCM2836.
 pub(super) fn read(fdt: Fdt<'_>) -> Result<Gic, BoardError> {
     let is_gic = |node: &_| {
         is_available(node) && (node.is_compatible(V3) || first_compatible(node, &V2).is_some())
     };
-    let gic = Located::search(fdt, is_gic).ok_or(BoardError::NoGic)?;
+    let Some(gic) = Located::search(fdt, is_gic) else {
+        let is_local = |node: &_| is_available(node) && node.is_compatible(BCM2836);
+        let local = Located::search(fdt, is_local).ok_or(BoardError::NoGic)?;
+        return Ok(Gic::Bcm2836(local.reg(0)?));
+    };
     let gic = if gic.node.is_compatible(V3) {
         Gic::V3(v3(&gic)?)
     } else {
@@ -236,6 +245,20 @@ mod tests {
             Ok(Gic::V2(expected)),
             "without virtualization"
         );
+    }
+
+    #[test]
+    fn takes_a_bcm2836_where_there_is_no_gic() {
+        let mut tree = Sample::virt();
+        tree.set("/soc/local@100", "compatible", BCM2836)
+            .set("/soc", "#address-cells", 1u32)
+            .set("/soc", "#size-cells", 1u32)
+            .set("/soc", "ranges", Vec::new())
+            .set("/soc/local@100", "reg", cells(&[0x4000_0000, 0x100]));
+        assert_eq!(tree.read(read), Ok(Gic::V3(virt())), "beside a GIC");
+        tree.set(GIC, "status", "disabled");
+        let local = Gic::Bcm2836(region(0x4000_0000, 0x100));
+        assert_eq!(tree.read(read), Ok(local));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::teardown::tree_report;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use arm_psci::FunctionId;
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::standard::{AddressSpaceProperties, NodeStandard};
@@ -30,6 +31,8 @@ pub struct GuestTree<'a> {
     pub bootargs: Option<&'a str>,
     /// Where the initial ramdisk lies; without one, the guest finds none.
     pub ramdisk: Option<Region>,
+    /// The board has no PSCI, the guest does: the monitor's.
+    pub own_psci: bool,
 }
 
 /// Why a tree for the guest cannot be made, or not be judged.
@@ -88,6 +91,9 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
         reserve(&mut tree.root, cells, "lpi-tables", tables, false)?;
     }
     choose(node_mut(&mut tree.root, "chosen"), config);
+    if config.own_psci {
+        offer_psci(&mut tree.root);
+    }
     let report = tree_report::empty().to_vec();
     set(node_mut(&mut tree.root, "baton"), "report", report);
 
@@ -168,6 +174,26 @@ fn reserve(
     }
     parent.add_child(node);
     Ok(())
+}
+
+/// Has CPUs come by PSCI that came from spin tables. It is PSCI 0.1, which has no SYSTEM_RESET and no
+/// SYSTEM_OFF: those are the board's own, by drivers of the guest.
+fn offer_psci(root: &mut DeviceTreeNode) {
+    let psci = node_mut(root, "psci");
+    set(psci, "compatible", b"arm,psci\0".to_vec());
+    set(psci, "method", b"hvc\0".to_vec());
+    for (name, id) in [
+        ("cpu_on", FunctionId::CpuOn64),
+        ("cpu_off", FunctionId::CpuOff),
+    ] {
+        set(psci, name, u32::from(id).to_be_bytes().to_vec());
+    }
+    for cpu in node_mut(root, "cpus").children_mut() {
+        if cpu.property("enable-method").is_some() {
+            set(cpu, "enable-method", b"psci\0".to_vec());
+            cpu.remove_property("cpu-release-addr");
+        }
+    }
 }
 
 fn choose(chosen: &mut DeviceTreeNode, config: &GuestTree<'_>) {

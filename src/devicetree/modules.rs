@@ -1,9 +1,10 @@
-//! What the monitor was given to run: the modules below `/chosen`.
+//! What the monitor was given to run: the modules below `/chosen`, or a kernel behind its own image.
 //!
 //! The nodes are Xen's (`docs/misc/arm/device-tree/booting.txt` of Xen). QEMU's `guest-loader`
-//! writes them, and so do scripts of U-Boot.
+//! writes them, and so do scripts of U-Boot. Where nobody can write nodes, as in an extlinux.conf, a
+//! kernel comes behind the monitor in one file; then `/chosen` is what any loader of Linux makes it.
 
-use super::board::BoardError;
+use super::board::{BoardError, bootargs as chosen_bootargs};
 use super::node::{Located, big_endian, bytes, first_compatible, is_available, text};
 use crate::memory::region::{Region, RegionError};
 use alloc::string::{String, ToString};
@@ -24,6 +25,8 @@ pub struct Modules {
     pub bootargs: Option<String>,
     /// Where the initial ramdisk lies.
     pub ramdisk: Option<Region>,
+    /// The kernel came behind the monitor: both are given the one command line of `/chosen`.
+    pub appended: bool,
 }
 
 /// Says whether a child of `/chosen` is a module.
@@ -35,8 +38,8 @@ pub(super) fn is_module<N: Node>(node: &N) -> bool {
 }
 
 /// Reads the modules. One that says neither kernel nor ramdisk is what is missing yet of the two,
-/// in this order; further ones are not for the monitor.
-pub(super) fn read(fdt: Fdt<'_>) -> Result<Modules, BoardError> {
+/// in this order; further ones are not for the monitor. Without a kernel among them, `appended` is it.
+pub(super) fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Modules, BoardError> {
     let chosen = Located::find(fdt, "/chosen").ok_or(BoardError::NoKernel)?;
     let mut found = Found::default();
     let modules = || {
@@ -58,15 +61,31 @@ pub(super) fn read(fdt: Fdt<'_>) -> Result<Modules, BoardError> {
             found.set_ramdisk(module)?;
         }
     }
-    let kernel = found.kernel.ok_or(BoardError::NoKernel)?;
-    Ok(Modules {
-        kernel: region(&chosen.node, &kernel)?,
-        bootargs: bootargs(&kernel)?,
-        ramdisk: found
-            .ramdisk
-            .map(|ramdisk| region(&chosen.node, &ramdisk))
-            .transpose()?,
-    })
+    let ramdisk = found
+        .ramdisk
+        .map(|ramdisk| region(&chosen.node, &ramdisk))
+        .transpose()?;
+    match (found.kernel, appended) {
+        (Some(kernel), _) => Ok(Modules {
+            kernel: region(&chosen.node, &kernel)?,
+            bootargs: bootargs(&kernel)?,
+            ramdisk,
+            appended: false,
+        }),
+        (None, Some(kernel)) => Ok(Modules {
+            kernel,
+            bootargs: Some(chosen_bootargs(fdt)?),
+            ramdisk: ramdisk.or_else(|| linux_initrd(&chosen.node)),
+            appended: true,
+        }),
+        (None, None) => Err(BoardError::NoKernel),
+    }
+}
+
+/// The ramdisk as a loader of Linux says it; one that is empty is none to Linux either.
+fn linux_initrd(chosen: &FdtNode<'_>) -> Option<Region> {
+    let bound = |name| big_endian(bytes(chosen, name));
+    Region::from_bounds(bound("linux,initrd-start")?, bound("linux,initrd-end")?).ok()
 }
 
 #[derive(Default)]

@@ -2,10 +2,11 @@
 
 use super::Frame;
 use crate::cpu::Cpu;
+use crate::psci::firmware::Firmware;
 use crate::vendor;
 use crate::{hooks, psci};
 use arm_psci::ErrorCode;
-use smccc::Smc;
+use smccc::Call;
 
 /// The instruction that made the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,7 @@ pub fn dispatch(cpu: &'static Cpu, frame: &mut Frame, conduit: Conduit) {
 
 /// The version of the calling convention: firmware's, and 1.1 at least, which the monitor has.
 fn smccc_version() -> u64 {
-    smccc::arch::version::<Smc>().map_or(SMCCC_1_1, |version| {
+    smccc::arch::version::<Firmware>().map_or(SMCCC_1_1, |version| {
         u64::from(u32::from(version)).max(SMCCC_1_1)
     })
 }
@@ -78,8 +79,10 @@ fn smccc_version() -> u64 {
 fn arch_features(function: u32) -> u64 {
     let known = if let SMCCC_VERSION | SMCCC_ARCH_FEATURES = function {
         Some(0)
-    } else if smccc::arch::version::<Smc>().is_ok() {
-        smccc::arch::features::<Smc>(function).ok().map(u64::from)
+    } else if smccc::arch::version::<Firmware>().is_ok() {
+        smccc::arch::features::<Firmware>(function)
+            .ok()
+            .map(u64::from)
     } else {
         None
     };
@@ -103,6 +106,6 @@ fn forward(frame: &mut Frame) {
     };
     let mut registers = [0; 17];
     registers.copy_from_slice(arguments);
-    let results = smccc::smc64(*function as u32, registers);
+    let results = Firmware::call64(*function as u32, registers);
     frame.x[..18].copy_from_slice(&results);
 }

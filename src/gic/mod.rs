@@ -1,7 +1,10 @@
 //! The interrupt controller, which belongs to the guest and is left by the monitor as at reset.
 
+pub mod bcm2836;
+pub mod v2;
 pub mod v3;
 
+use crate::cpu::current_mpidr;
 use crate::linux::kimage::GuestMemory;
 use crate::memory::region::Region;
 use crate::teardown::error::StepError;
@@ -12,13 +15,40 @@ use v3::{cpu_interface, sgi};
 pub enum Gic {
     /// GICv3 or GICv4.
     V3(v3::GicV3),
+    /// GICv2.
+    V2(v2::GicV2),
+    /// None, but what a Raspberry Pi 3 has in its place.
+    Bcm2836(bcm2836::Bcm2836),
 }
 
 impl Gic {
+    /// The CPU that runs this, `mpidr`, is the monitor's from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`], naming the register that did not take its value.
+    pub fn welcome(&self, mpidr: u64) -> Result<(), StepError> {
+        match self {
+            // What a CPU has of its own can be reached from outside.
+            Self::V3(_) | Self::Bcm2836(_) => Ok(()),
+            Self::V2(gic) => gic.welcome(mpidr),
+        }
+    }
+
+    /// The CPU `mpidr` goes back to firmware.
+    pub fn leaves(&self, mpidr: u64) {
+        match self {
+            Self::V3(_) | Self::Bcm2836(_) => {}
+            Self::V2(gic) => gic.leaves(mpidr),
+        }
+    }
+
     /// Sends SGI `number` (0 to 15) to every CPU but the one that runs this.
     pub fn kick_all_others(&self, number: u8) {
         match self {
             Self::V3(_) => sgi::to_all_others(number),
+            Self::V2(gic) => gic.send_to_all_others(number),
+            Self::Bcm2836(local) => local.kick_all_others(current_mpidr()),
         }
     }
 
@@ -34,6 +64,16 @@ impl Gic {
                 }
                 sgi::to_one(mpidr, number);
             }
+            Self::V2(gic) => {
+                if still_out() {
+                    gic.kick_from_outside(mpidr);
+                }
+            }
+            Self::Bcm2836(local) => {
+                if still_out() {
+                    local.kick(mpidr);
+                }
+            }
         }
     }
 
@@ -41,6 +81,9 @@ impl Gic {
     pub fn is_deaf(&self) -> bool {
         match self {
             Self::V3(_) => cpu_interface::is_deaf(),
+            Self::V2(gic) => gic.is_deaf(),
+            // Its mailboxes are opened from outside.
+            Self::Bcm2836(_) => false,
         }
     }
 
@@ -54,6 +97,8 @@ impl Gic {
                 heard.restore();
                 result
             }
+            Self::V2(gic) => gic.listening(wait),
+            Self::Bcm2836(_) => wait(),
         }
     }
 
@@ -65,6 +110,8 @@ impl Gic {
     pub fn reset_cpu_interface(&self) -> Result<(), StepError> {
         match self {
             Self::V3(_) => cpu_interface::reset(),
+            Self::V2(gic) => gic.reset_cpu_interface(),
+            Self::Bcm2836(_) => Ok(()),
         }
     }
 
@@ -76,6 +123,13 @@ impl Gic {
     pub fn reset_private(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().reset_private(),
+            // One that never came resets them as it comes.
+            Self::V2(_) if mpidr != current_mpidr() => Ok(()),
+            Self::V2(gic) => gic.reset_private(),
+            Self::Bcm2836(local) => {
+                local.reset_private(mpidr);
+                Ok(())
+            }
         }
     }
 
@@ -87,6 +141,7 @@ impl Gic {
     pub fn reset_lpis(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().reset_lpis(),
+            _ => Ok(()),
         }
     }
 
@@ -98,10 +153,17 @@ impl Gic {
     pub fn drop_sgis(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().drop_sgis(),
+            Self::V2(_) if mpidr != current_mpidr() => Ok(()),
+            Self::V2(gic) => gic.drop_sgis(),
+            Self::Bcm2836(local) => {
+                local.drop_kicks(mpidr);
+                Ok(())
+            }
         }
     }
 
-    /// Resets what all CPUs share, and routes it to the CPU `mpidr`. With all CPUs quiet.
+    /// Resets what all CPUs share, and routes it to the CPU `mpidr`; of a GICv2, a reset leaves it
+    /// without a target. With all CPUs quiet.
     ///
     /// # Errors
     ///
@@ -109,6 +171,11 @@ impl Gic {
     pub fn reset_distributor(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => gic.distributor.lock().reset(mpidr),
+            Self::V2(gic) => gic.reset_distributor(),
+            Self::Bcm2836(local) => {
+                local.reset_shared();
+                Ok(())
+            }
         }
     }
 
@@ -127,6 +194,7 @@ impl Gic {
                 }
                 result
             }
+            _ => Ok(()),
         }
     }
 
@@ -135,6 +203,7 @@ impl Gic {
     pub fn lpi_tables(&self, keep: bool) -> Option<u64> {
         match self {
             Self::V3(gic) => gic.lpi_tables(keep),
+            _ => None,
         }
     }
 
@@ -151,13 +220,14 @@ impl Gic {
         match self {
             // SAFETY: Handed on to the caller.
             Self::V3(gic) => unsafe { gic.preset_lpis(memory, keep) },
+            _ => Ok(()),
         }
     }
 
     /// Disables every LPI where they cannot be switched off. With all CPUs quiet.
     pub fn disable_kept_lpis(&self) {
-        match self {
-            Self::V3(gic) => gic.disable_kept_lpis(),
+        if let Self::V3(gic) = self {
+            gic.disable_kept_lpis();
         }
     }
 
@@ -169,15 +239,18 @@ impl Gic {
     pub fn forget_lpis(&self, mpidr: u64) -> Result<(), StepError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().forget_properties(),
+            _ => Ok(()),
         }
     }
 
     /// Returns the pages of registers that lead the GIC to memory: a guest may only read them, and its
     /// stores are for [`Gic::store`].
     pub fn guarded(&self) -> impl Iterator<Item = Region> {
-        match self {
-            Self::V3(gic) => gic.guarded(),
-        }
+        let v3 = match self {
+            Self::V3(gic) => Some(gic),
+            _ => None,
+        };
+        v3.into_iter().flat_map(v3::GicV3::guarded)
     }
 
     /// Makes a guest's store of `size` bytes at physical `address`, unless the GIC could then write to
@@ -191,6 +264,7 @@ impl Gic {
     ) -> Option<Result<(), Refused>> {
         match self {
             Self::V3(gic) => gic.store(address, size, value, memory),
+            _ => None,
         }
     }
 
@@ -200,6 +274,8 @@ impl Gic {
             Self::V3(gic) => {
                 gic.distributor.lock().move_spis(from, to);
             }
+            Self::V2(gic) => gic.move_spis(from, to),
+            Self::Bcm2836(_) => {}
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 /// Sparse RAM with the monitor in its midst.
 pub struct Ram {
     words: RefCell<HashMap<u64, u64>>,
+    start: u64,
 }
 
 impl Ram {
@@ -22,6 +23,15 @@ impl Ram {
     pub fn new() -> Self {
         Self {
             words: RefCell::default(),
+            start: Self::START,
+        }
+    }
+
+    /// The same, with RAM from address 0 on, as most boards have it.
+    pub fn from_zero() -> Self {
+        Self {
+            start: 0,
+            ..Self::new()
         }
     }
 
@@ -48,6 +58,6 @@ impl GuestMemory for Ram {
         let Some(end) = start.checked_add(size) else {
             return false;
         };
-        (Self::START <= start && end <= Self::MONITOR) || (Self::UPPER <= start && end <= Self::END)
+        (self.start <= start && end <= Self::MONITOR) || (Self::UPPER <= start && end <= Self::END)
     }
 }

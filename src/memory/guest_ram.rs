@@ -4,6 +4,10 @@ use super::region::{Region, RegionSet};
 use crate::linux::kimage::GuestMemory;
 use core::slice;
 
+/// Where the monitor has a bank that begins at 0 a second time: Rust has no references to address 0.
+/// No machine has memory there itself.
+pub const ZERO_ALIAS: u64 = 1 << 47;
+
 /// All RAM that is the guest's: mapped read-write in the monitor at its own address, and with
 /// nothing of the monitor in it.
 pub struct GuestRam {
@@ -23,8 +27,9 @@ impl GuestRam {
     ///
     /// # Safety
     ///
-    /// They are RAM, mapped read-write at EL2 at their own addresses for ever, and neither the
-    /// image nor a stack nor the heap of the monitor lies in them.
+    /// They are RAM, mapped read-write at EL2 at their own addresses for ever (one that begins at 0
+    /// at [`ZERO_ALIAS`] too), and neither the image nor a stack nor the heap of the monitor lies in
+    /// them.
     pub unsafe fn new(banks: RegionSet) -> Self {
         let largest = banks.iter().copied().max_by_key(Region::size);
         Self { banks, largest }
@@ -81,7 +86,10 @@ impl GuestRange {
 
     /// Returns the first byte's address.
     pub fn as_ptr(&self) -> *mut u8 {
-        self.region.start() as *mut u8
+        match self.region.start() {
+            0 => ZERO_ALIAS as *mut u8,
+            start => start as *mut u8,
+        }
     }
 
     /// Reads the 64-bit word at the start, `None` if it is not aligned or not whole.

@@ -33,7 +33,7 @@ impl Stage1 {
         let page_bits: u32 = granule[(size >> 14 & 3) as usize];
         let step = page_bits - 3;
         let first = LAST + 1 - (bits.max(page_bits + 1) - page_bits).div_ceil(step).min(4);
-        let inside = address & (1 << bits) - 1;
+        let inside = address & ((1 << bits) - 1);
         let mut table = ttbr & ADDRESS;
         for level in first..LAST {
             let shift = page_bits + step * (LAST - level);

@@ -118,10 +118,23 @@ pub fn map<T: Translation<El23Attributes>>(
     region: &Region,
     what: Use,
 ) -> Result<(), MapError> {
-    let start = region.start() as usize;
+    map_at(mapping, region, what, region.start())
+}
+
+/// Maps `region`, widened to pages, at the virtual address `at`, as far into a page as it is itself.
+///
+/// # Errors
+///
+/// As [`map`].
+pub fn map_at<T: Translation<El23Attributes>>(
+    mapping: &mut Mapping<T, El2>,
+    region: &Region,
+    what: Use,
+    at: u64,
+) -> Result<(), MapError> {
     mapping.map_range(
-        &MemoryRegion::new(start, region.end() as usize),
-        PhysicalAddress(start & !0xfff),
+        &MemoryRegion::new(at as usize, (at + region.size()) as usize),
+        PhysicalAddress(region.start() as usize & !0xfff),
         what.attributes(),
         Constraints::NO_CONTIGUOUS_HINT,
     )

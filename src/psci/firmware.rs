@@ -1,8 +1,44 @@
-//! The PSCI below: firmware's, by SMC.
+//! The PSCI below: firmware's, by SMC. A board whose CPUs wait in a spin table may have none.
 
 use crate::cpu::Cpu;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
 use smccc::psci::{self, Error};
-use smccc::{Smc, smc64};
+use smccc::{Call, Smc};
+
+/// What SMCCC returns of a function that is not there.
+const NOT_SUPPORTED: u64 = u64::MAX;
+
+static ABSENT: AtomicBool = AtomicBool::new(false);
+
+/// Nobody answers an SMC on this board: none is made from now on.
+pub fn set_absent() {
+    ABSENT.store(true, Relaxed);
+}
+
+/// Returns whether nobody answers an SMC on this board.
+pub fn is_absent() -> bool {
+    ABSENT.load(Relaxed)
+}
+
+/// Calls of firmware, which supports nothing where there is none.
+pub struct Firmware;
+
+impl Call for Firmware {
+    fn call32(function: u32, arguments: [u32; 7]) -> [u32; 8] {
+        match is_absent() {
+            true => [NOT_SUPPORTED as u32; 8],
+            false => Smc::call32(function, arguments),
+        }
+    }
+
+    fn call64(function: u32, arguments: [u64; 17]) -> [u64; 18] {
+        match is_absent() {
+            true => [NOT_SUPPORTED; 18],
+            false => Smc::call64(function, arguments),
+        }
+    }
+}
 
 unsafe extern "C" {
     /// `head.S`: where firmware enters a CPU.
@@ -20,12 +56,12 @@ fn entry() -> u64 {
 ///
 /// What firmware says.
 pub fn cpu_on(cpu: &'static Cpu) -> Result<(), Error> {
-    psci::cpu_on::<Smc>(cpu.mpidr, entry(), &raw const *cpu as u64)
+    psci::cpu_on::<Firmware>(cpu.mpidr, entry(), &raw const *cpu as u64)
 }
 
 /// Turns the calling CPU off; returns only firmware's refusal.
 pub fn cpu_off() -> Error {
-    refusal(psci::cpu_off::<Smc>())
+    refusal(psci::cpu_off::<Firmware>())
 }
 
 /// Suspends the calling CPU in `power_state`. After a power-down it comes to `boot::secondary`
@@ -35,7 +71,7 @@ pub fn cpu_off() -> Error {
 ///
 /// What firmware says.
 pub fn cpu_suspend(cpu: &'static Cpu, power_state: u32) -> Result<(), Error> {
-    psci::cpu_suspend::<Smc>(power_state, entry(), &raw const *cpu as u64)
+    psci::cpu_suspend::<Firmware>(power_state, entry(), &raw const *cpu as u64)
 }
 
 /// Suspends the machine; the calling CPU comes to `boot::secondary` when it wakes.
@@ -44,22 +80,22 @@ pub fn cpu_suspend(cpu: &'static Cpu, power_state: u32) -> Result<(), Error> {
 ///
 /// What firmware says.
 pub fn system_suspend(cpu: &'static Cpu) -> Result<(), Error> {
-    psci::system_suspend::<Smc>(entry(), &raw const *cpu as u64)
+    psci::system_suspend::<Firmware>(entry(), &raw const *cpu as u64)
 }
 
 /// Turns the machine off; returns only firmware's refusal.
 pub fn system_off() -> Error {
-    refusal(psci::system_off::<Smc>())
+    refusal(psci::system_off::<Firmware>())
 }
 
 /// Resets the machine; returns only firmware's refusal.
 pub fn system_reset() -> Error {
-    refusal(psci::system_reset::<Smc>())
+    refusal(psci::system_reset::<Firmware>())
 }
 
 /// Returns what firmware's PSCI_FEATURES says of `function`, if it has it.
 pub fn features(function: u32) -> Option<u32> {
-    psci::psci_features::<Smc>(function).ok()
+    psci::psci_features::<Firmware>(function).ok()
 }
 
 /// Returns firmware's PSCI_VERSION.
@@ -68,12 +104,12 @@ pub fn features(function: u32) -> Option<u32> {
 ///
 /// What firmware says.
 pub fn version() -> Result<psci::Version, Error> {
-    psci::version::<Smc>()
+    psci::version::<Firmware>()
 }
 
 /// Returns whether firmware has the CPU `mpidr` off.
 pub fn is_off(mpidr: u64) -> bool {
-    let state = psci::affinity_info::<Smc>(mpidr, psci::LowestAffinityLevel::All);
+    let state = psci::affinity_info::<Firmware>(mpidr, psci::LowestAffinityLevel::All);
     state == Ok(psci::AffinityState::Off)
 }
 
@@ -81,7 +117,7 @@ pub fn is_off(mpidr: u64) -> bool {
 pub fn pass(function: u64, arguments: [u64; 3]) -> u64 {
     let mut registers = [0; 17];
     registers[..3].copy_from_slice(&arguments);
-    smc64(function as u32, registers)[0]
+    Firmware::call64(function as u32, registers)[0]
 }
 
 fn refusal(result: Result<(), Error>) -> Error {

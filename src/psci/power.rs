@@ -166,6 +166,16 @@ impl Power {
         self.become_unless_forsaken(SUSPENDED);
     }
 
+    /// The CPU itself: it came to the monitor without having been asked for, as from a spin table.
+    pub fn came(&self) {
+        let _ = self.turn(OFF_FIRMWARE, OFF_PARKED);
+    }
+
+    /// Returns whether the CPU is parked in the monitor.
+    pub fn is_parked(&self) -> bool {
+        self.word.load(Ordering::Acquire) == OFF_PARKED
+    }
+
     /// Tells a parked CPU to leave through firmware; returns whether it was parked.
     pub fn tell_to_leave(&self) -> bool {
         self.turn(OFF_PARKED, LEAVING)
@@ -258,6 +268,17 @@ mod tests {
         power.park();
         assert_eq!(power.order(), Order::Stay);
         assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
+        assert_eq!(power.order(), Order::Begin(START));
+    }
+
+    #[test]
+    fn cpu_that_came_is_parked_unless_it_was_asked_for() {
+        let power = Power::new();
+        assert!(!power.is_parked());
+        power.came();
+        assert!(power.is_parked());
+        assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
+        power.came();
         assert_eq!(power.order(), Order::Begin(START));
     }
 

@@ -143,7 +143,8 @@ impl Hardware for Machine {
         })
     }
 
-    fn firmware_off(&self, _: &Cpu) -> Result<(), ErrorCode> {
+    fn firmware_off(&self, cpu: &Cpu) -> Result<(), ErrorCode> {
+        self.gic.leaves(cpu.mpidr);
         Err(psci::code(firmware::cpu_off()))
     }
 

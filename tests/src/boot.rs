@@ -1,7 +1,7 @@
 //! Boots a machine and looks at its console.
 
 use baton_qemu::console::{Line, watch};
-use baton_qemu::{Console, Guest, Limits, Machine, Module};
+use baton_qemu::{Console, Guest, Limits, Machine, Module, paths};
 use std::fmt::Display;
 use std::ops::Deref;
 use std::process::Command;
@@ -96,7 +96,7 @@ pub fn machine(smp: u32) -> Machine {
     let machine = Machine::from_env(smp).unwrap_or_else(|error| panic!("{error}"));
     Machine {
         smp,
-        monitor: Some(baton_qemu::paths::monitor()),
+        monitor: Some(paths::monitor()),
         baton: String::new(),
         ..machine
     }
@@ -136,6 +136,17 @@ pub fn boot_modules(machine: &Machine, modules: &[Module], seconds: u64) -> Boot
     run(
         machine
             .command_with_modules(modules)
+            .unwrap_or_else(|error| panic!("{error}")),
+        seconds,
+    )
+}
+
+/// Starts the machine's U-Boot, which finds the monitor on the disks, for at most `seconds`.
+#[track_caller]
+pub fn boot_u_boot(machine: &Machine, seconds: u64) -> Boot {
+    run(
+        machine
+            .command_with_firmware(&paths::u_boot())
             .unwrap_or_else(|error| panic!("{error}")),
         seconds,
     )

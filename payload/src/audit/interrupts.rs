@@ -1,8 +1,10 @@
-//! The interrupt controller: what is left in it, and what is found (Arm IHI 0069).
+//! The interrupt controller: what is left in it, and what is found (Arm IHI 0069; of a GICv2, see
+//! `interrupts_v2`).
 
 use super::sheet::{Index, Page};
 use super::sysreg::{isb, read, write};
 use crate::cpu::{AFFINITY_MASK, Cpu};
+use crate::gic::v2;
 use crate::mmio::{read32, read64, write32, write64};
 use crate::outcome::{Outcome, ensure};
 use crate::time;
@@ -38,7 +40,7 @@ mod gicr {
 }
 
 /// Arrays of the distributor, and of a redistributor's SGI_base, at the same offsets.
-mod array {
+pub mod array {
     pub const IGROUPR: u64 = 0x0080;
     pub const ISENABLER: u64 = 0x0100;
     pub const ISPENDR: u64 = 0x0200;
@@ -49,9 +51,12 @@ mod array {
 }
 
 /// Private interrupts of devices (BSA, 3.8.1): their lines are theirs to lower.
-const TIMER_LINES: u32 = 1 << 27 | 1 << 30;
-const PMU_LINE: u32 = 1 << 23;
-const SGIS: u32 = 0xffff;
+pub const TIMER_LINES: u32 = 1 << 27 | 1 << 30;
+pub const PMU_LINE: u32 = 1 << 23;
+/// All of them.
+pub const DEVICE_LINES: u32 = TIMER_LINES | PMU_LINE;
+/// The first interrupts of a CPU.
+pub const SGIS: u32 = 0xffff;
 
 /// The SGI that each CPU takes and never ends, one that is left pending, and one that is disabled.
 const TAKEN: u32 = 5;
@@ -65,14 +70,17 @@ const SPI_PRIORITY: u32 = 0x20;
 /// Group 0 is EL1's too: there is one security state. Elsewhere it is EL3's, and may trap there.
 static GROUP0: AtomicBool = AtomicBool::new(false);
 
-fn bytes(priority: u32) -> u32 {
+pub fn bytes(priority: u32) -> u32 {
     priority * 0x0101_0101
 }
 
 /// Adds what is in the CPU interface of the CPU that runs this (IHI 0069, 12.2).
 pub fn audit_cpu_interface(page: &mut Page, place: usize) {
-    // SAFETY: the registers are there with a GICv3, which is all that the probe knows; interrupts
-    // are masked by DAIF.
+    if let Some(gic) = v2::get() {
+        return gic.audit_own(page, place);
+    }
+    // SAFETY: the registers are there with a GICv3, as ID_AA64PFR0_EL1 says; interrupts are masked
+    // by DAIF.
     unsafe {
         if read!("ID_AA64PFR0_EL1") >> 24 & 0xf == 0 {
             return;
@@ -164,6 +172,9 @@ impl Controller {
 
     /// Adds what is in the distributor. `boot`: the affinity fields of the CPU that stayed.
     pub fn audit_distributor(&self, page: &mut Page, place: usize, boot: u64) {
+        if let Some(gic) = v2::get() {
+            return gic.audit_distributor(page, place);
+        }
         let (words, extended) = self.words();
         let mut add = |name, expected, mask, found| {
             page.add(
@@ -233,24 +244,34 @@ impl Controller {
         range.find(|&n| route(n) != boot).map_or(boot, route)
     }
 
-    /// The first SPI that is routed to the CPU whose affinity fields are `mpidr`.
-    pub fn routed_to(&self, mpidr: u64) -> Option<u64> {
+    /// The first SPI that is routed to a CPU.
+    pub fn routed_to(&self, cpu: &Cpu) -> Option<u64> {
+        if let Some(gic) = v2::get() {
+            return gic.routed_to(cpu, self.spis());
+        }
         self.spis()
-            .find(|&n| read64(self.gicd + gicd::IROUTER + 8 * n) == mpidr)
+            .find(|&n| read64(self.gicd + gicd::IROUTER + 8 * n) == cpu.mpidr())
     }
 
     /// Routes the SPIs to all CPUs in turn.
     pub fn spread_routes(&self, cpus: &[Cpu]) {
         for (n, cpu) in self.spis().zip(cpus.iter().cycle()) {
-            write64(self.gicd + gicd::IROUTER + 8 * n, cpu.mpidr());
+            match v2::get() {
+                Some(gic) => gic.route(n, cpu),
+                None => write64(self.gicd + gicd::IROUTER + 8 * n, cpu.mpidr()),
+            }
         }
     }
 
     /// Leaves SPIs in every state: enabled, pending, of group 1, edge-triggered, routed to all CPUs.
     pub fn dirty_distributor(&self, cpus: &[Cpu]) -> Outcome {
+        self.spread_routes(cpus);
+        if let Some(gic) = v2::get() {
+            gic.dirty_distributor(SPI_PRIORITY);
+            return Ok(());
+        }
         let (words, extended) = self.words();
         write32(self.gicd + gicd::CTLR, read32(self.gicd + gicd::CTLR) | 3);
-        self.spread_routes(cpus);
         let fill = |offset: u64, count: u64, value| {
             (0..count).for_each(|n| write32(self.gicd + offset + 4 * n, value));
         };
@@ -280,6 +301,9 @@ impl Controller {
 
     /// Lets every SPI through to the CPUs that they are routed to.
     pub fn open(&self) {
+        if let Some(gic) = v2::get() {
+            return gic.open();
+        }
         for n in 0..self.words().0 {
             write32(self.gicd + array::IGROUPR + 4 + 4 * n, !0);
             write32(self.gicd + array::ISENABLER + 4 + 4 * n, !0);
@@ -290,11 +314,15 @@ impl Controller {
     pub fn send_spi(&self, cpu: &Cpu) {
         let n = self.own_spi(cpu);
         let (word, bit) = (4 * (n / 32), 1 << (n % 32));
-        let group = self.gicd + array::IGROUPR + word;
-        write32(group, read32(group) | bit);
         let at = self.gicd + array::IPRIORITYR + (n & !3);
         write32(at, bytes(SPI_PRIORITY));
-        write64(self.gicd + gicd::IROUTER + 8 * n, cpu.mpidr());
+        if let Some(gic) = v2::get() {
+            gic.route(n, cpu);
+        } else {
+            let group = self.gicd + array::IGROUPR + word;
+            write32(group, read32(group) | bit);
+            write64(self.gicd + gicd::IROUTER + 8 * n, cpu.mpidr());
+        }
         write32(self.gicd + array::ISENABLER + word, bit);
         write32(self.gicd + array::ISPENDR + word, bit);
     }
@@ -408,6 +436,9 @@ fn wake(this: &Cpu) -> Option<u64> {
 
 /// A job: lets every private interrupt through and takes what is pending; 1023 if nothing is.
 pub fn listen(this: &'static Cpu, _: u64) -> u64 {
+    if let Some(gic) = v2::get() {
+        return gic.listen();
+    }
     let Some(words) = wake(this) else {
         return 0;
     };
@@ -427,6 +458,10 @@ pub fn listen(this: &'static Cpu, _: u64) -> u64 {
 /// A job: leaves SGIs and PPIs of the CPU in every state but for what devices signal, and opens its
 /// CPU interface in an unusual way.
 pub fn dirty_private(this: &'static Cpu, _: u64) -> u64 {
+    if let Some(gic) = v2::get() {
+        gic.dirty_private(PRIVATE_PRIORITY);
+        return 0;
+    }
     let Some(words) = wake(this) else {
         return 1;
     };
@@ -463,6 +498,9 @@ pub fn dirty_private(this: &'static Cpu, _: u64) -> u64 {
 
 /// A job: takes the interrupt that is pending and never ends it. The interrupt's number.
 pub fn take(_: &'static Cpu, _: u64) -> u64 {
+    if let Some(gic) = v2::get() {
+        return gic.take();
+    }
     // SAFETY: interrupts are masked by DAIF; the system registers are on.
     let number = unsafe { read!("S3_0_C12_C12_0") } & 0xff_ffff;
     isb();
@@ -471,6 +509,9 @@ pub fn take(_: &'static Cpu, _: u64) -> u64 {
 
 /// A job: sends the CPU an SGI and takes it, and leaves others pending, enabled and not.
 pub fn dirty_sgis(this: &'static Cpu, _: u64) -> u64 {
+    if let Some(gic) = v2::get() {
+        return gic.dirty_sgis();
+    }
     let sgi = this.redistributor.load(Relaxed) + FRAME;
     write32(sgi + array::ISENABLER, 1 << TAKEN);
     write32(sgi + array::ISPENDR, 1 << TAKEN);

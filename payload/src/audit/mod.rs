@@ -2,13 +2,14 @@
 //! controller, beside what the architecture or the boot protocol lets it expect.
 //!
 //! Each row names the step of the monitor's teardown that owns it. The expectations are taken from
-//! the specifications: Arm ARM (DDI 0487), GIC (IHI 0069), PSCI (DEN0022), and Linux's
+//! the specifications: Arm ARM (DDI 0487), GIC (IHI 0069 and IHI 0048B), PSCI (DEN0022), and Linux's
 //! `Documentation/arch/arm64/booting.rst`.
 
 pub mod dirty;
 mod features;
 mod indexed;
 pub mod interrupts;
+mod interrupts_v2;
 pub mod its;
 mod registers;
 pub mod sheet;

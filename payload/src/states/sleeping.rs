@@ -39,6 +39,13 @@ pub fn priority_mask(this: &'static Cpu, argument: u64) -> u64 {
     deaf_wfi(this, argument)
 }
 
+/// WFI that an SGI does not end: its priority is below the mask.
+pub fn muted_wfi(this: &'static Cpu, argument: u64) -> u64 {
+    hear(this);
+    gic::mute(this);
+    deaf_wfi(this, argument)
+}
+
 /// WFI with the redistributor's SGIs disabled.
 pub fn sgis_off(this: &'static Cpu, argument: u64) -> u64 {
     hear(this);

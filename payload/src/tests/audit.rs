@@ -81,7 +81,7 @@ fn leave_everything(context: &Context) -> Outcome {
 fn leave_interrupts(context: &Context) -> Outcome {
     let cpus = context.cpus;
     let Some(gic) = &context.machine.gic else {
-        fail!("expected a GICv3, seen none")
+        fail!("expected a GIC, seen none")
     };
     gic::init(gic, cpus.all)?;
     let controller = Controller::new(gic);

@@ -32,6 +32,9 @@ pub struct Field {
     seed: u64,
     /// The monitor's first byte, and the first behind it.
     monitor: (u64, u64),
+    /// The first byte of RAM, and of the console's registers.
+    ram: u64,
+    uart: u64,
     /// Addresses at every edge.
     edges: [u64; 32],
     /// Physical address of the running image, and of its device tree.
@@ -119,6 +122,8 @@ fn field(context: &Context, seed: u64) -> Outcome<Field> {
         calls: context.options.calls,
         seed,
         monitor: (monitor, end),
+        ram,
+        uart,
         edges: [
             0,
             1,
@@ -202,8 +207,8 @@ impl Numbers<'_> {
         match self.below(8) {
             0 => start,
             1 => end - 8,
-            2 => start + self.below(0x4_0000) & !7,
-            _ => start + self.below(end - start) & !7,
+            2 => (start + self.below(0x4_0000)) & !7,
+            _ => (start + self.below(end - start)) & !7,
         }
     }
 
@@ -306,7 +311,7 @@ fn known_id(numbers: &Numbers) -> u32 {
             ])
             .unwrap_or(0),
         // The same with hints and reserved bits.
-        _ => 0x8400_0000 + number | 1 << (16 + number % 8),
+        _ => 0x8400_0000 | number | 1 << (16 + number % 8),
     }
 }
 
@@ -375,7 +380,7 @@ fn cpu_on(numbers: &Numbers) -> Outcome {
         bad
     };
     let in_ram = |address: u64| {
-        address >= numbers.field.edges[27] && address % 4 == 0 && address < numbers.field.monitor.0
+        (numbers.field.ram..numbers.field.monitor.0).contains(&address) && address.is_multiple_of(4)
     };
     if in_ram(entry) {
         return Ok(());

@@ -16,7 +16,7 @@ use crate::{gic, states};
 pub fn run(context: &Context) -> Outcome {
     let cpus = context.cpus;
     let Some(gic) = &context.machine.gic else {
-        fail!("expected a GICv3, seen none")
+        fail!("expected a GIC, seen none")
     };
     gic::init(gic, cpus.all)?;
     let controller = Controller::new(gic);
@@ -25,14 +25,14 @@ pub fn run(context: &Context) -> Outcome {
     for cpu in cpus.others() {
         let mpidr = cpu.mpidr();
         ensure!(
-            controller.routed_to(mpidr).is_some(),
+            controller.routed_to(cpu).is_some(),
             "expected an SPI of CPU {mpidr:#x}, seen none"
         );
         cpu.start(states::off, 0);
         wait_for([cpu].into_iter(), "to be off", |cpu| {
             cpu.affinity_info() == code::AFFINITY_OFF
         })?;
-        if let Some(spi) = controller.routed_to(mpidr) {
+        if let Some(spi) = controller.routed_to(cpu) {
             fail!("CPU {mpidr:#x} is off: expected no SPI of its, seen {spi}");
         }
     }

@@ -67,10 +67,15 @@ pub struct Machine {
     /// monitor, Linux does not survive a kexec with one: LPIs stay enabled, and the redistributors
     /// go on writing to tables in memory that the next kernel uses otherwise.
     pub its: bool,
+    /// The version of its interrupt controller, 2 or 3 (`GIC=`); the former serves 8 CPUs, and has
+    /// no ITS.
+    pub gic: u32,
     /// Its disks.
     pub disks: Vec<Disk>,
     /// Whether the CPUs have an EL2.
     pub el2: bool,
+    /// Whether they have an EL3: firmware is then started there, and answers PSCI itself.
+    pub el3: bool,
     /// QEMU says on the console when a kernel is entered
     /// (as [`kexec::entered`](crate::kexec::entered) reads).
     pub watched: bool,
@@ -115,6 +120,17 @@ impl Machine {
                 }
             },
         };
+        let gic = match variable("GIC").as_deref() {
+            None | Some("3") => 3,
+            Some("2") => 2,
+            Some(value) => {
+                return Err(Error::Variable {
+                    name: "GIC",
+                    value: value.to_owned(),
+                    expected: "2 or 3",
+                });
+            }
+        };
         Ok(Self {
             qemu: variable("QEMU").unwrap_or("qemu-system-aarch64".into()),
             smp,
@@ -122,9 +138,11 @@ impl Machine {
             cpu: variable("CPU").unwrap_or("cortex-a57".into()),
             monitor: switch("MONITOR", true)?.then(paths::monitor),
             baton: variable("BATON").unwrap_or_default(),
-            its: switch("ITS", true)?,
+            its: switch("ITS", true)? && gic == 3,
+            gic,
             disks: Vec::new(),
             el2: true,
+            el3: false,
             watched: false,
             end_on_reset: true,
             says_power_off: true,
@@ -191,6 +209,19 @@ impl Machine {
         Ok(command)
     }
 
+    /// The command that starts `firmware`, a flash image, which looks on the disks for what to start.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it is not there.
+    pub fn command_with_firmware(&self, firmware: &Path) -> Result<Command, Error> {
+        let mut command = self.qemu(self.el2);
+        command
+            .arg("-bios")
+            .arg(existing(firmware)?)
+            .args(&self.extra);
+        Ok(command)
+    }
+
     /// The command that makes QEMU write the device tree of this machine with `modules` to `file`.
     pub fn dump_tree(&self, modules: &[Module], file: &Path) -> Command {
         let mut command = self.qemu(self.el2);
@@ -222,10 +253,17 @@ impl Machine {
     /// QEMU with the machine, and nothing that runs on it.
     pub fn qemu(&self, el2: bool) -> Command {
         let mut command = Command::new(&self.qemu);
-        let its = if self.its { "" } else { ",its=off" };
+        let its = match self.gic {
+            3 if !self.its => ",its=off",
+            _ => "",
+        };
         let el2 = if el2 { ",virtualization=on" } else { "" };
+        let el3 = if self.el3 { ",secure=on" } else { "" };
         command
-            .args(["-machine", &format!("virt{el2},gic-version=3{its}")])
+            .args([
+                "-machine",
+                &format!("virt{el2}{el3},gic-version={}{its}", self.gic),
+            ])
             .args([
                 "-cpu",
                 &self.cpu,

@@ -1,5 +1,7 @@
 //! Starts guests under Baton on QEMU's `virt` machine. `make help` says how it is called.
 
+mod card;
+mod distro;
 mod its;
 mod kernels;
 mod run;
@@ -13,7 +15,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|soak
+const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|soak|card FILE|distro FILE
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   shell    a shell in the guest, on this terminal
@@ -24,8 +26,11 @@ const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|s
   audit    what the next kernel finds of the one before it, register by register
   soak     N= kexecs (1000) in a row, from under CPUs in states chosen by chance; goes on where it was
            stopped, or CHUNK= seconds were over
+  card     U-Boot starts the monitor from FILE, Linux boots and kexecs; FIRMWARE= is another
+           firmware than Debian's U-Boot, EL3=on if it has a part at EL3
+  distro   firmware under the monitor (FIRMWARE=u-boot, edk2) starts the system on the disk FILE
 
-SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off BATON= TIMEOUT= are read from the environment.";
+SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off GIC=2|3 BATON= TIMEOUT= are read from the environment.";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -38,6 +43,8 @@ fn main() -> ExitCode {
         ["kernels"] => kernels::kernels(),
         ["audit"] => audit(),
         ["soak"] => soak::soak(),
+        ["card", file] => card::card(file.as_ref()),
+        ["distro", file] => distro::distro(file.as_ref()),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -103,7 +110,7 @@ fn guest() -> Result<(), String> {
 fn audit() -> Result<(), String> {
     let mut machine = Machine::from_env(4).map_err(text)?;
     // What an ITS leaves is the hardest to clear.
-    machine.its |= variable("ITS").is_none();
+    machine.its |= variable("ITS").is_none() && machine.gic == 3;
     let append = variable("APPEND").unwrap_or_default();
     let guest = Guest {
         kernel: paths::probe(),

@@ -73,6 +73,25 @@ pub fn soak() -> PathBuf {
     path("BATON_SOAK", || target().join("soak"))
 }
 
+/// U-Boot for this machine (`BATON_UBOOT`, else that of Debian's u-boot-qemu).
+pub fn u_boot() -> PathBuf {
+    path("BATON_UBOOT", || {
+        "/usr/lib/u-boot/qemu_arm64/u-boot.bin".into()
+    })
+}
+
+/// EDK2 for this machine's flash (`BATON_EDK2`, else that of Debian's qemu-efi-aarch64).
+pub fn edk2() -> PathBuf {
+    path("BATON_EDK2", || {
+        "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd".into()
+    })
+}
+
+/// The card that `make test-cards` makes for one `way` to start: `script`, `fit` or `extlinux`.
+pub fn card(way: &str) -> PathBuf {
+    target().join(format!("guest/card-{way}.img"))
+}
+
 fn bare(name: &str) -> PathBuf {
     target()
         .join("aarch64-unknown-none-softfloat/release")

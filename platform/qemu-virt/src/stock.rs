@@ -81,11 +81,12 @@ fn file(machine: &Machine) -> Result<PathBuf, Error> {
     let size = layout::kernel_size(&kernel)?;
     let length = fs::metadata(&kernel).map_or(0, |data| data.len());
     let name = format!(
-        "entered qemu-{} smp-{} mem-{} cpu-{} kernel-{size:x}-{length:x} {}",
+        "entered qemu-{} smp-{} mem-{} cpu-{} gic-{} kernel-{size:x}-{length:x} {}",
         machine.qemu_version()?,
         machine.smp,
         machine.mem,
         machine.cpu,
+        machine.gic,
         machine.extra.join(" ")
     );
     let name: String = name

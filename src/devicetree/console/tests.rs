@@ -69,9 +69,11 @@ fn tells_kinds() {
         ("ns16550a", ns16550(0, 1)),
         ("snps,dw-apb-uart", ns16550(0, 1)),
         (BCM2835_AUX, ns16550(2, 4)),
+        ("cdns,uart-r1p12", UartKind::Cadence),
+        ("fsl,imx6q-uart", UartKind::Imx),
         (
-            "cdns,uart-r1p12",
-            UartKind::Unknown("cdns,uart-r1p12".into()),
+            "amlogic,meson-gx-uart",
+            UartKind::Unknown("amlogic,meson-gx-uart".into()),
         ),
     ];
     for (compatible, kind) in cases {

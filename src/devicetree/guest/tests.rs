@@ -20,6 +20,7 @@ fn config(monitor: Region) -> GuestTree<'static> {
         lpi_tables: None,
         bootargs: Some("quiet"),
         ramdisk: None,
+        own_psci: false,
     }
 }
 
@@ -121,6 +122,36 @@ fn reserves_the_monitor() {
             Some(&expected[..]),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn offers_psci_in_place_of_spin_tables() {
+    let mut board = Sample::virt();
+    board.remove("/psci");
+    for cpu in ["/cpus/cpu@0", "/cpus/cpu@1"] {
+        board
+            .set(cpu, "enable-method", "spin-table")
+            .set(cpu, "cpu-release-addr", wide(&[0xd8]));
+    }
+    let untouched = made(&board, &config(top()));
+    assert!(untouched.find_node("/psci").is_none());
+    let own = GuestTree {
+        own_psci: true,
+        ..config(top())
+    };
+    let tree = made(&board, &own);
+    for cpu in ["/cpus/cpu@0", "/cpus/cpu@1"] {
+        assert_eq!(value(&tree, cpu, "enable-method"), Some(&b"psci\0"[..]));
+        assert_eq!(value(&tree, cpu, "cpu-release-addr"), None);
+    }
+    for (name, expected) in [
+        ("compatible", b"arm,psci\0".to_vec()),
+        ("method", b"hvc\0".to_vec()),
+        ("cpu_on", cells(&[0xc400_0003])),
+        ("cpu_off", cells(&[0x8400_0002])),
+    ] {
+        assert_eq!(value(&tree, "/psci", name), Some(&expected[..]), "{name}");
     }
 }
 

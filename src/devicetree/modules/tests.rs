@@ -9,11 +9,16 @@ fn region(start: u64, size: u64) -> Region {
     Region::new(start, size).expect("test region")
 }
 
+fn read(fdt: Fdt<'_>) -> Result<Modules, BoardError> {
+    super::read(fdt, None)
+}
+
 fn virt() -> Modules {
     Modules {
         kernel: region(0x4400_0000, 0x10_0000),
         bootargs: Some("console=ttyAMA0 quiet".into()),
         ramdisk: Some(region(0x4a00_0000, 0x1234)),
+        appended: false,
     }
 }
 
@@ -159,4 +164,36 @@ fn refuses_bad_properties() {
         };
         assert_eq!(tree.read(read), Err(expected));
     }
+}
+
+#[test]
+fn takes_a_kernel_behind_the_monitor() {
+    let appended = region(0x4060_0000, 0x1f0_0000);
+    let read = |tree: &Sample| tree.read(|fdt| super::read(fdt, Some(appended)));
+    let mut tree = Sample::virt();
+    assert_eq!(read(&tree), Ok(virt()), "a module goes first");
+    tree.remove(KERNEL_NODE).remove(RAMDISK_NODE);
+    tree.set("/chosen", "bootargs", "root=/dev/vda2 baton.log=debug");
+    let expected = Modules {
+        kernel: appended,
+        bootargs: Some("root=/dev/vda2 baton.log=debug".into()),
+        ramdisk: None,
+        appended: true,
+    };
+    assert_eq!(read(&tree), Ok(expected.clone()));
+    // U-Boot and QEMU write one cell or two.
+    for (start, end) in [
+        (cells(&[0x4a00_0000]), cells(&[0x4a00_1234])),
+        (wide(&[0x4a00_0000]), wide(&[0x4a00_1234])),
+    ] {
+        tree.set("/chosen", "linux,initrd-start", start)
+            .set("/chosen", "linux,initrd-end", end);
+        let expected = Modules {
+            ramdisk: virt().ramdisk,
+            ..expected.clone()
+        };
+        assert_eq!(read(&tree), Ok(expected));
+    }
+    tree.set("/chosen", "linux,initrd-end", cells(&[0x4a00_0000]));
+    assert_eq!(read(&tree), Ok(expected), "an empty initrd");
 }

@@ -40,7 +40,7 @@ macro_rules! any {
     };
 }
 
-pub(super) use {any, fill};
+pub(in crate::gic) use {any, fill};
 
 impl Redistributor {
     /// Takes the frames of one redistributor.

@@ -123,9 +123,9 @@ impl Store {
             Err(Denied::Shape)
         } else {
             match page {
-                Page::Redistributor(now) => self.to_redistributor(now, memory),
-                Page::VirtualLpis => self.to_virtual_lpis(),
-                Page::Its(now) => self.to_its(now, memory),
+                Page::Redistributor(now) => self.check_redistributor(now, memory),
+                Page::VirtualLpis => self.check_virtual_lpis(),
+                Page::Its(now) => self.check_its(now, memory),
             }
         };
         verdict.map_err(|why| Refused {
@@ -152,7 +152,7 @@ impl Store {
         self.offset == 0 && self.value & ENABLE != 0
     }
 
-    fn to_redistributor(&self, now: &Lpis, memory: &impl GuestMemory) -> Result<(), Denied> {
+    fn check_redistributor(&self, now: &Lpis, memory: &impl GuestMemory) -> Result<(), Denied> {
         if now.ctlr & ENABLE != 0 {
             return match self.offset {
                 PROPBASER..LPIS_END => Err(Denied::InUse),
@@ -173,7 +173,7 @@ impl Store {
     }
 
     /// The tables of virtual LPIs are for a hypervisor, which the guest is not.
-    fn to_virtual_lpis(&self) -> Result<(), Denied> {
+    fn check_virtual_lpis(&self) -> Result<(), Denied> {
         // The highest bit of the register, or of the upper half of it.
         let valid =
             (self.offset + self.size).is_multiple_of(8) && self.value >> (8 * self.size - 1) != 0;
@@ -183,7 +183,7 @@ impl Store {
         }
     }
 
-    fn to_its(&self, now: &Translations, memory: &impl GuestMemory) -> Result<(), Denied> {
+    fn check_its(&self, now: &Translations, memory: &impl GuestMemory) -> Result<(), Denied> {
         if let CBASER..CBASER_END | BASERS..BASERS_END = self.offset
             && (now.enabled || !now.quiescent)
         {

@@ -260,7 +260,7 @@ impl Plan {
         let mut walker = Walker::start(memory, page, self.start, bounds)?;
         let mut around = Around::default();
         let mut run = Range::default();
-        // Up to where no destination has been yet, from the run's start on.
+        // Up to where no destination has been yet, from the run's start on; 0 before the first run.
         let mut free = 0;
         loop {
             let listed = match walker.next_page() {
@@ -292,7 +292,7 @@ impl Plan {
             } else if let Some(segment) = self.segments.beginning_at(destination) {
                 candidates.look(memory, segment, source);
             }
-            if destination != run.end {
+            if destination != run.end || free == 0 {
                 self.destinations
                     .add(run)
                     .map_err(|_| walker.error(Fault::TooScattered))?;

@@ -54,7 +54,13 @@ const STEPS: [&str; 14] = [
 /// machine has hardware for.
 #[track_caller]
 fn clean(cpu: &str, its: bool, smp: u32, seconds: u64) {
-    let boot = boot(&machine_with(cpu, its, smp), &probe("test=audit"), seconds);
+    clean_on(&machine_with(cpu, its, smp), seconds);
+}
+
+#[track_caller]
+pub fn clean_on(machine: &Machine, seconds: u64) {
+    let (cpu, its) = (machine.cpu.as_str(), machine.its);
+    let boot = boot(machine, &probe("test=audit"), seconds);
     boot.expect("probe: PASS");
     boot.expect_no("DIFFERS");
     boot.expect_no("baton: error: ");
@@ -79,7 +85,11 @@ fn clean(cpu: &str, its: bool, smp: u32, seconds: u64) {
 /// else.
 #[track_caller]
 fn left_out(steps: &str) {
-    let mut machine = machine_with(MAX, true, 4);
+    left_out_on(machine_with(MAX, true, 4), steps);
+}
+
+#[track_caller]
+pub fn left_out_on(mut machine: Machine, steps: &str) {
     machine.baton = format!("leave-out={steps}");
     let boot = boot(&machine, &probe("test=audit"), 120);
     boot.expect("probe: FAIL audit: ");

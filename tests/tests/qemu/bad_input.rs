@@ -1,6 +1,6 @@
 //! What the monitor cannot start with: one clear line, then the machine is off.
 
-use baton_qemu::{Module, layout};
+use baton_qemu::{Module, layout, paths};
 use baton_tests::{Blob, Boot, Scratch, boot_by_hand, boot_modules, machine, tree};
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::{Node, Property};
@@ -91,7 +91,7 @@ fn remove(tree: &mut DeviceTree, text: &str) {
 #[test]
 fn no_guest_module() {
     let boot = boot_modules(&machine(2), &[], SECONDS);
-    boot.expect_error(&["multiboot,kernel"]);
+    boot.expect_error(&["multiboot,kernel", "fdt resize"]);
     boot.expect_end();
 }
 
@@ -121,7 +121,7 @@ fn image_larger_than_memory() {
         bootargs: String::new(),
     };
     let boot = boot_modules(&machine(2), &[kernel], SECONDS);
-    boot.expect_error(&["0x10044000000"]);
+    boot.expect_error(&["0x10044000000", "outside the guest's memory"]);
     boot.expect_end();
 }
 
@@ -139,18 +139,75 @@ fn image_smaller_than_its_file() {
     boot.expect_end();
 }
 
+/// An Image runs on a multiple of 2 MiB only.
 #[test]
-fn image_at_the_wrong_offset() {
-    let scratch = Scratch::new("offset");
-    let file = scratch.write("kernel", &image(0x8_0000, 0x10000));
+fn image_where_it_cannot_run() {
+    let kernel = Module::Kernel {
+        at: KERNEL + 0x1_0000,
+        file: paths::probe_image(),
+        bootargs: "test=kexec generations=1".into(),
+    };
+    let boot = boot_modules(&machine(2), &[kernel], SECONDS);
+    boot.expect("baton: warning: kernel at 0x44010000 moved to 0x40000000");
+    boot.expect("baton: kernel at 0x40000000-");
+    boot.expect("probe: PASS");
+    boot.expect_end();
+}
+
+#[track_caller]
+fn packed(format: &str, magic: &[u8]) {
+    let scratch = Scratch::new(format);
+    let mut bytes = vec![0; 4096];
+    bytes[..magic.len()].copy_from_slice(magic);
     let kernel = Module::Kernel {
         at: KERNEL,
-        file,
+        file: scratch.write("kernel", &bytes),
         bootargs: String::new(),
     };
     let boot = boot_modules(&machine(2), &[kernel], SECONDS);
-    boot.expect_error(&["0x80000"]);
+    boot.expect_error(&["0x44000000", "packed", format, "raw arm64 Image"]);
     boot.expect_end();
+}
+
+#[test]
+fn kernel_packed_by_gzip() {
+    packed("gzip", b"\x1f\x8b\x08");
+}
+
+#[test]
+fn kernel_packed_by_zstd() {
+    packed("zstd", b"\x28\xb5\x2f\xfd");
+}
+
+#[test]
+fn kernel_packed_in_an_efi_application() {
+    packed("EFI zboot", b"MZ\0\0zimg");
+}
+
+/// What `fdt mknod` and `fdt set` of U-Boot leave behind in a tree without room.
+#[test]
+fn module_without_reg() {
+    give_up("reg", &["reg of 0 bytes", "fdt resize"], |tree| {
+        let mut node = module("ramdisk", 0x4a00_0000, 0x1000);
+        node.remove_property("reg");
+        add(tree, node);
+    });
+}
+
+#[test]
+fn module_over_the_monitor() {
+    give_up("monitor", &["ramdisk", "monitor", "overlap"], |tree| {
+        add(tree, module("ramdisk", 0x4020_8000, 0x1000))
+    });
+}
+
+#[test]
+fn module_over_the_tree() {
+    give_up(
+        "over-tree",
+        &["ramdisk", "device tree", "overlap"],
+        |tree| add(tree, module("ramdisk", 0x4800_0800, 0x1000)),
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn run(smp: u32, baton: &str, task: Task, last: u32, seconds: u64) -> Boot {
 }
 
 #[track_caller]
-fn run_on(machine: &Machine, task: Task, last: u32, seconds: u64) -> Boot {
+pub fn run_on(machine: &Machine, task: Task, last: u32, seconds: u64) -> Boot {
     let boot = boot(machine, &task.guest(""), seconds);
     boot.expect_ok(linux::check(&boot, last, machine.smp));
     boot
@@ -30,7 +30,7 @@ fn for_stock(baton: &str) -> Machine {
 
 /// The monitor must have carried every kexec, and report the last one.
 #[track_caller]
-fn expect_carried(boot: &Boot) {
+pub fn expect_carried(boot: &Boot) {
     boot.expect(kexec::STARTING);
     boot.expect_no(kexec::BYE);
     if report::lines(boot).is_none_or(|report| report.is_empty()) {
@@ -45,7 +45,7 @@ fn expect_stock(boot: &Boot) {
     boot.expect(kexec::BYE);
 }
 
-const KEXEC: Task = Task::Kexec {
+pub const KEXEC: Task = Task::Kexec {
     times: 1,
     checks: true,
 };

@@ -3,7 +3,9 @@
 mod audit;
 mod bad_hardware;
 mod bad_input;
+mod boards;
 mod faults;
+mod gicv2;
 mod hostile;
 mod its;
 mod kernels;
@@ -11,3 +13,4 @@ mod linux;
 mod own_mistakes;
 mod probe;
 mod soak;
+mod u_boot;

@@ -10,7 +10,7 @@ fn run(smp: u32, append: &str, seconds: u64) {
 }
 
 #[track_caller]
-fn run_on(machine: &Machine, append: &str, seconds: u64) {
+pub fn run_on(machine: &Machine, append: &str, seconds: u64) {
     let guest = Guest {
         kernel: paths::probe(),
         initrd: None,
@@ -75,6 +75,12 @@ fn psci_on_8_cpus() {
 #[test]
 fn psci_on_130_cpus() {
     run(130, "test=psci", 600);
+}
+
+/// SGIs do not end their sleep: they are helped from outside.
+#[test]
+fn takes_cpus_that_no_sgi_wakes() {
+    run(4, "test=kexec generations=2 state=muted-wfi", 120);
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub fn refused(this: &Cpu, numbers: &Numbers) -> Outcome {
     let monitor = numbers.in_monitor() & !(PAGE - 1);
     let (source, target) = (good(4) | IND_SOURCE, good(3) | IND_DESTINATION);
     let outside = numbers
-        .of(&[0, 1 << 47, 1 << 48, 1 << 62, !(PAGE - 1), field.edges[30]])
+        .of(&[0, 1 << 47, 1 << 48, 1 << 62, !(PAGE - 1), field.uart])
         .unwrap_or(0);
     let bad = match numbers.below(3) {
         0 => outside,

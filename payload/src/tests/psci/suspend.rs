@@ -22,7 +22,7 @@ const INVALID_STATES: [u64; 3] = [1 << 31, 1 << 29, 0xffff_ffff];
 
 fn enable_gic(context: &Context) -> Outcome {
     let Some(gic) = &context.machine.gic else {
-        fail!("expected a GICv3, seen none")
+        fail!("expected a GIC, seen none")
     };
     gic::init(gic, context.cpus.all)?;
     expect(

@@ -61,6 +61,26 @@ fn plans_a_small_list() {
 }
 
 #[test]
+fn plans_for_memory_that_begins_at_zero() {
+    let ram = Ram::from_zero();
+    let list = [D, 0x6000_0000 | S, 0x6000_1000 | S, DONE];
+    let plan = prepare(&ram, &list).unwrap();
+    let expected = Range {
+        start: 0,
+        end: 0x2000,
+    };
+    assert_eq!(plan.destinations(), [expected]);
+    let again = [D, 0x6000_0000 | S, D, 0x6000_1000 | S, DONE];
+    match prepare(&ram, &again) {
+        Err(PlanError::List(error)) => assert_eq!(error.fault, Fault::DestinationTwice),
+        other => panic!(
+            "expected a refusal, saw {:?}",
+            other.map(|plan| plan.pages())
+        ),
+    }
+}
+
+#[test]
 fn takes_an_empty_list() {
     let ram = Ram::new();
     let plan = prepare(&ram, &[DONE]).unwrap();

@@ -1,6 +1,8 @@
-//! As much of a GICv3 as it takes to be woken: SGI 0 and the virtual timer's PPI.
+//! As much of a GICv3, or GICv2, as it takes to be woken: SGI 0 and the virtual timer's PPI.
 //!
-//! Interrupts stay masked by DAIF; they end WFI and are taken from `ICC_IAR1_EL1` by hand.
+//! Interrupts stay masked by DAIF; they end WFI and are taken by hand.
+
+pub mod v2;
 
 use crate::cpu::{self, Cpu};
 use crate::mmio::{read32, read64, write32};
@@ -34,11 +36,18 @@ const GICR_IPRIORITYR: u64 = FRAME + 0x0400;
 pub const VIRTUAL_TIMER: u32 = 27;
 /// The SGI that tests send.
 pub const SGI: u32 = 0;
+/// A priority for four SGIs, and a mask that lets only higher ones pass.
+const LOW: u32 = 0xf0f0_f0f0;
+const MASK: u32 = 0x80;
 /// Special interrupt ids: nothing is pending that can be taken.
 const SPECIAL: core::ops::RangeInclusive<u32> = 1020..=1023;
 
 /// Enables the distributor and finds each CPU's redistributor.
 pub fn init(gic: &Gic, cpus: &[Cpu]) -> Outcome {
+    if let Some(gic) = v2::get() {
+        gic.init();
+        return Ok(());
+    }
     write32(gic.distributor + GICD_CTLR, 1 << 1 | 1 << 4);
     let quiet = time::wait_until(1000, || read32(gic.distributor + GICD_CTLR) & 1 << 31 == 0);
     ensure!(quiet, "GICD_CTLR.RWP: expected 0 within 1000 ms, seen 1");
@@ -70,6 +79,10 @@ pub fn find_redistributors(gic: &Gic, cpus: &[Cpu]) {
 
 /// A job: enables [`SGI`] and [`VIRTUAL_TIMER`] on the CPU. 0 if its redistributor wakes up.
 pub fn enable(this: &'static Cpu, _: u64) -> u64 {
+    if let Some(gic) = v2::get() {
+        gic.enable();
+        return 0;
+    }
     let base = this.redistributor.load(Relaxed);
     if base == 0 {
         return 0;
@@ -93,31 +106,62 @@ pub fn enable(this: &'static Cpu, _: u64) -> u64 {
     0
 }
 
-/// Disables group 1 at this CPU's interface.
+/// Masks what [`enable`] has enabled on the CPU, by its priority.
+pub fn mute(this: &Cpu) {
+    if let Some(gic) = v2::get() {
+        return gic.mute();
+    }
+    let base = this.redistributor.load(Relaxed);
+    if base != 0 {
+        write32(base + GICR_IPRIORITYR, LOW);
+        write_icc_pmr_el1(IccPmrEl1::from_bits_retain(MASK.into()));
+    }
+}
+
+/// Disables all groups at this CPU's interface.
 pub fn shut() {
+    if let Some(gic) = v2::get() {
+        return gic.shut();
+    }
     write_icc_igrpen1_el1(IccIgrpen1El1::empty());
 }
 
 /// Masks interrupts of every priority at this CPU's interface.
 pub fn mask_all() {
+    if let Some(gic) = v2::get() {
+        return gic.mask_all();
+    }
     write_icc_pmr_el1(IccPmrEl1::empty());
 }
 
 /// Disables the SGIs and PPIs of a CPU.
 pub fn disable_private(this: &Cpu) {
+    if let Some(gic) = v2::get() {
+        return gic.disable_private();
+    }
     write32(this.redistributor.load(Relaxed) + GICR_ICENABLER0, !0);
 }
 
 /// Takes the pending interrupt of this CPU, ends it, and returns its id.
 pub fn take() -> Option<u32> {
-    let id = read_icc_iar1_el1().bits() as u32 & 0xff_ffff;
+    let v2 = v2::get();
+    let (id, value) = match v2 {
+        Some(gic) => gic.acknowledge(),
+        None => {
+            let id = read_icc_iar1_el1().bits() as u32 & 0xff_ffff;
+            (id, id)
+        }
+    };
     if SPECIAL.contains(&id) {
         return None;
     }
     if id == VIRTUAL_TIMER {
         stop_timer();
     }
-    write_icc_eoir1_el1(IccEoir1El1::from_bits_retain(id.into()));
+    match v2 {
+        Some(gic) => gic.end(value),
+        None => write_icc_eoir1_el1(IccEoir1El1::from_bits_retain(id.into())),
+    }
     Some(id)
 }
 
@@ -136,6 +180,10 @@ pub fn stop_timer() {
 
 /// Sends [`SGI`] to a CPU.
 pub fn send(target: &Cpu) {
+    if let Some(gic) = v2::get() {
+        cpu::send_event();
+        return gic.send(target, SGI);
+    }
     let mpidr = target.mpidr();
     let aff = |n: u64| mpidr >> n & 0xff;
     let value = aff(32) << 48

@@ -1,0 +1,90 @@
+//! The local interrupt controller of a Raspberry Pi 3, which has no GIC (BCM2836 ARM-local
+//! peripherals, QA7 rev 3.4): what it sends to each CPU, and mailboxes for interrupts between CPUs.
+
+use crate::arch::barrier;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// CPUs that it serves, by `MPIDR_EL1.Aff0`.
+const CPUS: u64 = 4;
+/// Mailboxes of a CPU.
+const MAILBOXES: u64 = 4;
+
+/// Offsets of registers, in bytes.
+mod register {
+    /// Where interrupts of other devices go: the first CPU at reset.
+    pub const GPU_ROUTING: u64 = 0x0c;
+    pub const PMU_ROUTING_CLEAR: u64 = 0x14;
+    /// The local timer, which is shared: control.
+    pub const TIMER: u64 = 0x34;
+    /// A word for each CPU: which timers, and which mailboxes, interrupt it.
+    pub const TIMERS: u64 = 0x40;
+    pub const MAILBOXES: u64 = 0x50;
+    /// Four mailboxes for each CPU: bits to set, and to read and clear.
+    pub const SET: u64 = 0x80;
+    pub const CLEAR: u64 = 0xc0;
+}
+
+/// The controller.
+pub struct Bcm2836(NonNull<u8>);
+
+// SAFETY: Each store is whole by itself; bits are set and cleared, not exchanged.
+unsafe impl Send for Bcm2836 {}
+// SAFETY: As above.
+unsafe impl Sync for Bcm2836 {}
+
+impl Bcm2836 {
+    /// Takes the controller at `base`.
+    ///
+    /// # Safety
+    ///
+    /// It is there, and mapped as device memory as long as the monitor lives: 4 KiB.
+    pub unsafe fn new(base: NonNull<u8>) -> Self {
+        Self(base)
+    }
+
+    fn write(&self, offset: u64, value: u32) {
+        // SAFETY: `new` was promised that the register is there.
+        let register = unsafe { self.0.add(offset as usize).cast::<AtomicU32>().as_ref() };
+        register.store(value, Relaxed);
+    }
+
+    /// Interrupts the CPU `mpidr` by its first mailbox, whatever the guest made of it.
+    pub fn kick(&self, mpidr: u64) {
+        let cpu = mpidr & (CPUS - 1);
+        barrier::dsb_ish();
+        self.write(register::MAILBOXES + 4 * cpu, 1);
+        self.write(register::SET + 16 * cpu, 1);
+    }
+
+    /// Kicks every CPU but `mpidr`.
+    pub fn kick_all_others(&self, mpidr: u64) {
+        (0..CPUS)
+            .filter(|&cpu| cpu != mpidr & (CPUS - 1))
+            .for_each(|cpu| self.kick(cpu));
+    }
+
+    /// Sends the CPU `mpidr` nothing any more, and forgets what it was sent.
+    pub fn reset_private(&self, mpidr: u64) {
+        let cpu = mpidr & (CPUS - 1);
+        self.write(register::TIMERS + 4 * cpu, 0);
+        self.write(register::MAILBOXES + 4 * cpu, 0);
+        self.drop_kicks(mpidr);
+    }
+
+    /// Leaves the CPU `mpidr` no kick, when nobody sends any more.
+    pub fn drop_kicks(&self, mpidr: u64) {
+        let cpu = mpidr & (CPUS - 1);
+        for mailbox in 0..MAILBOXES {
+            self.write(register::CLEAR + 16 * cpu + 4 * mailbox, !0);
+        }
+    }
+
+    /// Leaves what CPUs share as at reset. With all CPUs quiet.
+    pub fn reset_shared(&self) {
+        self.write(register::GPU_ROUTING, 0);
+        self.write(register::PMU_ROUTING_CLEAR, !0);
+        self.write(register::TIMER, 0);
+    }
+}

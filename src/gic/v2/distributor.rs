@@ -1,0 +1,164 @@
+//! The distributor: interrupts of all CPUs, and SGIs and PPIs of the one that runs this (Arm IHI
+//! 0048B, 4.3).
+
+use crate::gic::v3::redistributor::{any, fill};
+use crate::teardown::error::StepError;
+use crate::vcpu::verify::expect;
+use arm_gic::gicv2::registers::{Gicd, GicdCtlr};
+use core::mem::offset_of;
+use core::ops::Range;
+use safe_mmio::fields::{ReadPure, ReadPureWrite};
+use safe_mmio::{UniqueMmioPointer, field, field_shared};
+
+/// `GICD_*`, with what `arm-gic` does not name.
+#[repr(C)]
+pub struct Registers {
+    gicd: Gicd,
+    _reserved: [u32; 2],
+    cpendsgir: [ReadPureWrite<u32>; 4],
+    spendsgir: [ReadPureWrite<u32>; 4],
+    _reserved_1: [u32; 0x2e],
+    pidr2: ReadPure<u32>,
+    _reserved_2: [u32; 5],
+}
+
+/// A byte for each interrupt, with a bit for each CPU interface.
+type Targets = [ReadPureWrite<u8>; 1024];
+
+const _: () = {
+    assert!(offset_of!(Registers, cpendsgir) == 0xf10);
+    assert!(offset_of!(Registers, pidr2) == 0xfe8);
+    assert!(size_of::<Registers>() == 0x1000);
+    assert!(size_of::<Targets>() == offset_of!(Gicd, icfgr) - offset_of!(Gicd, itargetsr));
+};
+
+/// SGIs are the first 16 interrupts of a CPU.
+const SGIS: u32 = 0xffff;
+/// SGIs and PPIs.
+const PRIVATE: usize = 32;
+/// `GICD_SGIR.TargetListFilter`: all but the CPU that writes it.
+const ALL_OTHERS: u32 = 1 << 24;
+
+/// Returns `GICD_PIDR2.ArchRev`.
+pub fn revision(registers: UniqueMmioPointer<Registers>) -> u32 {
+    field_shared!(registers, pidr2).read() >> 4 & 0xf
+}
+
+/// Returns the CPU that runs this as a target of interrupts; 0 if it is the only one.
+pub fn own_targets(mut registers: UniqueMmioPointer<Registers>) -> u32 {
+    // Its private interrupts have it as their target; those that there are not have none.
+    let mut private = targets(&mut registers);
+    let all = private.iter().take(PRIVATE).map(|target| target.read());
+    all.fold(0, |all, target| all | u32::from(target))
+}
+
+/// Returns the targets, byte by byte: a guest that runs may change another one of the same word.
+fn targets<'a>(registers: &'a mut UniqueMmioPointer<Registers>) -> UniqueMmioPointer<'a, Targets> {
+    let base = registers.ptr_nonnull().cast::<u8>();
+    // SAFETY: The offset is that of GICD_ITARGETSR0, inside of `registers`.
+    unsafe {
+        let targets = base.add(offset_of!(Gicd, itargetsr)).cast();
+        registers.child(targets)
+    }
+}
+
+/// Sends SGI `sgi` (0 to 15) to every other CPU.
+pub fn send_to_all_others(mut registers: UniqueMmioPointer<Registers>, sgi: u8) {
+    let mut gicd = field!(registers, gicd);
+    field!(gicd, sgir).write(ALL_OTHERS | u32::from(sgi & 0xf));
+}
+
+/// Makes the first 32 SPIs pending for `target` too, of the highest priority, half of them in each
+/// group.
+pub fn raise_shared(mut registers: UniqueMmioPointer<Registers>, target: u8) {
+    for mut targets in targets(&mut registers).iter().skip(PRIVATE).take(32) {
+        targets.modify(|others| others | target);
+    }
+    let mut gicd = field!(registers, gicd);
+    fill!(gicd, igroupr[1; 1], 0xaaaa_aaaa);
+    fill!(gicd, ipriorityr[8; 8], 0);
+    fill!(gicd, isenabler[1; 1], !0);
+    fill!(gicd, ispendr[1; 1], !0);
+    field!(gicd, ctlr).write(GicdCtlr::all());
+}
+
+/// Leaves SGIs and PPIs of this CPU disabled, not pending, not active, in group 0, of the highest
+/// priority, PPIs level-sensitive where they can be.
+///
+/// The CPU's own devices should be quiet before: a level-sensitive interrupt that is still signalled
+/// stays pending.
+///
+/// # Errors
+///
+/// [`StepError::Sticky`] with the first register that did not take its value. Pending SGIs are not
+/// looked at: a kick can still come in; [`drop_sgis`] has the last word.
+pub fn reset_private(mut registers: UniqueMmioPointer<Registers>) -> Result<(), StepError> {
+    fill!(registers, cpendsgir[0; 4], !0);
+    // SGIs may be enabled for ever.
+    reset(field!(registers, gicd), 0..1, !SGIS)
+}
+
+/// Leaves no SGI pending: to be called when no CPU sends any more.
+///
+/// # Errors
+///
+/// [`StepError::Sticky`] if one is still pending.
+pub fn drop_sgis(mut registers: UniqueMmioPointer<Registers>) -> Result<(), StepError> {
+    fill!(registers, cpendsgir[0; 4], !0);
+    let pending = any!(registers, spendsgir[0; 4]);
+    expect("GICD_SPENDSGIR<n>", 0, !0, pending.into())
+}
+
+/// Leaves what CPUs share as at reset: groups off; SPIs disabled, not pending, not active, in group
+/// 0, of the highest priority, level-sensitive, and for no CPU.
+///
+/// # Errors
+///
+/// [`StepError::Sticky`] with the first register that did not take its value. The rest is done all
+/// the same.
+pub fn reset_shared(mut registers: UniqueMmioPointer<Registers>) -> Result<(), StepError> {
+    let mut gicd = field!(registers, gicd);
+    field!(gicd, ctlr).write(GicdCtlr::empty());
+    for mut targets in targets(&mut registers).iter().skip(PRIVATE) {
+        targets.write(0);
+    }
+    let gicd = field!(registers, gicd);
+    let words = field_shared!(gicd, typer).read().num_irqs() as usize / 32;
+    reset(gicd, 1..words, !0)
+}
+
+/// Resets the interrupts of some registers of 32, and asks the bits `enables` of each whether they
+/// are disabled.
+fn reset(
+    mut gicd: UniqueMmioPointer<Gicd>,
+    words: Range<usize>,
+    enables: u32,
+) -> Result<(), StepError> {
+    let (first, count) = (words.start, words.len());
+    fill!(gicd, icenabler[first; count], !0);
+    // Before pending is cleared: what has become level-sensitive keeps no edge.
+    fill!(gicd, icfgr[2 * first; 2 * count], 0);
+    fill!(gicd, icpendr[first; count], !0);
+    fill!(gicd, icactiver[first; count], !0);
+    fill!(gicd, igroupr[first; count], 0);
+    fill!(gicd, ipriorityr[8 * first; 8 * count], 0);
+    let enabled = any!(gicd, isenabler[first; count]) & enables;
+    let active = any!(gicd, isactiver[first; count]);
+    let group = any!(gicd, igroupr[first; count]);
+    let priority = any!(gicd, ipriorityr[8 * first; 8 * count]);
+    expect("GICD_ISENABLER<n>", 0, !0, enabled.into())
+        .and(expect("GICD_ISACTIVER<n>", 0, !0, active.into()))
+        .and(expect("GICD_IGROUPR<n>", 0, !0, group.into()))
+        .and(expect("GICD_IPRIORITYR<n>", 0, !0, priority.into()))
+}
+
+/// Has every SPI that goes to the CPU interface `from` alone go to `to` instead, and none to `from`.
+pub fn retarget(mut registers: UniqueMmioPointer<Registers>, from: u8, to: u8) {
+    for mut targets in targets(&mut registers).iter().skip(PRIVATE) {
+        let before = targets.read();
+        if before & from != 0 {
+            let others = before & !from;
+            targets.write(if others == 0 { to } else { others });
+        }
+    }
+}

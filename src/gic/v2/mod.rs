@@ -1,0 +1,195 @@
+//! GICv2 (Arm IHI 0048B), by what a guest at Non-secure EL1 can have left in it.
+//!
+//! SGIs, PPIs and the CPU interface are banked: each CPU has its own behind one address, which no
+//! other CPU reaches. Where the GIC has the Security Extensions, group 0 is firmware's: it reads as
+//! zero here and ignores writes, so that a value of zero can be both written and expected.
+
+mod block;
+mod cpu_interface;
+mod distributor;
+
+use crate::arch::barrier;
+use crate::arch::sysreg::AFFINITY;
+use crate::sync::Lock;
+use crate::teardown::error::StepError;
+use block::Block;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use thiserror::Error;
+
+/// CPU interfaces that a GICv2 can have.
+const INTERFACES: usize = 8;
+/// `GICD_PIDR2.ArchRev`.
+const REVISION: u32 = 2;
+/// Marks an affinity in [`GicV2::interfaces`] as one that was seen.
+const SEEN: u64 = 1 << 63;
+
+/// The device tree does not lead to the GIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum GicV2Error {
+    /// An address is zero, or not on a page of 4 KiB.
+    #[error("no GIC can be at {base:#x}")]
+    BadAddress {
+        /// The address.
+        base: usize,
+    },
+    /// What is there does not say that it is a GICv2.
+    #[error("no GICv2 at {base:#x}: architecture revision {revision}")]
+    NotV2 {
+        /// The address.
+        base: usize,
+        /// `GICD_PIDR2.ArchRev`.
+        revision: u32,
+    },
+}
+
+/// A GICv2.
+pub struct GicV2 {
+    distributor: Block<distributor::Registers>,
+    cpu_interface: Block<cpu_interface::Registers>,
+    /// Held while what CPUs share of the distributor is changed.
+    shared: Lock<()>,
+    /// `GICC_CTLR` in the bits that are firmware's to choose.
+    bypass: u32,
+    /// The affinity of the CPU of each interface, once it has come.
+    interfaces: [AtomicU64; INTERFACES],
+}
+
+impl GicV2 {
+    /// Takes the GIC whose distributor is at `gicd`, and whose CPU interface is at `gicc`. Addresses
+    /// are physical, mapped 1:1.
+    ///
+    /// # Errors
+    ///
+    /// [`GicV2Error`] if nothing can be there, or it is no GICv2.
+    ///
+    /// # Safety
+    ///
+    /// The addresses must be those of the machine's GIC, mapped as device memory as long as the
+    /// monitor lives (4 KiB each), and nothing else in the monitor may use them.
+    pub unsafe fn new(gicd: usize, gicc: usize) -> Result<Self, GicV2Error> {
+        // SAFETY: Handed on to the caller.
+        let (distributor, cpu_interface) = unsafe { (Block::at(gicd)?, Block::at(gicc)?) };
+        match distributor::revision(distributor.registers()) {
+            REVISION => Ok(Self {
+                bypass: cpu_interface::bypass(cpu_interface.registers()),
+                distributor,
+                cpu_interface,
+                shared: Lock::new(()),
+                interfaces: [const { AtomicU64::new(0) }; INTERFACES],
+            }),
+            revision => Err(GicV2Error::NotV2 {
+                base: gicd,
+                revision,
+            }),
+        }
+    }
+
+    /// Learns which interface is that of the CPU that runs this, `mpidr`. One that comes for the
+    /// first time, or from firmware, finds nothing that others sent it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`GicV2::reset_private`].
+    pub fn welcome(&self, mpidr: u64) -> Result<(), StepError> {
+        // The only CPU of a GIC may see no targets: any interface is its.
+        let own = distributor::own_targets(self.distributor.registers()) | 1 << (INTERFACES - 1);
+        let seen = SEEN | mpidr & AFFINITY;
+        match self.interfaces.get(own.trailing_zeros() as usize) {
+            Some(interface) if interface.swap(seen, AcqRel) != seen => {
+                self.reset_private().and(self.drop_sgis())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The CPU `mpidr` goes to firmware.
+    pub fn leaves(&self, mpidr: u64) {
+        if let Some(interface) = self.interface(mpidr) {
+            self.interfaces[interface].store(0, Release);
+        }
+    }
+
+    /// Returns the number of the interface of the CPU `mpidr`, if it has come.
+    fn interface(&self, mpidr: u64) -> Option<usize> {
+        let seen = SEEN | mpidr & AFFINITY;
+        self.interfaces
+            .iter()
+            .position(|interface| interface.load(Acquire) == seen)
+    }
+
+    /// Sends SGI `sgi` (0 to 15) to every other CPU.
+    pub fn send_to_all_others(&self, sgi: u8) {
+        // What was stored before is seen by who takes the interrupt.
+        barrier::dsb_ish();
+        distributor::send_to_all_others(self.distributor.registers(), sgi);
+    }
+
+    /// Has interrupts reach the CPU `mpidr` that pass whatever it made of its SGIs, which only it
+    /// can change: shared ones, of either group. They stay until the distributor is reset.
+    pub fn kick_from_outside(&self, mpidr: u64) {
+        if let Some(interface) = self.interface(mpidr) {
+            let _shared = self.shared.lock();
+            barrier::dsb_ish();
+            distributor::raise_shared(self.distributor.registers(), 1 << interface);
+        }
+    }
+
+    /// Returns whether no interrupt reaches the CPU that runs this, of whatever priority.
+    pub fn is_deaf(&self) -> bool {
+        cpu_interface::is_deaf(self.cpu_interface.registers())
+    }
+
+    /// Runs `wait` with the CPU interface of the CPU that runs this open for high priorities.
+    pub fn listening<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let heard = cpu_interface::listen(self.cpu_interface.registers());
+        let result = wait();
+        heard.restore(self.cpu_interface.registers());
+        result
+    }
+
+    /// Resets the CPU interface of the CPU that runs this.
+    ///
+    /// # Errors
+    ///
+    /// As [`cpu_interface::reset`].
+    pub fn reset_cpu_interface(&self) -> Result<(), StepError> {
+        cpu_interface::reset(self.cpu_interface.registers(), self.bypass)
+    }
+
+    /// Resets SGIs and PPIs of the CPU that runs this.
+    ///
+    /// # Errors
+    ///
+    /// As [`distributor::reset_private`].
+    pub fn reset_private(&self) -> Result<(), StepError> {
+        distributor::reset_private(self.distributor.registers())
+    }
+
+    /// Leaves no SGI pending on the CPU that runs this.
+    ///
+    /// # Errors
+    ///
+    /// As [`distributor::drop_sgis`].
+    pub fn drop_sgis(&self) -> Result<(), StepError> {
+        distributor::drop_sgis(self.distributor.registers())
+    }
+
+    /// Resets what CPUs share of the distributor. With all CPUs quiet.
+    ///
+    /// # Errors
+    ///
+    /// As [`distributor::reset_shared`].
+    pub fn reset_distributor(&self) -> Result<(), StepError> {
+        let _shared = self.shared.lock();
+        distributor::reset_shared(self.distributor.registers())
+    }
+
+    /// Has every SPI that goes to the CPU `from` alone go to the CPU `to` instead, and none to `from`.
+    pub fn move_spis(&self, from: u64, to: u64) {
+        if let (Some(from), Some(to)) = (self.interface(from), self.interface(to)) {
+            let _shared = self.shared.lock();
+            distributor::retarget(self.distributor.registers(), 1 << from, 1 << to);
+        }
+    }
+}
