@@ -259,6 +259,7 @@ audit: images tool ## what the next kernel finds of the one before it, register 
 lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
 	@$(CARGO) host fmt --manifest-path tests/fuzz/Cargo.toml -- --check
+	@tests/fuzz/run.sh lint
 	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings

@@ -3,6 +3,7 @@
 # same folder, needs a nightly one and the network).
 #
 #   run.sh build                      builds all targets
+#   run.sh lint                       clippy, warnings are errors
 #   run.sh seeds                      writes the seeds into the corpus
 #   run.sh check SECONDS              runs each target over its corpus, then on for SECONDS
 #   run.sh fuzz TARGET SECONDS        fuzzes one; what it finds stays in $CORPUS/TARGET
@@ -16,15 +17,18 @@ CORPUS=${CORPUS:-$TARGET_DIR/corpus}
 HOST=$({ rustc -vV 2>/dev/null || /usr/bin/rustc -vV; } | sed -n 's/^host: //p')
 BIN=$TARGET_DIR/$HOST/release
 
+# build COMMAND [ARGUMENT...]
 build() {
+	command=$1
+	shift
 	# The flags of cargo-fuzz, but for the sanitizer. For the host by name, so that they do not
 	# apply to build scripts.
 	RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
 -Cllvm-args=-simplifycfg-branch-fold-threshold=0" \
-		platform/qemu-virt/cargo.sh host "${1:-build}" --quiet --release --locked \
-		--manifest-path tests/fuzz/Cargo.toml --target "$HOST" --target-dir "$TARGET_DIR"
+		platform/qemu-virt/cargo.sh host "$command" --quiet --release --locked \
+		--manifest-path tests/fuzz/Cargo.toml --target "$HOST" --target-dir "$TARGET_DIR" "$@"
 }
 
 targets() {
@@ -43,7 +47,8 @@ fuzz() {
 command=$1
 shift
 case $command in
-build) build "$@" ;;
+build) build build ;;
+lint) build clippy -- -D warnings ;;
 list) targets ;;
 seeds)
 	RUSTFLAGS='--cfg fuzzing' platform/qemu-virt/cargo.sh host run --quiet --locked --bin seeds --features seeds \

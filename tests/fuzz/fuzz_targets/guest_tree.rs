@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// A region: where the sound tree has its memory, or anywhere.
 fn region(input: &mut Input<'_>) -> Option<Region> {
-    let (start, size) = if input.u8() % 2 == 0 {
+    let (start, size) = if input.u8().is_multiple_of(2) {
         let page = input.number(2);
         (0x4000_0000 + page * 0x1_0000, input.number(2) * 0x1_0000)
     } else {
