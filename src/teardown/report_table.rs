@@ -131,7 +131,7 @@ pub fn write(
     ));
 }
 
-/// Returns counts of exits, in the order of [`crate::cpu::Cause::ALL`], in words.
+/// Returns counts of exits, in the order of `Cause::ALL`, in words.
 pub fn exits([calls, hooks, faults, others]: [u64; 4]) -> impl Display {
     fmt::from_fn(move |f| {
         write!(
