@@ -1,7 +1,7 @@
 //! What CPUs, firmware and the monitor itself can be doing when the machine is rebooted, at 80 vCPUs:
 //! a test for each, with what the report must say, and the next kernel must run.
 
-use baton_qemu::{End, Guest, Machine, paths};
+use baton_qemu::{Disk, End, Guest, Machine, Task, linux, paths};
 use baton_tests::debugger::{CPSR, Debugger, Monitor, PC, Stub};
 use baton_tests::{Boot, Scratch, boot, boot_observed, machine};
 use std::thread;
@@ -166,6 +166,26 @@ fn hooks_at_the_wrong_place() {
     let boot = boot(&machine(SMP), &probe("test=hooks"), SECONDS);
     boot.expect("probe: both hooks are undefined here");
     expect_next_kernel(&boot, 0);
+}
+
+/// Those that are planted in Linux, made by a process of it, which gets SIGILL, and by the next kernel
+/// before the monitor has looked at that.
+#[test]
+fn hooks_from_user_space_and_from_the_next_kernel() {
+    let mut machine = machine(SMP);
+    machine.disks = vec![Disk {
+        file: paths::probe_image(),
+        serial: linux::KERNELS,
+        writable: false,
+    }];
+    let boot = boot(&machine, &Task::Audit.guest("baton.probe=hooks"), 600);
+    boot.expect("baton: hooks: kernel at ");
+    boot.expect("guest: HVC in user space: status 132");
+    boot.expect("baton: reboot 1 by kernel_kexec(): 80 of 80 CPUs taken");
+    boot.expect("probe: both hooks are undefined here");
+    boot.expect("probe: PASS");
+    boot.expect_no("baton: error: ");
+    boot.expect_end();
 }
 
 /// The CPUs that the probe's first generation turns on.
