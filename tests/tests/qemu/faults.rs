@@ -453,11 +453,11 @@ fn a_panic_resets_the_machine() {
     let Some((_, cpu)) = derailed else {
         boot.fail("expected CPUs that fault, seen none")
     };
-    boot.expect(&format!(
-        "baton: error: cpu {cpu}: panicked at src/exit/mod.rs"
-    ));
-    boot.expect("exception in the monitor: vector 4");
-    boot.expect("ELR_EL2 0x10; resetting the machine");
+    boot.expect_error(&[
+        &format!("cpu {cpu}: panicked at src/exit/mod.rs:"),
+        "exception in the monitor: vector 4",
+        "ELR_EL2 0x10; resetting the machine",
+    ]);
     if !matches!(boot.end, End::Reset) {
         boot.fail(format_args!("expected a reset, seen: {}", boot.end));
     }
