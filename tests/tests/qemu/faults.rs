@@ -356,6 +356,46 @@ fn firmware_answers_cpu_on_late() {
     boot.expect("probe: 80 of 80 CPUs are up");
 }
 
+/// As above, and the answer is a refusal: the CPU that it called for never comes, and nothing of the
+/// monitor's waits for it.
+#[test]
+fn firmware_refuses_cpu_on_late() {
+    let mut debugged = Debugged::new("late-refusal");
+    "log=debug".clone_into(&mut debugged.machine.baton);
+    let mut held = None;
+    let append = "test=late-on missing=2 late=yes generations=2";
+    let boot = debugged.run(append, |stub, monitor, line| {
+        if line.contains("CPUs, monitor at") && held.is_none() {
+            let mut debugger = stub.connect();
+            let of_cpu_2 = |id, mpidr| id == CPU_ON && mpidr == 2;
+            let cpu = await_firmware_call(&mut debugger, monitor, &[], of_cpu_2);
+            debugger.go_on_without(SMP, &[cpu]);
+            held = Some((debugger, cpu));
+        }
+        if let (true, Some((debugger, cpu))) = (line.contains("waiting for those"), &mut held) {
+            debugger.stop();
+            // Once: a later generation has nobody to wait for.
+            if debugger.register(*cpu, 0) == CPU_ON {
+                answer_for_firmware(debugger, *cpu, DENIED);
+            }
+            debugger.go_on_without(SMP, &[]);
+        }
+    });
+    boot.expect("baton: warning: a CPU_ON did not end within ");
+    boot.expect("baton: warning: firmware refuses CPU_ON of CPU 2: ");
+    boot.expect("baton: warning: cpu 1: arrived late; it is OFF");
+    boot.expect("probe: 80 of 80 CPUs are up");
+    boot.expect_no("cpu 2: arrived late");
+    for (generation, free) in [(1, 15), (2, 16)] {
+        let line = boot.expect(&format!("baton: debug: generation {generation}: "));
+        let roots = format!(", {free} of 16 stage 2 roots free");
+        if !line.ends_with(&roots) {
+            boot.fail(format_args!("expected \"{roots}\", seen \"{line}\""));
+        }
+    }
+    expect_next_kernel(&boot, 2);
+}
+
 #[test]
 fn firmware_returns_from_system_reset() {
     let debugged = Debugged::new("reset");
