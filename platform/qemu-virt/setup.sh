@@ -2,7 +2,7 @@
 # Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
 # all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
 # cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well,
-# `setup.sh boards' what `make board' needs.
+# `setup.sh boards' what `make board' needs, `setup.sh pip' what fetches from PyPI.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -49,6 +49,7 @@ if [ "${1:-}" = u-boot ]; then
 fi
 # Boards other than virt are given their device trees.
 [ "${1:-}" != boards ] || need fdtput device-tree-compiler
+[ "${1:-}" != pip ] || need pip3 python3-pip
 if ! "$here/cargo.sh" which >/dev/null 2>&1; then
 	missing="$missing rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 fi
