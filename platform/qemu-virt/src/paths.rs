@@ -80,9 +80,15 @@ pub fn u_boot() -> PathBuf {
     })
 }
 
-/// The card that `make test-cards` makes for one `way` to start: `script`, `fit` or `extlinux`.
+/// The card that `make test-cards` makes for one `way` to start: `script`, `fit`, `fit-80` or
+/// `extlinux`.
 pub fn card(way: &str) -> PathBuf {
     target().join(format!("guest/card-{way}.img"))
+}
+
+/// The folder that `make test-cards` makes for a TFTP server.
+pub fn tftp() -> PathBuf {
+    target().join("guest/card-net.tftp")
 }
 
 fn bare(name: &str) -> PathBuf {
