@@ -201,6 +201,7 @@ bench-test: setup ## the tests of what measures
 test: build linux boards races-quick test-cards ## all tests: on the host, and in QEMU
 	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
+	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
