@@ -157,6 +157,13 @@ run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's s
 	@$(MAKE) --no-print-directory $(TRY)
 	@EL3=on FIRMWARE=$(CACHE)/tfa/qemu_fw.bios $(TOOL) card $(TARGET)/card/virt.img
 
+.PHONY: distro
+distro: images tool ## an installed arm64 Debian, by U-Boot and by EDK2 as the guest; systemctl kexec
+	@$(VIRT)/setup.sh distro
+	@$(VIRT)/distro.sh $(CACHE)/distro.img
+	@FIRMWARE=u-boot $(TOOL) distro $(CACHE)/distro.img
+	@FIRMWARE=edk2 $(TOOL) distro $(CACHE)/distro.img
+
 # The cards of the tests: one for each way.
 .PHONY: test-cards
 test-cards: build linux
