@@ -1,31 +1,47 @@
 #!/bin/sh
-# Makes the disk of an arm64 Debian as its installer would leave it: distro.sh OUTPUT
+# Makes the disk of an arm64 Debian as its installer leaves it: distro.sh OUTPUT
 #
-# GPT, an EFI system partition with Debian's own GRUB, and a root file system with systemd and Debian's
-# kernel. The one thing that is added is a service that says how many CPUs there are, runs `kexec -l' and
-# `systemctl kexec' once, and switches off the second time. It is kept in the cache.
+# GPT, an EFI system partition with Debian's GRUB, and a root file system with systemd, Debian's kernel
+# and kexec-tools; root has no password. One service is added, for a disk that is attached under the
+# serial number `try-kexec': it says what came up, runs `kexec -l' and `systemctl kexec' the first time,
+# and switches off the second time. The disk is kept in the cache.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
 
 output=$1
 ROOT_UUID=ba700000-0000-4000-8000-000000000001
-ESP_MIB=64
-ROOT_MIB=1400
-PATH=$PATH:/usr/sbin:/sbin
+PACKAGES=linux-image-arm64,initramfs-tools,systemd-sysv,udev,dbus,kexec-tools,grub-efi-arm64,e2fsprogs
 
 [ ! -f "$output" ] || exit 0
+[ "$(id -u)" = 0 ] || die "not root: packages are installed into a folder by chroot"
 work=$cache/work/distro
 rm -rf "$work"
-mkdir -p "$work" "$(dirname "$output")"
+mkdir -p "$work/esp"
+
+# An initramfs takes long to make where all is emulated: it is made once, when all is installed, with
+# what this machine needs.
+system() {
+	"$here/fetch.sh" sources "$release" >"$work/sources.list"
+	# shellcheck disable=SC2016 # $1 is expanded by what runs the hook
+	INITRD=No mmdebstrap --arch=arm64 --variant=apt --mode=root --include="$PACKAGES" \
+		--dpkgopt=force-unsafe-io \
+		--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
+		--essential-hook='echo MODULES=list >"$1/etc/initramfs-tools/conf.d/modules"' \
+		--customize-hook='printf "ext4\nvirtio_blk\nvirtio_pci\n" >>"$1/etc/initramfs-tools/modules"' \
+		--customize-hook='chroot "$1" update-initramfs -c -k "$(ls "$1/lib/modules")"' \
+		"$release" "$work/root" "$work/sources.list"
+}
 
 # What the installer asks for, and the service.
 configure() {
 	root=$1
 	echo debian >"$root/etc/hostname"
 	echo "UUID=$ROOT_UUID / ext4 defaults 0 1" >"$root/etc/fstab"
+	sed -i 's/^root:[^:]*:/root::/' "$root/etc/shadow"
 	mkdir -p "$root/etc/default/grub.d"
 	cat >"$root/etc/default/grub.d/serial.cfg" <<-'END'
+		GRUB_CMDLINE_LINUX_DEFAULT=""
 		GRUB_CMDLINE_LINUX="console=ttyAMA0"
 		GRUB_TERMINAL=console
 		GRUB_TIMEOUT=1
@@ -36,6 +52,7 @@ configure() {
 		say() { echo "<1>guest: $*" >/dev/kmsg; }
 		number=$(cat /var/lib/try-kexec 2>/dev/null || echo 0)
 		all=$(ls -d /sys/devices/system/cpu/cpu[0-9]* | wc -l)
+		say "failed units: $(systemctl --failed --no-legend | wc -l)"
 		say "generation $number, Linux $(uname -r), CPUs online: $(nproc) of $all"
 		[ "$number" = 0 ] || exec systemctl --no-block poweroff
 		echo 1 >/var/lib/try-kexec
@@ -47,6 +64,7 @@ configure() {
 		[Unit]
 		Description=Reboot once by kexec
 		After=multi-user.target
+		ConditionPathExists=/dev/disk/by-id/virtio-try-kexec
 		[Service]
 		Type=oneshot
 		ExecStart=/usr/local/sbin/try-kexec
@@ -55,32 +73,22 @@ configure() {
 	END
 	mkdir -p "$root/etc/systemd/system/default.target.wants"
 	ln -s ../try-kexec.service "$root/etc/systemd/system/default.target.wants/"
-	# Run once as init, where the disk is a disk: it writes /boot/grub/grub.cfg.
+	# Run once as init, where the disk is a disk.
 	cat >"$root/first" <<-'END'
 		#!/bin/sh
 		export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-		mount -t proc proc /proc
-		mount -t sysfs sysfs /sys
+		mountpoint -q /proc || mount -t proc proc /proc
+		mountpoint -q /sys || mount -t sysfs sysfs /sys
+		systemd-machine-id-setup
 		mkdir -p /boot/grub
-		update-grub && rm /first && sync && echo first: done
-		mount -o remount,ro /
-		echo o >/proc/sysrq-trigger
-		sleep 60
+		update-grub && rm /first && echo first: done
+		# Who holds this file open keeps its file system busy.
+		exec sh -c 'mount -o remount,ro / && echo o >/proc/sysrq-trigger; read _'
 	END
 	chmod 755 "$root/first"
 }
 
-system() {
-	"$here/fetch.sh" sources "$release" >"$work/sources.list"
-	mmdebstrap --arch=arm64 --variant=apt --mode=root --include="$1" \
-		"$release" "$work/root" "$work/sources.list"
-}
-
 disk() {
-	esp=$((ESP_MIB << 20))
-	start=$((1 << 20))
-	truncate -s $((ESP_MIB + ROOT_MIB + 2))M "$work/disk"
-	printf 'label: gpt\nstart=2048,size=%sMiB,type=U\ntype=L\n' $ESP_MIB | sfdisk --quiet "$work/disk"
 	mkdir -p "$work/esp/EFI/BOOT" "$work/esp/EFI/debian"
 	cp "$work/root/usr/lib/grub/arm64-efi/monolithic/grubaa64.efi" "$work/esp/EFI/BOOT/BOOTAA64.EFI"
 	cat >"$work/esp/EFI/debian/grub.cfg" <<-END
@@ -88,11 +96,10 @@ disk() {
 		set prefix=(\$root)'/boot/grub'
 		configfile \$prefix/grub.cfg
 	END
-	mkfs.fat -F 32 -n ESP --offset 2048 "$work/disk" $((ESP_MIB << 10))
-	MTOOLS_SKIP_CHECK=1 mcopy -s -i "$work/disk@@$start" "$work/esp/EFI" ::
-	mke2fs -q -t ext4 -U $ROOT_UUID -d "$work/root" -E offset=$((start + esp)) "$work/disk" ${ROOT_MIB}M
+	"$here/disk.sh" "$work/disk" "$work/esp" "$work/root" "$ROOT_UUID"
 }
 
+# GRUB's configuration is written by the system itself.
 first_boot() {
 	timeout 600 "${QEMU:-qemu-system-aarch64}" -M virt,gic-version=3 -cpu cortex-a57 -m 1G \
 		-accel tcg,thread=single -nographic -nic none -no-reboot \
@@ -107,10 +114,10 @@ first_boot() {
 	}
 }
 
-packages=linux-image-arm64,systemd-sysv,udev,dbus,kexec-tools,grub-efi-arm64,initramfs-tools,e2fsprogs
-step "mmdebstrap: an arm64 Debian $release, emulated: some minutes" system "$packages"
+step "mmdebstrap: an arm64 Debian $release, its programs emulated: some four minutes" system
 configure "$work/root"
 step "making its disk" disk
-step "its first boot, which configures GRUB" first_boot
+step "its first boot, in which it configures GRUB" first_boot
+mkdir -p "$(dirname "$output")"
 mv "$work/disk" "$output"
 rm -rf "$work"

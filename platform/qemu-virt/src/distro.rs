@@ -1,97 +1,131 @@
-//! `make distro`: firmware as the guest, which starts an installed Debian by its own GRUB; then
-//! `systemctl kexec` in it.
+//! `make distro`: firmware as the guest, which starts the Debian on a disk by its own GRUB, and
+//! `systemctl kexec` in it; or a disk of the user's.
 
-use crate::{limits, text, variable};
-use baton_qemu::console;
-use baton_qemu::{Machine, Module, kexec, layout, linux, paths, report};
+use crate::{limits, text};
+use baton_qemu::{Disk, Firmware, Machine, console, kexec, linux, paths, report};
+use std::fs;
 use std::io::{Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Where QEMU's firmwares look for the device tree, whatever x0 says.
-const TREE: &str = "tree=0x40000000";
-/// Enters the flash, at 0, from where EDK2 runs: `mov x1, #0`, `br x1`.
-const ENTER_FLASH: [u32; 2] = [0xd280_0001, 0xd61f_0020];
+/// The serial number by which Debian's service knows that it is to kexec (`distro.sh`).
+const SERIAL: &str = "try-kexec";
 
-/// Starts the disk in `file` by the firmware that `FIRMWARE=` names: `u-boot` or `edk2`.
-pub fn distro(file: &Path) -> Result<(), String> {
+/// Starts the disk in `file`, which `distro.sh` made, by `firmware`, and checks that its kernel kexecs.
+pub fn distro(firmware: &str, file: &Path) -> Result<(), String> {
     let mut machine = Machine::from_env(4).map_err(text)?;
-    machine.baton = format!("{TREE} {}", machine.baton);
-    // What the system writes to its disk is gone afterwards.
-    let mut more = vec!["-snapshot".to_owned()];
-    let firmware = variable("FIRMWARE").unwrap_or("u-boot".into());
-    let kernel = match firmware.as_str() {
-        "u-boot" => paths::u_boot(),
-        "edk2" => {
-            more.extend(["-device".into(), flash(&paths::edk2())]);
-            enter_flash()?
-        }
-        _ => return Err(format!("FIRMWARE={firmware}: expected u-boot or edk2")),
-    };
-    let disk = file.to_string_lossy().replace(',', ",,");
-    more.extend(
-        ["-drive", &format!("if=none,id=disk,format=raw,file={disk}")]
-            .into_iter()
-            .chain(["-device", "virtio-blk-pci,drive=disk"])
-            .map(str::to_owned),
-    );
-    machine.extra.splice(0..0, more);
+    // What the system writes is gone afterwards.
+    machine.extra.push("-snapshot".into());
+    machine.disks.push(Disk {
+        file: file.to_owned(),
+        serial: SERIAL,
+        writable: true,
+    });
     println!(
         "  {firmware} as the guest on {} vCPUs, and the Debian in {}",
         machine.smp,
         file.display()
     );
-    let module = Module::Kernel {
-        at: layout::KERNEL,
-        file: kernel,
-        bootargs: String::new(),
-    };
-    let command = machine.command_with_modules(&[module]).map_err(text)?;
-    let console = console::watch(command, limits(900)?, |line| {
-        let shown = [
-            "baton: ",
-            "guest: ",
-            "U-Boot 20",
-            "UEFI firmware",
-            "GNU GRUB",
-            "Booting `",
-        ]
-        .iter()
-        .chain(&[
-            "Linux version",
-            "Welcome to",
-            "Reached target",
-            "Kernel panic",
-        ])
-        .chain(&[kexec::STARTING, kexec::BYE])
-        .any(|pattern| line.text.contains(pattern));
-        !shown || writeln!(stdout(), "  {:7.2} s  {}", line.at.as_secs_f64(), line.text).is_ok()
+    let firmware = Firmware::named(firmware).map_err(text)?;
+    let command = machine
+        .command_with_guest_firmware(firmware, &scratch()?)
+        .map_err(text)?;
+    let mut in_report = false;
+    let console = console::watch(command, limits(1200)?, |line| {
+        in_report |= line.text.contains("baton: report: begin");
+        let shown = worth_showing(&line.text).filter(|_| !in_report);
+        shown.is_none_or(|text| {
+            writeln!(stdout(), "  {:7.2} s  {text}", line.at.as_secs_f64()).is_ok()
+        })
     })
     .map_err(text)?;
-    linux::check(&console, 1, machine.smp)
-        .and_then(|()| match report::takeovers(&console).len() {
-            1 => Ok(()),
-            other => Err(format!(
-                "expected one kexec under the monitor, seen {other}"
-            )),
-        })
-        .map_err(|reason| format!("{reason}\n{}", console.tail(60)))?;
+    let checked = linux::check(&console, 1, machine.smp).and_then(|()| {
+        expect(
+            "kexecs under the monitor",
+            1,
+            report::takeovers(&console).len(),
+        )?;
+        let healthy = console.all("guest: failed units: 0").count();
+        expect("generations without a failed unit", 2, healthy)
+    });
+    checked.map_err(|reason| format!("{reason}\n{}", console.tail(60)))?;
+    println!();
+    for row in report::lines(&console).iter().flatten() {
+        println!("{row}");
+    }
+    println!();
     println!("The second kernel has {0} of {0} CPUs online.", machine.smp);
     Ok(())
 }
 
-/// The device that puts `file` into the flash.
-fn flash(file: &Path) -> String {
-    let file = file.to_string_lossy().replace(',', ",,");
-    format!("loader,file={file},addr=0,force-raw=on")
+/// Starts the disk in `file` by `firmware`, its console on the terminal.
+pub fn installed(firmware: &str, file: &Path) -> Result<(), String> {
+    let mut machine = Machine::from_env(4).map_err(text)?;
+    machine.says_power_off = false;
+    let format = match file.extension() {
+        Some(extension) if extension == "qcow2" => "qcow2",
+        _ => "raw",
+    };
+    let name = file.to_string_lossy().replace(',', ",,");
+    machine.extra.extend(
+        [
+            "-snapshot",
+            "-drive",
+            &format!("if=none,id=disk,format={format},file={name}"),
+            "-device",
+            "virtio-blk-pci,drive=disk",
+        ]
+        .map(str::to_owned),
+    );
+    let firmware = Firmware::named(firmware).map_err(text)?;
+    let mut command = machine
+        .command_with_guest_firmware(firmware, &scratch()?)
+        .map_err(text)?;
+    eprintln!(
+        "What is written to the disk is gone afterwards. Leave with `poweroff', or with C-a x."
+    );
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("QEMU ended with {status}")),
+        Err(error) => Err(format!("cannot run {}: {error}", machine.qemu)),
+    }
 }
 
-/// A guest kernel that does nothing but enter the flash.
-fn enter_flash() -> Result<PathBuf, String> {
-    let path = paths::target().join("guest/enter-flash.bin");
-    let bytes: Vec<u8> = ENTER_FLASH
-        .iter()
-        .flat_map(|word| word.to_le_bytes())
-        .collect();
-    std::fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+/// Where a file for QEMU may be written.
+fn scratch() -> Result<std::path::PathBuf, String> {
+    let path = paths::target().join("guest");
+    fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
+}
+
+fn expect(what: &str, expected: usize, seen: usize) -> Result<(), String> {
+    if seen == expected {
+        Ok(())
+    } else {
+        Err(format!("expected {what}: {expected}, seen {seen}"))
+    }
+}
+
+/// What a line says of how far the machine is, without what firmware has in front of it for the screen.
+fn worth_showing(text: &str) -> Option<&str> {
+    [
+        "baton: ",
+        "guest: ",
+        "U-Boot 20",
+        "UEFI firmware",
+        "BdsDxe: starting",
+        "Found EFI",
+        "Welcome to GRUB",
+        "EFI stub: Booting",
+        "Linux version",
+        "smp: Brought up",
+        "Welcome to",
+        "Reached target multi-user",
+        "Stopping",
+        kexec::STARTING,
+        kexec::BYE,
+        "Kernel panic",
+    ]
+    .iter()
+    .find_map(|pattern| text.find(pattern))
+    .and_then(|start| text.get(start..))
 }

@@ -92,6 +92,11 @@ pub fn card(way: &str) -> PathBuf {
     target().join(format!("guest/card-{way}.img"))
 }
 
+/// The disk with an EFI system partition that `make test-esp` makes.
+pub fn esp() -> PathBuf {
+    target().join("guest/esp.img")
+}
+
 fn bare(name: &str) -> PathBuf {
     target()
         .join("aarch64-unknown-none-softfloat/release")
