@@ -16,6 +16,8 @@ PACKAGES=linux-image-arm64,initramfs-tools,systemd-sysv,udev,dbus,kexec-tools,gr
 [ ! -f "$output" ] || exit 0
 [ "$(id -u)" = 0 ] || die "not root: packages are installed into a folder by chroot"
 work=$cache/work/distro
+# Where `system' says how far it is.
+exec 3>&1
 rm -rf "$work"
 mkdir -p "$work/esp"
 
@@ -26,8 +28,10 @@ system() {
 	# shellcheck disable=SC2016 # $1 is expanded by what runs the hook
 	INITRD=No mmdebstrap --arch=arm64 --variant=apt --mode=root --include="$PACKAGES" \
 		--dpkgopt=force-unsafe-io \
+		--essential-hook='echo "    essential packages are in; the others follow" >&3' \
 		--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
 		--essential-hook='echo MODULES=list >"$1/etc/initramfs-tools/conf.d/modules"' \
+		--customize-hook='echo "    all packages are in; the initramfs follows" >&3' \
 		--customize-hook='printf "ext4\nvirtio_blk\nvirtio_pci\n" >>"$1/etc/initramfs-tools/modules"' \
 		--customize-hook='chroot "$1" update-initramfs -c -k "$(ls "$1/lib/modules")"' \
 		"$release" "$work/root" "$work/sources.list"

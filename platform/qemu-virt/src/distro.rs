@@ -31,11 +31,10 @@ pub fn distro(firmware: &str, file: &Path) -> Result<(), String> {
         .map_err(text)?;
     let mut in_report = false;
     let console = console::watch(command, limits(1200)?, |line| {
-        in_report |= line.text.contains("baton: report: begin");
-        let shown = worth_showing(&line.text).filter(|_| !in_report);
-        shown.is_none_or(|text| {
-            writeln!(stdout(), "  {:7.2} s  {text}", line.at.as_secs_f64()).is_ok()
-        })
+        let text = plain(&line.text);
+        in_report |= text.contains("baton: report: begin");
+        let shown = !in_report && worth_showing(&text);
+        !shown || writeln!(stdout(), "  {:7.2} s  {text}", line.at.as_secs_f64()).is_ok()
     })
     .map_err(text)?;
     let checked = linux::check(&console, 1, machine.smp).and_then(|()| {
@@ -105,8 +104,19 @@ fn expect(what: &str, expected: usize, seen: usize) -> Result<(), String> {
     }
 }
 
-/// What a line says of how far the machine is, without what firmware has in front of it for the screen.
-fn worth_showing(text: &str) -> Option<&str> {
+/// A line without what moves the cursor and colours the text (ECMA-48, 5.4: control sequences).
+fn plain(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c| matches!(c, '@'..='~')).map_or(0, |at| at + 1);
+        plain += &part[end..];
+    }
+    plain.trim().to_owned()
+}
+
+/// Whether a line says how far the machine is.
+fn worth_showing(text: &str) -> bool {
     [
         "baton: ",
         "guest: ",
@@ -114,18 +124,28 @@ fn worth_showing(text: &str) -> Option<&str> {
         "UEFI firmware",
         "BdsDxe: starting",
         "Found EFI",
-        "Welcome to GRUB",
+        "Welcome to",
         "EFI stub: Booting",
         "Linux version",
         "smp: Brought up",
-        "Welcome to",
         "Reached target multi-user",
-        "Stopping",
+        "Reached target kexec",
         kexec::STARTING,
         kexec::BYE,
         "Kernel panic",
     ]
     .iter()
-    .find_map(|pattern| text.find(pattern))
-    .and_then(|start| text.get(start..))
+    .any(|pattern| text.contains(pattern))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn leaves_control_sequences_out() {
+        let text = "\x1b[2J\x1b[01;01H[\x1b[0;32m  OK  \x1b[0m] Reached\x1b[";
+        assert_eq!(plain(text), "[  OK  ] Reached");
+        assert_eq!(plain("[    0.1] as it was"), "[    0.1] as it was");
+    }
 }
