@@ -128,6 +128,7 @@ kernels: build linux ## a kexec from each of Debian's kernels to each, and a tab
 BOARD := virt
 BOARD_DIR = $(or $(firstword $(wildcard platform/$(BOARD) platform/qemu-$(BOARD))),$(error BOARD=$(BOARD): no such folder in platform/))
 U_BOOT := platform/u-boot
+CARD = $(TARGET)/card/$(BOARD).$(if $(filter net,$(WAY)),tftp,img)
 # The files for it, but for what the user names.
 FILES = KERNEL='$(or $(KERNEL),$(BATON_LINUX))' INITRD='$(or $(INITRD),$(if $(KERNEL),,$(INITRAMFS)))'
 
@@ -140,9 +141,9 @@ fit: u-boot ## a FIT image for U-Boot: monitor, KERNEL=, INITRD=, device tree DT
 	@$(FILES) $(U_BOOT)/fit.sh $(BOARD_DIR) $(BARE)/baton.img '$(DTB)' $(TARGET)/card/$(BOARD).itb
 
 .PHONY: card
-card: $(if $(filter fit,$(WAY)),fit,u-boot) ## a card for U-Boot: BOARD=, WAY=script, fit or extlinux, KERNEL=, INITRD=
+card: $(if $(filter fit,$(WAY)),fit,u-boot) ## a card for U-Boot: BOARD=, WAY=script, fit, extlinux or net, KERNEL=, INITRD=
 	@$(FILES) FIT=$(TARGET)/card/$(BOARD).itb \
-		$(U_BOOT)/card.sh $(BOARD_DIR) $(BARE)/baton.img $(TARGET)/card/$(BOARD).img
+		$(U_BOOT)/card.sh $(BOARD_DIR) $(BARE)/baton.img $(CARD)
 
 # A card whose guest kexecs once, in QEMU.
 TRY = BOARD=virt APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec' card
@@ -150,7 +151,7 @@ TRY = BOARD=virt APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec' card
 .PHONY: run-card
 run-card: tool ## U-Boot in QEMU starts the card of WAY=, Linux boots and kexecs
 	@$(MAKE) --no-print-directory $(TRY)
-	@$(TOOL) card $(TARGET)/card/virt.img
+	@$(TOOL) card $(CARD)
 
 .PHONY: run-tfa
 run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's source package
@@ -219,6 +220,7 @@ bench-test: setup ## the tests of what measures
 test: build linux boards races-quick test-cards test-esp ## all tests: on the host, and in QEMU
 	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
+	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2

@@ -87,7 +87,8 @@ pub fn edk2() -> PathBuf {
     })
 }
 
-/// The card that `make test-cards` makes for one `way` to start: `script`, `fit` or `extlinux`.
+/// The card that `make test-cards` makes for one `way` to start: `script`, `fit`, `fit-80` or
+/// `extlinux`.
 pub fn card(way: &str) -> PathBuf {
     target().join(format!("guest/card-{way}.img"))
 }
@@ -95,6 +96,11 @@ pub fn card(way: &str) -> PathBuf {
 /// The disk with an EFI system partition that `make test-esp` makes.
 pub fn esp() -> PathBuf {
     target().join("guest/esp.img")
+}
+
+/// The folder that `make test-cards` makes for a TFTP server.
+pub fn tftp() -> PathBuf {
+    target().join("guest/card-net.tftp")
 }
 
 fn bare(name: &str) -> PathBuf {
