@@ -345,7 +345,7 @@ fn add_modules(command: &mut Command, modules: &[Module]) {
 }
 
 /// A comma in a value is written twice.
-fn escape(value: &str) -> String {
+pub(crate) fn escape(value: &str) -> String {
     value.replace(',', ",,")
 }
 
