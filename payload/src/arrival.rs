@@ -26,7 +26,11 @@ pub fn check(context: &Context) -> Outcome<Report> {
         context.handover.copied / 1024
     );
     let report = report::fetch(context.arena)?;
-    report::check(&report, &cpus, &context.handover, context.options.missing)?;
+    let missing = match context.generation {
+        1 => context.options.missing,
+        _ => 0,
+    };
+    report::check(&report, &cpus, &context.handover, missing)?;
     report::print(&report);
     states::check_witness(context.arena, &cpus, report.header.kicked)?;
     let boot = cpus.boot;

@@ -32,7 +32,7 @@ pub struct Options {
     pub generations: u64,
     /// `state=`: the state that all CPUs are put into; a mix of them if not given.
     pub state: Option<&'static State>,
-    /// `missing=`: how many CPUs each reboot has to leave behind; 0 if not given.
+    /// `missing=`: how many CPUs the first reboot has to leave behind; 0 if not given.
     pub missing: u64,
     /// `caller=`: who asks for the reboot; `boot` if not given.
     pub caller: Caller,

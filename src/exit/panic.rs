@@ -23,7 +23,14 @@ pub fn panicked(info: &PanicInfo) -> ! {
     let index = cpu.map_or(0, |cpu| cpu.index);
     let first = !cpu.map_or(&EARLY, |cpu| &cpu.panicked).swap(true, Relaxed);
     if first {
-        console::panic_line(format_args!("cpu {index}: {info}; resetting the machine"));
+        // In one line, where `info` itself would make two of it.
+        let (file, line) = info
+            .location()
+            .map_or(("?", 0), |at| (at.file(), at.line()));
+        let why = info.message();
+        console::panic_line(format_args!(
+            "cpu {index}: panicked at {file}:{line}: {why}; resetting the machine"
+        ));
         // Firmware may refuse: then nothing runs on without a monitor.
         OVER.store(true, Relaxed);
         if let Some(machine) = Machine::try_get() {

@@ -22,7 +22,7 @@ pub fn handle(cpu: &'static Cpu, frame: &mut Frame, esr: u64) {
     }
     match cpu::listening(cpu, el2::wait_for_interrupt) {
         // Whatever ended it: a WFI may end for no reason.
-        Some(()) => frame.elr += 4,
+        Some(()) => frame.skip(),
         None => teardown::join(cpu),
     }
 }

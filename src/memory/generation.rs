@@ -21,6 +21,8 @@ use thiserror::Error;
 /// How many roots there are: as many generations can have CPUs left behind in them, less one.
 const ROOTS: usize = 1 << ROOT_BITS;
 const ROOT_BITS: u32 = 4;
+/// No generation had the root yet.
+const NEVER_HAD: u64 = u64::MAX;
 const ENTRIES: usize = 512;
 /// What is mapped from the start; beyond it, a block is mapped when the guest first touches it.
 const MAPPED_AT_BOOT: u64 = 1 << 40;
@@ -86,7 +88,7 @@ pub struct Generations {
     roots: Box<[Root; ROOTS]>,
     /// How many CPUs are left behind in each root: it is not filled again before they all came.
     left_behind: [AtomicU32; ROOTS],
-    /// The number of the generation that had each root last.
+    /// The number of the generation that had each root last, or [`NEVER_HAD`].
     numbers: [AtomicU64; ROOTS],
     /// The number of the current generation, and its root in the low bits: one word, so that who
     /// reads the number has the root that belongs to it.
@@ -141,7 +143,7 @@ impl Generations {
                 entries: core::array::from_fn(|_| AtomicU64::new(0)),
             })),
             left_behind: [const { AtomicU32::new(0) }; ROOTS],
-            numbers: [const { AtomicU64::new(0) }; ROOTS],
+            numbers: [const { AtomicU64::new(NEVER_HAD) }; ROOTS],
             current: AtomicU64::new(0),
         })
     }

@@ -6,6 +6,8 @@ use crate::linux::kimage::GuestMemory;
 const TABLE: u64 = 3;
 /// Bits 47 to 12.
 const ADDRESS: u64 = 0xffff_ffff_f000;
+/// Bits 47 to 1, `TTBR0_EL1.BADDR`.
+const BASE: u64 = 0xffff_ffff_fffe;
 const LAST: u32 = 3;
 
 /// The registers of stage 1.
@@ -34,7 +36,10 @@ impl Stage1 {
         let step = page_bits - 3;
         let first = LAST + 1 - (bits.max(page_bits + 1) - page_bits).div_ceil(step).min(4);
         let inside = address & ((1 << bits) - 1);
-        let mut table = ttbr & ADDRESS;
+        // The root has as many entries as there are bits left for it, and is aligned to its size, and to
+        // 64 bytes.
+        let root_bits = bits.saturating_sub(page_bits + step * (LAST - first)) + 3;
+        let mut table = ttbr & BASE & (u64::MAX << root_bits.max(6));
         for level in first..LAST {
             let shift = page_bits + step * (LAST - level);
             let mask = if level == first {
@@ -115,6 +120,22 @@ mod tests {
         let tcr = 17 | 2 << 14;
         assert_eq!(level(tcr, 2 << 36 | 9 << 25, &[2]), 2);
         assert_eq!(level(tcr, 2 << 36 | 9 << 25, &[2, 9]), 3);
+    }
+
+    #[test]
+    fn finds_a_root_that_is_smaller_than_a_page() {
+        // 64 KiB and 48 bits: 64 entries, which Linux puts at any multiple of 512 bytes.
+        let ram = Ram::new();
+        let root = ROOT + 0x600;
+        ram.write(root + 8, Ram::MONITOR | 3);
+        let stage1 = Stage1 {
+            tcr: 16 | 1 << 14,
+            ttbr0: 7 << 48 | root | 1,
+            ttbr1: 0,
+        };
+        let level = |address, page| stage1.level_at(&ram, address, page);
+        assert_eq!(level(1 << 42, ROOT), 1);
+        assert_eq!(level(1 << 42, Ram::MONITOR), 2);
     }
 
     #[test]

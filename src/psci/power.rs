@@ -112,12 +112,13 @@ impl Power {
         Err(ErrorCode::Denied)
     }
 
-    /// Takes back a claim, as firmware refused to start the CPU.
-    pub fn refused(&self) {
+    /// Takes back a claim, as firmware refused to start the CPU. Returns whether a takeover had given
+    /// the CPU up meanwhile: [`Power::forsake`] or this finds out that it never comes from there.
+    pub fn refused(&self) -> bool {
         let not_here = |word| matches!(word, READY | FORSAKEN).then_some(OFF_FIRMWARE);
-        let _ = self
-            .word
-            .fetch_update(Ordering::Release, Ordering::Relaxed, not_here);
+        self.word
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, not_here)
+            == Ok(FORSAKEN)
     }
 
     /// What the CPU itself finds when it looks whether it may begin; it is `ON` if it may.
@@ -186,10 +187,10 @@ impl Power {
         self.turn(LEAVING, OFF_FIRMWARE)
     }
 
-    /// The boot CPU: the CPU did not come. What it was about to become counts no more.
-    pub fn forsake(&self) {
-        // One that firmware has is not lost: it can be started from there.
-        self.replace(|state| (state != OFF_FIRMWARE).then_some(FORSAKEN));
+    /// The boot CPU: the CPU did not come. What it was about to become counts no more. Returns false if
+    /// firmware has it, which refused to start it: it is not lost, and can be started from there.
+    pub fn forsake(&self) -> bool {
+        self.replace(|state| (state != OFF_FIRMWARE).then_some(FORSAKEN))
     }
 
     /// The CPU itself: it came after all, and is parked in the monitor from now on.
@@ -217,9 +218,10 @@ impl Power {
         self.replace(|state| (state != FORSAKEN).then_some(to));
     }
 
-    /// Replaces the state. A claim to the old one is worth nothing, and stays until its owner has
-    /// seen that: until then nobody else writes where the CPU begins.
-    fn replace(&self, to: impl Fn(u8) -> Option<u8>) {
+    /// Replaces the state, if there is one to replace it with, and returns whether. A claim to the old
+    /// one is worth nothing, and stays until its owner has seen that: until then nobody else writes where
+    /// the CPU begins.
+    fn replace(&self, to: impl Fn(u8) -> Option<u8>) -> bool {
         let next = |word: u8| {
             let claim = match word & CLAIMED {
                 0 => 0,
@@ -227,9 +229,9 @@ impl Power {
             };
             to(word & STATE).map(|state| state | claim)
         };
-        let _ = self
-            .word
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, next);
+        self.word
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, next)
+            .is_ok()
     }
 }
 
@@ -368,11 +370,13 @@ mod tests {
     #[test]
     fn cpu_in_firmware_is_not_forsaken() {
         let power = Power::new();
-        power.forsake();
+        assert!(!power.forsake());
         assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
-        power.forsake();
-        power.refused();
+        assert!(power.forsake());
+        assert!(power.refused(), "it was given up meanwhile");
         assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+        assert!(!power.refused(), "nobody gave it up");
+        assert!(!power.forsake(), "firmware has it");
     }
 
     #[test]

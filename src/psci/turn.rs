@@ -30,7 +30,10 @@ pub fn on<H: Hardware>(
             }
             if let Err(error) = hardware.firmware_on(target) {
                 muster.expect_no_longer(target);
-                target.power().refused();
+                // A takeover did not wait for the answer, and left the target behind: it never comes.
+                if target.power().refused() {
+                    hardware.came_from(caller.epoch());
+                }
                 return Err(error);
             }
         }

@@ -113,8 +113,12 @@ fn late<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
 /// CPUs that were given up are nobody's before they come.
 fn forget_missing<H: Hardware>(hardware: &H, epoch: u64) {
     for cpu in hardware.cpus() {
-        if cpu.member().arrival().is_missing(epoch) {
-            cpu.power().forsake();
+        let member = cpu.member();
+        if member.arrival().is_missing(epoch) {
+            // Firmware refused to start it, and has it.
+            if !cpu.power().forsake() {
+                hardware.came_from(member.epoch());
+            }
             hardware.muster().forget(cpu);
         }
     }

@@ -3,12 +3,13 @@
 use super::{Context, kexec};
 use crate::console::say;
 use crate::exception::{EC_UNKNOWN, attempt};
+use crate::options::After;
 use crate::outcome::{Outcome, fail};
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Makes each of the two calls, and expects that it is undefined.
-pub fn try_all() -> Outcome {
+fn try_all() -> Outcome {
     // SAFETY: a guarded instruction, which leaves nothing behind when it is undefined.
     let one = attempt(|| unsafe { asm!("hvc #0xba71", out("x0") _) });
     // SAFETY: as above; were it answered, x0 leads nowhere.
@@ -25,8 +26,12 @@ pub fn try_all() -> Outcome {
     Ok(())
 }
 
-/// Tries them in every generation, and reboots.
+/// Tries them in every generation, and reboots; after Linux, before the monitor has looked at this
+/// kernel, and that is all.
 pub fn run(context: &Context) -> Outcome {
     try_all()?;
-    kexec::run(context)
+    match context.options.after {
+        After::Linux => Ok(()),
+        After::Probe => kexec::run(context),
+    }
 }

@@ -18,6 +18,7 @@ crate::models! {
     cpu_on_meets_hasty_takeover [Some(1), Some(2)];
     cpu_on_of_a_parked_cpu_meets_hasty_takeover [Some(0), Some(2)];
     refused_cpu_on_meets_hasty_takeover [Some(1), Some(2)];
+    refused_cpu_that_was_given_up_is_not_waited_for [Some(1), Some(2)];
     cpu_off_meets_takeover [Some(3), None];
     cpu_off_meets_impatient_takeover [Some(2), Some(4)];
     cpu_off_meets_cpu_on [Some(4), None];
@@ -38,6 +39,7 @@ fn run<const N: usize>(manner: Manner, at: [At; N]) {
     others
         .into_iter()
         .for_each(|thread| thread.join().expect("it does not panic"));
+    world.check_end();
 }
 
 const KEXEC: At = At::Guest(&[Act::Kexec]);
@@ -121,6 +123,15 @@ fn refused_cpu_on_meets_hasty_takeover() {
         ..hasty(1)
     };
     run(manner, [KEXEC, At::Guest(&[Act::On(2)]), At::Firmware]);
+}
+
+/// The caller is held, rather than who takes over.
+fn refused_cpu_that_was_given_up_is_not_waited_for() {
+    let manner = Manner {
+        refuses: true,
+        ..hasty(1)
+    };
+    run(manner, [At::Guest(&[Act::On(2)]), KEXEC, At::Firmware]);
 }
 
 fn cpu_off_meets_takeover() {

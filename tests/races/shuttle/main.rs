@@ -33,6 +33,7 @@ fn machine(manner: Manner) {
         .collect();
     cpus.into_iter()
         .for_each(|cpu| cpu.join().expect("it does not panic"));
+    world.check_end();
 }
 
 /// Shuttle prints how to have a failing order again.

@@ -270,6 +270,16 @@ impl World {
         core.done.store(true, Release);
     }
 
+    /// All CPUs have done what they had to: nothing waits for one that was left behind.
+    ///
+    /// Panics if something does.
+    pub fn check_end(&self) {
+        for (generation, behind) in self.behind.iter().enumerate() {
+            let behind = behind.load(Relaxed);
+            assert_eq!(behind, 0, "CPUs left behind in generation {generation}");
+        }
+    }
+
     /// The guest is over: whoever is off is turned on, which shows that nobody was lost.
     ///
     /// To be called on CPU `index`, in the guest.

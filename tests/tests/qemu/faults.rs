@@ -1,7 +1,7 @@
 //! What CPUs, firmware and the monitor itself can be doing when the machine is rebooted, at 80 vCPUs:
 //! a test for each, with what the report must say, and the next kernel must run.
 
-use baton_qemu::{End, Guest, Machine, paths};
+use baton_qemu::{Disk, End, Guest, Machine, Task, linux, paths};
 use baton_tests::debugger::{CPSR, Debugger, Monitor, PC, Stub};
 use baton_tests::{Boot, Scratch, boot, boot_observed, machine};
 use std::thread;
@@ -166,6 +166,26 @@ fn hooks_at_the_wrong_place() {
     let boot = boot(&machine(SMP), &probe("test=hooks"), SECONDS);
     boot.expect("probe: both hooks are undefined here");
     expect_next_kernel(&boot, 0);
+}
+
+/// Those that are planted in Linux, made by a process of it, which gets SIGILL, and by the next kernel
+/// before the monitor has looked at that.
+#[test]
+fn hooks_from_user_space_and_from_the_next_kernel() {
+    let mut machine = machine(SMP);
+    machine.disks = vec![Disk {
+        file: paths::probe_image(),
+        serial: linux::KERNELS,
+        writable: false,
+    }];
+    let boot = boot(&machine, &Task::Audit.guest("baton.probe=hooks"), 600);
+    boot.expect("baton: hooks: kernel at ");
+    boot.expect("guest: HVC in user space: status 132");
+    boot.expect("baton: reboot 1 by kernel_kexec(): 80 of 80 CPUs taken");
+    boot.expect("probe: both hooks are undefined here");
+    boot.expect("probe: PASS");
+    boot.expect_no("baton: error: ");
+    boot.expect_end();
 }
 
 /// The CPUs that the probe's first generation turns on.
@@ -336,6 +356,46 @@ fn firmware_answers_cpu_on_late() {
     boot.expect("probe: 80 of 80 CPUs are up");
 }
 
+/// As above, and the answer is a refusal: the CPU that it called for never comes, and nothing of the
+/// monitor's waits for it.
+#[test]
+fn firmware_refuses_cpu_on_late() {
+    let mut debugged = Debugged::new("late-refusal");
+    "log=debug".clone_into(&mut debugged.machine.baton);
+    let mut held = None;
+    let append = "test=late-on missing=2 late=yes generations=2";
+    let boot = debugged.run(append, |stub, monitor, line| {
+        if line.contains("CPUs, monitor at") && held.is_none() {
+            let mut debugger = stub.connect();
+            let of_cpu_2 = |id, mpidr| id == CPU_ON && mpidr == 2;
+            let cpu = await_firmware_call(&mut debugger, monitor, &[], of_cpu_2);
+            debugger.go_on_without(SMP, &[cpu]);
+            held = Some((debugger, cpu));
+        }
+        if let (true, Some((debugger, cpu))) = (line.contains("waiting for those"), &mut held) {
+            debugger.stop();
+            // Once: a later generation has nobody to wait for.
+            if debugger.register(*cpu, 0) == CPU_ON {
+                answer_for_firmware(debugger, *cpu, DENIED);
+            }
+            debugger.go_on_without(SMP, &[]);
+        }
+    });
+    boot.expect("baton: warning: a CPU_ON did not end within ");
+    boot.expect("baton: warning: firmware refuses CPU_ON of CPU 2: ");
+    boot.expect("baton: warning: cpu 1: arrived late; it is OFF");
+    boot.expect("probe: 80 of 80 CPUs are up");
+    boot.expect_no("cpu 2: arrived late");
+    for (generation, free) in [(1, 15), (2, 16)] {
+        let line = boot.expect(&format!("baton: debug: generation {generation}: "));
+        let roots = format!(", {free} of 16 stage 2 roots free");
+        if !line.ends_with(&roots) {
+            boot.fail(format_args!("expected \"{roots}\", seen \"{line}\""));
+        }
+    }
+    expect_next_kernel(&boot, 2);
+}
+
 #[test]
 fn firmware_returns_from_system_reset() {
     let debugged = Debugged::new("reset");
@@ -433,11 +493,11 @@ fn a_panic_resets_the_machine() {
     let Some((_, cpu)) = derailed else {
         boot.fail("expected CPUs that fault, seen none")
     };
-    boot.expect(&format!(
-        "baton: error: cpu {cpu}: panicked at src/exit/mod.rs"
-    ));
-    boot.expect("exception in the monitor: vector 4");
-    boot.expect("ELR_EL2 0x10; resetting the machine");
+    boot.expect_error(&[
+        &format!("cpu {cpu}: panicked at src/exit/mod.rs:"),
+        "exception in the monitor: vector 4",
+        "ELR_EL2 0x10; resetting the machine",
+    ]);
     if !matches!(boot.end, End::Reset) {
         boot.fail(format_args!("expected a reset, seen: {}", boot.end));
     }

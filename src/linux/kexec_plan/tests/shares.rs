@@ -1,6 +1,8 @@
 //! The parts of a plan, as each CPU reads them.
 
 use super::*;
+use crate::linux::kimage::GuestMemory;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 /// A list as Linux might make it: runs of pages from anywhere, a few of them in place already.
@@ -86,6 +88,41 @@ fn shares_a_long_list_without_walking_it_all() {
         "a place every {} pages",
         1 << plan.spacing
     );
+}
+
+/// Memory in which no word may be read twice.
+struct ReadOnce<'a>(&'a Ram, RefCell<HashSet<u64>>);
+
+impl GuestMemory for ReadOnce<'_> {
+    fn read_u64(&self, address: u64) -> Option<u64> {
+        let first = self.1.borrow_mut().insert(address);
+        assert!(first, "the word at {address:#x} is read twice");
+        self.0.read_u64(address)
+    }
+
+    fn contains(&self, start: u64, size: u64) -> bool {
+        self.0.contains(start, size)
+    }
+}
+
+/// What a CPU checks is what it copies: whoever could still write, even a device, changes nothing
+/// between the two.
+#[test]
+fn a_share_reads_no_entry_twice() {
+    let mut random = Random(0x5eed_0004);
+    let ram = Ram::new();
+    let (entries, moved) = random_list(&mut random, 0x1000, 5000);
+    let plan = prepare(&ram, &entries).unwrap();
+    let mut pages = 0;
+    for index in 0..7 {
+        let memory = ReadOnce(&ram, RefCell::default());
+        for op in plan.share(&memory, index, 7) {
+            let op = op.unwrap();
+            assert_eq!(moved.get(&op.destination), Some(&op.source));
+            pages += 1;
+        }
+    }
+    assert_eq!(pages, 5000);
 }
 
 /// What a guest may do to its list between the dry run and the copy.

@@ -85,6 +85,51 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             "any",
             [&[2][..], &(IND_DONE | IND_SOURCE).to_le_bytes()].concat(),
         ),
+        // LPIs, and an ITS, as Linux sets them up; a table of virtual LPIs.
+        (
+            "gic_tables",
+            "lpis",
+            vec![
+                0, 0, 15, 0x21, 16, 15, 0, 0, 0, 0x22, 24, 0, 0, 0, 0, 0x20, 1, 0,
+            ],
+        ),
+        (
+            "gic_tables",
+            "its",
+            vec![
+                0, 0, 15, 0x26, 32, 0, 0, 0x80, 0, 0x27, 0, 40, 0, 2, 0x80, 0, 0x25, 1, 0x25, 0, 1,
+            ],
+        ),
+        (
+            "gic_tables",
+            "virtual",
+            vec![0, 0, 15, 0x23, 16, 0, 0, 0x80, 0],
+        ),
+        // 4 KiB and 39 bits, 64 KiB and 48 with a root of 64 entries, 16 KiB and 47.
+        (
+            "guest_walk",
+            "three-levels",
+            vec![
+                0x41, 25, 0, 0, 0, 0, 0x20, 0, 0xc0, 0xff, 0xff, 0xff, 16, 0, 0, 0, 0, 0, 17, 3, 0,
+                18, 3, 0, 19, 3, 0,
+            ],
+        ),
+        (
+            "guest_walk",
+            "small-root",
+            vec![
+                0x48, 16, 0, 0, 0, 0, 0, 0x60, 0, 4, 0, 0, 16, 0, 6, 1, 0, 0, 17, 3, 0, 18, 3, 0,
+                19, 3, 0,
+            ],
+        ),
+        (
+            "guest_walk",
+            "sixteen",
+            vec![
+                0x50, 17, 0, 0, 0, 0, 0, 0x12, 0x20, 0, 0, 0, 16, 0, 0, 0, 0, 0, 20, 3, 0, 24, 3,
+                0, 28, 3, 0,
+            ],
+        ),
         (
             "options",
             "all",
