@@ -55,6 +55,8 @@ help: ## list the commands
 	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
 	@echo '  DTB=file          the device tree of "make fit" (the default is QEMU'"'"'s)'
 	@echo '  BOARD=zynqmp      the board of "make board": a folder in platform/'
+	@echo '  DISK=file         a disk to start in "make distro", raw or *.qcow2, its console here'
+	@echo '  FIRMWARE=edk2     the firmware in the guest of "make distro", or u-boot'
 	@echo '  TIMEOUT=seconds   when to give up'
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 	@echo '  N=1000 CHUNK=s    how many kexecs, and for how long now (soak)'
@@ -126,6 +128,7 @@ kernels: build linux ## a kexec from each of Debian's kernels to each, and a tab
 BOARD := virt
 BOARD_DIR = $(or $(firstword $(wildcard platform/$(BOARD) platform/qemu-$(BOARD))),$(error BOARD=$(BOARD): no such folder in platform/))
 U_BOOT := platform/u-boot
+CARD = $(TARGET)/card/$(BOARD).$(if $(filter net,$(WAY)),tftp,img)
 # The files for it, but for what the user names.
 FILES = KERNEL='$(or $(KERNEL),$(BATON_LINUX))' INITRD='$(or $(INITRD),$(if $(KERNEL),,$(INITRAMFS)))'
 
@@ -138,9 +141,9 @@ fit: u-boot ## a FIT image for U-Boot: monitor, KERNEL=, INITRD=, device tree DT
 	@$(FILES) $(U_BOOT)/fit.sh $(BOARD_DIR) $(BARE)/baton.img '$(DTB)' $(TARGET)/card/$(BOARD).itb
 
 .PHONY: card
-card: $(if $(filter fit,$(WAY)),fit,u-boot) ## a card for U-Boot: BOARD=, WAY=script, fit or extlinux, KERNEL=, INITRD=
+card: $(if $(filter fit,$(WAY)),fit,u-boot) ## a card for U-Boot: BOARD=, WAY=script, fit, extlinux or net, KERNEL=, INITRD=
 	@$(FILES) FIT=$(TARGET)/card/$(BOARD).itb \
-		$(U_BOOT)/card.sh $(BOARD_DIR) $(BARE)/baton.img $(TARGET)/card/$(BOARD).img
+		$(U_BOOT)/card.sh $(BOARD_DIR) $(BARE)/baton.img $(CARD)
 
 # A card whose guest kexecs once, in QEMU.
 TRY = BOARD=virt APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec' card
@@ -148,7 +151,7 @@ TRY = BOARD=virt APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec' card
 .PHONY: run-card
 run-card: tool ## U-Boot in QEMU starts the card of WAY=, Linux boots and kexecs
 	@$(MAKE) --no-print-directory $(TRY)
-	@$(TOOL) card $(TARGET)/card/virt.img
+	@$(TOOL) card $(CARD)
 
 .PHONY: run-tfa
 run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's source package
@@ -157,11 +160,28 @@ run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's s
 	@$(MAKE) --no-print-directory $(TRY)
 	@EL3=on FIRMWARE=$(CACHE)/tfa/qemu_fw.bios $(TOOL) card $(TARGET)/card/virt.img
 
+DISTRO := $(CACHE)/distro/$(or $(BATON_RELEASE),bookworm).img
+FIRMWARES := $(or $(FIRMWARE),edk2 u-boot)
+
+.PHONY: distro
+distro: images tool ## an installed Debian, by UEFI and by U-Boot in the guest; DISK=: one of your own
+	@$(VIRT)/setup.sh $(if $(DISK),uefi,distro)
+	@$(if $(DISK),,$(VIRT)/distro.sh $(DISTRO))
+	@$(if $(DISK),$(TOOL) installed $(firstword $(FIRMWARES)) '$(DISK)',\
+		for firmware in $(FIRMWARES); do $(TOOL) distro $$firmware $(DISTRO) || exit 1; done)
+
 # The cards of the tests: one for each way.
 .PHONY: test-cards
 test-cards: build linux
 	@$(VIRT)/setup.sh u-boot
 	@$(U_BOOT)/test-cards.sh $(VIRT) $(BARE)/baton.img $(TARGET)/guest
+
+# The disk of the tests that start by firmware in the guest.
+.PHONY: test-esp
+test-esp: linux
+	@$(VIRT)/setup.sh uefi
+	@$(VIRT)/fetch.sh grub
+	@$(VIRT)/esp.sh $(TARGET)/guest/esp.img
 
 # The kernel and the initrd of every kexec that is measured.
 BENCH_DISK := $(TARGET)/guest/bench.tar
@@ -197,9 +217,10 @@ bench-test: setup ## the tests of what measures
 	@$(CARGO) host test --quiet --profile tool -p baton-bench
 
 .PHONY: test
-test: build linux boards races-quick test-cards ## all tests: on the host, and in QEMU
+test: build linux boards races-quick test-cards test-esp ## all tests: on the host, and in QEMU
 	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
+	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2

@@ -8,6 +8,7 @@
 #   fetch.sh sources RELEASE              its lines for a sources.list, on standard output
 #   fetch.sh dtbs [RELEASE]               $cache/dtbs/RELEASE/: the device trees of its kernel's boards
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
+#   fetch.sh grub                         $cache/grub/grubaa64.efi: GRUB, as an EFI program
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
 # linux-image- and -arm64 or behind it: cloud, rt, 16k. It is done by an apt with a state of its own,
@@ -230,6 +231,20 @@ userland() {
 	rm -rf "$work"
 }
 
+grub() {
+	[ ! -f "$cache/grub/grubaa64.efi" ] || return 0
+	open_apt "$release"
+	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+	work=$cache/work/grub
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out"
+	step "apt: fetching grub-efi-arm64-bin" download "$work" grub-efi-arm64-bin
+	step "unpacking it" unpack "$work" "$work/root"
+	cp "$work/root/usr/lib/grub/arm64-efi/monolithic/grubaa64.efi" "$work/out/"
+	finish "$work/out" "$cache/grub"
+	rm -rf "$work"
+}
+
 # source_package RELEASE PACKAGE FOLDER
 source_package() {
 	deb=deb-src
@@ -262,5 +277,6 @@ case $what in
 kernel) kernel ;;
 userland) userland ;;
 dtbs) dtbs ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | userland | dtbs [RELEASE]" ;;
+grub) grub ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | userland | grub | dtbs [RELEASE]" ;;
 esac

@@ -2,7 +2,8 @@
 # Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
 # all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
 # cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well,
-# `setup.sh boards' what `make board' needs, `setup.sh pip' what fetches from PyPI.
+# `setup.sh uefi' a UEFI for QEMU, `setup.sh distro' what makes a Debian disk, `setup.sh boards' what
+# `make board' needs, `setup.sh pip' what fetches from PyPI.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -29,6 +30,16 @@ need c++ g++
 # The plots' labels are drawn with it.
 [ "${1:-}" != bench ] || [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ||
 	missing="$missing fonts-dejavu-core"
+if [ "${1:-}" = distro ]; then
+	need mmdebstrap mmdebstrap
+	[ "$(uname -m)" = aarch64 ] || [ -f /proc/sys/fs/binfmt_misc/qemu-aarch64 ] ||
+		missing="$missing qemu-user-static binfmt-support"
+	set -- uefi
+fi
+if [ "${1:-}" = uefi ]; then
+	[ -n "${BATON_EDK2:-}" ] || [ -f /usr/share/qemu-efi-aarch64/QEMU_EFI.fd ] || missing="$missing qemu-efi-aarch64"
+	set -- u-boot
+fi
 if [ "${1:-}" = tfa ]; then
 	need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
 	need make make

@@ -1,23 +1,28 @@
 # Starts Baton with its guest by booti. What stands above this is the board's and the guest's:
-# addresses, command lines. The files are searched beside this script.
+# addresses, command lines. The files are searched beside this script, on a disk or a TFTP server.
 
-setenv from "${devtype} ${devnum}:${distro_bootpart}"
+if test "${devtype}" = dhcp; then
+	setenv fetch tftpboot
+	setenv prefix
+else
+	setenv fetch "load ${devtype} ${devnum}:${distro_bootpart}"
+fi
 
-if load ${from} ${kernel_addr} ${prefix}Image; then
+if ${fetch} ${kernel_addr} ${prefix}Image; then
 	setenv kernel_size ${filesize}
 else
-	echo "Baton: no guest kernel ${prefix}Image on ${from}"
+	echo "Baton: no guest kernel: ${fetch} ${prefix}Image"
 	exit
 fi
 setenv initrd_size
-if load ${from} ${initrd_addr} ${prefix}initrd; then
+if ${fetch} ${initrd_addr} ${prefix}initrd; then
 	setenv initrd_size ${filesize}
 fi
 # Last, so that nothing is loaded over the one who checks that nothing is loaded over another.
-if load ${from} ${monitor_addr} ${prefix}baton.img; then
+if ${fetch} ${monitor_addr} ${prefix}baton.img; then
 	echo "Baton: kernel 0x${kernel_size} bytes at 0x${kernel_addr}"
 else
-	echo "Baton: no monitor ${prefix}baton.img on ${from}"
+	echo "Baton: no monitor: ${fetch} ${prefix}baton.img"
 	exit
 fi
 

@@ -7,6 +7,7 @@
 #   WAY=script     boot.scr, which writes the /chosen modules and calls booti (the default)
 #   WAY=fit        boot.scr, which calls bootm of a FIT image that fit.sh made: FIT=
 #   WAY=extlinux   extlinux/extlinux.conf, for monitor and kernel in one Image
+#   WAY=net        the files of WAY=script for a TFTP server: OUTPUT is a folder
 #   FS=fat|ext4    the file system of the boot partition (fat)
 #   KERNEL= INITRD= APPEND=   the guest's raw arm64 Image, its initrd, its command line (a shell on the
 #                  console, with the project's own initrd)
@@ -42,9 +43,9 @@ script() {
 }
 
 case $way in
-script | extlinux) "$here/check-kernel.sh" "$KERNEL" ;;
+script | extlinux | net) "$here/check-kernel.sh" "$KERNEL" ;;
 fit) ;;
-*) die "WAY=$way: expected script, fit or extlinux" ;;
+*) die "WAY=$way: expected script, fit, extlinux or net" ;;
 esac
 
 mkdir -p "$(dirname "$output")"
@@ -52,7 +53,7 @@ work=$(mktemp -d "$output.XXXXXX")
 # shellcheck disable=SC2064 # expanded now
 trap "rm -rf '$work' '$output.new'" EXIT
 case $way in
-script)
+script | net)
 	cp "$monitor" "$work/baton.img"
 	cp "$KERNEL" "$work/Image"
 	[ -z "${INITRD:-}" ] || cp "$INITRD" "$work/initrd"
@@ -80,6 +81,17 @@ extlinux)
 	} >"$work/extlinux/extlinux.conf"
 	;;
 esac
+
+if [ "$way" = net ]; then
+	# What U-Boot asks a DHCP server's TFTP server for.
+	mv "$work/boot.scr" "$work/boot.scr.uimg"
+	rm "$work/boot.cmd"
+	chmod 755 "$work"
+	rm -rf "$output"
+	mv "$work" "$output"
+	echo "  $output: $(du -sm --apparent-size "$output" | cut -f 1) MiB, for TFTP to ${board##*/}"
+	exit
+fi
 
 # Room for the files, for what the file system needs, and for a few kernels more.
 used=$(du -sm --apparent-size "$work" | cut -f 1)

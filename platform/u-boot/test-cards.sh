@@ -1,14 +1,15 @@
 #!/bin/sh
 # Makes the cards of the tests: test-cards.sh BOARD MONITOR FOLDER
 #
-# FOLDER gets card-WAY.img for each way to start, each with Debian's kernel, which kexecs once.
+# FOLDER gets card-WAY.img for each way to start, each with Debian's kernel, which kexecs once. A FIT
+# has its machine's device tree in it: card-fit-80.img is for 80 vCPUs.
 set -eu
 here=$(dirname "$0")
 board=$1
 monitor=$2
 folder=$3
 
-export KERNEL="$BATON_LINUX" INITRD="$BATON_INITRAMFS" BATON= SMP= MEM= FIT= WAY= FS=
+export KERNEL="$BATON_LINUX" INITRD="$BATON_INITRAMFS" BATON= SMP MEM= FIT= WAY= FS=
 export APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec'
 
 fresh() {
@@ -17,10 +18,13 @@ fresh() {
 	done
 }
 
-for card in script:fat fit:ext4 extlinux:ext4; do
-	WAY=${card%:*}
+for card in script:fat fit:ext4 fit-80:fat extlinux:ext4 net:tftp; do
+	WAY=${card%%[-:]*}
 	FS=${card#*:}
-	output=$folder/card-$WAY.img
+	SMP=4
+	case $card in *-80:*) SMP=80 ;; esac
+	output=$folder/card-${card%:*}.img
+	[ "$WAY" != net ] || output=$folder/card-net.tftp
 	! fresh "$output" || continue
 	if [ "$WAY" = fit ]; then
 		FIT=$folder/card.itb

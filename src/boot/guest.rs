@@ -3,7 +3,7 @@
 use super::relocate::TREE_GROWTH;
 use crate::arch::cache;
 use crate::devicetree::blob;
-use crate::devicetree::board::Board;
+use crate::devicetree::board::{Board, MemoryMap};
 use crate::devicetree::guest::{GuestTree, TreeError, guest_tree};
 use crate::gic::Gic;
 use crate::linux::image::{HEADER_SIZE, ImageError, ImageHeader};
@@ -91,11 +91,11 @@ struct Loaded {
 /// Returns what the kernel will use, as far as its header can be believed yet.
 ///
 /// Only on the early map, before the kernel's memory is mapped.
-pub fn kernel_footprint(board: &Board) -> Option<Region> {
-    let kernel = board.modules.kernel;
+pub fn kernel_footprint(map: &MemoryMap) -> Option<Region> {
+    let kernel = map.modules.kernel;
     let first_page = Region::new(kernel.start(), kernel.size().min(HEADER_SIZE as u64)).ok()?;
     // Rust has no references to address 0.
-    if kernel.start() == 0 || !board.memory.contains(first_page.start(), first_page.size()) {
+    if kernel.start() == 0 || !map.memory.contains(first_page.start(), first_page.size()) {
         return Some(kernel);
     }
     // SAFETY: This is the boot CPU on the early map; the page is RAM that is the kernel's.
@@ -123,10 +123,10 @@ pub fn prepare(
     gic: &Gic,
     options: &Options,
 ) -> Result<Ready, GuestError> {
-    let mut kernel = board.modules.kernel;
+    let mut kernel = board.map.modules.kernel;
     let loaded = kernel_in_ram(kernel, ram)?;
     let footprint = loaded.footprint;
-    if let Some(ramdisk) = board.modules.ramdisk {
+    if let Some(ramdisk) = board.map.modules.ramdisk {
         let what = "ramdisk";
         ram.range(ramdisk.start(), ramdisk.size())
             .ok_or(GuestError::OutsideRam {
@@ -141,9 +141,9 @@ pub fn prepare(
         }
     }
     let mut free: RegionSet = ram.banks().iter().copied().collect();
-    free.remove_all(&board.reserved);
+    free.remove_all(&board.map.reserved);
     free.remove(&footprint);
-    if let Some(ramdisk) = board.modules.ramdisk {
+    if let Some(ramdisk) = board.map.modules.ramdisk {
         free.remove(&ramdisk);
     }
     let keep = options.keep_lpis;
@@ -154,8 +154,8 @@ pub fn prepare(
     let config = GuestTree {
         monitor,
         lpi_tables,
-        bootargs: board.modules.bootargs.as_deref(),
-        ramdisk: board.modules.ramdisk,
+        bootargs: board.map.modules.bootargs.as_deref(),
+        ramdisk: board.map.modules.ramdisk,
         own_psci: board.psci.is_none(),
     };
     let guest = guest_tree(tree, &config)?;

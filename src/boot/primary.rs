@@ -48,7 +48,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
     if let Some(console) = &board.console {
         start_console(console);
     }
-    let (options, problems) = if board.modules.appended {
+    let (options, problems) = if board.map.modules.appended {
         Options::parse_shared(&board.bootargs)
     } else {
         Options::parse(&board.bootargs)
@@ -56,7 +56,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
     console::set_level(options.log);
     problems.iter().for_each(|problem| log::warn!("{problem}"));
     let layout = Layout::here(board.cpus.len() as u64, tree.len() as u64);
-    let mut banks: RegionSet = board.memory.iter().copied().collect();
+    let mut banks: RegionSet = board.map.memory.iter().copied().collect();
     banks.remove(&layout.whole);
     let tree_region = Region::new(fdt, tree.len() as u64).ok();
 

@@ -5,8 +5,10 @@ use super::{guest, image};
 use crate::arch::cache;
 use crate::console;
 use crate::devicetree::blob;
-use crate::devicetree::board::{self, Board};
+use crate::devicetree::board::{self, MemoryMap};
 use crate::devicetree::console::{Console, UartKind};
+use crate::devicetree::cpus;
+use crate::devicetree::modules::Modules;
 use crate::memory::early;
 use crate::memory::heap::HEAP;
 use crate::memory::region::{Region, RegionSet};
@@ -72,22 +74,25 @@ impl Layout {
 extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
     HEAP.init_early();
     let tree = tree(fdt);
-    match board::console(tree) {
-        Some(console) => start_console(&console),
+    let blob = blob::open(tree).unwrap_or_else(|error| {
         // The board cannot be started, and says so where virtual machines have their console.
-        None if blob::open(tree).is_err() => start_console(&virtual_console()),
-        None => {}
+        start_console(&virtual_console());
+        stop(format_args!("{error}"))
+    });
+    if let Some(console) = board::console(blob) {
+        start_console(&console);
     }
-    let board = Board::read_with(tree, image::appended(image::region().start()))
+    let (map, cpus) = MemoryMap::read(blob, image::appended(image::region().start()))
+        .and_then(|map| Ok((map, cpus::read(blob)?.len())))
         .unwrap_or_else(|error| stop(format_args!("{error}")));
-    if board.cpus.len() > MAX_CPUS {
+    if cpus > MAX_CPUS {
         stop(format_args!(
-            "{} CPUs in the device tree: {MAX_CPUS} are served at most",
-            board.cpus.len()
+            "{cpus} CPUs in the device tree: {MAX_CPUS} are served at most"
         ));
     }
-    check_modules(&board, Region::new(fdt, tree.len() as u64).ok());
-    let target = place(&board, fdt, tree.len() as u64)
+    let tree = Region::new(fdt, tree.len() as u64).ok();
+    check_modules(&map.modules, tree);
+    let target = place(&map, cpus as u64, tree)
         .unwrap_or_else(|size| stop(format_args!("no {} KiB of free memory", size >> 10)));
     let loaded = image::loaded();
     // SAFETY: The target is free RAM that is not mapped yet: it overlaps neither image nor tree.
@@ -104,10 +109,10 @@ extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
 }
 
 /// Stops if a module lies where something else was loaded too: one of the two is not what it was.
-fn check_modules(board: &Board, tree: Option<Region>) {
+fn check_modules(modules: &Modules, tree: Option<Region>) {
     let modules = [
-        ("kernel", Some(board.modules.kernel)),
-        ("ramdisk", board.modules.ramdisk),
+        ("kernel", Some(modules.kernel)),
+        ("ramdisk", modules.ramdisk),
     ];
     let others = [("monitor", Some(image::region())), ("device tree", tree)];
     for (what, module) in modules {
@@ -124,15 +129,15 @@ fn check_modules(board: &Board, tree: Option<Region>) {
 }
 
 /// The highest place for the monitor that is nobody's; the size that was sought if there is none.
-fn place(board: &Board, fdt: u64, tree: u64) -> Result<Region, u64> {
-    let size = Layout::size(board.cpus.len() as u64, tree);
-    let mut free: RegionSet = board.memory.iter().copied().collect();
-    free.remove_all(&board.reserved);
+fn place(map: &MemoryMap, cpus: u64, tree: Option<Region>) -> Result<Region, u64> {
+    let size = Layout::size(cpus, tree.map_or(0, |tree| tree.size()));
+    let mut free: RegionSet = map.memory.iter().copied().collect();
+    free.remove_all(&map.reserved);
     let taken = [
         Some(image::region()),
-        Region::new(fdt, tree).ok(),
-        guest::kernel_footprint(board),
-        board.modules.ramdisk,
+        tree,
+        guest::kernel_footprint(map),
+        map.modules.ramdisk,
     ];
     for region in taken.into_iter().flatten() {
         // The early map tells memory apart by pages: what shares a page with these is not free.

@@ -3,6 +3,7 @@
 use super::relocate::tree;
 use crate::arch::barrier;
 use crate::console;
+use crate::devicetree::blob;
 use crate::devicetree::board;
 use crate::devicetree::board::Board;
 use crate::devicetree::psci::Conduit;
@@ -35,7 +36,7 @@ extern "C" fn started_elsewhere(fdt: u64) -> ! {
     // SAFETY: CurrentEL can be read at any level above EL0.
     unsafe { asm!("mrs {level}, CurrentEL", level = out(reg) level, options(nomem, nostack)) };
     let tree = tree(fdt);
-    if let Some(console) = board::console(tree) {
+    if let Some(console) = blob::open(tree).ok().and_then(board::console) {
         // SAFETY: The MMU is off, so that the UART is where it is, as a device.
         unsafe { console::init(&console, LevelFilter::Info) };
     }

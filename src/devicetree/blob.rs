@@ -13,6 +13,10 @@ pub const MAX_DEPTH: usize = 32;
 /// Offset of `boot_cpuid_phys` in the header.
 pub const BOOT_CPUID_OFFSET: usize = 28;
 
+/// Offset of `off_dt_struct` in the header.
+const STRUCTURE_OFFSET: usize = 8;
+/// Offset of `size_dt_struct` in the header.
+const STRUCTURE_SIZE: usize = 36;
 const HEADER_SIZE: usize = 40;
 const MAGIC: u32 = 0xd00d_feed;
 const VERSION: u32 = 17;
@@ -97,6 +101,14 @@ pub fn size_in_header(header: &[u8]) -> Option<u64> {
     }
 }
 
+/// Returns the tree up to the end of its structure block; `None` if that is not in `tree`. Nothing
+/// else is checked.
+pub fn structure(tree: &[u8]) -> Option<&[u8]> {
+    let start = word_at(tree, STRUCTURE_OFFSET)? as usize;
+    let size = word_at(tree, STRUCTURE_SIZE)? as usize;
+    tree.get(..start.checked_add(size)?)
+}
+
 /// Checks the structure of the tree at the beginning of `data`, and opens it.
 ///
 /// No call on the result panics, as long as no iterator is asked again after its end.
@@ -108,9 +120,10 @@ pub fn open(data: &[u8]) -> Result<Fdt<'_>, BlobError> {
     let word = |offset| word_at(data, offset).ok_or(BlobError::Short(data.len()));
     let magic = word(0)?;
     let total = word(4)?;
-    let (struct_offset, strings_offset, reserve_offset) = (word(8)?, word(12)?, word(16)?);
+    let (struct_offset, strings_offset, reserve_offset) =
+        (word(STRUCTURE_OFFSET)?, word(12)?, word(16)?);
     let (version, last_compatible) = (word(20)?, word(24)?);
-    let (strings_size, struct_size) = (word(32)?, word(36)?);
+    let (strings_size, struct_size) = (word(32)?, word(STRUCTURE_SIZE)?);
 
     if magic != MAGIC {
         return Err(BlobError::Magic(magic));

@@ -133,13 +133,22 @@ pub enum BoardError {
     },
 }
 
-/// What the monitor needs to know of a board.
+/// What lies where in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Board {
+pub struct MemoryMap {
     /// Memory that kernels may map: all `/memory` nodes without the `no-map` regions.
     pub memory: RegionSet,
     /// What is reserved, whether in memory or not: `/memreserve/` and `/reserved-memory`.
     pub reserved: RegionSet,
+    /// The guest.
+    pub modules: Modules,
+}
+
+/// What the monitor needs to know of a board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// What lies where.
+    pub map: MemoryMap,
     /// The CPUs, in the order of the tree.
     pub cpus: Vec<Cpu>,
     /// The firmware's PSCI; `None` only if all CPUs wait in spin tables.
@@ -150,10 +159,25 @@ pub struct Board {
     pub dsu_pmu: bool,
     /// The UART of the console; a bad one is taken for none, as there is nowhere to say so.
     pub console: Option<Console>,
-    /// The guest.
-    pub modules: Modules,
     /// The monitor's own command line; empty if there is none.
     pub bootargs: String,
+}
+
+impl MemoryMap {
+    /// Reads the map of a board to which the monitor came with a guest kernel behind it, at
+    /// `appended`: that is the guest if `/chosen` has no module that is a kernel.
+    ///
+    /// # Errors
+    ///
+    /// [`BoardError`]: the first thing that is missing or unusable.
+    pub fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Self, BoardError> {
+        let (memory, reserved) = memory(fdt)?;
+        Ok(Self {
+            memory,
+            reserved,
+            modules: modules::read(fdt, appended)?,
+        })
+    }
 }
 
 impl Board {
@@ -166,15 +190,14 @@ impl Board {
         Self::read_with(fdt, None)
     }
 
-    /// The same on a board to which the monitor came with a guest kernel behind it, at `appended`:
-    /// that is the guest if `/chosen` has no module that is a kernel.
+    /// The same with a guest kernel behind the monitor, as in [`MemoryMap::read`].
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
     pub fn read_with(fdt: &[u8], appended: Option<Region>) -> Result<Self, BoardError> {
         let fdt = blob::open(fdt)?;
-        let (memory, reserved) = memory(fdt)?;
+        let map = MemoryMap::read(fdt, appended)?;
         let cpus = cpus::read(fdt)?;
         let psci = psci::read(fdt)?;
         let waits = |cpu: &&Cpu| matches!(cpu.enable_method, EnableMethod::SpinTable { .. });
@@ -183,26 +206,23 @@ impl Board {
             _ => {}
         }
         Ok(Self {
-            memory,
-            reserved,
+            map,
             cpus,
             psci,
             gic: gic::read(fdt)?,
             dsu_pmu: Located::search(fdt, |node| {
-                is_available(node) && node.is_compatible("arm,dsu-pmu")
+                node.is_compatible("arm,dsu-pmu") && is_available(node)
             })
             .is_some(),
-            console: console::read(fdt).ok().flatten(),
-            modules: modules::read(fdt, appended)?,
+            console: console(fdt),
             bootargs: bootargs(fdt)?,
         })
     }
 }
 
-/// Reads only the console, so that whatever is wrong with the rest of the tree can be said on it;
-/// none if the tree does not parse.
-pub fn console(fdt: &[u8]) -> Option<Console> {
-    console::read(blob::open(fdt).ok()?).ok().flatten()
+/// Reads only the console, so that whatever is wrong with the rest of the tree can be said on it.
+pub fn console(fdt: Fdt<'_>) -> Option<Console> {
+    console::read(fdt).ok().flatten()
 }
 
 fn memory(fdt: Fdt<'_>) -> Result<(RegionSet, RegionSet), BoardError> {

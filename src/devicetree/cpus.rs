@@ -38,7 +38,11 @@ pub enum EnableMethod {
 /// As in Linux on arm64, a CPU is left out if its `status` is `"fail"` or `"fail-…"` only: of a
 /// secondary CPU, `"disabled"` means that it is waiting to be started (Devicetree Specification
 /// v0.4, 3.8.1).
-pub(super) fn read(fdt: Fdt<'_>) -> Result<Vec<Cpu>, BoardError> {
+///
+/// # Errors
+///
+/// [`BoardError`] of the first CPU that cannot be told from others or started.
+pub fn read(fdt: Fdt<'_>) -> Result<Vec<Cpu>, BoardError> {
     let mut cpus: Vec<Cpu> = Vec::new();
     let parent = Located::find(fdt, "/cpus").ok_or(BoardError::NoCpus)?;
     for cpu in parent

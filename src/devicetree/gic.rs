@@ -58,7 +58,8 @@ pub struct GicV2 {
 }
 
 const V3: &str = "arm,gic-v3";
-const V2: [&str; 6] = [
+const GICS: [&str; 7] = [
+    V3,
     "arm,gic-400",
     "arm,cortex-a15-gic",
     "arm,cortex-a9-gic",
@@ -71,11 +72,10 @@ const BCM2836: &str = "brcm,bcm2836-l1-intc";
 
 /// Reads the first GIC that is available; without one, the controller of a BCM2836.
 pub(super) fn read(fdt: Fdt<'_>) -> Result<Gic, BoardError> {
-    let is_gic = |node: &_| {
-        is_available(node) && (node.is_compatible(V3) || first_compatible(node, &V2).is_some())
-    };
+    let is_gic = |node: &_| first_compatible(node, &GICS).is_some() && is_available(node);
     let Some(gic) = Located::search(fdt, is_gic) else {
-        let is_local = |node: &_| is_available(node) && node.is_compatible(BCM2836);
+        let is_local =
+            |node: &_| first_compatible(node, &[BCM2836]).is_some() && is_available(node);
         let local = Located::search(fdt, is_local).ok_or(BoardError::NoGic)?;
         return Ok(Gic::Bcm2836(local.reg(0)?));
     };
@@ -229,8 +229,8 @@ mod tests {
             hypervisor: Some(region(0x803_0000, 0x1000)),
             virtual_cpu: Some(region(0x804_0000, 0x2000)),
         };
-        for compatible in V2 {
-            tree.set(GIC, "compatible", compatible)
+        for compatible in &GICS[1..] {
+            tree.set(GIC, "compatible", *compatible)
                 .set(GIC, "reg", wide(&reg));
             assert_eq!(
                 tree.read(read),
@@ -283,7 +283,7 @@ mod tests {
             length: 8,
         };
         assert_eq!(tree.read(read), Err(BoardError::Reg(cells)));
-        tree.set(GIC, "compatible", V2[0])
+        tree.set(GIC, "compatible", GICS[1])
             .set(GIC, "reg", wide(&[0x800_0000, 0x1000]));
         assert_eq!(tree.read(read), Err(missing(1)), "no CPU interface");
         tree.set(GIC, "compatible", "arm,gic-v5");

@@ -81,7 +81,7 @@ fn read(blob: &[u8]) -> bool {
         ramdisk: Some(monitor),
         own_psci: false,
     };
-    let _ = console(blob);
+    let _ = super::blob::open(blob).map(console);
     if let Err(error) = Board::read(blob) {
         assert!(!alloc::format!("{error}").is_empty());
     }

@@ -4,7 +4,6 @@ use crate::memory::region::{Region, RegionError};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Cells, FdtStringListIterator, Node, Property, ToCellInt};
 use thiserror::Error;
 
@@ -249,5 +248,8 @@ pub fn is_available(node: &FdtNode<'_>) -> bool {
 
 /// Returns the first of `names` that the node is compatible with.
 pub fn first_compatible<'n>(node: &FdtNode<'_>, names: &[&'n str]) -> Option<&'n str> {
-    names.iter().copied().find(|name| node.is_compatible(name))
+    let own = node.property("compatible")?;
+    let own: FdtStringListIterator<'_> = own.value_as().ok()?;
+    let has = |name: &&str| own.clone().any(|compatible| compatible == *name);
+    names.iter().copied().find(has)
 }

@@ -5,6 +5,7 @@
 //! `/proc/device-tree/baton/report`, without a driver.
 
 use crate::abi::{DOOR_HOOK, ReportHeader};
+use crate::devicetree::blob;
 
 /// Size of the property in bytes.
 pub const SIZE: usize = 1024;
@@ -94,13 +95,15 @@ pub fn property(header: &ReportHeader) -> [u8; SIZE] {
 
 /// Returns where in `tree` the property is, if it is there as a whole.
 ///
-/// The tree is not parsed: it may have grown with the machine, and this is done while it is away.
+/// The tree is not parsed: it grows with the machine, and this is done while it is away. The monitor
+/// makes `/baton` the last node, and kexec-tools keeps the order: so the search runs backwards.
 pub fn find(tree: &[u8]) -> Option<usize> {
-    let (cells, _) = tree.as_chunks::<4>();
+    let (cells, _) = blob::structure(tree).unwrap_or(tree).as_chunks::<4>();
     let first = [TITLE[0], TITLE[1], TITLE[2], TITLE[3]];
     cells
         .iter()
         .enumerate()
+        .rev()
         .filter(|(_, cell)| **cell == first)
         .map(|(number, _)| number * 4)
         .find(|&at| {

@@ -1,7 +1,8 @@
 //! Boots a machine and looks at its console.
 
+use crate::scratch::Scratch;
 use baton_qemu::console::{Line, watch};
-use baton_qemu::{Console, Guest, Limits, Machine, Module, paths};
+use baton_qemu::{Console, Firmware, Guest, Limits, Machine, Module, paths};
 use std::fmt::Display;
 use std::ops::Deref;
 use std::process::Command;
@@ -147,6 +148,23 @@ pub fn boot_u_boot(machine: &Machine, seconds: u64) -> Boot {
     run(
         machine
             .command_with_firmware(&paths::u_boot())
+            .unwrap_or_else(|error| panic!("{error}")),
+        seconds,
+    )
+}
+
+/// Starts the monitor with `firmware` as its guest, which finds its own on the disks, for at most
+/// `seconds`.
+#[track_caller]
+pub fn boot_guest_firmware(
+    machine: &Machine,
+    firmware: Firmware,
+    scratch: &Scratch,
+    seconds: u64,
+) -> Boot {
+    run(
+        machine
+            .command_with_guest_firmware(firmware, &scratch.path(""))
             .unwrap_or_else(|error| panic!("{error}")),
         seconds,
     )

@@ -8,7 +8,9 @@ mod loader;
 mod memory;
 mod scratch;
 
-pub use boot::{Boot, boot, boot_modules, boot_observed, boot_u_boot, machine};
+pub use boot::{
+    Boot, boot, boot_guest_firmware, boot_modules, boot_observed, boot_u_boot, machine,
+};
 pub use loader::{Blob, boot_by_hand, tree};
 pub use memory::boot_and_look;
 pub use scratch::Scratch;

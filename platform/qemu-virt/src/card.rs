@@ -6,15 +6,19 @@ use baton_qemu::{Disk, Machine, kexec, linux, paths, report};
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
-/// Runs the card in `file`, which must have a guest that kexecs once.
+/// Runs the card in `file`, which must have a guest that kexecs once; a folder is served by TFTP.
 pub fn card(file: &Path) -> Result<(), String> {
     let mut machine = Machine::from_env(4).map_err(text)?;
     machine.el3 = variable("EL3").as_deref() == Some("on");
-    machine.disks.push(Disk {
-        file: file.to_owned(),
-        serial: "card",
-        writable: false,
-    });
+    if file.is_dir() {
+        machine.serve(file);
+    } else {
+        machine.disks.push(Disk {
+            file: file.to_owned(),
+            serial: "card",
+            writable: false,
+        });
+    }
     let firmware = variable("FIRMWARE").map_or_else(paths::u_boot, PathBuf::from);
     println!(
         "  starting {} from {} on {} vCPUs",

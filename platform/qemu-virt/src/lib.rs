@@ -5,6 +5,7 @@
 //! time, within bounds.
 
 pub mod console;
+pub mod firmware;
 pub mod kexec;
 pub mod layout;
 pub mod linux;
@@ -16,6 +17,7 @@ pub mod stock;
 pub mod walk;
 
 pub use console::{Console, End, Limits};
+pub use firmware::Firmware;
 pub use linux::Task;
 pub use machine::{Disk, Guest, Machine, Module};
 

@@ -222,6 +222,17 @@ impl Machine {
         Ok(command)
     }
 
+    /// Adds a network whose one host answers DHCP, and gives out the files of `folder` by TFTP.
+    pub fn serve(&mut self, folder: &Path) {
+        let folder = escape(&folder.to_string_lossy());
+        self.extra.extend([
+            "-netdev".into(),
+            format!("user,id=tftp,restrict=on,tftp={folder}"),
+            "-device".into(),
+            "virtio-net-pci,netdev=tftp,romfile=".into(),
+        ]);
+    }
+
     /// The command that makes QEMU write the device tree of this machine with `modules` to `file`.
     pub fn dump_tree(&self, modules: &[Module], file: &Path) -> Command {
         let mut command = self.qemu(self.el2);
@@ -334,7 +345,7 @@ fn add_modules(command: &mut Command, modules: &[Module]) {
 }
 
 /// A comma in a value is written twice.
-fn escape(value: &str) -> String {
+pub(crate) fn escape(value: &str) -> String {
     value.replace(',', ",,")
 }
 

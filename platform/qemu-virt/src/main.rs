@@ -1,6 +1,7 @@
 //! Starts guests under Baton on QEMU's `virt` machine. `make help` says how it is called.
 
 mod card;
+mod distro;
 mod its;
 mod kernels;
 mod run;
@@ -14,7 +15,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|soak|card FILE
+const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   shell    a shell in the guest, on this terminal
@@ -27,6 +28,8 @@ const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|s
            stopped, or CHUNK= seconds were over
   card     U-Boot starts the monitor from FILE, Linux boots and kexecs; FIRMWARE= is another
            firmware than Debian's U-Boot, EL3=on if it has a part at EL3
+  distro   firmware (u-boot, edk2) under the monitor starts the Debian on the disk FILE, which kexecs
+  installed  the same with any disk, its console on this terminal
 
 SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off GIC=2|3 BATON= TIMEOUT= are read from the environment.";
 
@@ -42,6 +45,8 @@ fn main() -> ExitCode {
         ["audit"] => audit(),
         ["soak"] => soak::soak(),
         ["card", file] => card::card(file.as_ref()),
+        ["distro", firmware, file] => distro::distro(firmware, file.as_ref()),
+        ["installed", firmware, file] => distro::installed(firmware, file.as_ref()),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -80,9 +80,27 @@ pub fn u_boot() -> PathBuf {
     })
 }
 
-/// The card that `make test-cards` makes for one `way` to start: `script`, `fit` or `extlinux`.
+/// EDK2 for this machine's flash (`BATON_EDK2`, else that of Debian's qemu-efi-aarch64).
+pub fn edk2() -> PathBuf {
+    path("BATON_EDK2", || {
+        "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd".into()
+    })
+}
+
+/// The card that `make test-cards` makes for one `way` to start: `script`, `fit`, `fit-80` or
+/// `extlinux`.
 pub fn card(way: &str) -> PathBuf {
     target().join(format!("guest/card-{way}.img"))
+}
+
+/// The disk with an EFI system partition that `make test-esp` makes.
+pub fn esp() -> PathBuf {
+    target().join("guest/esp.img")
+}
+
+/// The folder that `make test-cards` makes for a TFTP server.
+pub fn tftp() -> PathBuf {
+    target().join("guest/card-net.tftp")
 }
 
 fn bare(name: &str) -> PathBuf {

@@ -17,8 +17,8 @@ fn board(tree: &Sample) -> Board {
 #[test]
 fn reads_a_board() {
     let board = board(&Sample::virt());
-    assert_eq!(board.memory, set(&[(0x4000_0000, 0x8000_0000)]));
-    assert_eq!(board.reserved, RegionSet::new());
+    assert_eq!(board.map.memory, set(&[(0x4000_0000, 0x8000_0000)]));
+    assert_eq!(board.map.reserved, RegionSet::new());
     assert_eq!(board.cpus.len(), 2);
     assert!(board.psci.is_some() && board.console.is_some());
     assert!(matches!(board.gic, Gic::V3(_)), "{:?}", board.gic);
@@ -42,7 +42,7 @@ fn adds_and_subtracts_memory() {
     tree.set("/memory@f0000000", "reg", wide(&[0xf000_0000, 0x1000]));
     tree.set("/memory-controller@0", "reg", wide(&[0, 0x1000]));
     let all = [(0x4000_0000, 0x8000_1000), (0xa000_0000, 0xa000_1000)];
-    assert_eq!(board(&tree).memory, set(&all));
+    assert_eq!(board(&tree).map.memory, set(&all));
 
     let fw = "/reserved-memory/fw@50000000";
     tree.set("/reserved-memory", "#address-cells", 2u32).set(
@@ -57,9 +57,9 @@ fn adds_and_subtracts_memory() {
         MemoryReservation::new(1, u64::MAX)
     ];
     let board1 = board(&tree);
-    assert_eq!(board1.memory, set(&all), "reserved, yet mapped");
+    assert_eq!(board1.map.memory, set(&all), "reserved, yet mapped");
     let reserved = [(0x4800_0000, 0x4800_0800), (0x5000_0000, 0x5000_1000)];
-    assert_eq!(board1.reserved, set(&reserved));
+    assert_eq!(board1.map.reserved, set(&reserved));
 
     tree.set(fw, "no-map", Vec::new());
     let holed = [
@@ -67,8 +67,8 @@ fn adds_and_subtracts_memory() {
         (0x5000_1000, 0x8000_1000),
         (0xa000_0000, 0xa000_1000),
     ];
-    assert_eq!(board(&tree).memory, set(&holed));
-    assert_eq!(board(&tree).reserved, set(&reserved));
+    assert_eq!(board(&tree).map.memory, set(&holed));
+    assert_eq!(board(&tree).map.reserved, set(&reserved));
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn finds_the_console_of_a_bad_board() {
     let mut tree = Sample::virt();
     let expected = board(&tree).console;
     tree.remove("/cpus").remove("/memory@40000000");
-    assert_eq!(console(&tree.blob()), expected);
-    assert_eq!(console(&[0; 64]), None);
+    let blob = tree.blob();
+    assert_eq!(blob::open(&blob).ok().and_then(console), expected);
     let mut tree = Sample::virt();
     tree.set("/pl011@9000000", "reg", wide(&[1]));
     assert_eq!(board(&tree).console, None, "a bad console, a good board");

@@ -392,3 +392,14 @@ fn gives_up_on_a_monitor_covered_in_crumbs() {
     assert_eq!(cover(16, monitor.size() / 16), Ok(true), "16 parts");
     assert_eq!(cover(18, crumb), Ok(false), "more parts than are looked at");
 }
+
+#[test]
+fn the_search_for_the_report_begins_at_it() {
+    let mut tree = Sample::virt();
+    tree.remove("/chosen");
+    let made = guest_tree(&tree.blob(), &config(top())).expect("a tree for the guest");
+    let structure = blob::structure(&made).expect("a structure block").len();
+    let at = tree_report::find(&made).expect("a report");
+    // Behind it are the ends of its node, of the root and of the block.
+    assert_eq!(structure - at, tree_report::SIZE + 12);
+}

@@ -16,13 +16,13 @@ fuzz_target!(|data: &[u8]| {
             assert!(!error.to_string().is_empty());
         }
         Ok(board) => {
-            assert!(!board.memory.is_empty() && !board.cpus.is_empty());
+            assert!(!board.map.memory.is_empty() && !board.cpus.is_empty());
             let mpidrs: HashSet<u64> = board.cpus.iter().map(|cpu| cpu.mpidr).collect();
             assert_eq!(mpidrs.len(), board.cpus.len(), "two CPUs of one MPIDR");
             for mpidr in mpidrs {
                 assert_eq!(mpidr & !0xff_00ff_ffff, 0, "MPIDR {mpidr:#x}");
             }
-            for (region, next) in board.memory.iter().zip(board.memory.iter().skip(1)) {
+            for (region, next) in board.map.memory.iter().zip(board.map.memory.iter().skip(1)) {
                 assert!(region.end() < next.start(), "{region} and {next}");
             }
         }

@@ -69,7 +69,7 @@ fuzz_target!(|data: &[u8]| {
             if let Ok(board) = Board::read(&before) {
                 let again = guest_tree(&made, &config).expect("a tree that was made once");
                 assert_eq!(keeps_out(&again, &monitor), Ok(true));
-                assert!(board.memory.iter().count() > 0);
+                assert!(board.map.memory.iter().count() > 0);
             }
         }
     }

@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(!error.to_string().is_empty());
         }
         Ok(board) => {
-            let modules = board.modules;
+            let modules = board.map.modules;
             for region in [Some(modules.kernel), modules.ramdisk]
                 .into_iter()
                 .flatten()

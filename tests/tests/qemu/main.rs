@@ -5,6 +5,7 @@ mod bad_hardware;
 mod bad_input;
 mod boards;
 mod faults;
+mod firmware;
 mod gicv2;
 mod hostile;
 mod its;

@@ -22,9 +22,14 @@ fn with_card(way: &str, smp: u32) -> Machine {
 /// Starts from the card of one way, and expects Debian's kernel and the next one, each with all CPUs.
 #[track_caller]
 fn starts_by(way: &str, smp: u32, seconds: u64) -> Boot {
-    let boot = boot_u_boot(&with_card(way, smp), seconds);
+    starts(&with_card(way, smp), seconds)
+}
+
+#[track_caller]
+fn starts(machine: &Machine, seconds: u64) -> Boot {
+    let boot = boot_u_boot(machine, seconds);
     boot.expect("U-Boot 20");
-    boot.expect_ok(linux::check(&boot, 1, smp));
+    boot.expect_ok(linux::check(&boot, 1, machine.smp));
     boot.expect(kexec::STARTING);
     boot.expect_no(kexec::BYE);
     if report::takeovers(&boot).len() != 1 {
@@ -49,8 +54,25 @@ fn starts_by_a_fit_with_bootm() {
 }
 
 #[test]
+fn starts_by_a_fit_with_bootm_on_80_cpus() {
+    starts_by("fit-80", 80, 1200);
+}
+
+#[test]
 fn starts_by_extlinux() {
     starts_by("extlinux", 4, 600).expect("Retrieving file: /baton-linux.img");
+}
+
+#[test]
+fn starts_by_extlinux_on_80_cpus() {
+    starts_by("extlinux", 80, 1200);
+}
+
+#[test]
+fn starts_over_the_network() {
+    let mut machine = machine(4);
+    machine.serve(&paths::tftp());
+    starts(&machine, 600).expect("Filename 'baton.img'.");
 }
 
 /// A U-Boot that has no EL2, or leaves it, starts the monitor all the same.

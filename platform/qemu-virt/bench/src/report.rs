@@ -85,9 +85,18 @@ impl Report<'_> {
         of.map(|cell| cell.smp).collect()
     }
 
-    /// A figure, or why there is none.
+    /// A figure, or why there is none; how many samples it is of, if these are not all.
     fn cell(&self, column: Column, smp: u32, metric: &str) -> String {
+        let cell = |cell: &&Cell| (cell.column, cell.smp) == (column, smp);
+        let wanted = self
+            .cells
+            .iter()
+            .find(cell)
+            .map_or(0, |cell| cell.samples as usize);
         match self.summary(column, smp, metric) {
+            Some(summary) if summary.count < wanted => {
+                format!("{summary}, {} of {wanted} samples", summary.count)
+            }
             Some(summary) => summary.to_string(),
             None => match self.raw.words(column.name(), smp, FAILED).last() {
                 Some(why) => format!("failed: {why}"),
@@ -135,13 +144,6 @@ impl Report<'_> {
     }
 
     fn preface(&self) -> String {
-        let fewest = self
-            .cells
-            .iter()
-            .filter(|cell| cell.column != Column::StockIts);
-        let fewest = fewest
-            .map(|cell| self.raw.samples(cell.column.name(), cell.smp))
-            .min();
         let loads = self
             .raw
             .rows()
@@ -149,8 +151,8 @@ impl Report<'_> {
             .filter(|row| row.metric == "host load");
         let load = Summary::of(loads.filter_map(|row| row.value.parse().ok()));
         format!(
-            "- Every figure is the median of its samples, with least and most in brackets; the \
-             cell with the fewest has {}.\n\
+            "- Every figure is the median of its samples, five in a full run, with least and most in brackets; where \
+             there are fewer, they are counted beside it.\n\
              - Load of the host when a machine was started: {}. QEMU runs all vCPUs on one host \
              thread (`thread=single`), so what CPUs do at once takes one after another here: the \
              times are those of an emulator, and good for comparing columns, not for a machine.\n\
@@ -158,7 +160,6 @@ impl Report<'_> {
              overwrite code that it has translated, up to seconds for a kernel, which no machine does. \
              The host has found all of the guest's memory before the guest starts.\n\
              - Stock figures are of a machine without an ITS: {}\n\n",
-            fewest.unwrap_or(0),
             load.map_or("not known".into(), |load| load.to_string()),
             match self.summary(Column::StockIts, 4, "away ms") {
                 Some(_) => "with one it came up too, on this QEMU.".to_owned(),

@@ -1,0 +1,127 @@
+#!/bin/sh
+# Makes the disk of an arm64 Debian as its installer leaves it: distro.sh OUTPUT
+#
+# GPT, an EFI system partition with Debian's GRUB, and a root file system with systemd, Debian's kernel
+# and kexec-tools; root has no password. One service is added, for a disk that is attached under the
+# serial number `try-kexec': it says what came up, runs `kexec -l' and `systemctl kexec' the first time,
+# and switches off the second time. The disk is kept in the cache.
+set -eu
+here=$(dirname "$0")
+. "$here/common.sh"
+
+output=$1
+ROOT_UUID=ba700000-0000-4000-8000-000000000001
+PACKAGES=linux-image-arm64,initramfs-tools,systemd-sysv,udev,dbus,kexec-tools,grub-efi-arm64,e2fsprogs
+
+[ ! -f "$output" ] || exit 0
+[ "$(id -u)" = 0 ] || die "not root: packages are installed into a folder by chroot"
+work=$cache/work/distro
+# Where `system' says how far it is.
+exec 3>&1
+rm -rf "$work"
+mkdir -p "$work/esp"
+
+# An initramfs takes long to make where all is emulated: it is made once, when all is installed, with
+# what this machine needs.
+system() {
+	"$here/fetch.sh" sources "$release" >"$work/sources.list"
+	# shellcheck disable=SC2016 # $1 is expanded by what runs the hook
+	INITRD=No mmdebstrap --arch=arm64 --variant=apt --mode=root --include="$PACKAGES" \
+		--dpkgopt=force-unsafe-io \
+		--essential-hook='echo "    essential packages are in; the others follow" >&3' \
+		--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
+		--essential-hook='echo MODULES=list >"$1/etc/initramfs-tools/conf.d/modules"' \
+		--customize-hook='echo "    all packages are in; the initramfs follows" >&3' \
+		--customize-hook='printf "ext4\nvirtio_blk\nvirtio_pci\n" >>"$1/etc/initramfs-tools/modules"' \
+		--customize-hook='chroot "$1" update-initramfs -c -k "$(ls "$1/lib/modules")"' \
+		"$release" "$work/root" "$work/sources.list"
+}
+
+# What the installer asks for, and the service.
+configure() {
+	root=$1
+	echo debian >"$root/etc/hostname"
+	echo "UUID=$ROOT_UUID / ext4 defaults 0 1" >"$root/etc/fstab"
+	sed -i 's/^root:[^:]*:/root::/' "$root/etc/shadow"
+	mkdir -p "$root/etc/default/grub.d"
+	cat >"$root/etc/default/grub.d/serial.cfg" <<-'END'
+		GRUB_CMDLINE_LINUX_DEFAULT=""
+		GRUB_CMDLINE_LINUX="console=ttyAMA0"
+		GRUB_TERMINAL=console
+		GRUB_TIMEOUT=1
+	END
+	cat >"$root/usr/local/sbin/try-kexec" <<-'END'
+		#!/bin/sh
+		# Through the kernel's log, so that lines never mix.
+		say() { echo "<1>guest: $*" >/dev/kmsg; }
+		number=$(cat /var/lib/try-kexec 2>/dev/null || echo 0)
+		all=$(ls -d /sys/devices/system/cpu/cpu[0-9]* | wc -l)
+		say "failed units: $(systemctl --failed --no-legend | wc -l)"
+		say "generation $number, Linux $(uname -r), CPUs online: $(nproc) of $all"
+		[ "$number" = 0 ] || exec systemctl --no-block poweroff
+		echo 1 >/var/lib/try-kexec
+		kexec -l /vmlinuz --initrd=/initrd.img --reuse-cmdline || say "FAIL kexec -l"
+		exec systemctl --no-block kexec
+	END
+	chmod 755 "$root/usr/local/sbin/try-kexec"
+	cat >"$root/etc/systemd/system/try-kexec.service" <<-'END'
+		[Unit]
+		Description=Reboot once by kexec
+		After=multi-user.target
+		ConditionPathExists=/dev/disk/by-id/virtio-try-kexec
+		[Service]
+		Type=oneshot
+		ExecStart=/usr/local/sbin/try-kexec
+		[Install]
+		WantedBy=default.target
+	END
+	mkdir -p "$root/etc/systemd/system/default.target.wants"
+	ln -s ../try-kexec.service "$root/etc/systemd/system/default.target.wants/"
+	# Run once as init, where the disk is a disk.
+	cat >"$root/first" <<-'END'
+		#!/bin/sh
+		export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+		mountpoint -q /proc || mount -t proc proc /proc
+		mountpoint -q /sys || mount -t sysfs sysfs /sys
+		systemd-machine-id-setup
+		mkdir -p /boot/grub
+		update-grub && rm /first && echo first: done
+		# Who holds this file open keeps its file system busy.
+		exec sh -c 'mount -o remount,ro / && echo o >/proc/sysrq-trigger; read _'
+	END
+	chmod 755 "$root/first"
+}
+
+disk() {
+	mkdir -p "$work/esp/EFI/BOOT" "$work/esp/EFI/debian"
+	cp "$work/root/usr/lib/grub/arm64-efi/monolithic/grubaa64.efi" "$work/esp/EFI/BOOT/BOOTAA64.EFI"
+	cat >"$work/esp/EFI/debian/grub.cfg" <<-END
+		search.fs_uuid $ROOT_UUID root
+		set prefix=(\$root)'/boot/grub'
+		configfile \$prefix/grub.cfg
+	END
+	"$here/disk.sh" "$work/disk" "$work/esp" "$work/root" "$ROOT_UUID"
+}
+
+# GRUB's configuration is written by the system itself.
+first_boot() {
+	timeout 600 "${QEMU:-qemu-system-aarch64}" -M virt,gic-version=3 -cpu cortex-a57 -m 1G \
+		-accel tcg,thread=single -nographic -nic none -no-reboot \
+		-kernel "$(find "$work/root/boot" -name 'vmlinuz-*')" \
+		-initrd "$(find "$work/root/boot" -name 'initrd.img-*')" \
+		-append "console=ttyAMA0 root=UUID=$ROOT_UUID rw init=/first panic=-1" \
+		-drive "if=none,id=disk,format=raw,file=$work/disk" -device virtio-blk-pci,drive=disk \
+		>"$work/first.log"
+	grep -q 'first: done' "$work/first.log" || {
+		tail -n 40 "$work/first.log"
+		return 1
+	}
+}
+
+step "mmdebstrap: an arm64 Debian $release, its programs emulated: some four minutes" system
+configure "$work/root"
+step "making its disk" disk
+step "its first boot, in which it configures GRUB" first_boot
+mkdir -p "$(dirname "$output")"
+mv "$work/disk" "$output"
+rm -rf "$work"

@@ -1,0 +1,151 @@
+//! `make distro`: firmware as the guest, which starts the Debian on a disk by its own GRUB, and
+//! `systemctl kexec` in it; or a disk of the user's.
+
+use crate::{limits, text};
+use baton_qemu::{Disk, Firmware, Machine, console, kexec, linux, paths, report};
+use std::fs;
+use std::io::{Write, stdout};
+use std::path::Path;
+
+/// The serial number by which Debian's service knows that it is to kexec (`distro.sh`).
+const SERIAL: &str = "try-kexec";
+
+/// Starts the disk in `file`, which `distro.sh` made, by `firmware`, and checks that its kernel kexecs.
+pub fn distro(firmware: &str, file: &Path) -> Result<(), String> {
+    let mut machine = Machine::from_env(4).map_err(text)?;
+    // What the system writes is gone afterwards.
+    machine.extra.push("-snapshot".into());
+    machine.disks.push(Disk {
+        file: file.to_owned(),
+        serial: SERIAL,
+        writable: true,
+    });
+    println!(
+        "  {firmware} as the guest on {} vCPUs, and the Debian in {}",
+        machine.smp,
+        file.display()
+    );
+    let firmware = Firmware::named(firmware).map_err(text)?;
+    let command = machine
+        .command_with_guest_firmware(firmware, &scratch()?)
+        .map_err(text)?;
+    let mut in_report = false;
+    let console = console::watch(command, limits(1200)?, |line| {
+        let text = plain(&line.text);
+        in_report |= text.contains("baton: report: begin");
+        let shown = !in_report && worth_showing(&text);
+        !shown || writeln!(stdout(), "  {:7.2} s  {text}", line.at.as_secs_f64()).is_ok()
+    })
+    .map_err(text)?;
+    let checked = linux::check(&console, 1, machine.smp).and_then(|()| {
+        expect(
+            "kexecs under the monitor",
+            1,
+            report::takeovers(&console).len(),
+        )?;
+        let healthy = console.all("guest: failed units: 0").count();
+        expect("generations without a failed unit", 2, healthy)
+    });
+    checked.map_err(|reason| format!("{reason}\n{}", console.tail(60)))?;
+    println!();
+    for row in report::lines(&console).iter().flatten() {
+        println!("{row}");
+    }
+    println!();
+    println!("The second kernel has {0} of {0} CPUs online.", machine.smp);
+    Ok(())
+}
+
+/// Starts the disk in `file` by `firmware`, its console on the terminal.
+pub fn installed(firmware: &str, file: &Path) -> Result<(), String> {
+    let mut machine = Machine::from_env(4).map_err(text)?;
+    machine.says_power_off = false;
+    let format = match file.extension() {
+        Some(extension) if extension == "qcow2" => "qcow2",
+        _ => "raw",
+    };
+    let name = file.to_string_lossy().replace(',', ",,");
+    machine.extra.extend(
+        [
+            "-snapshot",
+            "-drive",
+            &format!("if=none,id=disk,format={format},file={name}"),
+            "-device",
+            "virtio-blk-pci,drive=disk",
+        ]
+        .map(str::to_owned),
+    );
+    let firmware = Firmware::named(firmware).map_err(text)?;
+    let mut command = machine
+        .command_with_guest_firmware(firmware, &scratch()?)
+        .map_err(text)?;
+    eprintln!(
+        "What is written to the disk is gone afterwards. Leave with `poweroff', or with C-a x."
+    );
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("QEMU ended with {status}")),
+        Err(error) => Err(format!("cannot run {}: {error}", machine.qemu)),
+    }
+}
+
+/// Where a file for QEMU may be written.
+fn scratch() -> Result<std::path::PathBuf, String> {
+    let path = paths::target().join("guest");
+    fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+fn expect(what: &str, expected: usize, seen: usize) -> Result<(), String> {
+    if seen == expected {
+        Ok(())
+    } else {
+        Err(format!("expected {what}: {expected}, seen {seen}"))
+    }
+}
+
+/// A line without what moves the cursor and colours the text (ECMA-48, 5.4: control sequences).
+fn plain(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c| matches!(c, '@'..='~')).map_or(0, |at| at + 1);
+        plain += &part[end..];
+    }
+    plain.trim().to_owned()
+}
+
+/// Whether a line says how far the machine is.
+fn worth_showing(text: &str) -> bool {
+    [
+        "baton: ",
+        "guest: ",
+        "U-Boot 20",
+        "UEFI firmware",
+        "BdsDxe: starting",
+        "Found EFI",
+        "Welcome to",
+        "EFI stub: Booting",
+        "Linux version",
+        "smp: Brought up",
+        "Reached target multi-user",
+        "Reached target kexec",
+        kexec::STARTING,
+        kexec::BYE,
+        "Kernel panic",
+    ]
+    .iter()
+    .any(|pattern| text.contains(pattern))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn leaves_control_sequences_out() {
+        let text = "\x1b[2J\x1b[01;01H[\x1b[0;32m  OK  \x1b[0m] Reached\x1b[";
+        assert_eq!(plain(text), "[  OK  ] Reached");
+        assert_eq!(plain("[    0.1] as it was"), "[    0.1] as it was");
+    }
+}
