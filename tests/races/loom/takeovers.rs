@@ -17,6 +17,8 @@ crate::models! {
     cpu_on_of_a_parked_cpu_meets_takeover [Some(0), Some(2)];
     cpu_on_meets_hasty_takeover [Some(1), Some(2)];
     cpu_on_of_a_parked_cpu_meets_hasty_takeover [Some(0), Some(2)];
+    cpu_on_is_held_from_before_it_counts_the_cpu [Some(1), Some(2)];
+    cpu_on_is_held_from_before_it_claims_the_cpu [Some(3), None];
     refused_cpu_on_meets_hasty_takeover [Some(1), Some(2)];
     refused_cpu_that_was_given_up_is_not_waited_for [Some(1), Some(2)];
     cpu_off_meets_takeover [Some(3), None];
@@ -117,6 +119,22 @@ fn cpu_on_of_a_parked_cpu_meets_hasty_takeover() {
     run(hasty(1), [KEXEC, At::Guest(&[Act::On(2)]), At::Parked]);
 }
 
+/// The caller is held, rather than who takes over: one preemption is enough.
+fn cpu_on_is_held_from_before_it_counts_the_cpu() {
+    run(hasty(1), [At::Guest(&[Act::On(2)]), KEXEC, At::Firmware]);
+}
+
+/// The CPU that it turns on comes to the takeover, and the next kernel turns it on too.
+fn cpu_on_is_held_from_before_it_claims_the_cpu() {
+    const AT: [At; 3] = [IDLE, IDLE, At::Parked];
+    let world = Arc::new(World::new(hasty(1), &AT));
+    let other = Arc::clone(&world);
+    let caller = thread::spawn(move || other.turn_on(0, 2));
+    world.take_over_without(1, 0, 2);
+    caller.join().expect("it does not panic");
+    world.begin(2);
+}
+
 fn refused_cpu_on_meets_hasty_takeover() {
     let manner = Manner {
         refuses: true,
@@ -125,7 +143,7 @@ fn refused_cpu_on_meets_hasty_takeover() {
     run(manner, [KEXEC, At::Guest(&[Act::On(2)]), At::Firmware]);
 }
 
-/// The caller is held, rather than who takes over.
+/// As [`cpu_on_is_held_from_before_it_counts_the_cpu`], and firmware refuses.
 fn refused_cpu_that_was_given_up_is_not_waited_for() {
     let manner = Manner {
         refuses: true,

@@ -2,7 +2,7 @@
 //! to who does what before whom.
 
 use arm_psci::ErrorCode;
-use baton::psci::power::{Power, Start};
+use baton::psci::power::{Order, Origin, Power, Start};
 use baton::psci::turn;
 use baton::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use baton::sync::atomic::{AtomicBool, AtomicU64};
@@ -249,6 +249,45 @@ impl World {
         world
     }
 
+    /// CPU `caller` calls CPU_ON of `target`, once.
+    pub fn turn_on(&self, caller: usize, target: usize) {
+        let (caller, target) = (&self.cores[caller], &self.cores[target]);
+        let start = Start {
+            entry: ENTRY,
+            context: caller.member.epoch(),
+        };
+        let _ = turn::on(self, caller, target, start);
+    }
+
+    /// CPU `boot` takes over, in a hurry and without `held`, which is in a call: what that meets of it,
+    /// and no more. CPU `parked` comes, and is parked again.
+    pub fn take_over_without(&self, boot: usize, held: usize, parked: usize) {
+        let [boot, held, parked] = [boot, held, parked].map(|index| &self.cores[index]);
+        let preparation = self.muster.prepare(&boot.member);
+        let closed = preparation.expect("nobody else asks").close();
+        let epoch = self.muster.begin(&closed);
+        for core in [boot, parked] {
+            assert!(self.muster.come(core, epoch), "CPU {} is late", core.index);
+            core.member.live_in(epoch);
+        }
+        parked.power.park();
+        self.muster.give_up(held, epoch);
+        held.power.forsake();
+        self.muster.forget(held);
+        self.muster.end(closed);
+    }
+
+    /// CPU `index` is parked, nobody is in a call any more, and its kernel turns it on.
+    pub fn begin(&self, index: usize) {
+        let core = &self.cores[index];
+        let start = Start {
+            entry: ENTRY,
+            context: core.member.epoch(),
+        };
+        assert_eq!(core.power.turn_on(start, || true), Ok(Origin::Parked));
+        assert_eq!(core.power.order(), Order::Begin(start));
+    }
+
     /// The life of CPU `index`, which is `at` its place.
     pub fn run(&self, index: usize, at: At) {
         let core = &self.cores[index];
@@ -337,13 +376,7 @@ impl World {
             };
             acts = rest;
             match *act {
-                Act::On(target) => {
-                    let start = Start {
-                        entry: ENTRY,
-                        context: core.member.epoch(),
-                    };
-                    let _ = turn::on(self, core, &self.cores[target], start);
-                }
+                Act::On(target) => self.turn_on(core.index, target),
                 Act::Off => {
                     turn::off(self, core);
                     self.parked(core);
