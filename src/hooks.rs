@@ -104,7 +104,7 @@ impl Default for Planter {
 /// Linux makes once, before any other.
 pub fn plant_if_due(cpu: &'static Cpu, function: u64) {
     let machine = Machine::get();
-    let generation = machine.takeover.muster.epoch() + 1;
+    let generation = machine.takeover.rendezvous.epoch() + 1;
     let looked_at = &machine.hooks.looked_at;
     // SAFETY: SCTLR_EL1 is the guest's.
     let due = (looked_at.load(Relaxed) != generation || function as u32 == PSCI_VERSION)

@@ -95,7 +95,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
         });
     boot_cpu.make_current();
     configure(boot_cpu);
-    machine.takeover.muster.expect_boot_cpu(boot_cpu);
+    machine.takeover.rendezvous.expect_boot_cpu(boot_cpu);
     teardown::say_serial_steps(machine);
     if board.psci.is_none() {
         // SAFETY: `map` mapped the words, and no guest runs yet.

@@ -60,7 +60,7 @@ pub unsafe fn bring_in(board: &Board, machine: &'static Machine, boot_cpu: &Cpu)
         cache::clean_to_poc(word.start() as usize, WORD as usize);
         barrier::sev();
         match time::wait_us(COME_US, || cpu.power.is_parked()) {
-            Ok(()) => machine.takeover.muster.expect_boot_cpu(cpu),
+            Ok(()) => machine.takeover.rendezvous.expect_boot_cpu(cpu),
             Err(error) => log::warn!(
                 "cpu {}: it does not come from the spin table at {:#x}: {error}; it stays OFF",
                 cpu.index,

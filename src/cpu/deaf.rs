@@ -31,7 +31,7 @@ pub fn listening<T>(cpu: &Cpu, wait: impl FnOnce() -> T) -> Option<T> {
         cpu.listens.store(true, Relaxed);
         // Who ends the generation looks at `listens` after that: one of the two sees the other.
         barrier::dsb_ish();
-        let over = machine.takeover.muster.is_over(&cpu.member);
+        let over = machine.takeover.rendezvous.is_over(&cpu.member);
         let result = (!over).then(wait);
         cpu.listens.store(false, Relaxed);
         result

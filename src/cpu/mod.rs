@@ -16,7 +16,7 @@ use crate::memory::stage1::Regime;
 use crate::psci::power::Power;
 use crate::sync::Lock;
 use crate::teardown::error::StepError;
-use crate::teardown::muster::Member;
+use crate::teardown::rendezvous::Member;
 use crate::{read_sysreg, write_sysreg};
 use core::mem::offset_of;
 use core::ops::Range;

@@ -36,7 +36,7 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
     panic::stop_if_over();
     let cpu = Cpu::current();
     // The generation may have ended: whatever brought the CPU here, its kernel is no more.
-    if Machine::get().takeover.muster.is_over(&cpu.member) {
+    if Machine::get().takeover.rendezvous.is_over(&cpu.member) {
         teardown::join(cpu);
     }
     // SAFETY: ESR_EL2 describes the exception that was just taken.

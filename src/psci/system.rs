@@ -42,7 +42,11 @@ pub fn suspend(cpu: &'static Cpu, entry: EntryPoint) -> Answer {
         context: entry.context_id(),
     };
     check_entry(machine, start.entry)?;
-    let pass = machine.takeover.muster.pass().ok_or(ErrorCode::Denied)?;
+    let pass = machine
+        .takeover
+        .rendezvous
+        .pass()
+        .ok_or(ErrorCode::Denied)?;
     for other in machine.cpus.iter().filter(|other| other.index != cpu.index) {
         if other.power.affinity_info() != arm_psci::AffinityInfo::Off {
             return Err(ErrorCode::Denied);

@@ -3,8 +3,8 @@
 use super::power::{Order, Origin, Start};
 use crate::sync::{sev, wfe};
 use crate::teardown::hardware::{Hardware, HasPower};
-use crate::teardown::muster::Participant;
 use crate::teardown::phases;
+use crate::teardown::rendezvous::Participant;
 use arm_psci::ErrorCode;
 
 /// `caller` turns on `target` (DEN0022, CPU_ON).
@@ -18,18 +18,21 @@ pub fn on<H: Hardware>(
     target: &H::Cpu,
     start: Start,
 ) -> Result<(), ErrorCode> {
-    let muster = hardware.muster();
+    let rendezvous = hardware.rendezvous();
     let caller = caller.member();
-    let pass = muster.pass().ok_or(ErrorCode::Denied)?;
-    match target.power().turn_on(start, || !muster.is_over(caller))? {
+    let pass = rendezvous.pass().ok_or(ErrorCode::Denied)?;
+    match target
+        .power()
+        .turn_on(start, || !rendezvous.is_over(caller))?
+    {
         Origin::Parked => sev(),
         Origin::Firmware => {
-            if !muster.expect(target, caller, &pass) {
+            if !rendezvous.expect(target, caller, &pass) {
                 target.power().refused();
                 return Err(ErrorCode::Denied);
             }
             if let Err(error) = hardware.firmware_on(target) {
-                muster.expect_no_longer(target);
+                rendezvous.expect_no_longer(target);
                 // A takeover did not wait for the answer, and left the target behind: it never comes.
                 if target.power().refused() {
                     hardware.came_from(caller.epoch());
@@ -54,7 +57,7 @@ pub fn off<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
 /// This wait has no bound: an OFF CPU stays so until somebody wants it.
 pub fn park<H: Hardware>(hardware: &H, cpu: &H::Cpu) -> Start {
     loop {
-        if hardware.muster().is_over(cpu.member()) {
+        if hardware.rendezvous().is_over(cpu.member()) {
             phases::join(hardware, cpu);
         }
         match cpu.power().order() {
@@ -68,12 +71,12 @@ pub fn park<H: Hardware>(hardware: &H, cpu: &H::Cpu) -> Start {
 /// The CPU goes where it is started from by firmware.
 fn leave<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
     // No takeover waits for it from here on; after this, whoever turns it on adds it again.
-    if !hardware.muster().expect_no_longer(cpu) || !cpu.power().left() {
+    if !hardware.rendezvous().expect_no_longer(cpu) || !cpu.power().left() {
         return;
     }
     if let Err(refusal) = hardware.firmware_off(cpu) {
         log::warn!("cpu {}: firmware refuses CPU_OFF: {refusal}", cpu.index());
-        while !hardware.muster().admit(cpu) {
+        while !hardware.rendezvous().admit(cpu) {
             crate::sync::pause();
         }
         cpu.power().came_back();

@@ -57,7 +57,7 @@ fn ask(cpu: &'static Cpu, asked: Asked) -> Refusal {
     let requested = time::now();
     let machine = Machine::get();
     let takeover = &machine.takeover;
-    let Some(preparation) = takeover.muster.prepare(&cpu.member) else {
+    let Some(preparation) = takeover.rendezvous.prepare(&cpu.member) else {
         return Refusal::Busy;
     };
     // SAFETY: `preparation` is the right to it.

@@ -1,6 +1,6 @@
 //! What the phases are carried out on: the machine, or a model of it.
 
-use super::muster::{Muster, Participant};
+use super::rendezvous::{Participant, Rendezvous};
 use crate::psci::power::{Power, Start};
 use arm_psci::ErrorCode;
 use core::fmt::Display;
@@ -26,7 +26,7 @@ pub trait Hardware {
     type Failure: Display;
 
     /// Returns what CPUs share.
-    fn muster(&self) -> &Muster;
+    fn rendezvous(&self) -> &Rendezvous;
 
     /// Returns all CPUs.
     fn cpus(&self) -> &[Self::Cpu];

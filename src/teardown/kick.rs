@@ -7,14 +7,14 @@ use crate::sync::sev;
 ///
 /// Those that have not come within half of the bound are helped once, from outside.
 pub fn await_all<H: Hardware>(hardware: &H, epoch: u64) -> usize {
-    let muster = hardware.muster();
+    let rendezvous = hardware.rendezvous();
     let half_us = hardware.patience_us() / 2;
-    let all_there = || muster.all_arrived(epoch);
+    let all_there = || rendezvous.all_arrived(epoch);
     if hardware.wait_us(half_us, all_there) {
         return 0;
     }
     for cpu in hardware.cpus() {
-        let awaited = || muster.is_awaited(cpu, epoch);
+        let awaited = || rendezvous.is_awaited(cpu, epoch);
         if awaited() {
             hardware.kick_from_outside(cpu, awaited);
         }
@@ -26,7 +26,7 @@ pub fn await_all<H: Hardware>(hardware: &H, epoch: u64) -> usize {
     let missing = hardware
         .cpus()
         .iter()
-        .filter(|cpu| muster.give_up(*cpu, epoch))
+        .filter(|cpu| rendezvous.give_up(*cpu, epoch))
         .count();
     if missing > 0 {
         hardware.leave_behind(missing);

@@ -3,7 +3,7 @@
 use super::error::StepError;
 use super::gate::Closed;
 use super::hardware::{Hardware, HasPower, Milestone};
-use super::muster::{Member, Muster, Participant};
+use super::rendezvous::{Member, Participant, Rendezvous};
 use super::steps::TABLE;
 use super::table::{self, Manner, Phase};
 use super::{mistake, phases, report};
@@ -53,8 +53,8 @@ impl Hardware for Machine {
     type Cpu = Cpu;
     type Failure = NoNextKernel;
 
-    fn muster(&self) -> &Muster {
-        &self.takeover.muster
+    fn rendezvous(&self) -> &Rendezvous {
+        &self.takeover.rendezvous
     }
 
     fn cpus(&self) -> &[Cpu] {
@@ -200,7 +200,7 @@ fn walk(cpu: &Cpu, phase: Phase, at_off: bool) {
         step()
     };
     let failed = |name, error| {
-        if !machine.takeover.muster.is_closed() {
+        if !machine.takeover.rendezvous.is_closed() {
             let level = cpu.exits.complaint();
             log::log!(level, "cpu {}: step \"{name}\": {error}", cpu.index);
             return;

@@ -16,8 +16,8 @@ pub mod error;
 pub mod gate;
 pub mod hardware;
 pub mod kick;
-pub mod muster;
 pub mod phases;
+pub mod rendezvous;
 pub mod table;
 pub mod tree_report;
 

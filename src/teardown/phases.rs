@@ -3,7 +3,7 @@
 use super::gate::Closed;
 use super::hardware::{Hardware, HasPower, Milestone};
 use super::kick::await_all;
-use super::muster::Participant;
+use super::rendezvous::Participant;
 use crate::psci::power::Start;
 use crate::sync::{pause, wfe};
 use thiserror::Error;
@@ -35,29 +35,29 @@ pub fn take_over<H: Hardware>(
     cpu: &H::Cpu,
     closed: Closed,
 ) -> Result<Start, Failure<H::Failure>> {
-    let muster = hardware.muster();
+    let rendezvous = hardware.rendezvous();
     let starts_ended = hardware.wait_us(CPU_ON_US, || closed.is_quiet());
-    let epoch = muster.begin(&closed);
+    let epoch = rendezvous.begin(&closed);
     hardware.end_generation();
     hardware.reached(Milestone::Kicked);
 
     // Phase 1: ONLINE to TEARDOWN_CPU.
-    muster.come(cpu, epoch);
+    rendezvous.come(cpu, epoch);
     hardware.own(cpu, false);
-    muster.has_arrived(cpu, epoch);
+    rendezvous.has_arrived(cpu, epoch);
     let missing = await_all(hardware, epoch);
     hardware.reached(Milestone::Phase1);
 
     // Phase 2: sync.
-    muster.share_out(hardware.cpus(), epoch, missing);
+    rendezvous.share_out(hardware.cpus(), epoch, missing);
     hardware.sync(cpu, missing);
     hardware.reached(Milestone::Phase2);
-    muster.release(epoch);
+    rendezvous.release(epoch);
 
     // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
     hardware.load(cpu);
-    muster.has_loaded(cpu, epoch);
-    let loaded = hardware.wait_us(LOAD_US, || muster.all_loaded(epoch));
+    rendezvous.has_loaded(cpu, epoch);
+    let loaded = hardware.wait_us(LOAD_US, || rendezvous.all_loaded(epoch));
     hardware.reached(Milestone::Phase3);
 
     if !starts_ended {
@@ -74,27 +74,27 @@ pub fn take_over<H: Hardware>(
         .map_err(Failure::NoNextKernel)?;
     cpu.member().live_in(epoch);
     cpu.power().set_on();
-    muster.end(closed);
+    rendezvous.end(closed);
     Ok(start)
 }
 
 /// Any other CPU, from wherever its kernel's end found it, to IDLE_DEAD.
 pub fn join<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
-    let muster = hardware.muster();
-    let epoch = muster.epoch();
-    if !muster.come(cpu, epoch) {
+    let rendezvous = hardware.rendezvous();
+    let epoch = rendezvous.epoch();
+    if !rendezvous.come(cpu, epoch) {
         return late(hardware, cpu);
     }
     hardware.own(cpu, false);
-    muster.has_arrived(cpu, epoch);
+    rendezvous.has_arrived(cpu, epoch);
     // Without a bound of its own: the boot CPU releases all, or resets the machine.
-    while !muster.is_released(epoch) {
+    while !rendezvous.is_released(epoch) {
         wfe();
     }
     hardware.load(cpu);
     cpu.member().live_in(epoch);
     cpu.power().park();
-    muster.has_loaded(cpu, epoch);
+    rendezvous.has_loaded(cpu, epoch);
 }
 
 /// A CPU that was given up, or that nobody counted on: it clears what is its own, and is OFF for
@@ -102,7 +102,7 @@ pub fn join<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
 fn late<H: Hardware>(hardware: &H, cpu: &H::Cpu) {
     let left_in = cpu.member().epoch();
     hardware.own(cpu, true);
-    while !hardware.muster().admit(cpu) {
+    while !hardware.rendezvous().admit(cpu) {
         pause();
     }
     hardware.came_from(left_in);
@@ -119,7 +119,7 @@ fn forget_missing<H: Hardware>(hardware: &H, epoch: u64) {
             if !cpu.power().forsake() {
                 hardware.came_from(member.epoch());
             }
-            hardware.muster().forget(cpu);
+            hardware.rendezvous().forget(cpu);
         }
     }
 }

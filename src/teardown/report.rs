@@ -16,7 +16,7 @@ pub fn header(machine: &Machine) -> Option<ReportHeader> {
     let takeover = &machine.takeover;
     let sum = |count: &dyn Fn(&Cpu) -> u64| machine.cpus.iter().map(count).sum();
     let exits = |cause| sum(&|cpu| cpu.exits.before(cause));
-    (takeover.muster.epoch() > 0).then(|| ReportHeader {
+    (takeover.rendezvous.epoch() > 0).then(|| ReportHeader {
         entered: takeover.times.entered.load(Acquire),
         copied: sum(&|cpu| cpu.times.copied.load(Relaxed)),
         zeroed: sum(&|cpu| cpu.times.zeroed.load(Relaxed)),
@@ -39,7 +39,7 @@ fn milestones(machine: &Machine) -> ReportHeader {
         header_size: size_of::<ReportHeader>() as u64,
         row_size: size_of::<ReportRow>() as u64,
         rows: machine.cpus.len() as u64,
-        generation: takeover.muster.epoch(),
+        generation: takeover.rendezvous.epoch(),
         frequency: time::frequency(),
         door: takeover.door.load(Relaxed),
         requested: times.requested.load(Relaxed),
@@ -84,7 +84,7 @@ fn tree_in_guest_ram(machine: &Machine, tree: u64) -> Option<GuestRange> {
 
 /// Returns the CPUs in the last reboot, in the order of the device tree.
 pub fn rows(machine: &Machine) -> impl Iterator<Item = ReportRow> + Clone {
-    let epoch = machine.takeover.muster.epoch();
+    let epoch = machine.takeover.rendezvous.epoch();
     let boot_cpu = machine.takeover.boot_cpu.load(Relaxed);
     machine.cpus.iter().map(move |cpu| {
         let flag = |set, flag| if set { flag } else { 0 };
@@ -145,7 +145,7 @@ pub fn print_trouble(machine: &Machine) {
     if !machine.takeover.is_troubled() {
         return;
     }
-    let epoch = machine.takeover.muster.epoch();
+    let epoch = machine.takeover.rendezvous.epoch();
     for cpu in &machine.cpus {
         if cpu.member.arrival().is_missing(epoch) {
             log::warn!(

@@ -97,7 +97,7 @@ fn cluster_pmu(_: &Cpu) -> Result<(), StepError> {
 fn absent_cpus(_: &Cpu) -> Result<(), StepError> {
     let machine = Machine::get();
     let mut result = Ok(());
-    if machine.takeover.muster.has_absent() {
+    if machine.takeover.rendezvous.has_absent() {
         let absent = |cpu: &&Cpu| !cpu.member.arrival().is_expected();
         for cpu in machine.cpus.iter().filter(absent) {
             result = result

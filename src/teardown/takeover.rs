@@ -1,7 +1,7 @@
 //! What the CPUs of a takeover share.
 
 use super::hardware::Milestone;
-use super::muster::Muster;
+use super::rendezvous::Rendezvous;
 use crate::abi;
 use crate::arch::time;
 use crate::cpu::Cpu;
@@ -77,7 +77,7 @@ unsafe impl Sync for PlanCell {}
 /// The takeover: the last one, or the one that is under way.
 pub struct Takeover {
     /// Who is taken, and how they find together.
-    pub muster: Muster,
+    pub rendezvous: Rendezvous,
     /// Held for a step that is not safe in parallel.
     pub turn: Lock<()>,
     plan: PlanCell,
@@ -99,7 +99,7 @@ impl Takeover {
     /// Returns the state in which no takeover has been.
     pub fn new() -> Self {
         Self {
-            muster: Muster::new(),
+            rendezvous: Rendezvous::new(),
             turn: Lock::new(()),
             plan: PlanCell(Box::new(UnsafeCell::new(Plan::new()))),
             spoilt: AtomicBool::new(false),
@@ -179,7 +179,7 @@ impl Takeover {
     pub unsafe fn share_of(&self, cpu: &Cpu) -> (&Plan, usize, usize) {
         // SAFETY: In phase 3 nobody writes it.
         let plan = unsafe { &*self.plan.0.get() };
-        let (place, of) = self.muster.share_of(cpu);
+        let (place, of) = self.rendezvous.share_of(cpu);
         (plan, place, of)
     }
 

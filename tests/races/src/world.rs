@@ -8,8 +8,8 @@ use baton::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use baton::sync::atomic::{AtomicBool, AtomicU64};
 use baton::sync::{pause, sev, wfe};
 use baton::teardown::hardware::{Hardware, HasPower, Milestone};
-use baton::teardown::muster::{Member, Muster, Participant};
 use baton::teardown::phases::{self, Failure};
+use baton::teardown::rendezvous::{Member, Participant, Rendezvous};
 
 /// What a guest has its CPU do, one exit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub struct Core {
 /// All CPUs, and what they share.
 pub struct World {
     cores: Vec<Core>,
-    muster: Muster,
+    rendezvous: Rendezvous,
     manner: Manner,
     /// The generation that has memory, and one more; 0 if none has. With [`OVER`]: no guest goes on.
     alive: AtomicU64,
@@ -107,8 +107,8 @@ impl Hardware for World {
     type Cpu = Core;
     type Failure = &'static str;
 
-    fn muster(&self) -> &Muster {
-        &self.muster
+    fn rendezvous(&self) -> &Rendezvous {
+        &self.rendezvous
     }
 
     fn cpus(&self) -> &[Core] {
@@ -148,7 +148,7 @@ impl Hardware for World {
     fn kick_from_outside(&self, _: &Core, _: impl FnOnce() -> bool) {}
 
     fn leave_behind(&self, missing: usize) {
-        let over = self.muster.epoch() - 1;
+        let over = self.rendezvous.epoch() - 1;
         self.behind[over as usize].store(missing as u64, Relaxed);
     }
 
@@ -163,7 +163,7 @@ impl Hardware for World {
     }
 
     fn sync(&self, _: &Core, _: usize) {
-        let epoch = self.muster.epoch();
+        let epoch = self.rendezvous.epoch();
         for core in &self.cores {
             if core.member.arrival().has_arrived(epoch) {
                 assert_eq!(core.state.get(), 0, "CPU {} is in phase 1", core.index);
@@ -174,7 +174,7 @@ impl Hardware for World {
     }
 
     fn load(&self, cpu: &Core) {
-        let (place, of) = self.muster.share_of(cpu);
+        let (place, of) = self.rendezvous.share_of(cpu);
         assert!(place < of, "place {place} of {of}");
         assert_eq!(self.places[place].get(), 0, "two CPUs have place {place}");
         self.places[place].set(of as u64);
@@ -229,7 +229,7 @@ impl World {
         let world = Self {
             places: cores.iter().map(|_| Plain::new(0)).collect(),
             cores,
-            muster: Muster::new(),
+            rendezvous: Rendezvous::new(),
             manner,
             alive: AtomicU64::new(1),
             behind: core::array::from_fn(|_| AtomicU64::new(0)),
@@ -237,7 +237,7 @@ impl World {
         };
         for (core, at) in world.cores.iter().zip(at) {
             if *at != At::Firmware {
-                world.muster.expect_boot_cpu(core);
+                world.rendezvous.expect_boot_cpu(core);
                 core.running.store(true, Relaxed);
             }
             match at {
@@ -263,18 +263,22 @@ impl World {
     /// and no more. CPU `parked` comes, and is parked again.
     pub fn take_over_without(&self, boot: usize, held: usize, parked: usize) {
         let [boot, held, parked] = [boot, held, parked].map(|index| &self.cores[index]);
-        let preparation = self.muster.prepare(&boot.member);
+        let preparation = self.rendezvous.prepare(&boot.member);
         let closed = preparation.expect("nobody else asks").close();
-        let epoch = self.muster.begin(&closed);
+        let epoch = self.rendezvous.begin(&closed);
         for core in [boot, parked] {
-            assert!(self.muster.come(core, epoch), "CPU {} is late", core.index);
+            assert!(
+                self.rendezvous.come(core, epoch),
+                "CPU {} is late",
+                core.index
+            );
             core.member.live_in(epoch);
         }
         parked.power.park();
-        self.muster.give_up(held, epoch);
+        self.rendezvous.give_up(held, epoch);
         held.power.forsake();
-        self.muster.forget(held);
-        self.muster.end(closed);
+        self.rendezvous.forget(held);
+        self.rendezvous.end(closed);
     }
 
     /// CPU `index` is parked, nobody is in a call any more, and its kernel turns it on.
@@ -362,7 +366,7 @@ impl World {
         core.state.set(1);
         loop {
             // Every exit begins so (`exit_from_guest`).
-            if self.muster.is_over(&core.member) {
+            if self.rendezvous.is_over(&core.member) {
                 phases::join(self, core);
                 self.parked(core);
                 acts = &[];
@@ -383,7 +387,7 @@ impl World {
                     core.state.set(1);
                 }
                 Act::SendBack(target) => {
-                    if let Some(_pass) = self.muster.pass()
+                    if let Some(_pass) = self.rendezvous.pass()
                         && self.cores[target].power.tell_to_leave()
                     {
                         sev();
@@ -414,7 +418,7 @@ impl World {
     }
 
     fn kexec(&self, core: &Core) {
-        let Some(preparation) = self.muster.prepare(&core.member) else {
+        let Some(preparation) = self.rendezvous.prepare(&core.member) else {
             return;
         };
         self.plan.set(0);

@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 /// One CPU's part in takeovers.
 #[derive(Debug)]
 pub struct Member {
-    /// The generation it lives in; one behind the muster's while it is being taken.
+    /// The generation it lives in; one behind the rendezvous's while it is being taken.
     epoch: AtomicU64,
     /// Whether it came to the last takeover in time.
     arrival: Arrival,
@@ -70,7 +70,7 @@ struct Roll {
 
 /// The CPUs of all takeovers: of the last one, or of the one that is under way.
 #[derive(Debug)]
-pub struct Muster {
+pub struct Rendezvous {
     gate: Gate,
     /// The takeovers that have begun.
     epoch: AtomicU64,
@@ -87,7 +87,7 @@ pub struct Muster {
     all_share: AtomicU32,
 }
 
-impl Muster {
+impl Rendezvous {
     /// Returns the state in which no takeover has been, and there is no CPU.
     pub fn new() -> Self {
         Self {
@@ -245,7 +245,7 @@ impl Muster {
         self.all_share.store(all.into(), Relaxed);
     }
 
-    /// Returns whether some CPUs take no part. To be called after [`Muster::share_out`].
+    /// Returns whether some CPUs take no part. To be called after [`Rendezvous::share_out`].
     pub fn has_absent(&self) -> bool {
         self.all_share.load(Relaxed) == 0
     }
@@ -292,7 +292,7 @@ impl Muster {
     }
 }
 
-impl Default for Muster {
+impl Default for Rendezvous {
     fn default() -> Self {
         Self::new()
     }
