@@ -6,7 +6,8 @@ use super::{guest, image, spin_table};
 use crate::arch::{cache, time};
 use crate::console;
 use crate::cpu::{self, Cpu};
-use crate::devicetree::board::Board;
+use crate::devicetree::blob;
+use crate::devicetree::board::{self, Board};
 use crate::devicetree::gic::{Gic as GicNode, GicV3 as GicV3Node};
 use crate::devicetree::psci::Conduit;
 use crate::gic::{Gic, bcm2836, v2, v3};
@@ -43,11 +44,12 @@ unsafe extern "C" {
 extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> ! {
     HEAP.init_early();
     let tree = tree(fdt);
-    let board = Board::read_with(tree, image::appended(old))
-        .unwrap_or_else(|error| stop(format_args!("{error}")));
-    if let Some(console) = &board.console {
-        start_console(console);
+    let blob = blob::open(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
+    if let Some(console) = board::console(blob) {
+        start_console(&console);
     }
+    let board = Board::read_with(blob, image::appended(old))
+        .unwrap_or_else(|error| stop(format_args!("{error}")));
     let (options, problems) = if board.map.modules.appended {
         Options::parse_shared(&board.bootargs)
     } else {

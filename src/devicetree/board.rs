@@ -187,7 +187,7 @@ impl Board {
     ///
     /// [`BoardError`]: the first thing that is missing or unusable.
     pub fn read(fdt: &[u8]) -> Result<Self, BoardError> {
-        Self::read_with(fdt, None)
+        Self::read_with(blob::open(fdt)?, None)
     }
 
     /// The same with a guest kernel behind the monitor, as in [`MemoryMap::read`].
@@ -195,8 +195,7 @@ impl Board {
     /// # Errors
     ///
     /// As [`read`](Self::read).
-    pub fn read_with(fdt: &[u8], appended: Option<Region>) -> Result<Self, BoardError> {
-        let fdt = blob::open(fdt)?;
+    pub fn read_with(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Self, BoardError> {
         let map = MemoryMap::read(fdt, appended)?;
         let cpus = cpus::read(fdt)?;
         let psci = psci::read(fdt)?;
