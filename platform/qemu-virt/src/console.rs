@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub const POWER_OFF: &str = "qemu_system_shutdown_request";
 
 /// A line of the console.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Host time since QEMU was started.
     pub at: Duration,
@@ -189,12 +189,59 @@ pub fn watch(
             }
         }
     };
-    Ok(Console { lines, end })
+    Ok(Console {
+        lines: untangle(lines),
+        end,
+    })
+}
+
+/// Puts a line of the guest together again into which the monitor spoke: they share the UART.
+fn untangle(lines: Vec<Line>) -> Vec<Line> {
+    const MONITOR: &str = "baton: ";
+    let mut untangled = Vec::with_capacity(lines.len());
+    let mut begun = String::new();
+    for mut line in lines {
+        match line.text.find(MONITOR) {
+            Some(at) if line.text[..at].ends_with(char::is_alphanumeric) => {
+                begun.extend(line.text.drain(..at));
+            }
+            None => line.text.insert_str(0, &std::mem::take(&mut begun)),
+            Some(_) => {}
+        }
+        untangled.push(line);
+    }
+    untangled
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn puts_together_what_the_monitor_spoke_into() {
+        let lines = |texts: &[&str]| -> Vec<Line> {
+            let line = |text: &&str| Line {
+                at: Duration::ZERO,
+                text: (*text).to_owned(),
+            };
+            texts.iter().map(line).collect()
+        };
+        let seen = lines(&[
+            "[    0.5] baton: a node",
+            "pbaton: warning: late",
+            "baton: more",
+            "robe: PASS",
+            "probe: end",
+        ]);
+        let expected = [
+            "[    0.5] baton: a node",
+            "baton: warning: late",
+            "baton: more",
+            "probe: PASS",
+            "probe: end",
+        ];
+        assert_eq!(untangle(seen), lines(&expected));
+    }
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
