@@ -34,8 +34,6 @@ system() {
 		--customize-hook='echo "    all packages are in; the initramfs follows" >&3' \
 		--customize-hook='printf "ext4\nvirtio_blk\nvirtio_pci\n" >>"$1/etc/initramfs-tools/modules"' \
 		--customize-hook='chroot "$1" update-initramfs -c -k "$(ls "$1/lib/modules")"' \
-		--customize-hook='kernel=$(ls "$1/lib/modules") &&
-			chroot "$1" linux-update-symlinks install "$kernel" "/boot/vmlinuz-$kernel"' \
 		"$release" "$work/root" "$work/sources.list"
 }
 
@@ -62,7 +60,8 @@ configure() {
 		say "generation $number, Linux $(uname -r), CPUs online: $(nproc) of $all"
 		[ "$number" = 0 ] || exec systemctl --no-block poweroff
 		echo 1 >/var/lib/try-kexec
-		if kexec -l /vmlinuz --initrd=/initrd.img --reuse-cmdline; then
+		boot=$(uname -r)
+		if kexec -l "/boot/vmlinuz-$boot" --initrd="/boot/initrd.img-$boot" --reuse-cmdline; then
 			exec systemctl --no-block kexec
 		fi
 		say "FAIL kexec -l"
