@@ -4,8 +4,7 @@ use super::relocate::tree;
 use crate::arch::barrier;
 use crate::console;
 use crate::devicetree::blob;
-use crate::devicetree::board;
-use crate::devicetree::board::Board;
+use crate::devicetree::board::{self, Board};
 use crate::devicetree::psci::Conduit;
 use crate::memory::heap::HEAP;
 use crate::psci::firmware;
@@ -36,7 +35,8 @@ extern "C" fn started_elsewhere(fdt: u64) -> ! {
     // SAFETY: CurrentEL can be read at any level above EL0.
     unsafe { asm!("mrs {level}, CurrentEL", level = out(reg) level, options(nomem, nostack)) };
     let tree = tree(fdt);
-    if let Some(console) = blob::open(tree).ok().and_then(board::console) {
+    let blob = blob::open(tree).ok();
+    if let Some(console) = blob.and_then(board::console) {
         // SAFETY: The MMU is off, so that the UART is where it is, as a device.
         unsafe { console::init(&console, LevelFilter::Info) };
     }
@@ -45,8 +45,8 @@ extern "C" fn started_elsewhere(fdt: u64) -> ! {
          (QEMU: -M virt,virtualization=on), or take a boot loader that stays at EL2; powering off",
         level >> 2 & 3
     );
-    match Board::read(tree)
-        .ok()
+    match blob
+        .and_then(|blob| Board::read_with(blob, None).ok())
         .and_then(|board| board.psci)
         .map(|psci| psci.conduit)
     {
