@@ -134,8 +134,7 @@ kernel() {
 	*k) meta=linux-image-arm64-$flavour ;;
 	*) meta=linux-image-$flavour-arm64 ;;
 	esac
-	open_apt "$release"
-	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+	read_lists
 	# From 6.19 on linux-image-* is a stub, and linux-binary-* has the kernel.
 	package=$(closure "$meta" | grep -E '^linux-(image|binary)-[0-9]' | sort | head -n 1)
 	[ -n "$package" ] || die "Debian $release has no $meta"
@@ -165,8 +164,7 @@ kernel() {
 
 dtbs() {
 	[ ! -d "$cache/dtbs/$release" ] || return 0
-	open_apt "$release"
-	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+	read_lists
 	package=$(closure linux-image-arm64 | grep -E '^linux-(image|binary)-[0-9]' | sort | head -n 1)
 	[ -n "$package" ] || die "Debian $release has no linux-image-arm64"
 	work=$cache/work/dtbs
@@ -206,10 +204,15 @@ libraries() {
 	done
 }
 
-userland() {
-	[ ! -f "$cache/userland/sbin/kexec" ] || return 0
+# Opens the apt of `$release', and has it read what that has today.
+read_lists() {
 	open_apt "$release"
 	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+}
+
+userland() {
+	[ ! -f "$cache/userland/sbin/kexec" ] || return 0
+	read_lists
 	work=$cache/work/userland
 	rm -rf "$work"
 	mkdir -p "$work/root" "$work/out/bin" "$work/out/sbin" "$work/out/lib"
@@ -233,8 +236,7 @@ userland() {
 
 grub() {
 	[ ! -f "$cache/grub/grubaa64.efi" ] || return 0
-	open_apt "$release"
-	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+	read_lists
 	work=$cache/work/grub
 	rm -rf "$work"
 	mkdir -p "$work/root" "$work/out"
