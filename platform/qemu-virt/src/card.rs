@@ -33,12 +33,7 @@ pub fn card(file: &Path) -> Result<(), String> {
     })
     .map_err(text)?;
     linux::check(&console, 1, machine.smp)
-        .and_then(|()| match report::takeovers(&console).len() {
-            1 => Ok(()),
-            other => Err(format!(
-                "expected one kexec under the monitor, seen {other}"
-            )),
-        })
+        .and_then(|()| report::check_takeovers(&console, 1))
         .map_err(|reason| format!("{reason}\n{}", console.tail(60)))?;
     println!("The second kernel has {0} of {0} CPUs online.", machine.smp);
     Ok(())

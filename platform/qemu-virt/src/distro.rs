@@ -38,13 +38,13 @@ pub fn distro(firmware: &str, file: &Path) -> Result<(), String> {
     })
     .map_err(text)?;
     let checked = linux::check(&console, 1, machine.smp).and_then(|()| {
-        expect(
-            "kexecs under the monitor",
-            1,
-            report::takeovers(&console).len(),
-        )?;
-        let healthy = console.all("guest: failed units: 0").count();
-        expect("generations without a failed unit", 2, healthy)
+        report::check_takeovers(&console, 1)?;
+        match console.all("guest: failed units: 0").count() {
+            2 => Ok(()),
+            seen => Err(format!(
+                "expected 2 generations without a failed unit, seen {seen}"
+            )),
+        }
     });
     checked.map_err(|reason| format!("{reason}\n{}", console.tail(60)))?;
     println!();
@@ -94,14 +94,6 @@ fn scratch() -> Result<std::path::PathBuf, String> {
     let path = paths::target().join("guest");
     fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
-}
-
-fn expect(what: &str, expected: usize, seen: usize) -> Result<(), String> {
-    if seen == expected {
-        Ok(())
-    } else {
-        Err(format!("expected {what}: {expected}, seen {seen}"))
-    }
 }
 
 /// A line without what moves the cursor and colours the text (ECMA-48, 5.4: control sequences).

@@ -69,6 +69,19 @@ pub fn takeovers(console: &Console) -> Vec<Takeover> {
         .collect()
 }
 
+/// Checks that the monitor carried `expected` kexecs.
+///
+/// # Errors
+/// What was expected, and what was seen.
+pub fn check_takeovers(console: &Console, expected: usize) -> Result<(), String> {
+    match takeovers(console).len() {
+        seen if seen == expected => Ok(()),
+        seen => Err(format!(
+            "expected kexecs under the monitor: {expected}, seen {seen}"
+        )),
+    }
+}
+
 /// The time from the hook to the next kernel's first instruction that the report names: the first
 /// number with a unit behind the words "first instruction" in the first line that has both.
 pub fn hook_to_first_instruction(report: &[String]) -> Option<Duration> {

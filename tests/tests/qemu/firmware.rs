@@ -23,9 +23,7 @@ fn starts_by(firmware: Firmware, smp: u32, seconds: u64) -> Boot {
     boot.expect("EFI stub: Booting Linux Kernel...");
     boot.expect_ok(linux::check(&boot, 1, smp));
     expect_carried(&boot);
-    if report::takeovers(&boot).len() != 1 {
-        boot.fail("expected one kexec carried by the monitor");
-    }
+    boot.expect_ok(report::check_takeovers(&boot, 1));
     boot
 }
 

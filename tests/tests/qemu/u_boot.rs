@@ -1,6 +1,7 @@
 //! U-Boot starts the monitor from a disk, by itself, in each way that boards are started.
 
-use baton_qemu::{Disk, Machine, Module, kexec, layout, linux, paths, report};
+use crate::linux::expect_carried;
+use baton_qemu::{Disk, Machine, Module, layout, linux, paths, report};
 use baton_tests::{Boot, Scratch, boot_modules, boot_u_boot, machine};
 
 /// The monitor may take this long from its first instruction to the guest's.
@@ -30,11 +31,8 @@ fn starts(machine: &Machine, seconds: u64) -> Boot {
     let boot = boot_u_boot(machine, seconds);
     boot.expect("U-Boot 20");
     boot.expect_ok(linux::check(&boot, 1, machine.smp));
-    boot.expect(kexec::STARTING);
-    boot.expect_no(kexec::BYE);
-    if report::takeovers(&boot).len() != 1 {
-        boot.fail("expected one kexec carried by the monitor");
-    }
+    expect_carried(&boot);
+    boot.expect_ok(report::check_takeovers(&boot, 1));
     boot
 }
 
