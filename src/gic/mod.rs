@@ -80,7 +80,7 @@ impl Gic {
     /// Returns whether no kick can wake the CPU that runs this.
     pub fn is_deaf(&self) -> bool {
         match self {
-            Self::V3(_) => cpu_interface::is_deaf(),
+            Self::V3(gic) => cpu_interface::is_deaf(gic.two_states),
             Self::V2(gic) => gic.is_deaf(),
             // Its mailboxes are opened from outside.
             Self::Bcm2836(_) => false,
@@ -91,8 +91,8 @@ impl Gic {
     /// that a guest would use.
     pub fn listening<T>(&self, wait: impl FnOnce() -> T) -> T {
         match self {
-            Self::V3(_) => {
-                let heard = cpu_interface::listen();
+            Self::V3(gic) => {
+                let heard = cpu_interface::listen(gic.two_states);
                 let result = wait();
                 heard.restore();
                 result

@@ -14,6 +14,11 @@ const CTLR_CHOICES: u64 = 1 << 0 | 1 << 1 | 1 << 6;
 /// `ICC_CTLR_EL1.EOImode`, the one of them that is writable whatever firmware set up.
 const CTLR_EOIMODE: u64 = 1 << 1;
 
+/// With two security states, priorities of Non-secure interrupts lie in the lower half, from here on, and
+/// their registers hide that. `ICC_PMR_EL1` hides it too if `SCR_EL3.FIQ` is set, and else does not
+/// (Arm IHI 0069, 4.8.6).
+const SHIFTED: u64 = 0x80;
+
 /// Leaves this CPU's interface as at reset: groups disabled, all masked, one-step EOI, and no
 /// interrupt being handled. `ICC_SRE_EL1` stays: the guest uses these registers, and no others.
 ///
@@ -34,7 +39,7 @@ pub fn reset() -> Result<(), StepError> {
         expect("ICC_SRE_EL1", 1, 1, read_sysreg!("S3_0_C12_C12_5"))?;
 
         let ctlr = read_sysreg!("S3_0_C12_C12_4");
-        let priority_bits = (ctlr >> 8 & 7) + 1;
+        let priority_bits = priority_bits();
         let group0 = group0_is_ours(priority_bits);
         let mut result = reset_registers!("S3_0_C12_C12_7" as "ICC_IGRPEN1_EL1" = 0;);
         if group0 {
@@ -60,29 +65,59 @@ pub struct Heard {
 }
 
 /// Returns whether no interrupt of group 1 reaches this CPU, of whatever priority: the group is off,
-/// or the mask lets nothing through.
-pub fn is_deaf() -> bool {
-    // SAFETY: Reading ICC_IGRPEN1_EL1 and ICC_PMR_EL1 changes nothing.
-    unsafe { read_sysreg!("S3_0_C12_C12_7") & 1 == 0 || read_sysreg!("S3_0_C4_C6_0") == 0 }
+/// or the mask lets nothing through. `two_states`: as [`listen`].
+pub fn is_deaf(two_states: bool) -> bool {
+    // SAFETY: Reading ICC_IGRPEN1_EL1 and ICC_PMR_EL1 changes nothing; they are there.
+    unsafe {
+        let mask = read_sysreg!("S3_0_C4_C6_0");
+        read_sysreg!("S3_0_C12_C12_7") & 1 == 0
+            || mask <= SHIFTED && mask < lowest_open_mask(two_states, priority_bits())
+    }
 }
 
 /// Lets interrupts of group 1 through to this CPU, those of the highest priority alone.
+/// `two_states`: the GIC has two security states.
 ///
 /// An interrupt of that priority that is being handled still keeps them away.
-pub fn listen() -> Heard {
+pub fn listen(two_states: bool) -> Heard {
     // SAFETY: The monitor takes no interrupts, and the guest does not run before it is undone.
     unsafe {
         let heard = Heard {
             mask: read_sysreg!("S3_0_C4_C6_0"),
             group1: read_sysreg!("S3_0_C12_C12_7"),
         };
-        // ICC_CTLR_EL1.PRIbits. With two security states, the lowest bit is not in sight.
-        let priority_bits = (read_sysreg!("S3_0_C12_C12_4") >> 8 & 7) + 1;
-        write_sysreg!("S3_0_C4_C6_0", 1 << (9 - priority_bits));
+        let mask = lowest_open_mask(two_states, priority_bits());
+        write_sysreg!("S3_0_C4_C6_0", mask);
         write_sysreg!("S3_0_C12_C12_7", heard.group1 | 1);
         barrier::isb();
         heard
     }
+}
+
+/// Returns the `ICC_PMR_EL1` that lets a priority of 0 through, as an interrupt's own register has it,
+/// and no other.
+///
+/// # Safety
+///
+/// `ICC_SRE_EL1.SRE` must be set.
+unsafe fn lowest_open_mask(two_states: bool, priority_bits: u64) -> u64 {
+    // SAFETY: Handed on to the caller.
+    match unsafe { group0_is_ours(priority_bits) } {
+        true if two_states => SHIFTED | 1 << (8 - priority_bits),
+        true => 1 << (8 - priority_bits),
+        // The lowest bit is not in sight.
+        false => 1 << (9 - priority_bits),
+    }
+}
+
+/// Returns how many bits a priority has.
+///
+/// # Safety
+///
+/// `ICC_SRE_EL1.SRE` must be set.
+unsafe fn priority_bits() -> u64 {
+    // SAFETY: The caller says that ICC_CTLR_EL1 is there; this reads its PRIbits.
+    unsafe { (read_sysreg!("S3_0_C12_C12_4") >> 8 & 7) + 1 }
 }
 
 impl Heard {

@@ -68,6 +68,11 @@ impl Distributor {
         field_shared!(self.registers, typer).read().nmi_supported()
     }
 
+    /// Returns whether there are two security states.
+    pub fn two_states(&self) -> bool {
+        field_shared!(self.registers, ctlr).read().bits() & ctlr::DS == 0
+    }
+
     /// Waits until the writes to enables, and to `GICD_CTLR`, have had their effect.
     ///
     /// # Errors

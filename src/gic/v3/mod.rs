@@ -33,6 +33,8 @@ pub const RWP_US: u64 = 10_000;
 pub struct GicV3 {
     /// The distributor.
     pub distributor: Lock<Distributor>,
+    /// Whether it has two security states.
+    pub two_states: bool,
     /// Every CPU's redistributor.
     pub frames: Frames,
     /// Every interrupt translation service.
@@ -78,6 +80,7 @@ impl GicV3 {
         unsafe {
             let distributor = Distributor::new(gicd)?;
             Ok(Self {
+                two_states: distributor.two_states(),
                 frames: Frames::discover(gicr, stride, distributor.nmi())?,
                 distributor: Lock::new(distributor),
                 guest_stores: Lock::new(()),
