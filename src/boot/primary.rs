@@ -118,9 +118,13 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
 
 /// Sets up this CPU's EL2 for the guest, and its EL1 as at reset.
 pub fn configure(cpu: &Cpu) {
+    let el1 = match cpu.power.is_suspended() {
+        true => vcpu::reset::reset_woken_cpu(),
+        false => vcpu::reset::reset_cpu(),
+    };
     for (what, result) in [
         ("EL2", vcpu::el2::configure(Machine::get().dsu_pmu)),
-        ("EL1", vcpu::reset::reset_cpu()),
+        ("EL1", el1),
         ("GIC", Machine::get().gic.welcome(cpu.mpidr)),
     ] {
         if let Err(error) = result {

@@ -167,6 +167,11 @@ impl Power {
         self.become_unless_forsaken(SUSPENDED);
     }
 
+    /// Returns whether the CPU is on its way through a power-down.
+    pub fn is_suspended(&self) -> bool {
+        self.word.load(Ordering::Acquire) == SUSPENDED
+    }
+
     /// The CPU itself: it came to the monitor without having been asked for, as from a spin table.
     pub fn came(&self) {
         let _ = self.turn(OFF_FIRMWARE, OFF_PARKED);
@@ -297,10 +302,13 @@ mod tests {
     fn suspended_cpu_is_on_and_begins_where_it_said() {
         let power = Power::new();
         power.set_on();
+        assert!(!power.is_suspended());
         power.suspend(START);
+        assert!(power.is_suspended());
         assert_eq!(power.affinity_info(), AffinityInfo::On);
         assert_eq!(power.turn_on(START, || true), Err(ErrorCode::AlreadyOn));
         assert_eq!(power.order(), Order::Begin(START));
+        assert!(!power.is_suspended());
     }
 
     #[test]

@@ -33,8 +33,17 @@ const SCTLR_EL1_AARCH32: u64 = 1 << 5 | 1 << 7 | 1 << 8;
 ///
 /// The first register that did not take its value. The others are reset all the same.
 pub fn reset_cpu() -> Result<(), StepError> {
-    timer::reset()
-        .and(pmu::reset())
+    timer::reset().and(reset_woken_cpu())
+}
+
+/// As [`reset_cpu`], but for the timers: they go on through a power-down, unless the device tree says
+/// otherwise (idle-states.yaml, `local-timer-stop`), and a guest is woken by what it has set.
+///
+/// # Errors
+///
+/// As [`reset_cpu`].
+pub fn reset_woken_cpu() -> Result<(), StepError> {
+    pmu::reset()
         .and(trace::reset())
         .and(debug::reset())
         .and(vector::reset())
