@@ -72,10 +72,11 @@ build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the
 
 .PHONY: images
 images: setup
-	@$(CARGO) target build --release -p baton -p probe
+	@$(CARGO) target build --release -p baton -p probe -p firmware
 	@llvm-objcopy -O binary $(BARE)/baton $(BARE)/baton.img
 	@llvm-objcopy -O binary --remove-section=.head $(BARE)/probe $(BARE)/probe.img
 	@llvm-objcopy -O binary $(BARE)/probe $(BARE)/probe-image.img
+	@llvm-objcopy -O binary $(BARE)/firmware $(BARE)/firmware.img
 	@size=$$(wc -c <$(BARE)/baton.img); echo "  baton.img: $$size bytes of at most $(IMAGE_MAX)"; \
 		[ $$size -le $(IMAGE_MAX) ] || { echo "error: the monitor's image is too large" >&2; exit 1; }
 
@@ -278,7 +279,7 @@ lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
 	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests --all-targets -- -D warnings
-	@$(CARGO) target clippy --quiet --release -p baton -p probe -- -D warnings
+	@$(CARGO) target clippy --quiet --release -p baton -p probe -p firmware -- -D warnings
 
 .PHONY: doc
 doc: setup ## the documentation, in target/doc

@@ -127,6 +127,8 @@ global_asm!(
 unsafe extern "C" {
     /// Where `CPU_ON` starts a CPU: x0 is the address of its [`cpu::Cpu`].
     fn secondary_start();
+    /// `SYSTEM_SUSPEND` by its function id: what it returns, or [`CAME_BACK`].
+    fn suspend_system(id: u64) -> i64;
     /// First byte of the image.
     static image_start: u8;
     /// End of what never changes: text, read-only data, relocations.
@@ -138,6 +140,16 @@ unsafe extern "C" {
 /// Address of the entry of secondary CPUs.
 pub fn secondary_entry() -> u64 {
     secondary_start as *const () as u64
+}
+
+/// What [`suspend`] returns if the CPU came back through the entry that it gave.
+pub const CAME_BACK: i64 = 1;
+
+/// Makes the `SYSTEM_SUSPEND` of this function id. If the CPU comes back through its entry, what it was
+/// entered with is its `entry_state`.
+pub fn suspend(id: u32) -> i64 {
+    // SAFETY: the CPU's stack and map are what they were when it comes back.
+    unsafe { suspend_system(id.into()) }
 }
 
 /// Address range of the running image.

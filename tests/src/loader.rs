@@ -9,7 +9,7 @@ use baton_qemu::{Machine, Module, paths};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
 
-/// Where the monitor is put.
+/// Where the monitor is put; the firmware knows it, and the device tree's place.
 const MONITOR: u64 = 0x4020_0000;
 /// Where the instructions that enter it are put.
 const STUB: u64 = 0x4010_0000;
@@ -39,7 +39,8 @@ pub fn tree(machine: &Machine, modules: &[Module], scratch: &Scratch) -> DeviceT
     }
 }
 
-/// Enters the monitor at EL2 with the bytes of `tree` as its device tree, for at most `seconds`.
+/// Enters the monitor at EL2 with the bytes of `tree` as its device tree, for at most `seconds`; on a
+/// machine with an EL3, by the tests' own firmware (`tests/firmware`).
 #[track_caller]
 pub fn boot_by_hand(
     machine: &Machine,
@@ -65,7 +66,11 @@ pub fn boot_by_hand(
             "",
         );
     }
-    load(STUB, &scratch.write("stub", &stub()), ",cpu-num=0");
+    if machine.el3 {
+        command.arg("-bios").arg(paths::firmware());
+    } else {
+        load(STUB, &scratch.write("stub", &stub()), ",cpu-num=0");
+    }
     command.args(&machine.extra);
     run(command, seconds)
 }

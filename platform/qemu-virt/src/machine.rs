@@ -240,6 +240,10 @@ impl Machine {
             "-machine",
             &format!("dumpdtb={}", escape(&file.to_string_lossy())),
         ]);
+        if self.el3 {
+            // QEMU has other devices where firmware is in the flash.
+            command.arg("-bios").arg(paths::firmware());
+        }
         add_modules(&mut command, modules);
         command
     }

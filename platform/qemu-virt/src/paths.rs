@@ -48,6 +48,11 @@ pub fn probe_image() -> PathBuf {
     path("BATON_PROBE_IMAGE", || bare("probe-image.img"))
 }
 
+/// The firmware at EL3 that tests put below the monitor (`BATON_FIRMWARE`).
+pub fn firmware() -> PathBuf {
+    path("BATON_FIRMWARE", || bare("firmware.img"))
+}
+
 /// The Linux kernel that the tests and `make run` boot (`BATON_LINUX`).
 pub fn linux() -> PathBuf {
     path("BATON_LINUX", || cache().join("debian/bookworm/Image"))

@@ -4,6 +4,7 @@ mod audit;
 mod bad_hardware;
 mod bad_input;
 mod boards;
+mod el3;
 mod faults;
 mod firmware;
 mod gicv2;

@@ -3,6 +3,15 @@
 use baton_qemu::{Guest, Machine, paths};
 use baton_tests::{boot, machine};
 
+/// The probe with a command line.
+pub fn guest(append: &str) -> Guest {
+    Guest {
+        kernel: paths::probe(),
+        initrd: None,
+        append: append.to_owned(),
+    }
+}
+
 /// Runs the probe with a command line on `smp` vCPUs.
 #[track_caller]
 fn run(smp: u32, append: &str, seconds: u64) {
@@ -11,12 +20,7 @@ fn run(smp: u32, append: &str, seconds: u64) {
 
 #[track_caller]
 pub fn run_on(machine: &Machine, append: &str, seconds: u64) {
-    let guest = Guest {
-        kernel: paths::probe(),
-        initrd: None,
-        append: append.to_owned(),
-    };
-    let boot = boot(machine, &guest, seconds);
+    let boot = boot(machine, &guest(append), seconds);
     boot.expect_no("baton: error: ");
     boot.expect_no("probe: FAIL");
     boot.expect("probe: PASS");

@@ -56,6 +56,7 @@ static PARTS: &[Part] = &[
     part("standby woken by the timer", suspend::standby_timer),
     part("standby woken by an SGI", suspend::standby_sgi),
     part("power-down woken by the timer", suspend::power_down),
+    part("SYSTEM_SUSPEND", suspend::system),
 ];
 
 /// Runs all parts that fit, and fails with the first failure that there was.

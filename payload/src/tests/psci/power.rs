@@ -50,7 +50,7 @@ pub fn refused(context: &Context) -> Outcome {
 }
 
 /// Turns a CPU that is up and idle off, and waits until it is.
-fn turn_off(cpu: &'static Cpu) -> Outcome {
+pub fn turn_off(cpu: &'static Cpu) -> Outcome {
     cpu.start(states::off, 0);
     wait_off([cpu].into_iter())
 }

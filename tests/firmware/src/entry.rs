@@ -1,0 +1,131 @@
+//! Into EL3 by a reset or a call, and out of it to EL2.
+
+use crate::board::{self, CLUSTER, MAX_CPUS, NEXT, Power, TREE, Uart};
+use crate::cpu::{Cpu, Start};
+use crate::{gic, psci};
+use core::arch::{asm, global_asm};
+use core::fmt::Write;
+use core::panic::PanicInfo;
+
+/// Bytes of a CPU's stack.
+const STACK: usize = 4096;
+static STACKS: Stacks = Stacks([const { core::cell::UnsafeCell::new([0; STACK]) }; MAX_CPUS]);
+
+#[repr(C, align(4096))]
+struct Stacks([core::cell::UnsafeCell<[u8; STACK]>; MAX_CPUS]);
+// SAFETY: each is reached by one CPU's stack pointer alone.
+unsafe impl Sync for Stacks {}
+
+global_asm!(
+    include_str!("entry.S"),
+    cluster = const CLUSTER,
+    stacks = sym STACKS,
+    stack = const STACK,
+    boot = sym boot,
+    call = sym psci::call,
+    unexpected = sym unexpected,
+);
+
+unsafe extern "C" {
+    /// Enters EL2 at `entry`, with `context` in x0, on the CPU with this number.
+    fn enter_el2(entry: u64, context: u64, number: usize) -> !;
+}
+
+/// `SCR_EL3`: NS, RES1, HCE, RW; pointer authentication (APK, API) is for the levels below.
+const SCR_EL3: u64 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10 | 1 << 16 | 1 << 17;
+/// `SCR_EL3.FIQ`.
+const SCR_EL3_FIQ: u64 = 1 << 2;
+/// `SCTLR_EL2`, `SCTLR_EL1`: RES1 bits alone, MMU and caches off.
+const SCTLR_EL2: u64 = 0x30c5_0830;
+const SCTLR_EL1: u64 = 0x30d0_0800;
+/// `HCR_EL2`: VM, TGE. Nobody may build on the value that it has at reset.
+const HCR_EL2: u64 = 1 << 0 | 1 << 27;
+/// What is in registers of which a reset says nothing: the address of nothing.
+const UNKNOWN: u64 = 0xdead_dead_dead_d000;
+
+/// Every CPU comes here from its reset.
+extern "C" fn boot(number: usize) -> ! {
+    if number == 0 {
+        gic::init_distributor();
+    }
+    gic::init_cpu(number);
+    let this = Cpu::by_number(number);
+    let start = match number {
+        0 => {
+            this.set_on();
+            Start {
+                entry: NEXT,
+                context: TREE,
+            }
+        }
+        _ => this.wait_off(),
+    };
+    begin(number, start)
+}
+
+/// Begins at `start`, EL2, as after a reset.
+pub fn begin(number: usize, start: Start) -> ! {
+    macro_rules! write {
+        ($($register:literal = $value:expr),* $(,)?) => {
+            $(asm!(concat!("msr ", $register, ", {}"), in(reg) $value);)*
+        };
+    }
+    let scr_el3 = match board::fiq_to_el3() {
+        true => SCR_EL3 | SCR_EL3_FIQ,
+        false => SCR_EL3,
+    };
+    // SAFETY: EL3 runs with the MMU off and takes no interrupt. All but the first two are registers of
+    // the levels below, which begin anew.
+    unsafe {
+        write!(
+            "scr_el3" = scr_el3,
+            "cptr_el3" = 0_u64,
+            "hcr_el2" = HCR_EL2,
+            "sctlr_el2" = SCTLR_EL2,
+            "sctlr_el1" = SCTLR_EL1,
+            "vbar_el2" = UNKNOWN,
+            "ttbr0_el2" = UNKNOWN,
+            "tcr_el2" = UNKNOWN,
+            "mair_el2" = UNKNOWN,
+            "tpidr_el2" = UNKNOWN,
+            "sp_el2" = UNKNOWN,
+            "elr_el2" = UNKNOWN,
+            "vttbr_el2" = UNKNOWN,
+            "vtcr_el2" = UNKNOWN,
+            "vmpidr_el2" = UNKNOWN,
+            "vpidr_el2" = UNKNOWN,
+            "cntvoff_el2" = UNKNOWN,
+            "cnthctl_el2" = 0_u64,
+            "hstr_el2" = UNKNOWN,
+            "vbar_el1" = UNKNOWN,
+            "ttbr0_el1" = UNKNOWN,
+            "ttbr1_el1" = UNKNOWN,
+            "tcr_el1" = UNKNOWN,
+            "mair_el1" = UNKNOWN,
+            "tpidr_el1" = UNKNOWN,
+            "tpidr_el0" = UNKNOWN,
+            "sp_el1" = UNKNOWN,
+            "elr_el1" = UNKNOWN,
+            "cntkctl_el1" = UNKNOWN,
+            "contextidr_el1" = UNKNOWN,
+        );
+        asm!("isb");
+        gic::lose_cpu_interface();
+        enter_el2(start.entry, start.context, number)
+    }
+}
+
+/// Any exception but a call.
+extern "C" fn unexpected(esr: u64, elr: u64, number: usize) -> ! {
+    panic!("CPU {number}: exception to EL3, ESR_EL3 {esr:#x}, ELR_EL3 {elr:#x}")
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    // The writer has no errors.
+    let _ = writeln!(Uart, "\r\nfirmware: {}\r", info.message());
+    Power::Off.request();
+    loop {
+        board::read32(board::GICD);
+    }
+}

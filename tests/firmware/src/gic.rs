@@ -1,0 +1,51 @@
+//! The GICv3's two security states: firmware leaves every interrupt to the Non-secure one
+//! (Arm IHI 0069, 4.6).
+
+use crate::board::{self, GICD, GICR, read32, write32};
+use core::arch::asm;
+
+/// ARE_S, ARE_NS.
+const GICD_CTLR_ARE: u32 = 1 << 4 | 1 << 5;
+const GICD_TYPER: u64 = 0x004;
+const GICD_IGROUPR: u64 = 0x080;
+
+/// RD_base and SGI_base of one CPU.
+const FRAMES: u64 = 0x2_0000;
+const GICR_WAKER: u64 = 0x014;
+const GICR_WAKER_PROCESSOR_SLEEP: u32 = 1 << 1;
+const GICR_IGROUPR0: u64 = 0x1_0080;
+
+/// The distributor: once.
+pub fn init_distributor() {
+    write32(GICD, GICD_CTLR_ARE);
+    for n in 1..=u64::from(read32(GICD + GICD_TYPER) & 0x1f) {
+        write32(GICD + GICD_IGROUPR + 4 * n, !0);
+    }
+}
+
+/// The redistributor of the CPU with this number, and its CPU interface.
+pub fn init_cpu(number: usize) {
+    let frame = GICR + number as u64 * FRAMES;
+    let waker = read32(frame + GICR_WAKER);
+    write32(frame + GICR_WAKER, waker & !GICR_WAKER_PROCESSOR_SLEEP);
+    write32(frame + GICR_IGROUPR0, !0);
+    // SAFETY: EL3's own register: system registers at all exception levels, no bypass.
+    unsafe { asm!("msr S3_6_C12_C12_5, {}", "isb", in(reg) 0xf_u64) }; // ICC_SRE_EL3
+}
+
+/// The CPU interface as a power-down leaves it. With SCR_EL3.NS set these are Non-secure EL1's.
+///
+/// Where FIQs go to EL3, Non-secure EL1 can only choose masks from 0x80 on, which it sees as 0 on, and
+/// only if the mask is one already.
+pub fn lose_cpu_interface() {
+    let mask: u64 = if board::fiq_to_el3() { 0x80 } else { 0 };
+    // SAFETY: no interrupt is taken to EL3, and the levels below begin anew.
+    unsafe {
+        asm!(
+            "msr S3_0_C12_C12_7, xzr", // ICC_IGRPEN1_EL1
+            "msr S3_0_C4_C6_0, {}",    // ICC_PMR_EL1
+            "isb",
+            in(reg) mask,
+        );
+    }
+}

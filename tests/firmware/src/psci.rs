@@ -1,0 +1,111 @@
+//! PSCI 1.1 (DEN0022): the calls from EL2.
+
+use crate::board::Power;
+use crate::cpu::{self, Cpu, Start};
+use crate::entry::begin;
+use smccc::arch::SMCCC_VERSION;
+use smccc::psci::*;
+
+/// What a call returns in x0.
+type Answer = Result<i64, Refusal>;
+
+/// An error of PSCI (DEN0022, 5.2.2).
+#[derive(Clone, Copy)]
+pub enum Refusal {
+    NotSupported = -1,
+    InvalidParameters = -2,
+    Denied = -3,
+    AlreadyOn = -4,
+    OnPending = -5,
+}
+use Refusal::{AlreadyOn, Denied, InvalidParameters, NotSupported, OnPending};
+
+const VERSION: i64 = 1 << 16 | 1;
+/// MIGRATE_INFO_TYPE: there is no Trusted OS.
+const NO_TRUSTED_OS: i64 = 2;
+/// power_state in the original format (5.4.2): a power-down, and the bits that must be zero.
+const POWER_DOWN: u64 = 1 << 16;
+const POWER_STATE_ZERO: u64 = 0xfcfe_0000;
+
+/// What PSCI_FEATURES has.
+const OFFERED: [u32; 14] = [
+    PSCI_VERSION,
+    PSCI_CPU_SUSPEND_32,
+    PSCI_CPU_SUSPEND_64,
+    PSCI_CPU_OFF,
+    PSCI_CPU_ON_32,
+    PSCI_CPU_ON_64,
+    PSCI_AFFINITY_INFO_32,
+    PSCI_AFFINITY_INFO_64,
+    PSCI_MIGRATE_INFO_TYPE,
+    PSCI_SYSTEM_OFF,
+    PSCI_SYSTEM_RESET,
+    PSCI_FEATURES,
+    PSCI_SYSTEM_SUSPEND_32,
+    PSCI_SYSTEM_SUSPEND_64,
+];
+
+/// Answers the SMC whose arguments are x0 to x3, on the CPU with this number.
+pub extern "C" fn call(x: &mut [u64; 4], number: usize) {
+    let this = Cpu::by_number(number);
+    x[0] = match answer(this, number, *x) {
+        Ok(value) => value as u64,
+        Err(refusal) => refusal as i64 as u64,
+    };
+}
+
+fn answer(this: &Cpu, number: usize, [id, x1, x2, x3]: [u64; 4]) -> Answer {
+    let start = |entry, context| Start { entry, context };
+    match id as u32 {
+        PSCI_VERSION => Ok(VERSION),
+        SMCCC_VERSION => Ok(VERSION),
+        PSCI_FEATURES if OFFERED.contains(&(x1 as u32)) || x1 as u32 == SMCCC_VERSION => Ok(0),
+        PSCI_MIGRATE_INFO_TYPE => Ok(NO_TRUSTED_OS),
+        PSCI_CPU_ON_32 | PSCI_CPU_ON_64 => {
+            let target = Cpu::by_mpidr(x1).ok_or(InvalidParameters)?;
+            match target.state() {
+                AffinityState::Off => {
+                    target.turn_on(start(x2, x3));
+                    Ok(0)
+                }
+                AffinityState::OnPending => Err(OnPending),
+                AffinityState::On => Err(AlreadyOn),
+            }
+        }
+        PSCI_CPU_OFF => {
+            this.set_off();
+            begin(number, this.wait_off())
+        }
+        PSCI_AFFINITY_INFO_32 | PSCI_AFFINITY_INFO_64 if x2 == 0 => {
+            let target = Cpu::by_mpidr(x1).ok_or(InvalidParameters)?;
+            Ok(target.state() as i64)
+        }
+        PSCI_CPU_SUSPEND_32 | PSCI_CPU_SUSPEND_64 => {
+            if x1 & POWER_STATE_ZERO != 0 {
+                return Err(InvalidParameters);
+            }
+            cpu::sleep();
+            if x1 & POWER_DOWN != 0 {
+                begin(number, start(x2, x3));
+            }
+            Ok(0)
+        }
+        PSCI_SYSTEM_SUSPEND_32 | PSCI_SYSTEM_SUSPEND_64 => {
+            if !this.is_last() {
+                return Err(Denied);
+            }
+            cpu::sleep();
+            begin(number, start(x1, x2))
+        }
+        PSCI_SYSTEM_OFF => power(Power::Off),
+        PSCI_SYSTEM_RESET => power(Power::Reset),
+        _ => Err(NotSupported),
+    }
+}
+
+fn power(what: Power) -> ! {
+    what.request();
+    loop {
+        cpu::sleep();
+    }
+}

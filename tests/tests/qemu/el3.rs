@@ -1,0 +1,163 @@
+//! Firmware at EL3 whose CPUs lose all they have in a power-down (`tests/firmware`): they come back
+//! through the monitor.
+
+use crate::{linux, probe};
+use baton_qemu::{Guest, Machine, Module};
+use baton_tests::{Blob, Boot, Scratch, boot_by_hand, machine, tree};
+use dtoolkit::Node;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+
+const SMP: u32 = 4;
+
+/// Where the firmware looks for options, and the one that there is: `SCR_EL3.FIQ`, with which a CPU shows
+/// its guest other priorities of interrupts than without.
+const OPTIONS: u64 = 0x4010_0000;
+const FIQ_TO_EL3: u32 = 1;
+
+/// Boots `guest` above the firmware with these options, its device tree changed by `change`.
+#[track_caller]
+fn boot(guest: &Guest, options: u32, seconds: u64, change: impl FnOnce(&mut DeviceTree)) -> Boot {
+    let scratch = Scratch::new("el3");
+    let machine = Machine {
+        el3: true,
+        ..machine(SMP)
+    };
+    let modules = machine
+        .modules(guest)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut tree = tree(&machine, &modules, &scratch);
+    add_psci(&mut tree);
+    change(&mut tree);
+    let files = modules.iter().map(|module| match module {
+        Module::Kernel { at, file, .. } | Module::Ramdisk { at, file } => Blob {
+            at: *at,
+            bytes: scratch.read(file),
+        },
+    });
+    let options = Blob {
+        at: OPTIONS,
+        bytes: options.to_le_bytes().to_vec(),
+    };
+    let blobs: Vec<_> = files.chain([options]).collect();
+    boot_by_hand(&machine, &tree.to_dtb(), &blobs, seconds, &scratch)
+}
+
+#[track_caller]
+fn probe(append: &str, options: u32) -> Boot {
+    let boot = boot(&probe::guest(append), options, 180, |_| ());
+    boot.expect("probe: PASS");
+    boot.expect_no("baton: error: ");
+    boot.expect_no("baton: warning: ");
+    boot.expect_end();
+    boot
+}
+
+#[test]
+fn psci() {
+    let boot = probe("test=psci", 0);
+    boot.expect_no("power-down was turned into standby");
+    boot.expect("psci: power-down woken by the timer: good");
+    boot.expect_no("SYSTEM_SUSPEND is not offered");
+    boot.expect("psci: SYSTEM_SUSPEND: good");
+}
+
+/// CPUs without power when the machine is taken: the kick wakes them.
+#[track_caller]
+fn wakes_for_the_takeover(state: &str) {
+    for options in [0, FIQ_TO_EL3] {
+        let boot = probe(&format!("test=kexec state={state}"), options);
+        boot.expect(&format!("probe: state {state}: 3 CPUs"));
+        boot.expect("4 of 4 CPUs taken, 0 missing");
+    }
+}
+
+#[test]
+fn powered_down_when_the_machine_is_taken() {
+    wakes_for_the_takeover("power-down");
+}
+
+#[test]
+fn powered_down_with_the_cpu_interface_off() {
+    wakes_for_the_takeover("deaf-power-down");
+}
+
+#[test]
+fn asleep_with_every_priority_masked() {
+    wakes_for_the_takeover("priority-mask");
+}
+
+/// An idle state in which CPUs have no power, and the machine suspended to RAM: an unmodified Linux uses
+/// both and kexecs, and so does the next one.
+#[test]
+fn linux() {
+    let guest = linux::KEXEC.guest("baton.suspend=on");
+    let boot = boot(&guest, 0, 300, add_idle_state);
+    boot.expect_ok(baton_qemu::linux::check(&boot, 1, SMP));
+    linux::expect_carried(&boot);
+    boot.expect("4 of 4 CPUs taken, 0 missing");
+    let idle: Vec<_> = boot.all("guest: idle: ").collect();
+    let woke = boot.all("guest: suspend: woke, CPUs online: 4 of 4");
+    for (what, count) in [("idle", idle.len()), ("suspend", woke.count())] {
+        if count != 2 {
+            boot.fail(format_args!(
+                "expected {what} of both kernels, seen of {count}"
+            ));
+        }
+    }
+    for line in idle {
+        let words = line.text.rsplit("idle: ").next().unwrap_or_default();
+        let times = words.split(' ').map_while(|word| word.parse::<u32>().ok());
+        if times.filter(|times| *times > 0).count() != SMP as usize {
+            boot.fail(format_args!(
+                "expected each CPU to have lain idle without power, seen \"{words}\""
+            ));
+        }
+    }
+}
+
+/// Adds what firmware adds that answers PSCI.
+fn add_psci(tree: &mut DeviceTree) {
+    let psci = node(
+        "psci",
+        &[("compatible", b"arm,psci-1.0\0"), ("method", b"smc\0")],
+    );
+    tree.root.add_child(psci);
+    for_each_cpu(tree, "enable-method", b"psci\0");
+}
+
+/// Adds what firmware's power-down of a CPU looks like in a device tree
+/// (`Documentation/devicetree/bindings/cpu/idle-states.yaml`).
+fn add_idle_state(tree: &mut DeviceTree) {
+    let phandle = 0xba70_u32.to_be_bytes();
+    let microseconds = 100_u32.to_be_bytes();
+    let power_down = (1_u32 << 16).to_be_bytes();
+    let mut states = node("idle-states", &[("entry-method", b"psci\0")]);
+    states.add_child(node(
+        "cpu-sleep-0",
+        &[
+            ("compatible", b"arm,idle-state\0"),
+            ("arm,psci-suspend-param", &power_down),
+            ("entry-latency-us", &microseconds),
+            ("exit-latency-us", &microseconds),
+            ("min-residency-us", &microseconds),
+            ("phandle", &phandle),
+        ],
+    ));
+    for_each_cpu(tree, "cpu-idle-states", &phandle);
+    tree.find_node_mut("/cpus").unwrap().add_child(states);
+}
+
+fn node(name: &str, properties: &[(&str, &[u8])]) -> DeviceTreeNode {
+    let mut node = DeviceTreeNode::new(name).unwrap();
+    for (name, value) in properties {
+        node.add_property(DeviceTreeProperty::new(*name, *value).unwrap());
+    }
+    node
+}
+
+fn for_each_cpu(tree: &mut DeviceTree, name: &str, value: &[u8]) {
+    let cpus = tree.find_node_mut("/cpus").unwrap().children_mut();
+    for cpu in cpus.filter(|node| node.name().starts_with("cpu@")) {
+        cpu.add_property(DeviceTreeProperty::new(name, value).unwrap());
+    }
+}
