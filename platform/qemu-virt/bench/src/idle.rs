@@ -136,7 +136,7 @@ fn report(raw: &Raw, smp: u32, subject: &str) -> String {
          - Plain: the kernel at EL1 of a machine without EL2, PSCI by HVC answered by QEMU. Under \
          Baton: at EL1 below EL2 with stage 2, PSCI by SMC answered by Baton.\n\
          - An instruction takes as long with stage 2 as without it here: page walks are not counted.\n\
-         - {} and {} samples; median (least–most).\n\n\
+         - {} samples on plain QEMU and {} under Baton; median (least–most).\n\n\
          | load | plain | under Baton | more |\n|---|--:|--:|--:|",
         raw.samples("plain", smp),
         raw.samples("monitor", smp),

@@ -15,7 +15,7 @@ mod run;
 mod stats;
 mod timeline;
 
-use baton_qemu::{Machine, layout, paths};
+use baton_qemu::{Machine, checksum, layout, paths};
 use column::Column;
 use raw::Raw;
 use report::Report;
@@ -146,15 +146,8 @@ fn subject(machine: &Machine) -> Result<String, String> {
         machine.mem,
         release.to_string_lossy(),
         layout::kernel_size(&kernel).map_err(text)? >> 20,
-        checksum(&paths::monitor())?,
+        checksum(&paths::monitor()).map_err(text)?,
     ))
-}
-
-/// A sum (FNV-1a) that tells builds apart.
-fn checksum(path: &Path) -> Result<u32, String> {
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let step = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    Ok(bytes.iter().fold(0x811c_9dc5, step))
 }
 
 /// The timeline to draw: that of Linux on 80 vCPUs, or on as many as were tried.

@@ -50,7 +50,7 @@ impl fmt::Display for Summary {
 /// Returns `value` with three significant digits, and no more behind the point than that takes.
 pub fn digits(value: f64) -> String {
     let magnitude = value.abs();
-    if magnitude >= 10_000.0 {
+    if magnitude >= 9_999.5 {
         return thousands(value.round() as i64);
     }
     let places = match magnitude {
