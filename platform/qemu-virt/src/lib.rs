@@ -4,6 +4,7 @@
 //! is a [`Guest`]. [`console::watch`] starts it and returns every line of its console with the host's
 //! time, within bounds.
 
+pub mod checksum;
 pub mod console;
 pub mod firmware;
 pub mod kexec;
@@ -16,6 +17,7 @@ pub mod scratch;
 pub mod stock;
 pub mod walk;
 
+pub use checksum::checksum;
 pub use console::{Console, End, Limits};
 pub use firmware::Firmware;
 pub use linux::Task;

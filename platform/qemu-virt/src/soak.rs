@@ -1,14 +1,14 @@
 //! `make soak`: many kexecs in a row, each from under CPUs in other states.
 //!
-//! What was seen is kept in `target/soak/kexecs.csv`, a line for each kexec, and the next run goes on
-//! from there.
+//! What was seen is kept in `target/soak/kexecs.csv`, a line for each kexec, and the next run of the same
+//! build goes on from there.
 
 mod record;
 mod report;
 
 use crate::{text, variable};
 use baton_qemu::console::{self, Limits, Line};
-use baton_qemu::{Guest, Machine, Task, linux, paths};
+use baton_qemu::{Guest, Machine, Task, checksum, linux, paths};
 use record::{Kind, Record, Row};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,12 @@ pub fn soak() -> Result<(), String> {
         (Kind::Linux, 8, kexecs.div_ceil(LINUX_SHARE)),
     ];
     let until = Instant::now() + Duration::from_secs(number("CHUNK", u32::MAX)?.into());
-    let mut record = Record::open(&paths::soak())?;
+    let monitor = checksum(&paths::monitor()).map_err(text)?;
+    let mut record = Record::open(&paths::soak(), monitor)?;
+    let has_all = |&(kind, _, wanted)| record.count(kind) >= wanted;
+    if wanted.iter().all(has_all) {
+        println!("  nothing is left to do: this build has had all of its kexecs");
+    }
     let mut result = Ok(());
     for (kind, smp, wanted) in wanted {
         while result.is_ok() && record.count(kind) < wanted && Instant::now() < until {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Which guest kexecs.
@@ -92,10 +92,26 @@ pub struct Record {
 
 impl Record {
     /// Reads what is in `folder`, which is made if it is not there. A last line that was cut off does
-    /// not count.
-    pub fn open(folder: &Path) -> Result<Self, String> {
-        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let rows = fs::read_to_string(folder.join(FILE)).unwrap_or_default();
+    /// not count, and the kexecs of another build than `monitor`, a checksum, are put aside.
+    pub fn open(folder: &Path, monitor: u32) -> Result<Self, String> {
+        Self::read(folder, &format!("{monitor:08x}"))
+            .map_err(|error| format!("{}: {error}", folder.display()))
+    }
+
+    fn read(folder: &Path, monitor: &str) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (path, of) = (folder.join(FILE), folder.join(MONITOR));
+        let last = fs::read_to_string(&of).unwrap_or_default();
+        if path.exists() && last != monitor {
+            let aside = folder.join(format!("kexecs-{last}.csv"));
+            println!(
+                "  the kexecs of build {last} are now in {}",
+                aside.display()
+            );
+            fs::rename(&path, aside)?;
+        }
+        fs::write(of, monitor)?;
+        let rows = fs::read_to_string(path).unwrap_or_default();
         Ok(Self {
             folder: folder.to_owned(),
             rows: rows.lines().filter_map(Row::parse).collect(),
@@ -129,6 +145,8 @@ impl Record {
 }
 
 const FILE: &str = "kexecs.csv";
+/// Which build they are of.
+const MONITOR: &str = "monitor.txt";
 
 #[cfg(test)]
 mod tests {
@@ -149,5 +167,17 @@ mod tests {
         let line = row.to_line();
         assert_eq!(Row::parse(line.trim_end()), Some(row));
         assert_eq!(Row::parse("probe,1,80,7"), None, "a line that was cut off");
+    }
+
+    #[test]
+    fn begins_anew_with_another_build() {
+        let folder = std::env::temp_dir().join(format!("baton-soak-{}", std::process::id()));
+        let count = |monitor| {
+            let mut record = Record::open(&folder, monitor).expect("a folder that can be written");
+            record.add(Row::default()).expect("written");
+            record.rows.len()
+        };
+        assert_eq!([count(1), count(1), count(2)], [1, 2, 1]);
+        fs::remove_dir_all(&folder).expect("its own folder");
     }
 }
