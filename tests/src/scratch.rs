@@ -3,16 +3,19 @@
 use baton_qemu::paths;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A directory that is removed with the value.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// An empty directory for the test called `name`.
+    /// An empty directory, `name` in its own; no two values share one.
     pub fn new(name: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
         let path = paths::target()
             .join("scratch")
-            .join(format!("{name}-{}", std::process::id()));
+            .join(format!("{name}-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self(path)
     }

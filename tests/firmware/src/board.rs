@@ -1,17 +1,25 @@
 //! QEMU's `virt` machine, as far as firmware has to know it (`hw/arm/virt.c`), and where tests put what
 //! it starts. Addresses are physical.
 
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 /// Where the monitor's image lies.
 pub const NEXT: u64 = 0x4020_0000;
 /// Where its device tree lies.
 pub const TREE: u64 = 0x4800_0000;
 
-/// Where a test may put a word with options; it is 0 without.
+/// Where a test may put a word with options. Guests have that memory later.
 const OPTIONS: u64 = 0x4010_0000;
+static FIQ_TO_EL3: AtomicBool = AtomicBool::new(false);
+
+/// Reads the options: once, before anything else runs.
+pub fn read_options() {
+    FIQ_TO_EL3.store(read32(OPTIONS) & 1 != 0, Relaxed);
+}
 
 /// An option: FIQs, which interrupts of group 0 are, go to EL3, as with Trusted Firmware-A.
 pub fn fiq_to_el3() -> bool {
-    read32(OPTIONS) & 1 != 0
+    FIQ_TO_EL3.load(Relaxed)
 }
 
 /// CPUs that there is room for.

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU64};
 use smccc::psci::AffinityState;
 
-/// Memory is zero at reset.
+/// Memory is zero when QEMU starts, and a reset ends QEMU.
 const OFF: u8 = 0;
 const ON_PENDING: u8 = 1;
 const ON: u8 = 2;
@@ -21,8 +21,8 @@ pub struct Start {
 }
 
 /// A CPU. With the MMU off memory is Device memory, where exclusives need not work: nothing here is
-/// read and written in one. Two CPU_ONs of one CPU at once would both succeed; the monitor below
-/// which this runs makes one of them.
+/// read and written in one. Two CPU_ONs of one CPU at once would both succeed; the monitor above makes
+/// one of them.
 pub struct Cpu {
     state: AtomicU8,
     entry: AtomicU64,

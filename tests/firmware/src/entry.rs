@@ -46,6 +46,7 @@ const UNKNOWN: u64 = 0xdead_dead_dead_d000;
 /// Every CPU comes here from its reset.
 extern "C" fn boot(number: usize) -> ! {
     if number == 0 {
+        board::read_options();
         gic::init_distributor();
     }
     gic::init_cpu(number);

@@ -33,7 +33,7 @@ pub fn init_cpu(number: usize) {
     unsafe { asm!("msr S3_6_C12_C12_5, {}", "isb", in(reg) 0xf_u64) }; // ICC_SRE_EL3
 }
 
-/// The CPU interface as a power-down leaves it. With SCR_EL3.NS set these are Non-secure EL1's.
+/// The CPU interface as a power-down leaves it. With SCR_EL3.NS set, ICC_IGRPEN1_EL1 is the Non-secure one.
 ///
 /// Where FIQs go to EL3, Non-secure EL1 can only choose masks from 0x80 on, which it sees as 0 on, and
 /// only if the mask is one already.
