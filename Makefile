@@ -15,11 +15,12 @@ CARGO := $(VIRT)/cargo.sh
 BARE := $(TARGET)/aarch64-unknown-none-softfloat/release
 TOOL := $(TARGET)/release/baton-qemu
 
-# The kernel of run, shell, stock and test; it is in the initramfs too, to be kexecked.
+# KERNEL= of run, shell and stock, else Debian's; it is in the initramfs too, to be kexecked.
 OWN_KERNEL := $(if $(filter run shell stock,$(MAKECMDGOALS)),$(KERNEL))
 OWN_INITRD := $(if $(filter run shell,$(MAKECMDGOALS)),$(INITRD))
-INITRAMFS := $(TARGET)/guest/initramfs$(subst /,-,$(OWN_KERNEL)).cpio
-export BATON_LINUX := $(or $(OWN_KERNEL),$(CACHE)/debian/bookworm/Image)
+RELEASE := $(or $(BATON_RELEASE),bookworm)
+INITRAMFS := $(TARGET)/guest/initramfs$(if $(BATON_RELEASE),-$(RELEASE))$(subst /,-,$(OWN_KERNEL)).cpio
+export BATON_LINUX := $(or $(OWN_KERNEL),$(CACHE)/debian/$(RELEASE)/Image)
 export BATON_INITRAMFS := $(or $(OWN_INITRD),$(INITRAMFS))
 
 # Debian's kernels for `make kernels', and the two that `make test' has.
@@ -40,7 +41,7 @@ help: ## list the commands
 		awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables (VARIABLE=value behind the command):'
-	@echo '  SMP=80            vCPUs (run, stock: 80; shell, guest: 4)'
+	@echo '  SMP=80            vCPUs (run, stock, soak: 80; bench-idle, soak with Debian: 8; others: 4)'
 	@echo '  MEM=2G            memory'
 	@echo '  CPU=cortex-a57    the model of CPU, as QEMU names it'
 	@echo '  QEMU=path         another QEMU than qemu-system-aarch64'
@@ -51,13 +52,14 @@ help: ## list the commands
 	@echo '  GENERATIONS=10    how often "make its" kexecs'
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
-	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest"'
+	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest", card and fit; of run and shell too'
 	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
 	@echo '  DTB=file          the device tree of "make fit" (the default is QEMU'"'"'s)'
 	@echo '  BOARD=zynqmp      the board of "make board": a folder in platform/'
 	@echo '  DISK=file         a disk to start in "make distro", raw or *.qcow2, its console here'
 	@echo '  FIRMWARE=edk2     the firmware in the guest of "make distro", or u-boot'
-	@echo '  TIMEOUT=seconds   when to give up'
+	@echo '  BATON_RELEASE=bookworm BATON_CACHE=~/.cache/baton   the Debian of the guest; where it is kept'
+	@echo '  TIMEOUT=seconds   when to give up (guest: 3600); not for shell, soak, bench and DISK='
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 	@echo '  N=1000 CHUNK=s    how many kexecs, and for how long now (soak)'
 	@echo '  ONLY= SIZES=      the columns and the numbers of vCPUs to measure now (bench)'
@@ -148,20 +150,21 @@ card: $(if $(filter fit,$(WAY)),fit,u-boot) ## a card for U-Boot: BOARD=, WAY=sc
 
 # A card whose guest kexecs once, in QEMU.
 TRY = BOARD=virt APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec' card
+TRIED = $(TARGET)/card/virt.$(if $(filter net,$(WAY)),tftp,img)
 
 .PHONY: run-card
 run-card: tool ## U-Boot in QEMU starts the card of WAY=, Linux boots and kexecs
 	@$(MAKE) --no-print-directory $(TRY)
-	@$(TOOL) card $(CARD)
+	@$(TOOL) card $(TRIED)
 
 .PHONY: run-tfa
 run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's source package
 	@$(VIRT)/setup.sh tfa
 	@$(VIRT)/tfa.sh
 	@$(MAKE) --no-print-directory $(TRY)
-	@EL3=on FIRMWARE=$(CACHE)/tfa/qemu_fw.bios $(TOOL) card $(TARGET)/card/virt.img
+	@EL3=on FIRMWARE=$(CACHE)/tfa/qemu_fw.bios $(TOOL) card $(TRIED)
 
-DISTRO := $(CACHE)/distro/$(or $(BATON_RELEASE),bookworm).img
+DISTRO := $(CACHE)/distro/$(RELEASE).img
 FIRMWARES := $(or $(FIRMWARE),edk2 u-boot)
 
 .PHONY: distro

@@ -1,4 +1,4 @@
-//! The two calls planted in an unmodified kernel (DESIGN: "Catching an unmodified kernel's kexec").
+//! The two calls planted in an unmodified kernel.
 
 use crate::arch::translate::translate;
 use crate::arch::{cache, time};

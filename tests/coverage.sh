@@ -6,10 +6,12 @@ OUT=${CARGO_TARGET_DIR:-$PWD/target}/coverage
 cargo=platform/qemu-virt/cargo.sh
 
 # The profile's format is that of the compiler's LLVM.
-llvm=$({ rustc -vV 2>/dev/null || /usr/bin/rustc -vV; } | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+rustc=rustc
+case $("$cargo" which) in *' of /usr/bin,'*) rustc=/usr/bin/rustc ;; esac
+llvm=$("$rustc" -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 bin=/usr/lib/llvm-$llvm/bin
 if ! [ -x "$bin/llvm-cov" ]; then
-	apt-get install --yes --no-install-recommends "llvm-$llvm" >/dev/null || {
+	{ apt-get update && apt-get install --yes --no-install-recommends "llvm-$llvm"; } >/dev/null || {
 		echo "error: llvm-profdata and llvm-cov of LLVM $llvm are needed" >&2
 		exit 1
 	}

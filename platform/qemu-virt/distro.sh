@@ -13,7 +13,9 @@ output=$1
 ROOT_UUID=ba700000-0000-4000-8000-000000000001
 PACKAGES=linux-image-arm64,initramfs-tools,systemd-sysv,udev,dbus,kexec-tools,grub-efi-arm64,e2fsprogs
 
-[ ! -f "$output" ] || exit 0
+# What it was made by: another script makes another disk.
+made=$(cat "$0" "$here/disk.sh" | sha256sum)
+[ ! -f "$output" ] || [ "$(cat "$output.made" 2>/dev/null)" != "$made" ] || exit 0
 [ "$(id -u)" = 0 ] || die "not root: packages are installed into a folder by chroot"
 work=$cache/work/distro
 # Where `system' says how far it is.
@@ -128,4 +130,5 @@ step "making its disk" disk
 step "its first boot, in which it configures GRUB" first_boot
 mkdir -p "$(dirname "$output")"
 mv "$work/disk" "$output"
+echo "$made" >"$output.made"
 rm -rf "$work"

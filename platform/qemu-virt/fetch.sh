@@ -51,7 +51,7 @@ open_apt() {
 	: >"$apt/status"
 	sources "$1" >"$apt/sources/debian.list"
 	[ -s "$apt/sources/debian.list" ] ||
-		die "apt has no mirror of Debian in its sources, from which to take arm64 packages"
+		die "apt knows no mirror of Debian: run apt-get update; if that does not help, its sources name none"
 	cat >"$apt/apt.conf" <<-END
 		Dir::State "$apt";
 		Dir::State::status "$apt/status";

@@ -14,6 +14,8 @@ board=$1
 monitor=$2
 tree=$3
 output=$4
+[ -f "$board/board.conf" ] ||
+	die "${board##*/} has no board.conf; that of platform/qemu-virt says what is in one"
 . "$board/board.conf"
 APPEND=${APPEND:-console=$console baton.do=shell}
 

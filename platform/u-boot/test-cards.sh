@@ -9,7 +9,7 @@ board=$1
 monitor=$2
 folder=$3
 
-export KERNEL="$BATON_LINUX" INITRD="$BATON_INITRAMFS" BATON= SMP MEM= FIT= WAY= FS=
+export KERNEL="$BATON_LINUX" INITRD="$BATON_INITRAMFS" BATON= SMP MEM= CPU= GIC= ITS= FIT= WAY= FS=
 export APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec'
 
 fresh() {

@@ -1,4 +1,4 @@
-//! Stage 2, and the generations of kernels that live behind it (DESIGN: "Memory, and generations").
+//! Stage 2, and the generations of kernels that live behind it.
 //!
 //! All of physical memory but the monitor's own is mapped at its own address. What lies below the
 //! root is the same for every generation; a generation has a root page and a VMID of its own, so

@@ -1,4 +1,4 @@
-//! Bringing every CPU in (DESIGN: "Taking the CPUs: the kick").
+//! Bringing every CPU in: the kick.
 
 use super::hardware::Hardware;
 use crate::sync::sev;
