@@ -1,6 +1,7 @@
 //! The machine: what was found at boot and never changes, and the services that stand on it.
 
 use crate::cpu::Cpu;
+use crate::devicetree::cpus::Devices;
 use crate::gic::Gic;
 use crate::hooks::Planter;
 use crate::memory::generation::Generations;
@@ -26,8 +27,8 @@ pub struct Machine {
     pub by_mpidr: Box<[u16]>,
     /// The interrupt controller.
     pub gic: Gic,
-    /// The CPUs' clusters have PMUs that EL2 may use.
-    pub dsu_pmu: bool,
+    /// What the CPUs have that the device tree alone says.
+    pub devices: Devices,
     /// How firmware wants the `power_state` of CPU_SUSPEND; `None` if it does not suspend CPUs.
     pub suspend_format: Option<Format>,
     /// Stage 2.

@@ -118,13 +118,17 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> !
 
 /// Sets up this CPU's EL2 for the guest, and its EL1 as at reset.
 pub fn configure(cpu: &Cpu) {
-    let el1 = match cpu.power.is_suspended() {
-        true => vcpu::reset::reset_woken_cpu(),
-        false => vcpu::reset::reset_cpu(),
-    };
+    let devices = Machine::get().devices;
     for (what, result) in [
-        ("EL2", vcpu::el2::configure(Machine::get().dsu_pmu)),
-        ("EL1", el1),
+        // First: it opens to EL2 what is then reset.
+        ("EL2", vcpu::el2::configure(devices)),
+        (
+            "EL1",
+            match cpu.power.is_suspended() {
+                true => vcpu::reset::reset_woken_cpu(devices),
+                false => vcpu::reset::reset_cpu(devices),
+            },
+        ),
         ("GIC", Machine::get().gic.welcome(cpu.mpidr)),
     ] {
         if let Err(error) = result {
@@ -270,7 +274,7 @@ fn machine(
         cpus,
         by_mpidr: by_mpidr.into(),
         gic,
-        dsu_pmu: board.dsu_pmu,
+        devices: board.devices,
         suspend_format: firmware::features(FunctionId::CpuSuspend64.into())
             .map(Format::from_features),
         generations,

@@ -2,7 +2,7 @@
 
 use super::blob::{self, BlobError};
 use super::console::{self, Console};
-use super::cpus::{self, Cpu, EnableMethod};
+use super::cpus::{self, Cpu, Devices, EnableMethod};
 use super::gic::{self, Gic};
 use super::modules::{self, Modules};
 use super::node::{Located, RegError, bytes, is_available, text};
@@ -12,7 +12,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::standard::NodeStandard;
 use thiserror::Error;
 
 /// Why a device tree does not describe a board that the monitor can run on. Nodes are named by
@@ -155,8 +154,8 @@ pub struct Board {
     pub psci: Option<Psci>,
     /// The interrupt controller.
     pub gic: Gic,
-    /// The CPUs' clusters have PMUs, and firmware has opened them (`arm,dsu-pmu`).
-    pub dsu_pmu: bool,
+    /// What the CPUs have that the tree alone says.
+    pub devices: Devices,
     /// The UART of the console; a bad one is taken for none, as there is nowhere to say so.
     pub console: Option<Console>,
     /// The monitor's own command line; empty if there is none.
@@ -209,10 +208,7 @@ impl Board {
             cpus,
             psci,
             gic: gic::read(fdt)?,
-            dsu_pmu: Located::search(fdt, |node| {
-                node.is_compatible("arm,dsu-pmu") && is_available(node)
-            })
-            .is_some(),
+            devices: cpus::devices(fdt),
             console: console(fdt),
             bootargs: bootargs(fdt)?,
         })

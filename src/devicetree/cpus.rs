@@ -1,9 +1,10 @@
-//! The CPUs of the board, from `/cpus`.
+//! The CPUs of the board, from `/cpus`, and what else the tree says of them.
 
 use super::board::BoardError;
-use super::node::{Located, big_endian, bytes, cell, text};
+use super::node::{Located, big_endian, bytes, cell, is_available, text};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::Cell;
 use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
 
@@ -31,6 +32,39 @@ pub enum EnableMethod {
     },
     /// By another method, or none is given; it is called as the tree calls it.
     Other(Option<String>),
+}
+
+/// What CPUs have by the device tree. An ID register says nothing of the first, and of the second not
+/// whether firmware keeps it (`MDCR_EL3.TTRF`): a tree names what a kernel may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Devices {
+    /// Their clusters have PMUs (`arm,dsu-pmu`), which are among the registers that the implementer
+    /// defines.
+    pub dsu_pmu: bool,
+    /// They have trace units, whose filter is `TRFCR_EL1`.
+    pub trace: bool,
+}
+
+/// Looks through the whole tree for what [`Devices`] says.
+pub fn devices(fdt: Fdt<'_>) -> Devices {
+    let devices = Cell::new(Devices::default());
+    // One walk for all of them, to its end.
+    Located::search(fdt, |node| {
+        let mut seen = devices.get();
+        for name in node.compatible().into_iter().flatten() {
+            match name {
+                "arm,dsu-pmu" => seen.dsu_pmu |= is_available(node),
+                // Trace units that are reached by system registers, and what they write to.
+                "arm,embedded-trace-extension"
+                | "arm,trace-buffer-extension"
+                | "arm,coresight-etm4x-sysreg" => seen.trace |= is_available(node),
+                _ => {}
+            }
+        }
+        devices.set(seen);
+        false
+    });
+    devices.get()
 }
 
 /// Reads the CPUs in the order of the tree, which is the order that Linux numbers them in.

@@ -31,7 +31,9 @@ pub static TABLE: [Step<Cpu>; 20] = [
         at_off: false,
         ..step!("cluster-pmu", Own, cluster_pmu)
     },
-    step!("trace", Own, |_| vcpu::trace::reset()),
+    step!("trace", Own, |_| vcpu::trace::reset(
+        Machine::get().devices.trace
+    )),
     step!("debug", Own, |_| vcpu::debug::reset()),
     step!("vectors", Own, |_| vcpu::vector::reset()),
     step!("pauth", Own, |_| vcpu::pauth::reset()),
@@ -86,7 +88,7 @@ fn interrupt_routes(cpu: &Cpu) -> Result<(), StepError> {
 
 /// The PMU of the CPU's cluster; of the CPUs of a cluster each clears it, as none knows of the others.
 fn cluster_pmu(_: &Cpu) -> Result<(), StepError> {
-    if !Machine::get().dsu_pmu {
+    if !Machine::get().devices.dsu_pmu {
         return Ok(());
     }
     // SAFETY: The device tree has a node for it, which the kernel uses too.

@@ -8,6 +8,7 @@
 use super::features::Features;
 use super::verify::expect;
 use crate::arch::barrier;
+use crate::devicetree::cpus::Devices;
 use crate::teardown::error::StepError;
 use crate::{read_sysreg, write_sysreg};
 use arm_sysregs::el2::accessors::{
@@ -21,20 +22,19 @@ use arm_sysregs::el2::registers::{
 /// Sets this CPU's EL2 up for the guest.
 ///
 /// `HCR_EL2.VM` is set: stage 2 must be in place before the guest is entered. To be called once on
-/// every CPU, and again when a CPU comes back from a sleep that loses its state. `dsu_pmu`: the CPU's
-/// cluster has a PMU, which is among the registers that the implementer defines.
+/// every CPU, and again when a CPU comes back from a sleep that loses its state.
 ///
 /// # Errors
 ///
 /// [`StepError::Sticky`] if the CPU does not take `HCR_EL2` (one that can only run with
 /// `HCR_EL2.E2H` set), or keeps the GIC's system registers off. The rest is set all the same.
-pub fn configure(dsu_pmu: bool) -> Result<(), StepError> {
+pub fn configure(devices: Devices) -> Result<(), StepError> {
     let features = Features::of_this_cpu();
-    let result = hypervisor_control(&features, dsu_pmu);
+    let result = hypervisor_control(&features, devices.dsu_pmu);
     identity();
     features_for_el1(&features);
     fine_traps(&features);
-    performance_and_debug(&features);
+    performance_and_debug(&features, devices.trace);
     timers(&features);
     let result = result.and(gic(&features));
     barrier::isb();
@@ -72,6 +72,12 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), StepErro
     // What the implementer defines may show what is in the caches, or change how the CPU works at all
     // levels; where the cluster's PMU is among it, ACTLR_EL2 has to keep the rest.
     hcr.set(HcrEl2::TIDCP, !dsu_pmu);
+    if dsu_pmu {
+        // CLUSTERPMUEN (Cortex-A76 TRM, B2.6, and that of each CPU that has a DSU).
+        const CLUSTER_PMU: u64 = 1 << 12;
+        // SAFETY: It lets EL1 write the PMU's registers, and changes nothing else.
+        unsafe { write_sysreg!("ACTLR_EL2", read_sysreg!("ACTLR_EL2") | CLUSTER_PMU) };
+    }
     hcr.set(
         HcrEl2::API | HcrEl2::APK,
         features.address_auth() || features.generic_auth(),
@@ -262,7 +268,7 @@ fn second_fine_traps() {
 }
 
 /// Counters, profiling and trace belong to EL1; nothing counts or traces the monitor.
-fn performance_and_debug(features: &Features) {
+fn performance_and_debug(features: &Features, trace: bool) {
     use arm_sysregs::el2::registers::MdcrEl2;
     // The buffers of SPE and TRBE are EL1's, in its own translation, and not trapped.
     const E2PB_EL1: u64 = 3 << 12;
@@ -307,8 +313,8 @@ fn performance_and_debug(features: &Features) {
     if features.trace_buffer() {
         mdcr |= E2TB_EL1;
     }
-    if features.trace_filter() {
-        // TRFCR_EL2: EL2 is not traced.
+    if trace && features.trace_filter() {
+        // TRFCR_EL2: EL2 is not traced, nor after a reset.
         // SAFETY: The register is there with FEAT_TRF.
         unsafe { write_sysreg!("S3_4_C1_C2_1", 0) };
     }

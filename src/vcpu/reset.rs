@@ -12,6 +12,7 @@ use super::features::Features;
 use super::verify::reset_registers;
 use super::{debug, pauth, timer, trace, vector};
 use crate::arch::barrier;
+use crate::devicetree::cpus::Devices;
 use crate::pmu;
 use crate::teardown::error::StepError;
 use crate::{read_sysreg, write_sysreg};
@@ -32,8 +33,8 @@ const SCTLR_EL1_AARCH32: u64 = 1 << 5 | 1 << 7 | 1 << 8;
 /// # Errors
 ///
 /// The first register that did not take its value. The others are reset all the same.
-pub fn reset_cpu() -> Result<(), StepError> {
-    timer::reset().and(reset_woken_cpu())
+pub fn reset_cpu(devices: Devices) -> Result<(), StepError> {
+    timer::reset().and(reset_woken_cpu(devices))
 }
 
 /// As [`reset_cpu`], but for the timers: they go on through a power-down, unless the device tree says
@@ -42,9 +43,9 @@ pub fn reset_cpu() -> Result<(), StepError> {
 /// # Errors
 ///
 /// As [`reset_cpu`].
-pub fn reset_woken_cpu() -> Result<(), StepError> {
+pub fn reset_woken_cpu(devices: Devices) -> Result<(), StepError> {
     pmu::reset()
-        .and(trace::reset())
+        .and(trace::reset(devices.trace))
         .and(debug::reset())
         .and(vector::reset())
         .and(pauth::reset())

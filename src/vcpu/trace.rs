@@ -16,18 +16,21 @@ const KEPT_ABOVE: u64 = 1 << 4;
 
 /// Stops and drains what writes samples, trace and branch records, and forgets the buffers.
 ///
+/// `filter`: the CPU's trace unit is there to be used. Where no kernel knows of it, firmware may keep
+/// `TRFCR_EL1` for itself, which a reset has cleared.
+///
 /// Returns when no such write to memory is under way on this CPU.
 ///
 /// # Errors
 ///
 /// [`StepError::Sticky`] with the first register that did not take its value.
-pub fn reset() -> Result<(), StepError> {
+pub fn reset(filter: bool) -> Result<(), StepError> {
     let features = Features::of_this_cpu();
     let mut result = Ok(());
     if features.spe() {
         result = result.and(samples(&features));
     }
-    if features.trace_filter() {
+    if filter && features.trace_filter() {
         // SAFETY: TRFCR_EL1 is there with FEAT_TRF; with it clear, EL1 and EL0 are not traced.
         result = result.and(unsafe { reset_registers!("S3_0_C1_C2_1" as "TRFCR_EL1" = 0;) });
     }

@@ -122,6 +122,19 @@ fn needs_psci_but_for_spin_tables() {
 }
 
 #[test]
+fn knows_what_the_tree_alone_says_of_cpus() {
+    let mut tree = Sample::virt();
+    assert_eq!(board(&tree).devices, Devices::default());
+    tree.strings("/pmu-0", "compatible", &["vendor,pmu", "arm,dsu-pmu"]);
+    tree.set("/trbe", "compatible", "arm,trace-buffer-extension")
+        .set("/trbe", "status", "disabled");
+    let expected = |dsu_pmu, trace| Devices { dsu_pmu, trace };
+    assert_eq!(board(&tree).devices, expected(true, false));
+    tree.set("/ete-0", "compatible", "arm,embedded-trace-extension");
+    assert_eq!(board(&tree).devices, expected(true, true));
+}
+
+#[test]
 fn reads_its_own_command_line() {
     let mut tree = Sample::virt();
     tree.set("/chosen", "bootargs", Vec::new());
