@@ -31,8 +31,10 @@ unsafe extern "C" {
     fn enter_el2(entry: u64, context: u64, number: usize) -> !;
 }
 
-/// `SCR_EL3`: NS, RES1, HCE, RW; pointer authentication (APK, API) is for the levels below.
-const SCR_EL3: u64 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10 | 1 << 16 | 1 << 17;
+/// `SCR_EL3`: NS, RES1, HCE, RW, and what later features have for the levels below: pointer
+/// authentication (APK, API), EnSCXT, ATA, FGTEn, ECVEn, HXEn, EnTP2.
+const SCR_EL3: u64 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10 | LATER;
+const LATER: u64 = 3 << 16 | 1 << 25 | 1 << 26 | 1 << 27 | 1 << 28 | 1 << 38 | 1 << 41;
 /// `SCR_EL3.FIQ`.
 const SCR_EL3_FIQ: u64 = 1 << 2;
 /// `SCTLR_EL2`, `SCTLR_EL1`: RES1 bits alone, MMU and caches off.
@@ -40,6 +42,10 @@ const SCTLR_EL2: u64 = 0x30c5_0830;
 const SCTLR_EL1: u64 = 0x30d0_0800;
 /// `HCR_EL2`: VM, TGE. Nobody may build on the value that it has at reset.
 const HCR_EL2: u64 = 1 << 0 | 1 << 27;
+/// `CPTR_EL3`: EZ and ESM, so that nothing traps to EL3.
+const CPTR_EL3: u64 = 1 << 8 | 1 << 12;
+/// `CPTR_EL2`: all that can trap there does (TZ, TFP, TSM, TTA).
+const CPTR_EL2: u64 = 0x33ff | 1 << 10 | 1 << 20;
 /// What is in registers of which a reset says nothing: the address of nothing.
 const UNKNOWN: u64 = 0xdead_dead_dead_d000;
 
@@ -75,12 +81,13 @@ pub fn begin(number: usize, start: Start) -> ! {
         true => SCR_EL3 | SCR_EL3_FIQ,
         false => SCR_EL3,
     };
-    // SAFETY: EL3 runs with the MMU off and takes no interrupt. All but the first two are registers of
+    // SAFETY: EL3 runs with the MMU off and takes no interrupt. All but those of EL3 are registers of
     // the levels below, which begin anew.
     unsafe {
         write!(
             "scr_el3" = scr_el3,
-            "cptr_el3" = 0_u64,
+            "cptr_el3" = CPTR_EL3,
+            "cptr_el2" = CPTR_EL2,
             "hcr_el2" = HCR_EL2,
             "sctlr_el2" = SCTLR_EL2,
             "sctlr_el1" = SCTLR_EL1,

@@ -16,11 +16,17 @@ const FIQ_TO_EL3: u32 = 1;
 
 /// Boots `guest` above the firmware with these options, its device tree changed by `change`.
 #[track_caller]
-fn boot(guest: &Guest, options: u32, seconds: u64, change: impl FnOnce(&mut DeviceTree)) -> Boot {
+fn boot(
+    machine: &Machine,
+    guest: &Guest,
+    options: u32,
+    seconds: u64,
+    change: impl FnOnce(&mut DeviceTree),
+) -> Boot {
     let scratch = Scratch::new("el3");
     let machine = Machine {
         el3: true,
-        ..machine(SMP)
+        ..machine.clone()
     };
     let modules = machine
         .modules(guest)
@@ -44,7 +50,12 @@ fn boot(guest: &Guest, options: u32, seconds: u64, change: impl FnOnce(&mut Devi
 
 #[track_caller]
 fn probe(append: &str, options: u32) -> Boot {
-    let boot = boot(&probe::guest(append), options, 180, |_| ());
+    probe_on(&machine(SMP), append, options)
+}
+
+#[track_caller]
+fn probe_on(machine: &Machine, append: &str, options: u32) -> Boot {
+    let boot = boot(machine, &probe::guest(append), options, 180, |_| ());
     boot.expect("probe: PASS");
     boot.expect_no("baton: error: ");
     boot.expect_no("baton: warning: ");
@@ -59,6 +70,17 @@ fn psci() {
     boot.expect("psci: power-down woken by the timer: good");
     boot.expect_no("SYSTEM_SUSPEND is not offered");
     boot.expect("psci: SYSTEM_SUSPEND: good");
+}
+
+/// A CPU with all that QEMU has: vectors, matrices, keys, tags. A power-down leaves every trap of them on.
+#[test]
+fn newest_cpu() {
+    let machine = Machine {
+        cpu: "max".into(),
+        ..machine(SMP)
+    };
+    probe_on(&machine, "test=psci", 0);
+    probe_on(&machine, "test=kexec state=power-down", 0);
 }
 
 /// CPUs without power when the machine is taken: the kick wakes them.
@@ -91,7 +113,7 @@ fn asleep_with_every_priority_masked() {
 #[test]
 fn linux() {
     let guest = linux::KEXEC.guest("baton.suspend=on");
-    let boot = boot(&guest, 0, 300, add_idle_state);
+    let boot = boot(&machine(SMP), &guest, 0, 300, add_idle_state);
     boot.expect_ok(baton_qemu::linux::check(&boot, 1, SMP));
     linux::expect_carried(&boot);
     boot.expect("4 of 4 CPUs taken, 0 missing");
