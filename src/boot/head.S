@@ -81,6 +81,7 @@ start:
     mov     x0, x19
     bl      early_map
     // What was written with the caches off must not be shadowed by stale lines.
+    dmb     sy
     adrp    x0, __image_start
     adrp    x1, __image_end
     mrs     x2, ctr_el0

@@ -28,6 +28,9 @@ pub fn reset() -> Result<(), StepError> {
     let features = Features::of_this_cpu();
     // SAFETY: The registers are there on every CPU, and govern EL1 and EL0.
     let mut result = unsafe {
+        // With the OS lock held, MDSCR_EL1 writes to an external debugger's EDSCR.
+        write_sysreg!("OSLAR_EL1", 0);
+        barrier::isb();
         let switches = reset_registers!(
             "MDSCR_EL1" = 0;
             "MDCCINT_EL1" = 0, mask UNREADABLE;
