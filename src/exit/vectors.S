@@ -51,6 +51,8 @@
     bl      exit_from_el2
 .endm
 
+.equ SMC64_0, 0x5e000000                     // ESR_EL2 of SMC #0 from AArch64
+
     .section .text.vectors, "ax"
     .global vectors
     .balign 0x800
@@ -65,7 +67,8 @@ vectors:
     fatal   6
     fatal   7
 
-    vector  exit_from_guest, 0
+    .balign 0x80
+    b       from_guest
     vector  exit_unexpected, 9
     vector  exit_unexpected, 10
     vector  exit_unexpected, 11
@@ -74,6 +77,45 @@ vectors:
     vector  exit_unexpected, 13
     vector  exit_unexpected, 14
     vector  exit_unexpected, 15
+
+// SMCCC_ARCH_WORKAROUND_1 to 3 (DEN0028) go to firmware with nothing but themselves: where a
+// CPU needs one, Linux makes it at each change of process, or at each entry from EL0. Whose generation has
+// ended traps at its next instruction.
+from_guest:
+    stp     x0, x1, [sp, #-16]!
+    mrs     x1, esr_el2
+    movz    x0, #(SMC64_0 >> 16), lsl #16
+    cmp     x0, x1
+    ldr     x0, [sp]
+    b.ne    1f
+    eor     w1, w0, #0x80000000
+    cmp     w1, #0x8, lsl #12               // WORKAROUND_1: 0x80008000
+    b.eq    2f
+    add     w1, w1, #1
+    cmp     w1, #0x8, lsl #12               // WORKAROUND_2: 0x80007fff
+    b.eq    2f
+    cmp     w1, #0x4, lsl #12               // WORKAROUND_3: 0x80003fff
+    b.ne    1f
+2:  adrp    x1, FIRMWARE_ABSENT
+    ldrb    w1, [x1, :lo12:FIRMWARE_ABSENT]
+    cbnz    w1, 1f
+    ldr     x1, [sp, #8]
+    smc     #0
+    stp     x0, x1, [sp]
+    mrs     x0, elr_el2
+    add     x0, x0, #4                      // past the guest's SMC
+    msr     elr_el2, x0
+    mrs     x0, spsr_el2
+    and     x0, x0, #~(1 << 21)             // SS: a single step ends with it
+    msr     spsr_el2, x0
+    ldp     x0, x1, [sp], #16
+    eret
+    dsb     nsh
+    isb
+1:  ldp     x0, x1, [sp], #16
+    save_frame
+    mov     x1, #0
+    bl      exit_from_guest
 
 leave:
     ldr     x1, [sp, #16 * 16]

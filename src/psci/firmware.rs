@@ -9,16 +9,18 @@ use smccc::{Call, Smc};
 /// What SMCCC returns of a function that is not there.
 const NOT_SUPPORTED: u64 = u64::MAX;
 
-static ABSENT: AtomicBool = AtomicBool::new(false);
+/// Read by `vectors.S`.
+#[unsafe(no_mangle)]
+static FIRMWARE_ABSENT: AtomicBool = AtomicBool::new(false);
 
 /// Nobody answers an SMC on this board: none is made from now on.
 pub fn set_absent() {
-    ABSENT.store(true, Relaxed);
+    FIRMWARE_ABSENT.store(true, Relaxed);
 }
 
 /// Returns whether nobody answers an SMC on this board.
 pub fn is_absent() -> bool {
-    ABSENT.load(Relaxed)
+    FIRMWARE_ABSENT.load(Relaxed)
 }
 
 /// Calls of firmware, which supports nothing where there is none.

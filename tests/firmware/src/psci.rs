@@ -3,7 +3,7 @@
 use crate::board::Power;
 use crate::cpu::{self, Cpu, Start};
 use crate::entry::begin;
-use smccc::arch::SMCCC_VERSION;
+use smccc::arch::*;
 use smccc::psci::*;
 
 /// What a call returns in x0.
@@ -26,6 +26,13 @@ const NO_TRUSTED_OS: i64 = 2;
 /// power_state in the original format (5.4.2): a power-down, and the bits that must be zero.
 const POWER_DOWN: u64 = 1 << 16;
 const POWER_STATE_ZERO: u64 = 0xfcfe_0000;
+
+/// What SMCCC_ARCH_FEATURES has.
+const WORKAROUNDS: [u32; 3] = [
+    SMCCC_ARCH_WORKAROUND_1,
+    SMCCC_ARCH_WORKAROUND_2,
+    SMCCC_ARCH_WORKAROUND_3,
+];
 
 /// What PSCI_FEATURES has.
 const OFFERED: [u32; 14] = [
@@ -59,6 +66,8 @@ fn answer(this: &Cpu, number: usize, [id, x1, x2, x3]: [u64; 4]) -> Answer {
     match id as u32 {
         PSCI_VERSION => Ok(VERSION),
         SMCCC_VERSION => Ok(VERSION),
+        SMCCC_ARCH_FEATURES if WORKAROUNDS.contains(&(x1 as u32)) => Ok(0),
+        SMCCC_ARCH_WORKAROUND_1 | SMCCC_ARCH_WORKAROUND_2 | SMCCC_ARCH_WORKAROUND_3 => Ok(0),
         PSCI_FEATURES if OFFERED.contains(&(x1 as u32)) || x1 as u32 == SMCCC_VERSION => Ok(0),
         PSCI_MIGRATE_INFO_TYPE => Ok(NO_TRUSTED_OS),
         PSCI_CPU_ON_32 | PSCI_CPU_ON_64 => {

@@ -70,6 +70,18 @@ fn psci() {
     boot.expect("psci: power-down woken by the timer: good");
     boot.expect_no("SYSTEM_SUSPEND is not offered");
     boot.expect("psci: SYSTEM_SUSPEND: good");
+    // Each of the three was called a thousand times: no exits.
+    boot.expect("psci: SMCCC_ARCH_FEATURES of 0x80008000: 0");
+    boot.expect("psci: workarounds: good");
+    let exits = boot.expect("baton: exits so far: ");
+    let words: Vec<_> = exits.split(' ').collect();
+    let calls = words.windows(2).find(|pair| pair[1].starts_with("calls"));
+    let calls = calls.and_then(|pair| pair[0].parse::<u32>().ok());
+    if calls.is_none_or(|calls| calls >= 1000) {
+        boot.fail(format_args!(
+            "expected fewer than 1000 calls, seen \"{exits}\""
+        ));
+    }
 }
 
 /// A CPU with all that QEMU has: vectors, matrices, keys, tags. A power-down leaves every trap of them on.

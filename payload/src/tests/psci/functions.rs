@@ -1,9 +1,10 @@
 //! The calls that change nothing.
 
 use super::{CONDUITS, Context};
-use crate::call::{self, code, psci};
+use crate::call::{self, Conduit, code, psci};
+use crate::console::say;
 use crate::outcome::{Outcome, ensure, expect, expect_any};
-use smccc::arch::{SMCCC_ARCH_FEATURES, SMCCC_VERSION};
+use smccc::arch::*;
 use smccc::psci::*;
 
 /// An affinity that no machine of this size has.
@@ -182,6 +183,31 @@ pub fn smccc(_: &Context) -> Outcome {
                 code::NOT_SUPPORTED,
                 seen,
             )?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls that Linux makes too often for an exit.
+pub fn workarounds(_: &Context) -> Outcome {
+    for id in [
+        SMCCC_ARCH_WORKAROUND_1,
+        SMCCC_ARCH_WORKAROUND_2,
+        SMCCC_ARCH_WORKAROUND_3,
+    ] {
+        let offered = psci(SMCCC_ARCH_FEATURES, [id.into(), 0, 0]);
+        say!("psci: SMCCC_ARCH_FEATURES of {id:#x}: {offered}");
+        if offered < 0 {
+            continue;
+        }
+        for _ in 0..1000 {
+            let before = core::array::from_fn(|n| 0x1000 + n as u64);
+            let [result, after @ ..] = call::all(Conduit::Smc, id, before);
+            expect(format_args!("{id:#x}"), 0, result)?;
+            ensure!(
+                before == after,
+                "{id:#x}: expected x1 to x17 as they were, seen {after:x?}"
+            );
         }
     }
     Ok(())

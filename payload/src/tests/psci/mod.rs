@@ -43,6 +43,7 @@ static PARTS: &[Part] = &[
     part("affinity info", functions::affinity_info),
     part("unknown functions", functions::unknown),
     monitor_part("SMCCC", functions::smccc),
+    monitor_part("workarounds", functions::workarounds),
     monitor_part("conduits", functions::conduits),
     monitor_part("registers kept", functions::registers_kept),
     monitor_part("vendor calls", vendor::calls),
