@@ -29,7 +29,7 @@ pub const PATIENCE: u64 = 60_000;
 /// A function for a CPU to run. It gets the CPU that it runs on, and an argument.
 pub type Job = fn(&'static Cpu, u64) -> u64;
 
-/// A CPU. `start.S` knows where `stack_top` and `entry_state` are.
+/// A CPU. `start.S` knows where `stack_top`, `guard` and `entry_state` are.
 #[repr(C, align(128))]
 pub struct Cpu {
     /// Where its stack begins.

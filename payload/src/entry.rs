@@ -1,9 +1,12 @@
 //! The way in: `start.S`, and the registers that each CPU was entered with.
 
-use crate::{cpu, mmu};
+use crate::exception::{Fault, attempt};
+use crate::outcome::{Outcome, fail};
+use crate::{call, cpu, mmu};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// Size of the boot CPU's stack in bytes.
 const BOOT_STACK_SIZE: usize = 64 * 1024;
@@ -119,6 +122,7 @@ global_asm!(
     boot_stack_size = const BOOT_STACK_SIZE,
     boot_state = sym BOOT_STATE,
     cpu_stack = const offset_of!(cpu::Cpu, stack_top),
+    cpu_guard = const offset_of!(cpu::Cpu, guard),
     cpu_entry_state = const offset_of!(cpu::Cpu, entry_state),
     probe_main = sym crate::probe_main,
     secondary_main = sym cpu::secondary_main,
@@ -127,8 +131,9 @@ global_asm!(
 unsafe extern "C" {
     /// Where `CPU_ON` starts a CPU: x0 is the address of its [`cpu::Cpu`].
     fn secondary_start();
-    /// `SYSTEM_SUSPEND` by its function id: what it returns, or [`CAME_BACK`].
-    fn suspend_system(id: u64) -> i64;
+    /// Where a CPU begins that lost its power in what [`attempt`] runs: x0 is the address of its
+    /// [`cpu::Cpu`].
+    fn resume_start();
     /// First byte of the image.
     static image_start: u8;
     /// End of what never changes: text, read-only data, relocations.
@@ -147,9 +152,15 @@ pub const CAME_BACK: i64 = 1;
 
 /// Makes the `SYSTEM_SUSPEND` of this function id. If the CPU comes back through its entry, what it was
 /// entered with is its `entry_state`.
-pub fn suspend(id: u32) -> i64 {
-    // SAFETY: the CPU's stack and map are what they were when it comes back.
-    unsafe { suspend_system(id.into()) }
+pub fn suspend(id: u32) -> Outcome<i64> {
+    let this = cpu::current();
+    this.fault_esr.store(0, Relaxed);
+    let context = &raw const *this as u64;
+    match attempt(|| call::psci(id, [resume_start as *const () as u64, context, 0])) {
+        Ok(code) => Ok(code),
+        Err(Fault { esr: 0, .. }) => Ok(CAME_BACK),
+        Err(fault) => fail!("SYSTEM_SUSPEND: expected no exception, seen {fault:x?}"),
+    }
 }
 
 /// Address range of the running image.

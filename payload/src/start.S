@@ -118,9 +118,8 @@ probe_start:
 	mov	x30, xzr
 	b	{probe_main}
 
-// x0: context id, the CPU's struct Cpu.
-.global secondary_start
-secondary_start:
+// x0: context id, the CPU's struct Cpu, which is in x20 then.
+.macro come_in
 	save_entry_state
 	msr	daifset, #0xf
 	msr	spsel, #1
@@ -128,8 +127,6 @@ secondary_start:
 	adrp	x0, {root}
 	add	x0, x0, :lo12:{root}
 	bl	mmu_enable
-	ldr	x0, [x20, #{cpu_stack}]
-	mov	sp, x0
 	msr	tpidr_el1, x20
 	adrp	x0, vectors
 	add	x0, x0, :lo12:vectors
@@ -137,51 +134,25 @@ secondary_start:
 	isb
 	add	x0, x20, #{cpu_entry_state}
 	store_entry_state
+.endm
+
+.global secondary_start
+secondary_start:
+	come_in
+	ldr	x0, [x20, #{cpu_stack}]
+	mov	sp, x0
 	mov	x0, x20
 	mov	x29, xzr
 	mov	x30, xzr
 	b	{secondary_main}
 
-// SYSTEM_SUSPEND, x0: its function id. Returns what the call returns, or 1 if the CPU came back through
-// its entry: what it was entered with is in its struct Cpu then.
-.global suspend_system
-suspend_system:
-	mrs	x3, tpidr_el1
-	stp	x29, x30, [sp, #-112]!
-	stp	x19, x20, [sp, #16]
-	stp	x21, x22, [sp, #32]
-	stp	x23, x24, [sp, #48]
-	stp	x25, x26, [sp, #64]
-	stp	x27, x28, [sp, #80]
-	str	x3, [sp, #96]
-	adr	x1, 1f
-	mov	x2, sp
-	smc	#0
-	b	2f
-1:	save_entry_state
-	msr	daifset, #0xf
-	msr	spsel, #1
-	mov	x20, x0
-	adrp	x0, {root}
-	add	x0, x0, :lo12:{root}
-	bl	mmu_enable
-	mov	sp, x20
-	ldr	x3, [sp, #96]
-	msr	tpidr_el1, x3
-	adrp	x0, vectors
-	add	x0, x0, :lo12:vectors
-	msr	vbar_el1, x0
-	isb
-	add	x0, x3, #{cpu_entry_state}
-	store_entry_state
-	mov	x0, #1
-2:	ldp	x19, x20, [sp, #16]
-	ldp	x21, x22, [sp, #32]
-	ldp	x23, x24, [sp, #48]
-	ldp	x25, x26, [sp, #64]
-	ldp	x27, x28, [sp, #80]
-	ldp	x29, x30, [sp], #112
-	ret
+// Where a CPU comes back that lost its power in a guarded function: that has ended, as by an exception.
+.global resume_start
+resume_start:
+	come_in
+	ldr	x0, [x20, #{cpu_guard}]
+	str	xzr, [x20, #{cpu_guard}]
+	b	guard_landing
 
 // Cleans and invalidates the image, end to end, to the point of coherency.
 discard_image_lines:

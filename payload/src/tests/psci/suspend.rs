@@ -175,11 +175,11 @@ pub fn system(context: &Context) -> Outcome {
     let id = PSCI_SYSTEM_SUSPEND_64;
     if psci(PSCI_FEATURES, [id.into(), 0, 0]) == code::NOT_SUPPORTED {
         say!("psci: SYSTEM_SUSPEND is not offered");
-        return expect("SYSTEM_SUSPEND", code::NOT_SUPPORTED, entry::suspend(id));
+        return expect("SYSTEM_SUSPEND", code::NOT_SUPPORTED, entry::suspend(id)?);
     }
     let boot = context.cpus.boot;
     if context.cpus.others().next().is_some() {
-        let seen = entry::suspend(id);
+        let seen = entry::suspend(id)?;
         expect("SYSTEM_SUSPEND with CPUs that are on", code::DENIED, seen)?;
     }
     for cpu in context.cpus.others() {
@@ -191,7 +191,7 @@ pub fn system(context: &Context) -> Outcome {
     gic::enable(boot, 0);
     let start = time::now();
     gic::start_timer(SLEEP);
-    let seen = entry::suspend(id);
+    let seen = entry::suspend(id)?;
     let slept = time::now() - start;
     gic::stop_timer();
     time::init_event_stream();
