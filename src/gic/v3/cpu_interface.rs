@@ -39,7 +39,7 @@ pub fn reset() -> Result<(), StepError> {
         expect("ICC_SRE_EL1", 1, 1, read_sysreg!("S3_0_C12_C12_5"))?;
 
         let ctlr = read_sysreg!("S3_0_C12_C12_4");
-        let priority_bits = priority_bits();
+        let priority_bits = priority_bits(ctlr);
         let group0 = group0_is_ours(priority_bits);
         let mut result = reset_registers!("S3_0_C12_C12_7" as "ICC_IGRPEN1_EL1" = 0;);
         if group0 {
@@ -71,7 +71,7 @@ pub fn is_deaf(two_states: bool) -> bool {
     unsafe {
         let mask = read_sysreg!("S3_0_C4_C6_0");
         read_sysreg!("S3_0_C12_C12_7") & 1 == 0
-            || mask <= SHIFTED && mask < lowest_open_mask(two_states, priority_bits())
+            || mask <= SHIFTED && mask < lowest_open_mask(two_states)
     }
 }
 
@@ -86,7 +86,7 @@ pub fn listen(two_states: bool) -> Heard {
             mask: read_sysreg!("S3_0_C4_C6_0"),
             group1: read_sysreg!("S3_0_C12_C12_7"),
         };
-        let mask = lowest_open_mask(two_states, priority_bits());
+        let mask = lowest_open_mask(two_states);
         write_sysreg!("S3_0_C4_C6_0", mask);
         write_sysreg!("S3_0_C12_C12_7", heard.group1 | 1);
         barrier::isb();
@@ -100,9 +100,13 @@ pub fn listen(two_states: bool) -> Heard {
 /// # Safety
 ///
 /// `ICC_SRE_EL1.SRE` must be set.
-unsafe fn lowest_open_mask(two_states: bool, priority_bits: u64) -> u64 {
-    // SAFETY: Handed on to the caller.
-    match unsafe { group0_is_ours(priority_bits) } {
+unsafe fn lowest_open_mask(two_states: bool) -> u64 {
+    // SAFETY: The caller says that ICC_CTLR_EL1 is there; the rest is handed on.
+    let (priority_bits, group0) = unsafe {
+        let priority_bits = priority_bits(read_sysreg!("S3_0_C12_C12_4"));
+        (priority_bits, group0_is_ours(priority_bits))
+    };
+    match group0 {
         true if two_states => SHIFTED | 1 << (8 - priority_bits),
         true => 1 << (8 - priority_bits),
         // The lowest bit is not in sight.
@@ -110,14 +114,9 @@ unsafe fn lowest_open_mask(two_states: bool, priority_bits: u64) -> u64 {
     }
 }
 
-/// Returns how many bits a priority has.
-///
-/// # Safety
-///
-/// `ICC_SRE_EL1.SRE` must be set.
-unsafe fn priority_bits() -> u64 {
-    // SAFETY: The caller says that ICC_CTLR_EL1 is there; this reads its PRIbits.
-    unsafe { (read_sysreg!("S3_0_C12_C12_4") >> 8 & 7) + 1 }
+/// Returns how many bits a priority has, by `ICC_CTLR_EL1.PRIbits`.
+fn priority_bits(ctlr: u64) -> u64 {
+    (ctlr >> 8 & 7) + 1
 }
 
 impl Heard {
