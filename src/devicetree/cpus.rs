@@ -4,7 +4,6 @@ use super::board::BoardError;
 use super::node::{Located, big_endian, bytes, cell, is_available, text};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::Cell;
 use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
 
@@ -47,24 +46,22 @@ pub struct Devices {
 
 /// Looks through the whole tree for what [`Devices`] says.
 pub fn devices(fdt: Fdt<'_>) -> Devices {
-    let devices = Cell::new(Devices::default());
+    let mut devices = Devices::default();
     // One walk for all of them, to its end.
     Located::search(fdt, |node| {
-        let mut seen = devices.get();
         for name in node.compatible().into_iter().flatten() {
             match name {
-                "arm,dsu-pmu" => seen.dsu_pmu |= is_available(node),
+                "arm,dsu-pmu" => devices.dsu_pmu |= is_available(node),
                 // Trace units that are reached by system registers, and what they write to.
                 "arm,embedded-trace-extension"
                 | "arm,trace-buffer-extension"
-                | "arm,coresight-etm4x-sysreg" => seen.trace |= is_available(node),
+                | "arm,coresight-etm4x-sysreg" => devices.trace |= is_available(node),
                 _ => {}
             }
         }
-        devices.set(seen);
         false
     });
-    devices.get()
+    devices
 }
 
 /// Reads the CPUs in the order of the tree, which is the order that Linux numbers them in.

@@ -74,8 +74,8 @@ impl<'a> Located<'a> {
     }
 
     /// Finds the first node of the tree, in its order, that is `wanted`.
-    pub fn search(fdt: Fdt<'a>, wanted: impl Fn(&FdtNode<'a>) -> bool) -> Option<Self> {
-        search_below(&mut Vec::new(), fdt.root(), &wanted)
+    pub fn search(fdt: Fdt<'a>, mut wanted: impl FnMut(&FdtNode<'a>) -> bool) -> Option<Self> {
+        search_below(&mut Vec::new(), fdt.root(), &mut wanted)
     }
 
     /// Locates a child of this node.
@@ -161,7 +161,7 @@ impl<'a> Located<'a> {
 fn search_below<'a>(
     ancestors: &mut Vec<FdtNode<'a>>,
     node: FdtNode<'a>,
-    wanted: &impl Fn(&FdtNode<'a>) -> bool,
+    wanted: &mut impl FnMut(&FdtNode<'a>) -> bool,
 ) -> Option<Located<'a>> {
     if wanted(&node) {
         return Some(Located {
