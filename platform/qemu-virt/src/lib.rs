@@ -13,6 +13,7 @@ pub mod linux;
 pub mod machine;
 pub mod paths;
 pub mod report;
+pub mod samples;
 pub mod scratch;
 pub mod stock;
 pub mod walk;

@@ -1,5 +1,6 @@
 //! The raw samples: a CSV file that is only ever appended to, so that a stopped run can go on.
 
+use baton_qemu::samples;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -37,21 +38,7 @@ impl Raw {
     /// # Errors
     /// What the system says.
     pub fn open(folder: &Path, subject: &str) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let (path, about) = (folder.join("raw.csv"), folder.join("subject.txt"));
-        if path.exists() && fs::read_to_string(&about).ok().as_deref() != Some(subject) {
-            let aside = (1..)
-                .map(|n| folder.join(format!("raw-{n}.csv")))
-                .find(|aside| !aside.exists());
-            if let Some(aside) = aside {
-                eprintln!(
-                    "  the samples so far are of another build or machine: now in {}",
-                    aside.display()
-                );
-                fs::rename(&path, aside)?;
-            }
-        }
-        fs::write(about, subject)?;
+        let path = samples::file(folder, "raw", subject)?;
         let text = fs::read_to_string(&path).unwrap_or_default();
         if text.is_empty() {
             fs::write(&path, format!("{HEADER}\n"))?;

@@ -1,8 +1,9 @@
 //! The kexecs that were seen so far, in a file.
 
+use baton_qemu::samples;
 use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Which guest kexecs.
@@ -94,24 +95,9 @@ impl Record {
     /// Reads what is in `folder`, which is made if it is not there. A last line that was cut off does
     /// not count, and the kexecs of another build than `monitor`, a checksum, are put aside.
     pub fn open(folder: &Path, monitor: u32) -> Result<Self, String> {
-        Self::read(folder, &format!("{monitor:08x}"))
+        let rows = samples::file(folder, NAME, &format!("Monitor: build {monitor:08x}\n"))
             .map_err(|error| format!("{}: {error}", folder.display()))
-    }
-
-    fn read(folder: &Path, monitor: &str) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let (path, of) = (folder.join(FILE), folder.join(MONITOR));
-        let last = fs::read_to_string(&of).unwrap_or_default();
-        if path.exists() && last != monitor {
-            let aside = folder.join(format!("kexecs-{last}.csv"));
-            println!(
-                "  the kexecs of build {last} are now in {}",
-                aside.display()
-            );
-            fs::rename(&path, aside)?;
-        }
-        fs::write(of, monitor)?;
-        let rows = fs::read_to_string(path).unwrap_or_default();
+            .map(|path| fs::read_to_string(path).unwrap_or_default())?;
         Ok(Self {
             folder: folder.to_owned(),
             rows: rows.lines().filter_map(Row::parse).collect(),
@@ -120,7 +106,7 @@ impl Record {
 
     /// Adds a kexec.
     pub fn add(&mut self, row: Row) -> Result<(), String> {
-        let path = self.folder.join(FILE);
+        let path = self.folder.join(format!("{NAME}.csv"));
         let file = OpenOptions::new().create(true).append(true).open(&path);
         file.and_then(|mut file| file.write_all(row.to_line().as_bytes()))
             .map_err(|error| format!("{}: {error}", path.display()))?;
@@ -144,9 +130,7 @@ impl Record {
     }
 }
 
-const FILE: &str = "kexecs.csv";
-/// Which build they are of.
-const MONITOR: &str = "monitor.txt";
+const NAME: &str = "kexecs";
 
 #[cfg(test)]
 mod tests {
