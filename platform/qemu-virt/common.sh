@@ -13,6 +13,13 @@ die() {
 	exit 1
 }
 
+# read_board FOLDER: sets what is particular to a board that U-Boot starts.
+read_board() {
+	[ -f "$1/board.conf" ] ||
+		die "${1##*/} has no board.conf; that of platform/qemu-virt says what is in one"
+	. "$1/board.conf"
+}
+
 # step TEXT COMMAND...: says what is being done, and shows the command's output only if it fails.
 step() {
 	printf '  %s\n' "$1"

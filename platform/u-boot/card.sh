@@ -22,9 +22,7 @@ monitor=$2
 output=$3
 way=${WAY:-script}
 fs=${FS:-fat}
-[ -f "$board/board.conf" ] ||
-	die "${board##*/} has no board.conf; that of platform/qemu-virt says what is in one"
-. "$board/board.conf"
+read_board "$board"
 APPEND=${APPEND:-console=$console baton.do=shell}
 PATH=$PATH:/usr/sbin:/sbin
 

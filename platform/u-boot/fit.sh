@@ -14,9 +14,7 @@ board=$1
 monitor=$2
 tree=$3
 output=$4
-[ -f "$board/board.conf" ] ||
-	die "${board##*/} has no board.conf; that of platform/qemu-virt says what is in one"
-. "$board/board.conf"
+read_board "$board"
 APPEND=${APPEND:-console=$console baton.do=shell}
 
 mkdir -p "$(dirname "$output")"
