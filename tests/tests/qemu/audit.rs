@@ -1,18 +1,11 @@
 //! What the next kernel finds of the one before it: the probe's audit, and that it can fail.
 
+use crate::probe;
 use baton_qemu::{Disk, Guest, Machine, Task, kexec, linux, paths};
 use baton_tests::{Boot, boot, machine};
 
 /// Everything that QEMU has: SVE, SME, pointer authentication.
 const MAX: &str = "max,pauth-impdef=on";
-
-fn probe(append: &str) -> Guest {
-    Guest {
-        kernel: paths::probe(),
-        initrd: None,
-        append: append.to_owned(),
-    }
-}
 
 /// A machine with memory tagging too, where the CPU can have it.
 fn machine_with(cpu: &str, its: bool, smp: u32) -> Machine {
@@ -60,7 +53,7 @@ fn clean(cpu: &str, its: bool, smp: u32, seconds: u64) {
 #[track_caller]
 pub fn clean_on(machine: &Machine, seconds: u64) {
     let (cpu, its) = (machine.cpu.as_str(), machine.its);
-    let boot = boot(machine, &probe("test=audit"), seconds);
+    let boot = boot(machine, &probe::guest("test=audit"), seconds);
     boot.expect("probe: PASS");
     boot.expect_no("DIFFERS");
     boot.expect_no("baton: error: ");
@@ -91,7 +84,7 @@ fn left_out(steps: &str) {
 #[track_caller]
 pub fn left_out_on(mut machine: Machine, steps: &str) {
     machine.baton = format!("leave-out={steps}");
-    let boot = boot(&machine, &probe("test=audit"), 120);
+    let boot = boot(&machine, &probe::guest("test=audit"), 120);
     boot.expect("probe: FAIL audit: ");
     boot.expect_end();
     for step in STEPS {
@@ -173,7 +166,7 @@ fn serial_teardown_moves_interrupts_to_the_cpu_that_stays() {
     let run = |left_out: &str| {
         let mut machine = machine_with("cortex-a57", false, 4);
         machine.baton = format!("teardown=serial leave-out={left_out}");
-        boot(&machine, &probe("test=audit"), 120)
+        boot(&machine, &probe::guest("test=audit"), 120)
     };
     let moved = run("distributor");
     moved.expect("probe: FAIL audit: ");
@@ -187,7 +180,7 @@ fn no_interrupt_is_routed_to_a_cpu_that_is_off() {
     for its in [false, true] {
         let boot = boot(
             &machine_with("cortex-a57", its, 8),
-            &probe("test=routes"),
+            &probe::guest("test=routes"),
             120,
         );
         boot.expect("probe: PASS");
@@ -234,7 +227,7 @@ fn finds_what_linux_leaves_by_itself() {
 fn the_probe_can_be_an_image() {
     let guest = Guest {
         kernel: paths::probe_image(),
-        ..probe("test=audit after=linux")
+        ..probe::guest("test=audit after=linux")
     };
     let boot = boot(&machine_with(MAX, true, 4), &guest, 120);
     boot.expect("probe: PASS");

@@ -1,7 +1,8 @@
 //! What CPUs, firmware and the monitor itself can be doing when the machine is rebooted, at 80 vCPUs:
 //! a test for each, with what the report must say, and the next kernel must run.
 
-use baton_qemu::{Disk, End, Guest, Machine, Task, linux, paths};
+use crate::probe;
+use baton_qemu::{Disk, End, Machine, Task, linux, paths};
 use baton_tests::debugger::{CPSR, Debugger, Monitor, PC, Stub};
 use baton_tests::{Boot, Scratch, boot, boot_observed, machine};
 use std::thread;
@@ -17,14 +18,6 @@ const CPU_ON: u64 = 0xc400_0003;
 /// [`abi::KEXEC`](baton::abi::KEXEC)
 const KEXEC: u64 = baton::abi::KEXEC as u64;
 const DENIED: u64 = -3_i64 as u64;
-
-fn probe(append: &str) -> Guest {
-    Guest {
-        kernel: paths::probe(),
-        initrd: None,
-        append: append.to_owned(),
-    }
-}
 
 /// The generation after the fault must have found its memory and all CPUs, but for `missing` of them.
 #[track_caller]
@@ -42,7 +35,7 @@ fn expect_next_kernel(boot: &Boot, missing: usize) {
 fn all_arrive(state: &str) -> Boot {
     let boot = boot(
         &machine(SMP),
-        &probe(&format!("test=kexec state={state}")),
+        &probe::guest(&format!("test=kexec state={state}")),
         SECONDS,
     );
     boot.expect(&format!("probe: state {state}: "));
@@ -76,7 +69,7 @@ fn in_wfi_with_its_sgis_off() {
 fn in_wfi_with_the_cpu_interface_shut_later() {
     let up = started(SMP).count() - 1;
     let append = format!("test=kexec state=deaf-later missing={up}");
-    let boot = boot(&machine(SMP), &probe(&append), SECONDS);
+    let boot = boot(&machine(SMP), &probe::guest(&append), SECONDS);
     expect_next_kernel(&boot, up);
     for cpu in started(SMP).skip(1) {
         boot.expect(&format!(
@@ -155,7 +148,7 @@ fn writing_memory_as_fast_as_it_can() {
 fn asked_for_twice() {
     let boot = boot(
         &machine(SMP),
-        &probe("test=kexec caller=two generations=2"),
+        &probe::guest("test=kexec caller=two generations=2"),
         SECONDS,
     );
     expect_next_kernel(&boot, 0);
@@ -163,7 +156,7 @@ fn asked_for_twice() {
 
 #[test]
 fn hooks_at_the_wrong_place() {
-    let boot = boot(&machine(SMP), &probe("test=hooks"), SECONDS);
+    let boot = boot(&machine(SMP), &probe::guest("test=hooks"), SECONDS);
     boot.expect("probe: both hooks are undefined here");
     expect_next_kernel(&boot, 0);
 }
@@ -221,7 +214,7 @@ impl Debugged {
     #[track_caller]
     fn run(&self, append: &str, mut act: impl FnMut(&Stub, &Monitor, &str)) -> Boot {
         let mut monitor = None;
-        boot_observed(&self.machine, &probe(append), SECONDS, |line| {
+        boot_observed(&self.machine, &probe::guest(append), SECONDS, |line| {
             monitor = monitor.take().or_else(|| Monitor::at(line));
             if let Some(monitor) = &monitor {
                 act(&self.stub, monitor, line);

@@ -1,6 +1,7 @@
 //! Mistakes of the monitor itself: a line that names the CPU, and a reset, whichever CPU it is.
 
-use baton_qemu::{Guest, Machine, paths};
+use crate::probe;
+use baton_qemu::Machine;
 use baton_tests::{Boot, boot, machine};
 
 /// Reboots four CPUs, one of which makes a mistake in phase 3.
@@ -10,12 +11,7 @@ fn run(mistake: &str) -> Boot {
         baton: format!("mistake={mistake}"),
         ..machine(4)
     };
-    let guest = Guest {
-        kernel: paths::probe(),
-        initrd: None,
-        append: "test=kexec generations=1".to_owned(),
-    };
-    let boot = boot(&machine, &guest, 60);
+    let boot = boot(&machine, &probe::guest("test=kexec generations=1"), 60);
     boot.expect("4 CPUs, monitor at");
     boot.expect("devices reach the monitor by DMA");
     boot.expect_no("generation 1");
