@@ -223,7 +223,7 @@ bench-test: setup ## the tests of what measures
 .PHONY: test
 test: build linux boards races-quick test-cards test-esp ## all tests: on the host, and in QEMU
 	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
-	@$(CARGO) host test --release -p baton -p probe -p baton-qemu
+	@$(CARGO) host test --release -p baton -p baton-sysreg -p probe -p baton-qemu
 	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3
@@ -278,7 +278,7 @@ lint: setup ## rustfmt and clippy, warnings are errors
 	@$(CARGO) host fmt --all -- --check
 	@$(CARGO) host fmt --manifest-path tests/fuzz/Cargo.toml -- --check
 	@tests/fuzz/run.sh lint
-	@$(CARGO) host clippy --quiet -p baton -p probe --lib --tests -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton -p baton-sysreg -p probe --lib --tests -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
 	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests --all-targets -- -D warnings
@@ -286,7 +286,7 @@ lint: setup ## rustfmt and clippy, warnings are errors
 
 .PHONY: doc
 doc: setup ## the documentation, in target/doc
-	@RUSTDOCFLAGS='-D warnings' $(CARGO) host doc --quiet --no-deps -p baton -p baton-qemu -p baton-tests
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) host doc --quiet --no-deps -p baton -p baton-sysreg -p baton-qemu -p baton-tests
 	@echo "  $(TARGET)/doc/baton/index.html"
 
 .PHONY: clean
