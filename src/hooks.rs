@@ -9,10 +9,10 @@ use crate::linux::sites::{self, HookSites, Site};
 use crate::machine::Machine;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::options::Hooks;
-use crate::read_sysreg;
 use crate::sync::Lock;
 use crate::teardown::{self, Refusal};
 use arm_psci::AffinityInfo;
+use baton_sysreg::read_sysreg;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use thiserror::Error;
 
@@ -108,7 +108,7 @@ pub fn plant_if_due(cpu: &'static Cpu, function: u64) {
     let looked_at = &machine.hooks.looked_at;
     // SAFETY: SCTLR_EL1 is the guest's.
     let due = (looked_at.load(Relaxed) != generation || function as u32 == PSCI_VERSION)
-        && unsafe { read_sysreg!("sctlr_el1") } & MMU_ON != 0;
+        && unsafe { read_sysreg!(SCTLR_EL1) } & MMU_ON != 0;
     if !due {
         return;
     }
@@ -211,7 +211,7 @@ fn find(machine: &'static Machine, cpu: &Cpu) -> Result<Planted, NotPlanted> {
         return Err(NotPlanted::OthersRun);
     }
     // SAFETY: VBAR_EL1 is the guest's.
-    let vbar = unsafe { read_sysreg!("vbar_el1") };
+    let vbar = unsafe { read_sysreg!(VBAR_EL1) };
     let vectors = translate(vbar).ok_or(NotPlanted::Vectors(vbar))?;
     let (image, header, range) =
         image_around(&machine.ram, vectors).ok_or(NotPlanted::NoImage(vectors))?;

@@ -4,7 +4,7 @@ use crate::arch::barrier;
 use crate::teardown::error::StepError;
 use crate::vcpu::features::Features;
 use crate::vcpu::verify::{expect, reset_registers};
-use crate::{read_sysreg, write_sysreg};
+use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// `PMCR_EL0` fields.
 mod pmcr {
@@ -42,7 +42,7 @@ pub fn reset() -> Result<(), StepError> {
     if features.amu() {
         // The counters themselves are firmware's to enable, and only count up.
         // SAFETY: AMUSERENR_EL0 is there with FEAT_AMUv1.
-        result = result.and(unsafe { reset_registers!("S3_3_C13_C2_3" as "AMUSERENR_EL0" = 0;) });
+        result = result.and(unsafe { reset_registers!(AMUSERENR_EL0 = 0;) });
     }
     result
 }
@@ -61,32 +61,27 @@ fn counters_off(features: &Features) -> Result<(), StepError> {
     // SAFETY: The registers are there with a PMU, which the monitor does not use. From EL2, PMCR_EL0.P
     // reaches all counters.
     unsafe {
-        write_sysreg!("PMCR_EL0", pmcr::P | pmcr::C | pmcr::LC);
-        write_sysreg!("PMCNTENCLR_EL0", all);
-        write_sysreg!("PMINTENCLR_EL1", all);
+        write_sysreg!(PMCR_EL0, pmcr::P | pmcr::C | pmcr::LC);
+        write_sysreg!(PMCNTENCLR_EL0, all);
+        write_sysreg!(PMINTENCLR_EL1, all);
         barrier::isb();
         // After the counters stopped: no new overflow comes behind.
-        write_sysreg!("PMOVSCLR_EL0", all);
+        write_sysreg!(PMOVSCLR_EL0, all);
         barrier::isb();
-        expect(
-            "PMCR_EL0",
-            pmcr::LC,
-            pmcr::SWITCHES,
-            read_sysreg!("PMCR_EL0"),
-        )
-        .and(expect(
-            "PMCNTENCLR_EL0",
-            0,
-            all,
-            read_sysreg!("PMCNTENCLR_EL0"),
-        ))
-        .and(expect(
-            "PMINTENCLR_EL1",
-            0,
-            all,
-            read_sysreg!("PMINTENCLR_EL1"),
-        ))
-        .and(expect("PMOVSCLR_EL0", 0, all, read_sysreg!("PMOVSCLR_EL0")))
+        expect("PMCR_EL0", pmcr::LC, pmcr::SWITCHES, read_sysreg!(PMCR_EL0))
+            .and(expect(
+                "PMCNTENCLR_EL0",
+                0,
+                all,
+                read_sysreg!(PMCNTENCLR_EL0),
+            ))
+            .and(expect(
+                "PMINTENCLR_EL1",
+                0,
+                all,
+                read_sysreg!(PMINTENCLR_EL1),
+            ))
+            .and(expect("PMOVSCLR_EL0", 0, all, read_sysreg!(PMOVSCLR_EL0)))
     }
 }
 
@@ -94,13 +89,13 @@ fn each_counter() -> Result<(), StepError> {
     let mut result = Ok(());
     // SAFETY: PMCR_EL0.N counts the event counters that PMSELR_EL0 can select.
     unsafe {
-        let counters = read_sysreg!("PMCR_EL0") >> pmcr::N_SHIFT & 0x1f;
+        let counters = read_sysreg!(PMCR_EL0) >> pmcr::N_SHIFT & 0x1f;
         for counter in 0..counters {
-            write_sysreg!("PMSELR_EL0", counter);
+            write_sysreg!(PMSELR_EL0, counter);
             barrier::isb();
             result = result.and(reset_registers!(
-                "PMXEVTYPER_EL0" = 0;
-                "PMXEVCNTR_EL0" = 0;
+                PMXEVTYPER_EL0 = 0;
+                PMXEVCNTR_EL0 = 0;
             ));
         }
     }
@@ -111,22 +106,22 @@ fn others(features: &Features, version: u64) -> Result<(), StepError> {
     // SAFETY: The registers are there with a PMU.
     let mut result = unsafe {
         reset_registers!(
-            "PMCCNTR_EL0" = 0;
-            "PMCCFILTR_EL0" = 0;
-            "PMSELR_EL0" = 0;
-            "PMUSERENR_EL0" = 0;
+            PMCCNTR_EL0 = 0;
+            PMCCFILTR_EL0 = 0;
+            PMSELR_EL0 = 0;
+            PMUSERENR_EL0 = 0;
         )
     };
     if version >= V3P9 {
         // SAFETY: PMUACR_EL1 is there from PMUv3p9 on.
-        result = result.and(unsafe { reset_registers!("S3_0_C9_C14_4" as "PMUACR_EL1" = 0;) });
+        result = result.and(unsafe { reset_registers!(PMUACR_EL1 = 0;) });
     }
     if features.pmu_instruction_counter() {
         // SAFETY: The registers are there with FEAT_PMUv3_ICNTR.
         result = result.and(unsafe {
             reset_registers!(
-                "S3_3_C9_C4_0" as "PMICNTR_EL0" = 0;
-                "S3_3_C9_C6_0" as "PMICFILTR_EL0" = 0;
+                PMICNTR_EL0 = 0;
+                PMICFILTR_EL0 = 0;
             )
         });
     }
@@ -149,45 +144,43 @@ pub unsafe fn reset_cluster() -> Result<(), StepError> {
     const ALL: u64 = 0xffff_ffff;
     // SAFETY: The caller says that the registers are there.
     unsafe {
-        // CLUSTERPMCR_EL1, CLUSTERPMCNTENCLR_EL1, CLUSTERPMINTENCLR_EL1, CLUSTERPMOVSCLR_EL1.
-        write_sysreg!("S3_0_C15_C5_0", pmcr::P | pmcr::C);
-        write_sysreg!("S3_0_C15_C5_2", ALL);
-        write_sysreg!("S3_0_C15_C5_7", ALL);
+        write_sysreg!(CLUSTERPMCR_EL1, pmcr::P | pmcr::C);
+        write_sysreg!(CLUSTERPMCNTENCLR_EL1, ALL);
+        write_sysreg!(CLUSTERPMINTENCLR_EL1, ALL);
         barrier::isb();
-        write_sysreg!("S3_0_C15_C5_4", ALL);
+        write_sysreg!(CLUSTERPMOVSCLR_EL1, ALL);
         barrier::isb();
-        let control = read_sysreg!("S3_0_C15_C5_0");
+        let control = read_sysreg!(CLUSTERPMCR_EL1);
         let mut result = expect("CLUSTERPMCR_EL1", 0, 1, control)
             .and(expect(
                 "CLUSTERPMCNTENCLR_EL1",
                 0,
                 ALL,
-                read_sysreg!("S3_0_C15_C5_2"),
+                read_sysreg!(CLUSTERPMCNTENCLR_EL1),
             ))
             .and(expect(
                 "CLUSTERPMINTENCLR_EL1",
                 0,
                 ALL,
-                read_sysreg!("S3_0_C15_C5_7"),
+                read_sysreg!(CLUSTERPMINTENCLR_EL1),
             ))
             .and(expect(
                 "CLUSTERPMOVSCLR_EL1",
                 0,
                 ALL,
-                read_sysreg!("S3_0_C15_C5_4"),
+                read_sysreg!(CLUSTERPMOVSCLR_EL1),
             ));
         for counter in 0..control >> pmcr::N_SHIFT & 0x1f {
-            // CLUSTERPMSELR_EL1.
-            write_sysreg!("S3_0_C15_C5_5", counter);
+            write_sysreg!(CLUSTERPMSELR_EL1, counter);
             barrier::isb();
             result = result.and(reset_registers!(
-                "S3_0_C15_C6_1" as "CLUSTERPMXEVTYPER_EL1" = 0;
-                "S3_0_C15_C6_2" as "CLUSTERPMXEVCNTR_EL1" = 0;
+                CLUSTERPMXEVTYPER_EL1 = 0;
+                CLUSTERPMXEVCNTR_EL1 = 0;
             ));
         }
         result.and(reset_registers!(
-            "S3_0_C15_C5_5" as "CLUSTERPMSELR_EL1" = 0;
-            "S3_0_C15_C6_0" as "CLUSTERPMCCNTR_EL1" = 0;
+            CLUSTERPMSELR_EL1 = 0;
+            CLUSTERPMCCNTR_EL1 = 0;
         ))
     }
 }

@@ -1,13 +1,13 @@
 //! Cache maintenance by address (Arm ARM, cache maintenance instructions).
 
 use super::barrier;
-use crate::read_sysreg;
+use baton_sysreg::read_sysreg;
 use core::arch::asm;
 
 /// Returns the smallest data cache line of any cache in bytes (`CTR_EL0.DminLine`).
 pub fn data_line() -> usize {
     // SAFETY: CTR_EL0 is an ID register, readable everywhere.
-    let ctr = unsafe { read_sysreg!("ctr_el0") };
+    let ctr = unsafe { read_sysreg!(CTR_EL0) };
     4 << (ctr >> 16 & 0xf)
 }
 

@@ -1,7 +1,7 @@
 //! Moving memory with general registers: two at a time, a line at a time.
 
 use super::cache;
-use crate::read_sysreg;
+use baton_sysreg::read_sysreg;
 use core::arch::asm;
 
 /// Bytes of a turn of the copy loop: a cache line.
@@ -100,7 +100,7 @@ unsafe fn zero_words(start: usize, end: usize) {
 /// Returns the block of DC ZVA in bytes, or a size that no block reaches where it is forbidden.
 fn zva_block() -> usize {
     // SAFETY: DCZID_EL0 is an ID register.
-    let dczid = unsafe { read_sysreg!("dczid_el0") };
+    let dczid = unsafe { read_sysreg!(DCZID_EL0) };
     if dczid & 1 << 4 == 0 {
         4 << (dczid & 0xf)
     } else {

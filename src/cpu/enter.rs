@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::psci::power::Start;
 use crate::teardown;
 use crate::vcpu::el2;
-use crate::write_sysreg;
+use baton_sysreg::write_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
 
 unsafe extern "C" {
@@ -28,8 +28,8 @@ pub fn enter(cpu: &'static Cpu, start: Start) -> ! {
     el2::trap_wfi(true);
     // SAFETY: They say where the guest begins, in its own exception level.
     unsafe {
-        write_sysreg!("elr_el2", start.entry);
-        write_sysreg!("spsr_el2", EL1H_MASKED);
+        write_sysreg!(ELR_EL2, start.entry);
+        write_sysreg!(SPSR_EL2, EL1H_MASKED);
     }
     if cpu.times.online.load(Relaxed) == 0 {
         cpu.times.online.store(time::now(), Relaxed);

@@ -17,7 +17,7 @@ use crate::psci::power::Power;
 use crate::sync::Lock;
 use crate::teardown::error::StepError;
 use crate::teardown::rendezvous::Member;
-use crate::{read_sysreg, write_sysreg};
+use baton_sysreg::{read_sysreg, write_sysreg};
 use core::mem::offset_of;
 use core::ops::Range;
 use core::sync::atomic::AtomicBool;
@@ -83,7 +83,7 @@ impl Cpu {
     /// Returns the CPU that runs this, or `None` before it was told which it is.
     pub fn try_current() -> Option<&'static Self> {
         // SAFETY: TPIDR_EL2 is 0, or the address of a CPU of the machine, which lives for ever.
-        unsafe { (read_sysreg!("tpidr_el2") as *const Self).as_ref() }
+        unsafe { (read_sysreg!(TPIDR_EL2) as *const Self).as_ref() }
     }
 
     /// Returns the CPU that runs this.
@@ -96,7 +96,7 @@ impl Cpu {
     /// Makes this the CPU that runs this.
     pub fn make_current(&'static self) {
         // SAFETY: TPIDR_EL2 is the monitor's own, and `self` lives for ever.
-        unsafe { write_sysreg!("tpidr_el2", &raw const *self as u64) }
+        unsafe { write_sysreg!(TPIDR_EL2, &raw const *self as u64) }
     }
 
     /// Returns the addresses below the CPU's stack that are not mapped.
@@ -114,5 +114,5 @@ impl Cpu {
 /// Returns the affinity fields of MPIDR_EL1 of the CPU that runs this.
 pub fn current_mpidr() -> u64 {
     // SAFETY: MPIDR_EL1 is an ID register.
-    unsafe { read_sysreg!("mpidr_el1") & AFFINITY }
+    unsafe { read_sysreg!(MPIDR_EL1) & AFFINITY }
 }

@@ -6,7 +6,7 @@ use crate::cpu::{Cause, Cpu};
 use crate::gic::v3::tables::Denied;
 use crate::machine::Machine;
 use crate::memory::guest_walk::Stage1;
-use crate::read_sysreg;
+use baton_sysreg::read_sysreg;
 
 /// ISS.S1PTW: the fault is of a stage 1 table walk.
 const S1PTW: u64 = 1 << 7;
@@ -22,7 +22,7 @@ const PERMISSION: u64 = 0x0c;
 /// console a line.
 pub fn handle(cpu: &Cpu, frame: &mut Frame, esr: u64) {
     // SAFETY: Both describe the abort that was just taken.
-    let (hpfar, far) = unsafe { (read_sysreg!("hpfar_el2"), read_sysreg!("far_el2")) };
+    let (hpfar, far) = unsafe { (read_sysreg!(HPFAR_EL2), read_sysreg!(FAR_EL2)) };
     let walk = esr & S1PTW != 0;
     if !walk && esr & FAULT == PERMISSION {
         // HPFAR_EL2 is UNKNOWN then.
@@ -66,9 +66,9 @@ fn stage1() -> Stage1 {
     // SAFETY: These are the guest's registers.
     unsafe {
         Stage1 {
-            tcr: read_sysreg!("tcr_el1"),
-            ttbr0: read_sysreg!("ttbr0_el1"),
-            ttbr1: read_sysreg!("ttbr1_el1"),
+            tcr: read_sysreg!(TCR_EL1),
+            ttbr0: read_sysreg!(TTBR0_EL1),
+            ttbr1: read_sysreg!(TTBR1_EL1),
         }
     }
 }

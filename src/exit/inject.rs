@@ -1,7 +1,7 @@
 //! Exceptions handed to the guest (Arm ARM, AArch64.TakeException).
 
 use super::{EL1H_MASKED, Frame};
-use crate::{read_sysreg, write_sysreg};
+use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// SPSR bits that exception entry keeps: flags, DIT, PAN.
 const KEPT: u64 = 0xf000_0000 | 1 << 24 | 1 << 22;
@@ -22,7 +22,7 @@ const EXTERNAL_WALK: u64 = 0x14;
 pub fn undefined(frame: &mut Frame) {
     // HVC returns behind itself; what is undefined is the instruction.
     // SAFETY: ESR_EL2 describes the exception that was just taken.
-    if unsafe { read_sysreg!("esr_el2") } >> 26 == super::class::HVC64 {
+    if unsafe { read_sysreg!(ESR_EL2) } >> 26 == super::class::HVC64 {
         frame.elr -= 4;
     }
     take(frame, UNKNOWN << 26 | IL, None);
@@ -47,18 +47,18 @@ fn take(frame: &mut Frame, esr: u64, far: Option<u64>) {
     };
     // SAFETY: These are the guest's registers, as exception entry would write them.
     unsafe {
-        write_sysreg!("esr_el1", esr);
+        write_sysreg!(ESR_EL1, esr);
         if let Some(far) = far {
-            write_sysreg!("far_el1", far);
+            write_sysreg!(FAR_EL1, far);
         }
-        write_sysreg!("elr_el1", frame.elr);
-        write_sysreg!("spsr_el1", frame.spsr);
-        let pan = if read_sysreg!("sctlr_el1") & SPAN == 0 {
+        write_sysreg!(ELR_EL1, frame.elr);
+        write_sysreg!(SPSR_EL1, frame.spsr);
+        let pan = if read_sysreg!(SCTLR_EL1) & SPAN == 0 {
             PAN
         } else {
             0
         };
         frame.spsr = frame.spsr & KEPT | EL1H_MASKED | pan;
-        frame.elr = read_sysreg!("vbar_el1").wrapping_add(offset);
+        frame.elr = read_sysreg!(VBAR_EL1).wrapping_add(offset);
     }
 }

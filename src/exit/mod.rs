@@ -15,7 +15,8 @@ pub use panic::panicked;
 
 use crate::cpu::{Cause, Cpu};
 use crate::machine::Machine;
-use crate::{hooks, read_sysreg, teardown};
+use crate::{hooks, teardown};
+use baton_sysreg::read_sysreg;
 use calls::Conduit;
 use core::arch::global_asm;
 
@@ -40,7 +41,7 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
         teardown::join(cpu);
     }
     // SAFETY: ESR_EL2 describes the exception that was just taken.
-    let esr = unsafe { read_sysreg!("esr_el2") };
+    let esr = unsafe { read_sysreg!(ESR_EL2) };
     match (esr >> 26, esr & 0xffff) {
         (class::HVC64, 0) => {
             cpu.exits.count(Cause::Call);
@@ -88,7 +89,7 @@ extern "C" fn exit_unexpected(frame: &mut Frame, vector: u64) {
 #[unsafe(no_mangle)]
 extern "C" fn exit_from_el2(frame: &Frame, vector: u64) -> ! {
     // SAFETY: Both describe the exception that was just taken.
-    let (esr, far) = unsafe { (read_sysreg!("esr_el2"), read_sysreg!("far_el2")) };
+    let (esr, far) = unsafe { (read_sysreg!(ESR_EL2), read_sysreg!(FAR_EL2)) };
     if Cpu::try_current().is_some_and(|cpu| cpu.guard().contains(&far)) {
         panic!("stack overflow at {:#x}, FAR_EL2 {far:#x}", frame.elr);
     }

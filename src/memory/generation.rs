@@ -8,13 +8,13 @@ use super::region::{Region, RegionSet};
 use crate::arch::sysreg::id_field;
 use crate::arch::{barrier, tlb};
 use crate::sync::Lock;
-use crate::{read_sysreg, write_sysreg};
 use aarch64_paging::descriptor::{PhysicalAddress, Stage2Attributes};
 use aarch64_paging::idmap::IdTranslation;
 use aarch64_paging::paging::{Constraints, MemoryRegion, Stage2};
 use aarch64_paging::{MapError, Mapping};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use baton_sysreg::{read_sysreg, write_sysreg};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use thiserror::Error;
 
@@ -228,8 +228,8 @@ impl Generations {
         let root = &raw const self.roots[index] as u64;
         // SAFETY: These decide what the guest sees, and nothing of what the monitor sees.
         unsafe {
-            write_sysreg!("vtcr_el2", self.vtcr);
-            write_sysreg!("vttbr_el2", vmid << 48 | root);
+            write_sysreg!(VTCR_EL2, self.vtcr);
+            write_sysreg!(VTTBR_EL2, vmid << 48 | root);
         }
         barrier::isb();
         true
@@ -312,7 +312,7 @@ fn map(
 /// (Arm ARM, VTCR_EL2): the widest input that one root page serves on this CPU.
 fn geometry() -> (usize, u32, u64) {
     // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
-    let pa_range = id_field(unsafe { read_sysreg!("id_aa64mmfr0_el1") }, 0).min(5);
+    let pa_range = id_field(unsafe { read_sysreg!(ID_AA64MMFR0_EL1) }, 0).min(5);
     let pa_bits = [32, 36, 40, 42, 44, 48][pa_range as usize];
     // A walk may start at level 0 only where there are more than 42 bits.
     let (level, start_level, bits) = if pa_bits > 42 {

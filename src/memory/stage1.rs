@@ -2,10 +2,10 @@
 
 use crate::arch::sysreg::id_field;
 use crate::memory::region::Region;
-use crate::read_sysreg;
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, Translation};
 use aarch64_paging::{MapError, Mapping};
+use baton_sysreg::read_sysreg;
 
 /// How far the map reaches: a walk is the shorter the less it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Regime {
     /// Returns the registers for the tables below `root`.
     pub fn new(root: PhysicalAddress, reach: Reach, write_xor_execute: bool) -> Self {
         // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
-        let pa_range = id_field(unsafe { read_sysreg!("id_aa64mmfr0_el1") }, 0).min(5);
+        let pa_range = id_field(unsafe { read_sysreg!(ID_AA64MMFR0_EL1) }, 0).min(5);
         Self {
             mair: MAIR,
             tcr: TCR | pa_range << 16 | reach.t0sz(),

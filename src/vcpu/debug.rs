@@ -4,7 +4,7 @@ use super::features::Features;
 use super::verify::{expect, reset_registers};
 use crate::arch::barrier;
 use crate::teardown::error::StepError;
-use crate::{read_sysreg, write_sysreg};
+use baton_sysreg::{read_sysreg, write_sysreg};
 use core::arch::asm;
 
 /// Breakpoints, and watchpoints, that can be reached at a time; `MDSELR_EL1` chooses which.
@@ -29,29 +29,24 @@ pub fn reset() -> Result<(), StepError> {
     // SAFETY: The registers are there on every CPU, and govern EL1 and EL0.
     let mut result = unsafe {
         // With the OS lock held, MDSCR_EL1 writes to an external debugger's EDSCR.
-        write_sysreg!("OSLAR_EL1", 0);
+        write_sysreg!(OSLAR_EL1, 0);
         barrier::isb();
         let switches = reset_registers!(
-            "MDSCR_EL1" = 0;
-            "MDCCINT_EL1" = 0, mask UNREADABLE;
+            MDSCR_EL1 = 0;
+            MDCCINT_EL1 = 0, mask UNREADABLE;
         );
-        write_sysreg!("OSLAR_EL1", 1);
+        write_sysreg!(OSLAR_EL1, 1);
         barrier::isb();
         // OSLSR_EL1.OSLK.
-        switches.and(expect(
-            "OSLSR_EL1",
-            1 << 1,
-            1 << 1,
-            read_sysreg!("OSLSR_EL1"),
-        ))
+        switches.and(expect("OSLSR_EL1", 1 << 1, 1 << 1, read_sysreg!(OSLSR_EL1)))
     };
     if features.double_lock() {
         // SAFETY: OSDLR_EL1 is there with FEAT_DoubleLock, and shuts out external debug alone.
-        result = result.and(unsafe { reset_registers!("OSDLR_EL1" = 0;) });
+        result = result.and(unsafe { reset_registers!(OSDLR_EL1 = 0;) });
     }
     if features.aarch32_el1() {
         // SAFETY: DBGVCR32_EL2 is there where EL1 can be AArch32, and without effect elsewhere.
-        result = result.and(unsafe { reset_registers!("DBGVCR32_EL2" = 0, mask UNREADABLE;) });
+        result = result.and(unsafe { reset_registers!(DBGVCR32_EL2 = 0, mask UNREADABLE;) });
     }
     for number in 0..features.breakpoints() {
         result = result.and(breakpoint(&features, number));
@@ -61,7 +56,7 @@ pub fn reset() -> Result<(), StepError> {
     }
     if features.debug_banks() {
         // SAFETY: MDSELR_EL1 is there with FEAT_Debugv8p9.
-        result = result.and(unsafe { reset_registers!("S2_0_C0_C4_2" as "MDSELR_EL1" = 0;) });
+        result = result.and(unsafe { reset_registers!(MDSELR_EL1 = 0;) });
     }
     result
 }
@@ -70,13 +65,13 @@ pub fn reset() -> Result<(), StepError> {
 fn select(features: &Features, number: u64) -> u64 {
     if features.debug_banks() && number.is_multiple_of(BANK) {
         // SAFETY: MDSELR_EL1 is there with FEAT_Debugv8p9; its BANK field is bits 5 and 4.
-        unsafe { write_sysreg!("S2_0_C0_C4_2", (number / BANK) << 4) };
+        unsafe { write_sysreg!(MDSELR_EL1, (number / BANK) << 4) };
         barrier::isb();
     }
     number % BANK
 }
 
-/// Clears a control register and its value register, `op2` of both given, and reads both back.
+/// Clears a control register and its value register, and reads both back.
 macro_rules! clear_pair {
     ($number:expr, $value:literal, $control:literal: $($n:literal)+) => {
         match $number {
@@ -86,11 +81,11 @@ macro_rules! clear_pair {
                 // and EL0 alone.
                 unsafe {
                     asm!(
-                        concat!("msr S2_0_C0_C", $n, "_", $control, ", xzr"),
-                        concat!("msr S2_0_C0_C", $n, "_", $value, ", xzr"),
+                        concat!("msr ", $control, $n, "_EL1, xzr"),
+                        concat!("msr ", $value, $n, "_EL1, xzr"),
                         "isb",
-                        concat!("mrs {control}, S2_0_C0_C", $n, "_", $control),
-                        concat!("mrs {value}, S2_0_C0_C", $n, "_", $value),
+                        concat!("mrs {control}, ", $control, $n, "_EL1"),
+                        concat!("mrs {value}, ", $value, $n, "_EL1"),
                         control = out(reg) control,
                         value = out(reg) value,
                         options(nostack, preserves_flags),
@@ -104,13 +99,11 @@ macro_rules! clear_pair {
 }
 
 fn breakpoint(features: &Features, number: u64) -> Result<(), StepError> {
-    let (control, value) =
-        clear_pair!(select(features, number), 4, 5: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    let (control, value) = clear_pair!(select(features, number), "DBGBVR", "DBGBCR": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     expect("DBGBCR<n>_EL1", 0, ENABLE, control).and(expect("DBGBVR<n>_EL1", 0, u64::MAX, value))
 }
 
 fn watchpoint(features: &Features, number: u64) -> Result<(), StepError> {
-    let (control, value) =
-        clear_pair!(select(features, number), 6, 7: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    let (control, value) = clear_pair!(select(features, number), "DBGWVR", "DBGWCR": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     expect("DBGWCR<n>_EL1", 0, ENABLE, control).and(expect("DBGWVR<n>_EL1", 0, u64::MAX, value))
 }

@@ -10,7 +10,6 @@ use super::verify::expect;
 use crate::arch::barrier;
 use crate::devicetree::cpus::Devices;
 use crate::teardown::error::StepError;
-use crate::{read_sysreg, write_sysreg};
 use arm_sysregs::el2::accessors::{
     read_hcr_el2, read_icc_sre_el2, write_cnthctl_el2, write_hcr_el2, write_hcrx_el2,
     write_icc_sre_el2,
@@ -18,6 +17,7 @@ use arm_sysregs::el2::accessors::{
 use arm_sysregs::el2::registers::{
     CnthctlEl2, HcrEl2, HcrxEl2, HdfgrtrEl2, HdfgwtrEl2, HfgitrEl2, HfgrtrEl2, HfgwtrEl2, IccSreEl2,
 };
+use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// Sets this CPU's EL2 up for the guest.
 ///
@@ -76,7 +76,7 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), StepErro
         // CLUSTERPMUEN (Cortex-A76 TRM, B2.6, and that of each CPU that has a DSU).
         const CLUSTER_PMU: u64 = 1 << 12;
         // SAFETY: It lets EL1 write the PMU's registers, and changes nothing else.
-        unsafe { write_sysreg!("ACTLR_EL2", read_sysreg!("ACTLR_EL2") | CLUSTER_PMU) };
+        unsafe { write_sysreg!(ACTLR_EL2, read_sysreg!(ACTLR_EL2) | CLUSTER_PMU) };
     }
     hcr.set(
         HcrEl2::API | HcrEl2::APK,
@@ -126,10 +126,10 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), StepErro
 fn identity() {
     // SAFETY: These registers are there on every CPU with EL2, and govern EL1 and EL0 alone.
     unsafe {
-        write_sysreg!("VPIDR_EL2", read_sysreg!("MIDR_EL1"));
-        write_sysreg!("VMPIDR_EL2", read_sysreg!("MPIDR_EL1"));
-        write_sysreg!("HSTR_EL2", 0);
-        write_sysreg!("HACR_EL2", 0);
+        write_sysreg!(VPIDR_EL2, read_sysreg!(MIDR_EL1));
+        write_sysreg!(VMPIDR_EL2, read_sysreg!(MPIDR_EL1));
+        write_sysreg!(HSTR_EL2, 0);
+        write_sysreg!(HACR_EL2, 0);
     }
 }
 
@@ -147,14 +147,14 @@ fn features_for_el1(features: &Features) {
         cptr &= !CPTR_TSM;
     }
     // SAFETY: The monitor is built without floating point and keeps nothing in vector registers.
-    unsafe { write_sysreg!("CPTR_EL2", cptr) };
+    unsafe { write_sysreg!(CPTR_EL2, cptr) };
     barrier::isb();
 
     // The CPU rounds a length down to the longest that it has.
     const LONGEST: u64 = 0xf;
     if features.sve() {
         // SAFETY: ZCR_EL2 is there with SVE, and just made accessible.
-        unsafe { write_sysreg!("S3_4_C1_C2_0", LONGEST) };
+        unsafe { write_sysreg!(ZCR_EL2, LONGEST) };
     }
     if features.sme() {
         const FA64: u64 = 1 << 31;
@@ -168,8 +168,8 @@ fn features_for_el1(features: &Features) {
         }
         // SAFETY: SMCR_EL2 and SMPRIMAP_EL2 are there with SME, and just made accessible.
         unsafe {
-            write_sysreg!("S3_4_C1_C2_6", smcr);
-            write_sysreg!("S3_4_C1_C2_5", 0);
+            write_sysreg!(SMCR_EL2, smcr);
+            write_sysreg!(SMPRIMAP_EL2, 0);
         }
     }
 
@@ -179,19 +179,19 @@ fn features_for_el1(features: &Features) {
         let mpam2 = if features.sme() { EN_MPAMSM } else { 0 };
         // SAFETY: MPAM2_EL2 and MPAMIDR_EL1 are there with MPAM, MPAMHCR_EL2 where HAS_HCR says so.
         unsafe {
-            write_sysreg!("S3_4_C10_C5_0", mpam2);
-            if read_sysreg!("S3_0_C10_C4_4") & HAS_HCR != 0 {
-                write_sysreg!("S3_4_C10_C4_0", 0);
+            write_sysreg!(MPAM2_EL2, mpam2);
+            if read_sysreg!(MPAMIDR_EL1) & HAS_HCR != 0 {
+                write_sysreg!(MPAMHCR_EL2, 0);
             }
         }
     }
     if features.gcs() {
         // SAFETY: GCSCR_EL2 is there with FEAT_GCS; the monitor has no guarded stack.
-        unsafe { write_sysreg!("S3_4_C2_C5_0", 0) };
+        unsafe { write_sysreg!(GCSCR_EL2, 0) };
     }
     if features.ras() {
         // SAFETY: VDISR_EL2 is there with RAS; no virtual error is pending for the guest.
-        unsafe { write_sysreg!("S3_4_C12_C1_1", 0) };
+        unsafe { write_sysreg!(VDISR_EL2, 0) };
     }
 }
 
@@ -227,19 +227,17 @@ fn fine_traps(features: &Features) {
     let debug_writes = HdfgwtrEl2::NBRBCTL | HdfgwtrEl2::NBRBDATA | HdfgwtrEl2::NPMSNEVFR_EL1;
     // SAFETY: The registers are there with FEAT_FGT, and govern EL1 and EL0 alone.
     unsafe {
-        // HFGRTR_EL2, HFGWTR_EL2: the n… bits have the same places in both.
-        write_sysreg!("S3_4_C1_C1_4", registers.bits());
+        // The n… bits have the same places in both.
+        write_sysreg!(HFGRTR_EL2, registers.bits());
         write_sysreg!(
-            "S3_4_C1_C1_5",
+            HFGWTR_EL2,
             HfgwtrEl2::from_bits_truncate(registers.bits()).bits()
         );
-        // HFGITR_EL2, HDFGRTR_EL2, HDFGWTR_EL2.
-        write_sysreg!("S3_4_C1_C1_6", instructions.bits());
-        write_sysreg!("S3_4_C3_C1_4", debug_reads.bits());
-        write_sysreg!("S3_4_C3_C1_5", debug_writes.bits());
+        write_sysreg!(HFGITR_EL2, instructions.bits());
+        write_sysreg!(HDFGRTR_EL2, debug_reads.bits());
+        write_sysreg!(HDFGWTR_EL2, debug_writes.bits());
         if features.amu() {
-            // HAFGRTR_EL2.
-            write_sysreg!("S3_4_C3_C1_6", 0);
+            write_sysreg!(HAFGRTR_EL2, 0);
         }
     }
     if features.fine_traps2() {
@@ -258,12 +256,11 @@ fn second_fine_traps() {
     let writes = Hfgwtr2El2::from_bits_truncate(registers.bits());
     // SAFETY: The registers are there with FEAT_FGT2, and govern EL1 and EL0 alone.
     unsafe {
-        // HFGRTR2_EL2, HFGWTR2_EL2, HFGITR2_EL2, HDFGRTR2_EL2, HDFGWTR2_EL2.
-        write_sysreg!("S3_4_C3_C1_2", registers.bits());
-        write_sysreg!("S3_4_C3_C1_3", writes.bits());
-        write_sysreg!("S3_4_C3_C1_7", Hfgitr2El2::NDCCIVAPS.bits());
-        write_sysreg!("S3_4_C3_C1_0", Hdfgrtr2El2::all().bits());
-        write_sysreg!("S3_4_C3_C1_1", Hdfgwtr2El2::all().bits());
+        write_sysreg!(HFGRTR2_EL2, registers.bits());
+        write_sysreg!(HFGWTR2_EL2, writes.bits());
+        write_sysreg!(HFGITR2_EL2, Hfgitr2El2::NDCCIVAPS.bits());
+        write_sysreg!(HDFGRTR2_EL2, Hdfgrtr2El2::all().bits());
+        write_sysreg!(HDFGWTR2_EL2, Hdfgwtr2El2::all().bits());
     }
 }
 
@@ -276,7 +273,7 @@ fn performance_and_debug(features: &Features, trace: bool) {
     let mut mdcr = 0;
     if features.pmu().is_some() {
         // SAFETY: PMCR_EL0 is there with a PMU; reading it changes nothing.
-        let pmcr = unsafe { read_sysreg!("PMCR_EL0") };
+        let pmcr = unsafe { read_sysreg!(PMCR_EL0) };
         // HPMN: all counters are the guest's.
         mdcr |= pmcr >> 11 & 0x1f;
     }
@@ -305,8 +302,8 @@ fn performance_and_debug(features: &Features, trace: bool) {
         const PMBIDR_P: u64 = 1 << 4;
         // SAFETY: PMBIDR_EL1 is there with SPE, PMSCR_EL2 is ours where EL3 does not keep SPE (P).
         unsafe {
-            if read_sysreg!("S3_0_C9_C10_7") & PMBIDR_P == 0 {
-                write_sysreg!("S3_4_C9_C9_0", PMSCR_PA | PMSCR_PCT_PHYSICAL);
+            if read_sysreg!(PMBIDR_EL1) & PMBIDR_P == 0 {
+                write_sysreg!(PMSCR_EL2, PMSCR_PA | PMSCR_PCT_PHYSICAL);
             }
         }
     }
@@ -314,18 +311,18 @@ fn performance_and_debug(features: &Features, trace: bool) {
         mdcr |= E2TB_EL1;
     }
     if trace && features.trace_filter() {
-        // TRFCR_EL2: EL2 is not traced, nor after a reset.
+        // EL2 is not traced, nor after a reset.
         // SAFETY: The register is there with FEAT_TRF.
-        unsafe { write_sysreg!("S3_4_C1_C2_1", 0) };
+        unsafe { write_sysreg!(TRFCR_EL2, 0) };
     }
     if features.branch_records() {
-        // BRBCR_EL2: nor recorded (E2BRE); CC and MPRED let EL1 have cycles and mispredictions.
+        // Nor recorded (E2BRE); CC and MPRED let EL1 have cycles and mispredictions.
         const CC_MPRED: u64 = 3 << 3;
         // SAFETY: The register is there with FEAT_BRBE.
-        unsafe { write_sysreg!("S2_4_C9_C0_0", CC_MPRED) };
+        unsafe { write_sysreg!(BRBCR_EL2, CC_MPRED) };
     }
     // SAFETY: MDCR_EL2 is there on every CPU with EL2; with TDE clear, debug exceptions are EL1's.
-    unsafe { write_sysreg!("MDCR_EL2", mdcr) };
+    unsafe { write_sysreg!(MDCR_EL2, mdcr) };
 }
 
 /// The guest's counters show the machine's time, and EL2's timers are off. Without CNTHCTL_EL2.ECV,
@@ -334,11 +331,10 @@ fn timers(features: &Features) {
     write_cnthctl_el2(CnthctlEl2::EL0PCTEN | CnthctlEl2::EL1PCEN);
     // SAFETY: The monitor uses no timer of EL2; the registers are there as far as it was asked.
     unsafe {
-        write_sysreg!("CNTVOFF_EL2", 0);
-        write_sysreg!("CNTHP_CTL_EL2", 0);
+        write_sysreg!(CNTVOFF_EL2, 0);
+        write_sysreg!(CNTHP_CTL_EL2, 0);
         if features.vhe() {
-            // CNTHV_CTL_EL2.
-            write_sysreg!("S3_4_C14_C3_1", 0);
+            write_sysreg!(CNTHV_CTL_EL2, 0);
         }
     }
 }
@@ -360,6 +356,6 @@ fn gic(features: &Features) -> Result<(), StepError> {
         found.bits(),
     )?;
     // SAFETY: ICH_HCR_EL2 can be accessed with ICC_SRE_EL2.SRE set, as was just read.
-    unsafe { write_sysreg!("S3_4_C12_C11_0", 0) };
+    unsafe { write_sysreg!(ICH_HCR_EL2, 0) };
     Ok(())
 }

@@ -129,22 +129,22 @@ impl Features {
     /// Reads the ID registers of the CPU that runs this.
     #[cfg(target_os = "none")]
     pub fn of_this_cpu() -> Self {
-        use crate::read_sysreg;
+        use baton_sysreg::read_sysreg;
         // SAFETY: The whole space of ID registers can be read at EL2; what is not allocated is zero.
         unsafe {
             Self {
-                pfr0: read_sysreg!("ID_AA64PFR0_EL1"),
-                pfr1: read_sysreg!("ID_AA64PFR1_EL1"),
-                pfr2: read_sysreg!("S3_0_C0_C4_2"),
-                isar1: read_sysreg!("ID_AA64ISAR1_EL1"),
-                isar2: read_sysreg!("S3_0_C0_C6_2"),
-                isar3: read_sysreg!("S3_0_C0_C6_3"),
-                dfr0: read_sysreg!("ID_AA64DFR0_EL1"),
-                dfr1: read_sysreg!("ID_AA64DFR1_EL1"),
-                mmfr0: read_sysreg!("ID_AA64MMFR0_EL1"),
-                mmfr1: read_sysreg!("ID_AA64MMFR1_EL1"),
-                mmfr3: read_sysreg!("S3_0_C0_C7_3"),
-                smfr0: read_sysreg!("S3_0_C0_C4_5"),
+                pfr0: read_sysreg!(ID_AA64PFR0_EL1),
+                pfr1: read_sysreg!(ID_AA64PFR1_EL1),
+                pfr2: read_sysreg!(ID_AA64PFR2_EL1),
+                isar1: read_sysreg!(ID_AA64ISAR1_EL1),
+                isar2: read_sysreg!(ID_AA64ISAR2_EL1),
+                isar3: read_sysreg!(ID_AA64ISAR3_EL1),
+                dfr0: read_sysreg!(ID_AA64DFR0_EL1),
+                dfr1: read_sysreg!(ID_AA64DFR1_EL1),
+                mmfr0: read_sysreg!(ID_AA64MMFR0_EL1),
+                mmfr1: read_sysreg!(ID_AA64MMFR1_EL1),
+                mmfr3: read_sysreg!(ID_AA64MMFR3_EL1),
+                smfr0: read_sysreg!(ID_AA64SMFR0_EL1),
             }
         }
     }

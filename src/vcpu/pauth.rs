@@ -18,14 +18,14 @@ pub fn reset() -> Result<(), StepError> {
         // SAFETY: The registers are there with address authentication, which EL2 does not use.
         result = unsafe {
             reset_registers!(
-                "S3_0_C2_C1_0" as "APIAKeyLo_EL1" = 0;
-                "S3_0_C2_C1_1" as "APIAKeyHi_EL1" = 0;
-                "S3_0_C2_C1_2" as "APIBKeyLo_EL1" = 0;
-                "S3_0_C2_C1_3" as "APIBKeyHi_EL1" = 0;
-                "S3_0_C2_C2_0" as "APDAKeyLo_EL1" = 0;
-                "S3_0_C2_C2_1" as "APDAKeyHi_EL1" = 0;
-                "S3_0_C2_C2_2" as "APDBKeyLo_EL1" = 0;
-                "S3_0_C2_C2_3" as "APDBKeyHi_EL1" = 0;
+                APIAKeyLo_EL1 = 0;
+                APIAKeyHi_EL1 = 0;
+                APIBKeyLo_EL1 = 0;
+                APIBKeyHi_EL1 = 0;
+                APDAKeyLo_EL1 = 0;
+                APDAKeyHi_EL1 = 0;
+                APDBKeyLo_EL1 = 0;
+                APDBKeyHi_EL1 = 0;
             )
         };
     }
@@ -33,8 +33,8 @@ pub fn reset() -> Result<(), StepError> {
         // SAFETY: The registers are there with generic authentication, which EL2 does not use.
         result = result.and(unsafe {
             reset_registers!(
-                "S3_0_C2_C3_0" as "APGAKeyLo_EL1" = 0;
-                "S3_0_C2_C3_1" as "APGAKeyHi_EL1" = 0;
+                APGAKeyLo_EL1 = 0;
+                APGAKeyHi_EL1 = 0;
             )
         });
     }

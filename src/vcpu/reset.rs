@@ -15,7 +15,7 @@ use crate::arch::barrier;
 use crate::devicetree::cpus::Devices;
 use crate::pmu;
 use crate::teardown::error::StepError;
-use crate::{read_sysreg, write_sysreg};
+use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// `SCTLR_EL1` with the MMU and the caches off: the bits that are RES1 where the feature that gave
 /// them a meaning is not there (EOS, TSCXT, EIS, SPAN, nTLSMD, LSMAOE).
@@ -75,22 +75,22 @@ fn translation_and_exceptions() -> Result<(), StepError> {
     // SAFETY: The registers are there on every CPU, and have no effect at EL2.
     unsafe {
         reset_registers!(
-            "SCTLR_EL1" = SCTLR_EL1_RESET, mask !SCTLR_EL1_AARCH32;
-            "CPACR_EL1" = 0;
-            "TCR_EL1" = 0;
-            "TTBR0_EL1" = 0;
-            "TTBR1_EL1" = 0;
-            "MAIR_EL1" = 0;
-            "AMAIR_EL1" = 0;
-            "VBAR_EL1" = 0;
-            "ESR_EL1" = 0;
-            "FAR_EL1" = 0;
-            "AFSR0_EL1" = 0;
-            "AFSR1_EL1" = 0;
-            "ELR_EL1" = 0;
-            "SPSR_EL1" = 0;
-            "PAR_EL1" = 0, mask PAR;
-            "CSSELR_EL1" = 0;
+            SCTLR_EL1 = SCTLR_EL1_RESET, mask !SCTLR_EL1_AARCH32;
+            CPACR_EL1 = 0;
+            TCR_EL1 = 0;
+            TTBR0_EL1 = 0;
+            TTBR1_EL1 = 0;
+            MAIR_EL1 = 0;
+            AMAIR_EL1 = 0;
+            VBAR_EL1 = 0;
+            ESR_EL1 = 0;
+            FAR_EL1 = 0;
+            AFSR0_EL1 = 0;
+            AFSR1_EL1 = 0;
+            ELR_EL1 = 0;
+            SPSR_EL1 = 0;
+            PAR_EL1 = 0, mask PAR;
+            CSSELR_EL1 = 0;
         )
     }
 }
@@ -100,12 +100,12 @@ fn software_registers() -> Result<(), StepError> {
     // SAFETY: The registers are there on every CPU; the monitor runs on SP_EL2.
     unsafe {
         reset_registers!(
-            "SP_EL0" = 0;
-            "SP_EL1" = 0;
-            "CONTEXTIDR_EL1" = 0;
-            "TPIDR_EL0" = 0;
-            "TPIDRRO_EL0" = 0;
-            "TPIDR_EL1" = 0;
+            SP_EL0 = 0;
+            SP_EL1 = 0;
+            CONTEXTIDR_EL1 = 0;
+            TPIDR_EL0 = 0;
+            TPIDRRO_EL0 = 0;
+            TPIDR_EL1 = 0;
         )
     }
 }
@@ -116,25 +116,25 @@ fn later_translation(features: &Features) -> Result<(), StepError> {
     // SAFETY: Each register is there with its feature, and governs EL1 and EL0 alone.
     unsafe {
         if features.tcr2() {
-            result = result.and(reset_registers!("S3_0_C2_C0_3" as "TCR2_EL1" = 0;));
+            result = result.and(reset_registers!(TCR2_EL1 = 0;));
         }
         if features.sctlr2() {
-            result = result.and(reset_registers!("S3_0_C1_C0_3" as "SCTLR2_EL1" = 0;));
+            result = result.and(reset_registers!(SCTLR2_EL1 = 0;));
         }
         if features.s1pie() {
             result = result.and(reset_registers!(
-                "S3_0_C10_C2_2" as "PIRE0_EL1" = 0;
-                "S3_0_C10_C2_3" as "PIR_EL1" = 0;
+                PIRE0_EL1 = 0;
+                PIR_EL1 = 0;
             ));
         }
         if features.s1poe() {
             result = result.and(reset_registers!(
-                "S3_3_C10_C2_4" as "POR_EL0" = 0;
-                "S3_0_C10_C2_4" as "POR_EL1" = 0;
+                POR_EL0 = 0;
+                POR_EL1 = 0;
             ));
         }
         if features.s2poe() {
-            result = result.and(reset_registers!("S3_0_C10_C2_5" as "S2POR_EL1" = 0;));
+            result = result.and(reset_registers!(S2POR_EL1 = 0;));
         }
     }
     result
@@ -148,16 +148,16 @@ fn ordering_regions(features: &Features) -> Result<(), StepError> {
     // SAFETY: The registers are there with FEAT_LOR, and order accesses of EL1 and EL0 alone.
     unsafe {
         // LORID_EL1.LD: the number of descriptors.
-        let descriptors = read_sysreg!("S3_0_C10_C4_7") >> 16 & 0xff;
+        let descriptors = read_sysreg!(LORID_EL1) >> 16 & 0xff;
         for descriptor in 0..descriptors {
             // LORC_EL1.DS, with EN clear; LORSA_EL1.Valid, LOREA_EL1, LORN_EL1.
-            write_sysreg!("S3_0_C10_C4_3", descriptor << 2);
+            write_sysreg!(LORC_EL1, descriptor << 2);
             barrier::isb();
-            write_sysreg!("S3_0_C10_C4_0", 0);
-            write_sysreg!("S3_0_C10_C4_1", 0);
-            write_sysreg!("S3_0_C10_C4_2", 0);
+            write_sysreg!(LORSA_EL1, 0);
+            write_sysreg!(LOREA_EL1, 0);
+            write_sysreg!(LORN_EL1, 0);
         }
-        reset_registers!("S3_0_C10_C4_3" as "LORC_EL1" = 0;)
+        reset_registers!(LORC_EL1 = 0;)
     }
 }
 
@@ -168,10 +168,10 @@ fn memory_tagging(features: &Features) -> Result<(), StepError> {
     // SAFETY: The registers are there with FEAT_MTE2; the monitor uses no tags.
     unsafe {
         reset_registers!(
-            "S3_0_C1_C0_5" as "RGSR_EL1" = 0;
-            "S3_0_C1_C0_6" as "GCR_EL1" = 0;
-            "S3_0_C5_C6_0" as "TFSR_EL1" = 0;
-            "S3_0_C5_C6_1" as "TFSRE0_EL1" = 0;
+            RGSR_EL1 = 0;
+            GCR_EL1 = 0;
+            TFSR_EL1 = 0;
+            TFSRE0_EL1 = 0;
         )
     }
 }
@@ -184,10 +184,10 @@ fn guarded_stacks(features: &Features) -> Result<(), StepError> {
     // SAFETY: The registers are there with FEAT_GCS, and govern EL1 and EL0 alone.
     unsafe {
         reset_registers!(
-            "S3_0_C2_C5_0" as "GCSCR_EL1" = 0;
-            "S3_0_C2_C5_1" as "GCSPR_EL1" = 0;
-            "S3_0_C2_C5_2" as "GCSCRE0_EL1" = 0;
-            "S3_3_C2_C5_1" as "GCSPR_EL0" = 0;
+            GCSCR_EL1 = 0;
+            GCSPR_EL1 = 0;
+            GCSCRE0_EL1 = 0;
+            GCSPR_EL0 = 0;
         )
     }
 }
@@ -197,7 +197,7 @@ fn errors_and_partitions(features: &Features) -> Result<(), StepError> {
     if features.ras() {
         // SAFETY: DISR_EL1 is there with FEAT_RAS. A deferred error that the old kernel did not take is
         // dropped with it.
-        result = unsafe { reset_registers!("S3_0_C12_C1_1" as "DISR_EL1" = 0;) };
+        result = unsafe { reset_registers!(DISR_EL1 = 0;) };
     }
     if features.mpam() {
         // Partition and monitoring group 0; above are switches, some of them read-only.
@@ -205,12 +205,11 @@ fn errors_and_partitions(features: &Features) -> Result<(), StepError> {
         // SAFETY: The registers are there with FEAT_MPAM; they label the accesses of EL1 and EL0.
         unsafe {
             result = result.and(reset_registers!(
-                "S3_0_C10_C5_0" as "MPAM1_EL1" = 0, mask IDS;
-                "S3_0_C10_C5_1" as "MPAM0_EL1" = 0, mask IDS;
+                MPAM1_EL1 = 0, mask IDS;
+                MPAM0_EL1 = 0, mask IDS;
             ));
             if features.sme() {
-                result =
-                    result.and(reset_registers!("S3_0_C10_C5_3" as "MPAMSM_EL1" = 0, mask IDS;));
+                result = result.and(reset_registers!(MPAMSM_EL1 = 0, mask IDS;));
             }
         }
     }

@@ -16,11 +16,11 @@ pub fn reset() -> Result<(), StepError> {
     // SAFETY: The registers are there on every CPU; the monitor reads the counter, which stays.
     unsafe {
         reset_registers!(
-            "CNTV_CTL_EL0" = 0, mask CTL;
-            "CNTP_CTL_EL0" = 0, mask CTL;
-            "CNTV_CVAL_EL0" = 0;
-            "CNTP_CVAL_EL0" = 0;
-            "CNTKCTL_EL1" = 0;
+            CNTV_CTL_EL0 = 0, mask CTL;
+            CNTP_CTL_EL0 = 0, mask CTL;
+            CNTV_CVAL_EL0 = 0;
+            CNTP_CVAL_EL0 = 0;
+            CNTKCTL_EL1 = 0;
         )
     }
 }

@@ -8,7 +8,7 @@ use super::features::Features;
 use super::verify::reset_registers;
 use crate::arch::barrier;
 use crate::teardown::error::StepError;
-use crate::{read_sysreg, write_sysreg};
+use baton_sysreg::{read_sysreg, write_sysreg};
 use core::arch::asm;
 
 /// `PMBIDR_EL1.P` and `TRBIDR_EL1.P`: a higher exception level keeps the buffer.
@@ -32,7 +32,7 @@ pub fn reset(filter: bool) -> Result<(), StepError> {
     }
     if filter && features.trace_filter() {
         // SAFETY: TRFCR_EL1 is there with FEAT_TRF; with it clear, EL1 and EL0 are not traced.
-        result = result.and(unsafe { reset_registers!("S3_0_C1_C2_1" as "TRFCR_EL1" = 0;) });
+        result = result.and(unsafe { reset_registers!(TRFCR_EL1 = 0;) });
     }
     if features.trace_buffer() {
         result = result.and(trace_buffer());
@@ -42,8 +42,8 @@ pub fn reset(filter: bool) -> Result<(), StepError> {
         // records.
         result = result.and(unsafe {
             let stopped = reset_registers!(
-                "S2_1_C9_C0_0" as "BRBCR_EL1" = 0;
-                "S2_1_C9_C0_1" as "BRBFCR_EL1" = 0;
+                BRBCR_EL1 = 0;
+                BRBFCR_EL1 = 0;
             );
             asm!("sys #1, C7, C2, #4", options(nostack, preserves_flags));
             barrier::isb();
@@ -56,30 +56,29 @@ pub fn reset(filter: bool) -> Result<(), StepError> {
 /// The statistical profiling extension: no more samples, those on their way out, no buffer.
 fn samples(features: &Features) -> Result<(), StepError> {
     // SAFETY: PMBIDR_EL1 is there with SPE.
-    if unsafe { read_sysreg!("S3_0_C9_C10_7") } & KEPT_ABOVE != 0 {
+    if unsafe { read_sysreg!(PMBIDR_EL1) } & KEPT_ABOVE != 0 {
         return Ok(());
     }
     // SAFETY: The registers are there with SPE and EL2's to write, as P is clear.
     unsafe {
-        // PMSCR_EL1.
-        write_sysreg!("S3_0_C9_C9_0", 0);
+        write_sysreg!(PMSCR_EL1, 0);
         barrier::isb();
         // PSB CSYNC, then DSB: all samples are in memory.
         asm!("hint #17", options(nostack, preserves_flags));
         barrier::dsb_sy();
         let mut result = reset_registers!(
-            "S3_0_C9_C10_0" as "PMBLIMITR_EL1" = 0;
-            "S3_0_C9_C9_0" as "PMSCR_EL1" = 0;
-            "S3_0_C9_C10_1" as "PMBPTR_EL1" = 0;
-            "S3_0_C9_C10_3" as "PMBSR_EL1" = 0;
-            "S3_0_C9_C9_2" as "PMSICR_EL1" = 0;
-            "S3_0_C9_C9_3" as "PMSIRR_EL1" = 0;
-            "S3_0_C9_C9_4" as "PMSFCR_EL1" = 0;
-            "S3_0_C9_C9_5" as "PMSEVFR_EL1" = 0;
-            "S3_0_C9_C9_6" as "PMSLATFR_EL1" = 0;
+            PMBLIMITR_EL1 = 0;
+            PMSCR_EL1 = 0;
+            PMBPTR_EL1 = 0;
+            PMBSR_EL1 = 0;
+            PMSICR_EL1 = 0;
+            PMSIRR_EL1 = 0;
+            PMSFCR_EL1 = 0;
+            PMSEVFR_EL1 = 0;
+            PMSLATFR_EL1 = 0;
         );
         if features.spe_v1p2() {
-            result = result.and(reset_registers!("S3_0_C9_C9_1" as "PMSNEVFR_EL1" = 0;));
+            result = result.and(reset_registers!(PMSNEVFR_EL1 = 0;));
         }
         result
     }
@@ -88,7 +87,7 @@ fn samples(features: &Features) -> Result<(), StepError> {
 /// The trace buffer extension: trace is off by `TRFCR_EL1`; drain it and take its buffer away.
 fn trace_buffer() -> Result<(), StepError> {
     // SAFETY: TRBIDR_EL1 is there with TRBE.
-    if unsafe { read_sysreg!("S3_0_C9_C11_7") } & KEPT_ABOVE != 0 {
+    if unsafe { read_sysreg!(TRBIDR_EL1) } & KEPT_ABOVE != 0 {
         return Ok(());
     }
     // TRBLIMITR_EL1.E.
@@ -101,12 +100,12 @@ fn trace_buffer() -> Result<(), StepError> {
         asm!("hint #18", options(nostack, preserves_flags));
         barrier::dsb_sy();
         reset_registers!(
-            "S3_0_C9_C11_0" as "TRBLIMITR_EL1" = 0, mask ENABLE;
-            "S3_0_C9_C11_3" as "TRBSR_EL1" = 0;
-            "S3_0_C9_C11_1" as "TRBPTR_EL1" = 0, mask ADDRESS;
-            "S3_0_C9_C11_2" as "TRBBASER_EL1" = 0, mask ADDRESS;
-            "S3_0_C9_C11_4" as "TRBMAR_EL1" = 0;
-            "S3_0_C9_C11_6" as "TRBTRG_EL1" = 0;
+            TRBLIMITR_EL1 = 0, mask ENABLE;
+            TRBSR_EL1 = 0;
+            TRBPTR_EL1 = 0, mask ADDRESS;
+            TRBBASER_EL1 = 0, mask ADDRESS;
+            TRBMAR_EL1 = 0;
+            TRBTRG_EL1 = 0;
         )
     }
 }

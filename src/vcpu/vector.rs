@@ -34,10 +34,10 @@ fn leave_streaming() -> Result<(), StepError> {
     // and ZA, which the monitor does not use.
     unsafe {
         reset_registers!(
-            "S3_3_C4_C2_2" as "SVCR" = 0;
-            "S3_0_C1_C2_6" as "SMCR_EL1" = 0;
-            "S3_0_C1_C2_4" as "SMPRI_EL1" = 0;
-            "S3_3_C13_C0_5" as "TPIDR2_EL0" = 0;
+            SVCR = 0;
+            SMCR_EL1 = 0;
+            SMPRI_EL1 = 0;
+            TPIDR2_EL0 = 0;
         )
     }
 }
@@ -65,12 +65,10 @@ fn clear_v(features: &Features) -> Result<(), StepError> {
     }
     let mut result = expect("V0-V31", 0, u64::MAX, low | high);
     // SAFETY: The registers are there with floating point, which the monitor does not use.
-    result = result.and(unsafe {
-        reset_registers!("S3_3_C4_C4_0" as "FPCR" = 0; "S3_3_C4_C4_1" as "FPSR" = 0;)
-    });
+    result = result.and(unsafe { reset_registers!(FPCR = 0; FPSR = 0;) });
     if features.fpmr() {
         // SAFETY: FPMR is there with FEAT_FPMR.
-        result = result.and(unsafe { reset_registers!("S3_3_C4_C4_2" as "FPMR" = 0;) });
+        result = result.and(unsafe { reset_registers!(FPMR = 0;) });
     }
     result
 }
@@ -104,5 +102,5 @@ fn clear_z() -> Result<(), StepError> {
     let result = expect("Z0-Z31", 0, u64::MAX, any);
     barrier::isb();
     // SAFETY: ZCR_EL1 is there with SVE, and limits EL1 and EL0 alone.
-    result.and(unsafe { reset_registers!("S3_0_C1_C2_0" as "ZCR_EL1" = 0;) })
+    result.and(unsafe { reset_registers!(ZCR_EL1 = 0;) })
 }

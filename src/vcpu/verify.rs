@@ -20,28 +20,25 @@ pub fn expect(register: &'static str, wanted: u64, mask: u64, found: u64) -> Res
 }
 
 /// Writes system registers, synchronises, and reads each back:
-/// `reset_registers!("SCTLR_EL1" = 0x30d0_0800, mask 0xff; "S3_0_C2_C0_3" as "TCR2_EL1" = 0;)`.
+/// `reset_registers!(SCTLR_EL1 = 0x30d0_0800, mask 0xff; TCR2_EL1 = 0;)`.
 ///
-/// All are written before the first is read. `as` names a register that is given by its encoding,
-/// `mask` limits the comparison to the bits that must take. The value is a
-/// `Result<(), StepError>` with the first register that did not.
+/// All are written before the first is read. `mask` limits the comparison to the bits that must
+/// take. The value is a `Result<(), StepError>` with the first register that did not.
 ///
 /// To be used in an `unsafe` block, under the terms of `read_sysreg!` and `write_sysreg!`.
 #[cfg(target_os = "none")]
 macro_rules! reset_registers {
-    (@name $asm:literal) => { $asm };
-    (@name $asm:literal $name:literal) => { $name };
     (@mask) => { u64::MAX };
     (@mask $mask:expr) => { $mask };
-    ($($asm:literal $(as $name:literal)? = $value:expr $(, mask $mask:expr)?;)+) => {{
-        $($crate::write_sysreg!($asm, $value);)+
+    ($($name:ident = $value:expr $(, mask $mask:expr)?;)+) => {{
+        $(baton_sysreg::write_sysreg!($name, $value);)+
         $crate::arch::barrier::isb();
         Ok::<(), $crate::teardown::error::StepError>(())
             $(.and($crate::vcpu::verify::expect(
-                $crate::vcpu::verify::reset_registers!(@name $asm $($name)?),
+                stringify!($name),
                 $value,
                 $crate::vcpu::verify::reset_registers!(@mask $($mask)?),
-                $crate::read_sysreg!($asm),
+                baton_sysreg::read_sysreg!($name),
             )))+
     }};
 }

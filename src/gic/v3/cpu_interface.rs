@@ -3,7 +3,7 @@
 use crate::arch::barrier;
 use crate::teardown::error::StepError;
 use crate::vcpu::verify::{expect, reset_registers};
-use crate::{read_sysreg, write_sysreg};
+use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// `ICC_RPR_EL1` when no interrupt is being handled.
 const IDLE_PRIORITY: u64 = 0xff;
@@ -35,25 +35,24 @@ pub fn reset() -> Result<(), StepError> {
     // SAFETY: The registers are there on a CPU with a GICv3 once SRE is set, which is looked at
     // first; the monitor takes no interrupts.
     unsafe {
-        // ICC_SRE_EL1.
-        expect("ICC_SRE_EL1", 1, 1, read_sysreg!("S3_0_C12_C12_5"))?;
+        expect("ICC_SRE_EL1", 1, 1, read_sysreg!(ICC_SRE_EL1))?;
 
-        let ctlr = read_sysreg!("S3_0_C12_C12_4");
+        let ctlr = read_sysreg!(ICC_CTLR_EL1);
         let priority_bits = priority_bits(ctlr);
         let group0 = group0_is_ours(priority_bits);
-        let mut result = reset_registers!("S3_0_C12_C12_7" as "ICC_IGRPEN1_EL1" = 0;);
+        let mut result = reset_registers!(ICC_IGRPEN1_EL1 = 0;);
         if group0 {
-            result = result.and(reset_registers!("S3_0_C12_C12_6" as "ICC_IGRPEN0_EL1" = 0;));
+            result = result.and(reset_registers!(ICC_IGRPEN0_EL1 = 0;));
         }
         result = result.and(active_priorities(priority_bits, group0));
         // The lowest binary point that there is, which zero selects.
-        write_sysreg!("S3_0_C12_C12_3", 0);
+        write_sysreg!(ICC_BPR1_EL1, 0);
         if group0 {
-            write_sysreg!("S3_0_C12_C8_3", 0);
+            write_sysreg!(ICC_BPR0_EL1, 0);
         }
         result.and(reset_registers!(
-            "S3_0_C12_C12_4" as "ICC_CTLR_EL1" = ctlr & !CTLR_CHOICES, mask CTLR_EOIMODE;
-            "S3_0_C4_C6_0" as "ICC_PMR_EL1" = 0;
+            ICC_CTLR_EL1 = ctlr & !CTLR_CHOICES, mask CTLR_EOIMODE;
+            ICC_PMR_EL1 = 0;
         ))
     }
 }
@@ -69,8 +68,8 @@ pub struct Heard {
 pub fn is_deaf(two_states: bool) -> bool {
     // SAFETY: Reading ICC_IGRPEN1_EL1 and ICC_PMR_EL1 changes nothing; they are there.
     unsafe {
-        let mask = read_sysreg!("S3_0_C4_C6_0");
-        read_sysreg!("S3_0_C12_C12_7") & 1 == 0
+        let mask = read_sysreg!(ICC_PMR_EL1);
+        read_sysreg!(ICC_IGRPEN1_EL1) & 1 == 0
             || mask <= SHIFTED && mask < lowest_open_mask(two_states)
     }
 }
@@ -83,12 +82,12 @@ pub fn listen(two_states: bool) -> Heard {
     // SAFETY: The monitor takes no interrupts, and the guest does not run before it is undone.
     unsafe {
         let heard = Heard {
-            mask: read_sysreg!("S3_0_C4_C6_0"),
-            group1: read_sysreg!("S3_0_C12_C12_7"),
+            mask: read_sysreg!(ICC_PMR_EL1),
+            group1: read_sysreg!(ICC_IGRPEN1_EL1),
         };
         let mask = lowest_open_mask(two_states);
-        write_sysreg!("S3_0_C4_C6_0", mask);
-        write_sysreg!("S3_0_C12_C12_7", heard.group1 | 1);
+        write_sysreg!(ICC_PMR_EL1, mask);
+        write_sysreg!(ICC_IGRPEN1_EL1, heard.group1 | 1);
         barrier::isb();
         heard
     }
@@ -103,7 +102,7 @@ pub fn listen(two_states: bool) -> Heard {
 unsafe fn lowest_open_mask(two_states: bool) -> u64 {
     // SAFETY: The caller says that ICC_CTLR_EL1 is there; the rest is handed on.
     let (priority_bits, group0) = unsafe {
-        let priority_bits = priority_bits(read_sysreg!("S3_0_C12_C12_4"));
+        let priority_bits = priority_bits(read_sysreg!(ICC_CTLR_EL1));
         (priority_bits, group0_is_ours(priority_bits))
     };
     match group0 {
@@ -124,8 +123,8 @@ impl Heard {
     pub fn restore(self) {
         // SAFETY: They are the guest's own values.
         unsafe {
-            write_sysreg!("S3_0_C12_C12_7", self.group1);
-            write_sysreg!("S3_0_C4_C6_0", self.mask);
+            write_sysreg!(ICC_IGRPEN1_EL1, self.group1);
+            write_sysreg!(ICC_PMR_EL1, self.mask);
         }
         barrier::isb();
     }
@@ -140,11 +139,11 @@ impl Heard {
 unsafe fn group0_is_ours(priority_bits: u64) -> bool {
     // SAFETY: The caller says that ICC_PMR_EL1 is there; it masks interrupts, which EL2 has off.
     unsafe {
-        let before = read_sysreg!("S3_0_C4_C6_0");
-        write_sysreg!("S3_0_C4_C6_0", 1 << (8 - priority_bits));
+        let before = read_sysreg!(ICC_PMR_EL1);
+        write_sysreg!(ICC_PMR_EL1, 1 << (8 - priority_bits));
         barrier::isb();
-        let found = read_sysreg!("S3_0_C4_C6_0");
-        write_sysreg!("S3_0_C4_C6_0", before);
+        let found = read_sysreg!(ICC_PMR_EL1);
+        write_sysreg!(ICC_PMR_EL1, before);
         found != 0
     }
 }
@@ -158,25 +157,23 @@ unsafe fn group0_is_ours(priority_bits: u64) -> bool {
 unsafe fn active_priorities(priority_bits: u64, group0: bool) -> Result<(), StepError> {
     // SAFETY: The caller says that the registers are there; zero is always valid in them.
     unsafe {
-        // ICC_AP1R3_EL1 to ICC_AP1R0_EL1.
         if priority_bits >= 7 {
-            write_sysreg!("S3_0_C12_C9_3", 0);
-            write_sysreg!("S3_0_C12_C9_2", 0);
+            write_sysreg!(ICC_AP1R3_EL1, 0);
+            write_sysreg!(ICC_AP1R2_EL1, 0);
         }
         if priority_bits >= 6 {
-            write_sysreg!("S3_0_C12_C9_1", 0);
+            write_sysreg!(ICC_AP1R1_EL1, 0);
         }
-        write_sysreg!("S3_0_C12_C9_0", 0);
-        // ICC_AP0R3_EL1 to ICC_AP0R0_EL1.
+        write_sysreg!(ICC_AP1R0_EL1, 0);
         if group0 {
             if priority_bits >= 7 {
-                write_sysreg!("S3_0_C12_C8_7", 0);
-                write_sysreg!("S3_0_C12_C8_6", 0);
+                write_sysreg!(ICC_AP0R3_EL1, 0);
+                write_sysreg!(ICC_AP0R2_EL1, 0);
             }
             if priority_bits >= 6 {
-                write_sysreg!("S3_0_C12_C8_5", 0);
+                write_sysreg!(ICC_AP0R1_EL1, 0);
             }
-            write_sysreg!("S3_0_C12_C8_4", 0);
+            write_sysreg!(ICC_AP0R0_EL1, 0);
         }
         barrier::isb();
         // QEMU with two security states ignores the above. Each end of interrupt drops one level,
@@ -185,8 +182,7 @@ unsafe fn active_priorities(priority_bits: u64, group0: bool) -> Result<(), Step
             if running_priority() == IDLE_PRIORITY {
                 break;
             }
-            // ICC_EOIR1_EL1.
-            write_sysreg!("S3_0_C12_C12_1", 0);
+            write_sysreg!(ICC_EOIR1_EL1, 0);
             barrier::isb();
         }
         expect("ICC_RPR_EL1", IDLE_PRIORITY, 0xff, running_priority())
@@ -200,5 +196,5 @@ unsafe fn active_priorities(priority_bits: u64, group0: bool) -> Result<(), Step
 /// `ICC_SRE_EL1.SRE` must be set.
 unsafe fn running_priority() -> u64 {
     // SAFETY: The caller says that ICC_RPR_EL1 is there.
-    unsafe { read_sysreg!("S3_0_C12_C11_3") & 0xff }
+    unsafe { read_sysreg!(ICC_RPR_EL1) & 0xff }
 }

@@ -1,7 +1,7 @@
 //! Software generated interrupts of group 1 (Arm IHI 0069, 12.2, `ICC_SGI1R_EL1`).
 
 use crate::arch::barrier;
-use crate::write_sysreg;
+use baton_sysreg::write_sysreg;
 
 /// Sends SGI `sgi` (0 to 15) to every other CPU.
 pub fn to_all_others(sgi: u8) {
@@ -29,6 +29,6 @@ fn send(value: u64) {
     // What was stored before is seen by who takes the interrupt.
     barrier::dsb_ish();
     // SAFETY: Interrupts go to EL1 of the other CPUs; a CPU that has the SGI off ignores it.
-    unsafe { write_sysreg!("S3_0_C12_C11_5", value) };
+    unsafe { write_sysreg!(ICC_SGI1R_EL1, value) };
     barrier::isb();
 }
