@@ -1,12 +1,13 @@
 //! A CPU that leaves something in every register it has.
 
 use super::features::Features;
+use super::isb;
 use super::registers::{self, Register};
-use super::sysreg::{isb, read, write};
 use super::{indexed, vectors};
 use crate::cpu::Cpu;
 use crate::entry::EntryState;
 use crate::time;
+use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// The timers fire so many milliseconds after they were armed.
 const FIRES_IN: u64 = 5;
@@ -21,7 +22,7 @@ const CNTKCTL: u64 = 0x303;
 /// Opens the vector registers to EL1.
 pub fn open_vectors() {
     // SAFETY: the probe uses no vectors; where there is no SVE or SME the bits have no effect.
-    unsafe { write!("CPACR_EL1", 3 << 20 | 3 << 16 | 3 << 24) };
+    unsafe { write_sysreg!(CPACR_EL1, 3 << 20 | 3 << 16 | 3 << 24) };
     isb();
 }
 
@@ -42,8 +43,8 @@ pub fn registers(this: &'static Cpu, _: u64) -> u64 {
             0
         };
         let tags = if features.mte() { SCTLR_TAGS } else { 0 };
-        write!("SCTLR_EL1", read!("SCTLR_EL1") | keys | tags);
-        write!("CNTKCTL_EL1", read!("CNTKCTL_EL1") | CNTKCTL);
+        write_sysreg!(SCTLR_EL1, read_sysreg!(SCTLR_EL1) | keys | tags);
+        write_sysreg!(CNTKCTL_EL1, read_sysreg!(CNTKCTL_EL1) | CNTKCTL);
     }
     isb();
     0
@@ -54,10 +55,10 @@ pub fn timers(_: &'static Cpu, _: u64) -> u64 {
     let soon = time::physical_now() + time::ticks(FIRES_IN);
     // SAFETY: interrupts are masked; the timers have no other effect.
     unsafe {
-        write!("CNTV_CVAL_EL0", soon);
-        write!("CNTP_CVAL_EL0", soon);
-        write!("CNTV_CTL_EL0", 1);
-        write!("CNTP_CTL_EL0", 1);
+        write_sysreg!(CNTV_CVAL_EL0, soon);
+        write_sysreg!(CNTP_CVAL_EL0, soon);
+        write_sysreg!(CNTV_CTL_EL0, 1);
+        write_sysreg!(CNTP_CTL_EL0, 1);
     }
     isb();
     0

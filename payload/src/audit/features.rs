@@ -1,6 +1,6 @@
 //! Which registers this CPU has (Arm ARM, D24.2: the ID registers).
 
-use super::sysreg::read;
+use baton_sysreg::read_sysreg;
 
 /// The ID registers of a CPU. What an old CPU does not know reads as zero.
 pub struct Features {
@@ -67,14 +67,14 @@ impl Features {
         // SAFETY: the space of ID registers can be read at EL1; what is not allocated is zero.
         unsafe {
             Self {
-                pfr0: read!("ID_AA64PFR0_EL1"),
-                pfr1: read!("ID_AA64PFR1_EL1"),
-                pfr2: read!("S3_0_C0_C4_2"),
-                isar1: read!("ID_AA64ISAR1_EL1"),
-                isar2: read!("S3_0_C0_C6_2"),
-                dfr0: read!("ID_AA64DFR0_EL1"),
-                mmfr1: read!("ID_AA64MMFR1_EL1"),
-                mmfr3: read!("S3_0_C0_C7_3"),
+                pfr0: read_sysreg!(ID_AA64PFR0_EL1),
+                pfr1: read_sysreg!(ID_AA64PFR1_EL1),
+                pfr2: read_sysreg!(ID_AA64PFR2_EL1),
+                isar1: read_sysreg!(ID_AA64ISAR1_EL1),
+                isar2: read_sysreg!(ID_AA64ISAR2_EL1),
+                dfr0: read_sysreg!(ID_AA64DFR0_EL1),
+                mmfr1: read_sysreg!(ID_AA64MMFR1_EL1),
+                mmfr3: read_sysreg!(ID_AA64MMFR3_EL1),
             }
         }
     }

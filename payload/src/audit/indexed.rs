@@ -1,9 +1,9 @@
 //! Registers that there are several of: breakpoints, watchpoints, event counters.
 
 use super::features::Features;
+use super::isb;
 use super::sheet::{Index, Page};
-use super::sysreg::{isb, read, write};
-use core::arch::asm;
+use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// An address at EL0 that nothing executes or accesses.
 const ADDRESS: u64 = 0x7f_1234_5000;
@@ -20,40 +20,28 @@ const COUNT: u64 = 0xffff_fff0;
 
 /// Reads register n of a kind, or writes it where a value is given.
 macro_rules! numbered {
-    ($name:ident, $op2:literal: $($n:literal)+) => {
+    ($name:ident, $kind:literal: $($n:literal)+) => {
         fn $name(number: u16, value: Option<u64>) -> u64 {
             match (number, value) {
                 $(
                     // SAFETY: the ID registers count this one, and it has no effect at EL1.
                     ($n, Some(value)) => unsafe {
-                        write_nth!($n, $op2, value);
+                        write_sysreg!($kind $n "_EL1", value);
                         0
                     },
                     // SAFETY: the same.
-                    ($n, None) => unsafe { read_nth!($n, $op2) },
+                    ($n, None) => unsafe { read_sysreg!($kind $n "_EL1") },
                 )+
                 _ => 0,
             }
         }
     };
 }
-macro_rules! write_nth {
-    ($n:literal, $op2:literal, $value:expr) => {
-        asm!(concat!("msr S2_0_C0_C", $n, "_", $op2, ", {}"), in(reg) $value, options(nostack, preserves_flags))
-    };
-}
-macro_rules! read_nth {
-    ($n:literal, $op2:literal) => {{
-        let value: u64;
-        asm!(concat!("mrs {}, S2_0_C0_C", $n, "_", $op2), out(reg) value, options(nostack, preserves_flags));
-        value
-    }};
-}
 
-numbered!(breakpoint_value, 4: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-numbered!(breakpoint_control, 5: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-numbered!(watchpoint_value, 6: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-numbered!(watchpoint_control, 7: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+numbered!(breakpoint_value, "DBGBVR": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+numbered!(breakpoint_control, "DBGBCR": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+numbered!(watchpoint_value, "DBGWVR": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+numbered!(watchpoint_control, "DBGWCR": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 
 /// Adds what is in them.
 pub fn audit(page: &mut Page, features: &Features, place: usize) {
@@ -72,13 +60,13 @@ pub fn audit(page: &mut Page, features: &Features, place: usize) {
     }
     // OSLK, which a reset sets (Arm ARM, D24.3, OSLSR_EL1).
     // SAFETY: it is there on every CPU.
-    let lock = unsafe { read!("OSLSR_EL1") };
+    let lock = unsafe { read_sysreg!(OSLSR_EL1) };
     let name = ("debug", "OSLSR_EL1.OSLK", Index::None);
     page.add(name, place, 1 << 1, 1 << 1, lock);
     for n in 0..event_counters(features) {
         select(n);
         // SAFETY: PMSELR_EL0 selects a counter that there is.
-        let (kind, count) = unsafe { (read!("PMXEVTYPER_EL0"), read!("PMXEVCNTR_EL0")) };
+        let (kind, count) = unsafe { (read_sysreg!(PMXEVTYPER_EL0), read_sysreg!(PMXEVCNTR_EL0)) };
         page.add(
             ("pmu", "PMEVTYPER<n>_EL0", Index::At(n)),
             place,
@@ -99,7 +87,7 @@ pub fn audit(page: &mut Page, features: &Features, place: usize) {
 /// Fills them, with what has no effect at EL1.
 pub fn dirty(features: &Features) {
     // SAFETY: OSLAR_EL1 is there on every CPU; the OS lock is for external debuggers.
-    unsafe { write!("OSLAR_EL1", 0) };
+    unsafe { write_sysreg!(OSLAR_EL1, 0) };
     isb();
     for n in 0..features.breakpoints() {
         breakpoint_value(n, Some(ADDRESS + 4 * u64::from(n)));
@@ -114,8 +102,8 @@ pub fn dirty(features: &Features) {
         let event = EVENTS[usize::from(n) % EVENTS.len()];
         // SAFETY: PMSELR_EL0 selects a counter that there is.
         unsafe {
-            write!("PMXEVTYPER_EL0", event);
-            write!("PMXEVCNTR_EL0", COUNT);
+            write_sysreg!(PMXEVTYPER_EL0, event);
+            write_sysreg!(PMXEVCNTR_EL0, COUNT);
         }
     }
 }
@@ -126,11 +114,11 @@ fn event_counters(features: &Features) -> u16 {
     }
     // PMCR_EL0.N.
     // SAFETY: it is there with a PMU.
-    (unsafe { read!("PMCR_EL0") } >> 11 & 0x1f) as u16
+    (unsafe { read_sysreg!(PMCR_EL0) } >> 11 & 0x1f) as u16
 }
 
 fn select(n: u16) {
     // SAFETY: PMSELR_EL0 is there with a PMU.
-    unsafe { write!("PMSELR_EL0", u64::from(n)) };
+    unsafe { write_sysreg!(PMSELR_EL0, u64::from(n)) };
     isb();
 }

@@ -1,14 +1,15 @@
 //! The interrupt controller: what is left in it, and what is found (Arm IHI 0069; of a GICv2, see
 //! `interrupts_v2`).
 
+use super::isb;
 use super::sheet::{Index, Page};
-use super::sysreg::{isb, read, write};
 use crate::cpu::{AFFINITY_MASK, Cpu};
 use crate::gic::v2;
 use crate::mmio::{read32, read64, write32, write64};
 use crate::outcome::{Outcome, ensure};
 use crate::time;
 use crate::tree::Gic;
+use baton_sysreg::{read_sysreg, write_sysreg};
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -82,10 +83,10 @@ pub fn audit_cpu_interface(page: &mut Page, place: usize) {
     // SAFETY: the registers are there with a GICv3, as ID_AA64PFR0_EL1 says; interrupts are masked
     // by DAIF.
     unsafe {
-        if read!("ID_AA64PFR0_EL1") >> 24 & 0xf == 0 {
+        if read_sysreg!(ID_AA64PFR0_EL1) >> 24 & 0xf == 0 {
             return;
         }
-        write!("S3_0_C12_C12_5", 7);
+        write_sysreg!(ICC_SRE_EL1, 7);
         isb();
         let mut add = |name, expected, mask, found| {
             page.add(
@@ -96,38 +97,38 @@ pub fn audit_cpu_interface(page: &mut Page, place: usize) {
                 found,
             );
         };
-        let ctlr = read!("S3_0_C12_C12_4");
+        let ctlr = read_sysreg!(ICC_CTLR_EL1);
         let priority_bits = (ctlr >> 8 & 7) + 1;
-        add("ICC_IGRPEN1_EL1", 0, 1, read!("S3_0_C12_C12_7"));
-        add("ICC_PMR_EL1", 0, 0xff, read!("S3_0_C4_C6_0"));
+        add("ICC_IGRPEN1_EL1", 0, 1, read_sysreg!(ICC_IGRPEN1_EL1));
+        add("ICC_PMR_EL1", 0, 0xff, read_sysreg!(ICC_PMR_EL1));
         // CBPR, EOImode.
         add("ICC_CTLR_EL1", 0, 3, ctlr);
         // Idle (IHI 0069, 4.8.6).
-        add("ICC_RPR_EL1", 0xff, 0xff, read!("S3_0_C12_C11_3"));
+        add("ICC_RPR_EL1", 0xff, 0xff, read_sysreg!(ICC_RPR_EL1));
         let all = 0xffff_ffff;
-        add("ICC_AP1R0_EL1", 0, all, read!("S3_0_C12_C9_0"));
+        add("ICC_AP1R0_EL1", 0, all, read_sysreg!(ICC_AP1R0_EL1));
         if priority_bits >= 6 {
-            add("ICC_AP1R1_EL1", 0, all, read!("S3_0_C12_C9_1"));
+            add("ICC_AP1R1_EL1", 0, all, read_sysreg!(ICC_AP1R1_EL1));
         }
         if priority_bits >= 7 {
-            add("ICC_AP1R2_EL1", 0, all, read!("S3_0_C12_C9_2"));
-            add("ICC_AP1R3_EL1", 0, all, read!("S3_0_C12_C9_3"));
+            add("ICC_AP1R2_EL1", 0, all, read_sysreg!(ICC_AP1R2_EL1));
+            add("ICC_AP1R3_EL1", 0, all, read_sysreg!(ICC_AP1R3_EL1));
         }
         // A reset gives a binary point the lowest value that there is, and so does writing zero.
-        let binary_point = read!("S3_0_C12_C12_3");
-        write!("S3_0_C12_C12_3", 0);
+        let binary_point = read_sysreg!(ICC_BPR1_EL1);
+        write_sysreg!(ICC_BPR1_EL1, 0);
         isb();
-        let lowest = read!("S3_0_C12_C12_3");
-        write!("S3_0_C12_C12_3", binary_point);
+        let lowest = read_sysreg!(ICC_BPR1_EL1);
+        write_sysreg!(ICC_BPR1_EL1, binary_point);
         add("ICC_BPR1_EL1", lowest, 7, binary_point);
         if GROUP0.load(Relaxed) {
-            add("ICC_IGRPEN0_EL1", 0, 1, read!("S3_0_C12_C12_6"));
-            add("ICC_AP0R0_EL1", 0, all, read!("S3_0_C12_C8_4"));
-            let binary_point = read!("S3_0_C12_C8_3");
-            write!("S3_0_C12_C8_3", 0);
+            add("ICC_IGRPEN0_EL1", 0, 1, read_sysreg!(ICC_IGRPEN0_EL1));
+            add("ICC_AP0R0_EL1", 0, all, read_sysreg!(ICC_AP0R0_EL1));
+            let binary_point = read_sysreg!(ICC_BPR0_EL1);
+            write_sysreg!(ICC_BPR0_EL1, 0);
             isb();
-            let lowest = read!("S3_0_C12_C8_3");
-            write!("S3_0_C12_C8_3", binary_point);
+            let lowest = read_sysreg!(ICC_BPR0_EL1);
+            write_sysreg!(ICC_BPR0_EL1, binary_point);
             add("ICC_BPR0_EL1", lowest, 7, binary_point);
         }
     }
@@ -448,8 +449,8 @@ pub fn listen(this: &'static Cpu, _: u64) -> u64 {
     }
     // SAFETY: interrupts are masked by DAIF, and are taken by hand.
     unsafe {
-        write!("S3_0_C4_C6_0", 0xff);
-        write!("S3_0_C12_C12_7", 1);
+        write_sysreg!(ICC_PMR_EL1, 0xff);
+        write_sysreg!(ICC_IGRPEN1_EL1, 1);
     }
     isb();
     take(this, 0)
@@ -478,18 +479,18 @@ pub fn dirty_private(this: &'static Cpu, _: u64) -> u64 {
     // The interface: nothing may be pending that comes before what is to be taken.
     // SAFETY: interrupts are masked by DAIF, and are taken by hand.
     unsafe {
-        write!("S3_0_C12_C12_5", 7);
+        write_sysreg!(ICC_SRE_EL1, 7);
         isb();
-        write!("S3_0_C4_C6_0", 0xf0);
-        write!("S3_0_C12_C12_3", 4);
+        write_sysreg!(ICC_PMR_EL1, 0xf0);
+        write_sysreg!(ICC_BPR1_EL1, 4);
         // EOImode: ends of interrupts do not deactivate.
-        write!("S3_0_C12_C12_4", 2);
-        write!("S3_0_C12_C12_7", 1);
+        write_sysreg!(ICC_CTLR_EL1, 2);
+        write_sysreg!(ICC_IGRPEN1_EL1, 1);
         if GROUP0.load(Relaxed) {
-            write!("S3_0_C12_C8_3", 4);
+            write_sysreg!(ICC_BPR0_EL1, 4);
             // Active, of the lowest priority.
-            write!("S3_0_C12_C8_4", 1 << 31);
-            write!("S3_0_C12_C12_6", 1);
+            write_sysreg!(ICC_AP0R0_EL1, 1 << 31);
+            write_sysreg!(ICC_IGRPEN0_EL1, 1);
         }
     }
     isb();
@@ -502,7 +503,7 @@ pub fn take(_: &'static Cpu, _: u64) -> u64 {
         return gic.take();
     }
     // SAFETY: interrupts are masked by DAIF; the system registers are on.
-    let number = unsafe { read!("S3_0_C12_C12_0") } & 0xff_ffff;
+    let number = unsafe { read_sysreg!(ICC_IAR1_EL1) } & 0xff_ffff;
     isb();
     number
 }

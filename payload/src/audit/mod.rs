@@ -13,7 +13,6 @@ mod interrupts_v2;
 pub mod its;
 mod registers;
 pub mod sheet;
-mod sysreg;
 mod vectors;
 
 use crate::cpu::Cpu;
@@ -116,4 +115,10 @@ fn virtual_offset() -> u64 {
         return 0;
     }
     physical.wrapping_sub(read_cntvct_el0().bits())
+}
+
+/// ISB: what was written to system registers counts from here on.
+fn isb() {
+    // SAFETY: a barrier.
+    unsafe { core::arch::asm!("isb", options(nostack, preserves_flags)) };
 }

@@ -1,8 +1,9 @@
 //! The vector registers of a CPU: floating point, SVE, SME.
 
 use super::features::Features;
+use super::isb;
 use super::sheet::{Index, Page};
-use super::sysreg::{isb, read, write};
+use baton_sysreg::{read_sysreg, write_sysreg};
 use core::arch::asm;
 
 const STEP: &str = "vectors";
@@ -22,8 +23,8 @@ pub fn audit(page: &mut Page, features: &Features, place: usize) {
     if features.sme() {
         // SAFETY: SVCR is there with SME; without streaming mode, what follows can be executed.
         unsafe {
-            add("SVCR", read!("S3_3_C4_C2_2"));
-            write!("S3_3_C4_C2_2", 0);
+            add("SVCR", read_sysreg!(SVCR));
+            write_sysreg!(SVCR, 0);
         }
         isb();
     }
@@ -32,7 +33,7 @@ pub fn audit(page: &mut Page, features: &Features, place: usize) {
     }
     if features.sve() {
         // SAFETY: ZCR_EL1 is there with SVE.
-        unsafe { write!("S3_0_C1_C2_0", LONGEST) };
+        unsafe { write_sysreg!(ZCR_EL1, LONGEST) };
         isb();
         let (z, p, ffr) = any_z();
         add("Z0-Z31 (longest)", z);
@@ -46,9 +47,9 @@ pub fn dirty(features: &Features, place: usize) {
     if features.sme() {
         // SAFETY: the registers are there with SME; the probe keeps nothing in vectors.
         unsafe {
-            write!("S3_0_C1_C2_6", LONGEST);
+            write_sysreg!(SMCR_EL1, LONGEST);
             isb();
-            write!("S3_3_C4_C2_2", ZA | place as u64 & STREAMING);
+            write_sysreg!(SVCR, ZA | place as u64 & STREAMING);
         }
         isb();
         fill_za();
@@ -56,7 +57,7 @@ pub fn dirty(features: &Features, place: usize) {
     let streaming = features.sme() && place as u64 & STREAMING != 0;
     if features.sve() && !streaming {
         // SAFETY: ZCR_EL1 is there with SVE.
-        unsafe { write!("S3_0_C1_C2_0", LONGEST) };
+        unsafe { write_sysreg!(ZCR_EL1, LONGEST) };
         isb();
         fill_z();
     } else if features.fp() && !streaming {

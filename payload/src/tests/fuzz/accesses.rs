@@ -5,6 +5,7 @@ use crate::cpu::Cpu;
 use crate::exception::{EC_DATA_ABORT, EC_INSTRUCTION_ABORT, Fault, attempt};
 use crate::mmu;
 use crate::outcome::{Outcome, ensure, fail};
+use baton_sysreg::read_sysreg;
 use core::arch::asm;
 use core::fmt::Display;
 use core::sync::atomic::Ordering::Relaxed;
@@ -166,11 +167,11 @@ pub fn immediate(this: &Cpu, numbers: &Numbers) -> Outcome {
 
 /// Reads a register that must not be there.
 macro_rules! closed {
-    ($numbers:ident: $($name:literal)*) => {{
+    ($numbers:ident: $($name:ident)*) => {{
         let readers: &[(&str, fn())] = &[$((
-            $name,
+            stringify!($name),
             // SAFETY: a guarded read of a register that is another exception level's.
-            || unsafe { asm!(concat!("mrs {}, ", $name), out(reg) _) },
+            || unsafe { _ = read_sysreg!($name) },
         ),)*];
         $numbers.of(readers)
     }};
@@ -178,11 +179,11 @@ macro_rules! closed {
 
 /// Registers of EL2, and of EL3, are undefined at EL1.
 pub fn register(numbers: &Numbers) -> Outcome {
-    let Some((name, read)) = closed!(numbers: "hcr_el2" "vttbr_el2" "vtcr_el2" "ttbr0_el2" "tcr_el2"
-        "sctlr_el2" "vbar_el2" "elr_el2" "spsr_el2" "sp_el1" "tpidr_el2" "esr_el2" "far_el2" "hpfar_el2"
-        "mdcr_el2" "cptr_el2" "hstr_el2" "hacr_el2" "actlr_el2" "cnthctl_el2" "cntvoff_el2" "cnthp_ctl_el2"
-        "vmpidr_el2" "vpidr_el2" "mair_el2" "amair_el2" "rmr_el2" "S3_4_C12_C9_5" "S3_4_C12_C11_0"
-        "S3_4_C12_C11_1" "S3_4_C12_C12_0" "scr_el3" "vbar_el3" "sctlr_el3" "S3_6_C12_C12_5")
+    let Some((name, read)) = closed!(numbers: HCR_EL2 VTTBR_EL2 VTCR_EL2 TTBR0_EL2 TCR_EL2
+        SCTLR_EL2 VBAR_EL2 ELR_EL2 SPSR_EL2 SP_EL1 TPIDR_EL2 ESR_EL2 FAR_EL2 HPFAR_EL2
+        MDCR_EL2 CPTR_EL2 HSTR_EL2 HACR_EL2 ACTLR_EL2 CNTHCTL_EL2 CNTVOFF_EL2 CNTHP_CTL_EL2
+        VMPIDR_EL2 VPIDR_EL2 MAIR_EL2 AMAIR_EL2 RMR_EL2 ICC_SRE_EL2 ICH_HCR_EL2
+        ICH_VTR_EL2 ICH_LR0_EL2 SCR_EL3 VBAR_EL3 SCTLR_EL3 ICC_SRE_EL3)
     else {
         return Ok(());
     };
