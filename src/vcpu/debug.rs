@@ -5,7 +5,6 @@ use super::verify::{expect, reset_registers};
 use crate::arch::barrier;
 use crate::teardown::error::StepError;
 use baton_sysreg::{read_sysreg, write_sysreg};
-use core::arch::asm;
 
 /// Breakpoints, and watchpoints, that can be reached at a time; `MDSELR_EL1` chooses which.
 const BANK: u64 = 16;
@@ -73,37 +72,33 @@ fn select(features: &Features, number: u64) -> u64 {
 
 /// Clears a control register and its value register, and reads both back.
 macro_rules! clear_pair {
-    ($number:expr, $value:literal, $control:literal: $($n:literal)+) => {
+    ($number:expr, $control:literal, $value:literal) => {
+        clear_pair!($number, $control, $value: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
+    ($number:expr, $control:literal, $value:literal: $($n:literal)+) => {
         match $number {
-            $($n => {
-                let (control, value): (u64, u64);
-                // SAFETY: The ID registers count this pair. With MDCR_EL2.TDE clear it concerns EL1
-                // and EL0 alone.
-                unsafe {
-                    asm!(
-                        concat!("msr ", $control, $n, "_EL1, xzr"),
-                        concat!("msr ", $value, $n, "_EL1, xzr"),
-                        "isb",
-                        concat!("mrs {control}, ", $control, $n, "_EL1"),
-                        concat!("mrs {value}, ", $value, $n, "_EL1"),
-                        control = out(reg) control,
-                        value = out(reg) value,
-                        options(nostack, preserves_flags),
-                    );
-                }
-                (control, value)
-            })+
+            // SAFETY: The ID registers count this pair. With MDCR_EL2.TDE clear it concerns EL1 and
+            // EL0 alone.
+            $($n => unsafe {
+                write_sysreg!($control $n "_EL1", 0);
+                write_sysreg!($value $n "_EL1", 0);
+                barrier::isb();
+                (
+                    read_sysreg!($control $n "_EL1"),
+                    read_sysreg!($value $n "_EL1"),
+                )
+            },)+
             _ => (0, 0),
         }
     };
 }
 
 fn breakpoint(features: &Features, number: u64) -> Result<(), StepError> {
-    let (control, value) = clear_pair!(select(features, number), "DBGBVR", "DBGBCR": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    let (control, value) = clear_pair!(select(features, number), "DBGBCR", "DBGBVR");
     expect("DBGBCR<n>_EL1", 0, ENABLE, control).and(expect("DBGBVR<n>_EL1", 0, u64::MAX, value))
 }
 
 fn watchpoint(features: &Features, number: u64) -> Result<(), StepError> {
-    let (control, value) = clear_pair!(select(features, number), "DBGWVR", "DBGWCR": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    let (control, value) = clear_pair!(select(features, number), "DBGWCR", "DBGWVR");
     expect("DBGWCR<n>_EL1", 0, ENABLE, control).and(expect("DBGWVR<n>_EL1", 0, u64::MAX, value))
 }
