@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The interrupt controller: what is left in it, and what is found (Arm IHI 0069; of a GICv2, see
 //! `interrupts_v2`).
 
