@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Links the firmware by its own linker script, at fixed addresses: it runs where it lies in flash.
 
 fn main() {

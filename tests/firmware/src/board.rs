@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! QEMU's `virt` machine, as far as firmware has to know it (`hw/arm/virt.c`), and where tests put what
 //! it starts. Addresses are physical.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The CPUs, as firmware sees them.
 
 use crate::board::{CLUSTER, MAX_CPUS};

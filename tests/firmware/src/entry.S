@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The way into EL3 and out of it.
 
 // x0: number of this CPU, by its affinity fields. Clobbers x1.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Into EL3 by a reset or a call, and out of it to EL2.
 
 use crate::board::{self, CLUSTER, MAX_CPUS, NEXT, Power, TREE, Uart};

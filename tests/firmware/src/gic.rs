@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The GICv3's two security states: firmware leaves every interrupt to the Non-secure one
 //! (Arm IHI 0069, 4.6).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! PSCI firmware at EL3, for tests of what neither QEMU's own PSCI nor Trusted Firmware-A's port to
 //! QEMU has: a CPU that powers down by `CPU_SUSPEND` or `SYSTEM_SUSPEND` sleeps until an interrupt is
 //! pending for it, and begins anew then, with nothing left in its registers.
