@@ -4,6 +4,7 @@
 use crate::board::{self, CLUSTER, MAX_CPUS, NEXT, Power, TREE, Uart};
 use crate::cpu::{Cpu, Start};
 use crate::{gic, psci};
+use baton_sysreg::write_sysreg;
 use core::arch::{asm, global_asm};
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -73,11 +74,6 @@ extern "C" fn boot(number: usize) -> ! {
 
 /// Begins at `start`, EL2, as after a reset.
 pub fn begin(number: usize, start: Start) -> ! {
-    macro_rules! write {
-        ($($register:literal = $value:expr),* $(,)?) => {
-            $(asm!(concat!("msr ", $register, ", {}"), in(reg) $value);)*
-        };
-    }
     let scr_el3 = match board::fiq_to_el3() {
         true => SCR_EL3 | SCR_EL3_FIQ,
         false => SCR_EL3,
@@ -85,39 +81,37 @@ pub fn begin(number: usize, start: Start) -> ! {
     // SAFETY: EL3 runs with the MMU off and takes no interrupt. All but those of EL3 are registers of
     // the levels below, which begin anew.
     unsafe {
-        write!(
-            "scr_el3" = scr_el3,
-            "cptr_el3" = CPTR_EL3,
-            "cptr_el2" = CPTR_EL2,
-            "hcr_el2" = HCR_EL2,
-            "sctlr_el2" = SCTLR_EL2,
-            "sctlr_el1" = SCTLR_EL1,
-            "vbar_el2" = UNKNOWN,
-            "ttbr0_el2" = UNKNOWN,
-            "tcr_el2" = UNKNOWN,
-            "mair_el2" = UNKNOWN,
-            "tpidr_el2" = UNKNOWN,
-            "sp_el2" = UNKNOWN,
-            "elr_el2" = UNKNOWN,
-            "vttbr_el2" = UNKNOWN,
-            "vtcr_el2" = UNKNOWN,
-            "vmpidr_el2" = UNKNOWN,
-            "vpidr_el2" = UNKNOWN,
-            "cntvoff_el2" = UNKNOWN,
-            "cnthctl_el2" = 0_u64,
-            "hstr_el2" = UNKNOWN,
-            "vbar_el1" = UNKNOWN,
-            "ttbr0_el1" = UNKNOWN,
-            "ttbr1_el1" = UNKNOWN,
-            "tcr_el1" = UNKNOWN,
-            "mair_el1" = UNKNOWN,
-            "tpidr_el1" = UNKNOWN,
-            "tpidr_el0" = UNKNOWN,
-            "sp_el1" = UNKNOWN,
-            "elr_el1" = UNKNOWN,
-            "cntkctl_el1" = UNKNOWN,
-            "contextidr_el1" = UNKNOWN,
-        );
+        write_sysreg!(SCR_EL3, scr_el3);
+        write_sysreg!(CPTR_EL3, CPTR_EL3);
+        write_sysreg!(CPTR_EL2, CPTR_EL2);
+        write_sysreg!(HCR_EL2, HCR_EL2);
+        write_sysreg!(SCTLR_EL2, SCTLR_EL2);
+        write_sysreg!(SCTLR_EL1, SCTLR_EL1);
+        write_sysreg!(VBAR_EL2, UNKNOWN);
+        write_sysreg!(TTBR0_EL2, UNKNOWN);
+        write_sysreg!(TCR_EL2, UNKNOWN);
+        write_sysreg!(MAIR_EL2, UNKNOWN);
+        write_sysreg!(TPIDR_EL2, UNKNOWN);
+        write_sysreg!(SP_EL2, UNKNOWN);
+        write_sysreg!(ELR_EL2, UNKNOWN);
+        write_sysreg!(VTTBR_EL2, UNKNOWN);
+        write_sysreg!(VTCR_EL2, UNKNOWN);
+        write_sysreg!(VMPIDR_EL2, UNKNOWN);
+        write_sysreg!(VPIDR_EL2, UNKNOWN);
+        write_sysreg!(CNTVOFF_EL2, UNKNOWN);
+        write_sysreg!(CNTHCTL_EL2, 0);
+        write_sysreg!(HSTR_EL2, UNKNOWN);
+        write_sysreg!(VBAR_EL1, UNKNOWN);
+        write_sysreg!(TTBR0_EL1, UNKNOWN);
+        write_sysreg!(TTBR1_EL1, UNKNOWN);
+        write_sysreg!(TCR_EL1, UNKNOWN);
+        write_sysreg!(MAIR_EL1, UNKNOWN);
+        write_sysreg!(TPIDR_EL1, UNKNOWN);
+        write_sysreg!(TPIDR_EL0, UNKNOWN);
+        write_sysreg!(SP_EL1, UNKNOWN);
+        write_sysreg!(ELR_EL1, UNKNOWN);
+        write_sysreg!(CNTKCTL_EL1, UNKNOWN);
+        write_sysreg!(CONTEXTIDR_EL1, UNKNOWN);
         asm!("isb");
         gic::lose_cpu_interface();
         enter_el2(start.entry, start.context, number)

@@ -3,6 +3,7 @@
 //! (Arm IHI 0069, 4.6).
 
 use crate::board::{self, GICD, GICR, read32, write32};
+use baton_sysreg::write_sysreg;
 use core::arch::asm;
 
 /// ARE_S, ARE_NS.
@@ -31,7 +32,10 @@ pub fn init_cpu(number: usize) {
     write32(frame + GICR_WAKER, waker & !GICR_WAKER_PROCESSOR_SLEEP);
     write32(frame + GICR_IGROUPR0, !0);
     // SAFETY: EL3's own register: system registers at all exception levels, no bypass.
-    unsafe { asm!("msr S3_6_C12_C12_5, {}", "isb", in(reg) 0xf_u64) }; // ICC_SRE_EL3
+    unsafe {
+        write_sysreg!(ICC_SRE_EL3, 0xf);
+        asm!("isb");
+    }
 }
 
 /// The CPU interface as a power-down leaves it. With SCR_EL3.NS set, ICC_IGRPEN1_EL1 is the Non-secure one.
@@ -42,11 +46,8 @@ pub fn lose_cpu_interface() {
     let mask: u64 = if board::fiq_to_el3() { 0x80 } else { 0 };
     // SAFETY: no interrupt is taken to EL3, and the levels below begin anew.
     unsafe {
-        asm!(
-            "msr S3_0_C12_C12_7, xzr", // ICC_IGRPEN1_EL1
-            "msr S3_0_C4_C6_0, {}",    // ICC_PMR_EL1
-            "isb",
-            in(reg) mask,
-        );
+        write_sysreg!(ICC_IGRPEN1_EL1, 0);
+        write_sysreg!(ICC_PMR_EL1, mask);
+        asm!("isb");
     }
 }
