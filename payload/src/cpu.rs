@@ -7,6 +7,7 @@ use crate::call::{self, code};
 use crate::entry::{self, EntryStateCell};
 use crate::exception::Handler;
 use crate::gic::v2;
+use crate::hints;
 use crate::outcome::{Failure, Outcome, ensure, expect, fail};
 use crate::time::{self, wait_until};
 use crate::tree::Machine;
@@ -108,7 +109,7 @@ impl Cpu {
         self.argument.store(argument, Relaxed);
         self.asked
             .store(self.asked.load(Relaxed).wrapping_add(1), Release);
-        send_event();
+        hints::send_event();
     }
 
     /// The result of the last job, if it has ended.
@@ -162,7 +163,7 @@ impl Cpu {
     /// Says that a job that never returns has got where it was going.
     pub fn say_reached(&self) {
         self.reached.store(1, Release);
-        send_event();
+        hints::send_event();
     }
 
     fn run_on_entry(&'static self) {
@@ -265,12 +266,12 @@ pub extern "C" fn secondary_main(this: &'static Cpu) -> ! {
     v2::learn(this);
     this.done.store(this.asked.load(Acquire), Relaxed);
     this.entered.store(this.entered.load(Relaxed) + 1, Release);
-    send_event();
+    hints::send_event();
     this.run_on_entry();
     loop {
         let asked = this.asked.load(Acquire);
         if asked == this.done.load(Relaxed) {
-            wait_for_event();
+            hints::wait_for_event();
             continue;
         }
         // SAFETY: only `start` writes it, from a `Job`, before it raises `asked`.
@@ -278,7 +279,7 @@ pub extern "C" fn secondary_main(this: &'static Cpu) -> ! {
         let result = job(this, this.argument.load(Relaxed));
         this.result.store(result, Relaxed);
         this.done.store(asked, Release);
-        send_event();
+        hints::send_event();
     }
 }
 
@@ -307,28 +308,4 @@ pub fn try_current() -> Option<&'static Cpu> {
 fn set_current(cpu: &'static Cpu) {
     // SAFETY: TPIDR_EL1 has no effect of its own.
     unsafe { asm!("msr tpidr_el1, {}", in(reg) &raw const *cpu as u64, options(nomem, nostack)) };
-}
-
-/// WFE: sleeps until an event, and lets an emulator run the other CPUs.
-pub fn wait_for_event() {
-    // SAFETY: a hint.
-    unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) };
-}
-
-/// WFI: sleeps until an interrupt is pending. Interrupts stay masked.
-pub fn wait_for_interrupt() {
-    // SAFETY: what was stored before has to be seen by others while this CPU sleeps.
-    unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
-}
-
-/// YIELD: lets an emulator run the other CPUs.
-pub fn relax() {
-    // SAFETY: a hint.
-    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
-}
-
-/// SEV, after all stores so far.
-pub fn send_event() {
-    // SAFETY: a barrier and a hint.
-    unsafe { asm!("dsb ishst", "sev", options(nostack, preserves_flags)) };
 }

@@ -26,6 +26,7 @@ mod exception;
 mod gic;
 mod handover;
 mod heap;
+mod hints;
 mod kexec;
 mod list;
 mod mmio;
@@ -61,7 +62,7 @@ fn run(x0: u64) -> Outcome {
     let Some(fdt) = tree::find(x0) else {
         // Without a device tree there is neither a console nor a way to power off.
         loop {
-            cpu::wait_for_interrupt();
+            hints::wait_for_interrupt();
         }
     };
     if let Some(uart) = tree::console(fdt) {

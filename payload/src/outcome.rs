@@ -2,7 +2,7 @@
 
 use crate::call;
 use crate::console::say;
-use crate::cpu;
+use crate::hints;
 use core::fmt::{Arguments, Display, Formatter, Write};
 
 /// What a test expected and what it saw.
@@ -104,6 +104,6 @@ fn power_off() -> ! {
     call::psci(smccc::psci::PSCI_SYSTEM_OFF, [0; 3]);
     say!("SYSTEM_OFF has returned");
     loop {
-        cpu::wait_for_interrupt();
+        hints::wait_for_interrupt();
     }
 }

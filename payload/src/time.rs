@@ -1,6 +1,6 @@
 //! Time by the virtual counter, and bounded waits.
 
-use crate::cpu;
+use crate::hints;
 use arm_sysregs::el0::accessors::{read_cntfrq_el0, read_cntpct_el0, read_cntvct_el0};
 use core::arch::asm;
 
@@ -54,7 +54,7 @@ pub fn wait_until(milliseconds: u64, mut condition: impl FnMut() -> bool) -> boo
         if now().wrapping_sub(start) > bound {
             return condition();
         }
-        cpu::wait_for_event();
+        hints::wait_for_event();
     }
 }
 

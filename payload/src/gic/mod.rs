@@ -4,7 +4,8 @@
 
 pub mod v2;
 
-use crate::cpu::{self, Cpu};
+use crate::cpu::Cpu;
+use crate::hints;
 use crate::mmio::{read32, read64, write32};
 use crate::outcome::{Outcome, ensure};
 use crate::time;
@@ -181,7 +182,7 @@ pub fn stop_timer() {
 /// Sends [`SGI`] to a CPU.
 pub fn send(target: &Cpu) {
     if let Some(gic) = v2::get() {
-        cpu::send_event();
+        hints::send_event();
         return gic.send(target, SGI);
     }
     let mpidr = target.mpidr();
@@ -192,6 +193,6 @@ pub fn send(target: &Cpu) {
         | aff(8) << 16
         | (aff(0) >> 4) << 44
         | 1 << (aff(0) & 0xf);
-    cpu::send_event();
+    hints::send_event();
     write_icc_sgi1r_el1(IccSgi1rEl1::from_bits_retain(value));
 }

@@ -3,8 +3,8 @@
 use super::hear;
 use super::running::beat;
 use crate::call::{self, code};
-use crate::cpu::{self, Cpu};
-use crate::entry;
+use crate::cpu::Cpu;
+use crate::{entry, hints};
 use smccc::psci::{PSCI_CPU_OFF, PSCI_CPU_SUSPEND_64};
 
 /// `CPU_SUSPEND` power_state, original format: standby of the CPU (DEN0022, 5.4.2).
@@ -57,6 +57,6 @@ pub fn turn_on_for_ever(this: &'static Cpu, argument: u64) -> u64 {
             beat(this, 0);
             this.say_reached();
         }
-        cpu::relax();
+        hints::relax();
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::arena::{Arena, PAGE};
 use crate::console::say;
-use crate::cpu::{self, Cpu, Cpus};
+use crate::cpu::{Cpu, Cpus};
+use crate::hints;
 use crate::outcome::{Outcome, ensure};
 use crate::time::{microseconds, physical_now};
 use core::sync::atomic::Ordering::Relaxed;
@@ -13,7 +14,7 @@ pub fn masked_loop(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     loop {
         beat(this, 0);
-        cpu::relax();
+        hints::relax();
     }
 }
 
@@ -32,7 +33,7 @@ pub fn store(this: &'static Cpu, victim: u64) -> u64 {
         for _ in 0..64 {
             beat(this, victim);
         }
-        cpu::relax();
+        hints::relax();
     }
 }
 
@@ -47,7 +48,7 @@ pub fn witness(this: &'static Cpu, _: u64) -> u64 {
             // SAFETY: the page is this CPU's own, in the arena.
             unsafe { (word as *mut u64).write_volatile(physical_now()) };
         }
-        cpu::relax();
+        hints::relax();
     }
 }
 

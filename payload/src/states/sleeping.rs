@@ -1,13 +1,13 @@
 //! CPUs that wait for an event or an interrupt.
 
 use super::hear;
-use crate::cpu::{self, Cpu};
-use crate::gic;
+use crate::cpu::Cpu;
+use crate::{gic, hints};
 
 pub fn wfe(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     loop {
-        cpu::wait_for_event();
+        hints::wait_for_event();
     }
 }
 
@@ -21,7 +21,7 @@ pub fn wfi(this: &'static Cpu, argument: u64) -> u64 {
 pub fn deaf_wfi(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     loop {
-        cpu::wait_for_interrupt();
+        hints::wait_for_interrupt();
     }
 }
 
@@ -60,7 +60,7 @@ pub fn deaf_later(this: &'static Cpu, argument: u64) -> u64 {
     for _ in 0..2 {
         gic::start_timer(20);
         while gic::take().is_none() {
-            cpu::wait_for_interrupt();
+            hints::wait_for_interrupt();
         }
     }
     gic::shut();

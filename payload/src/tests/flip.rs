@@ -13,7 +13,7 @@ use crate::console::say;
 use crate::cpu::{self, Cpu, wait_for};
 use crate::kexec::{self, Prepared};
 use crate::outcome::{Outcome, ensure, expect_any, fail};
-use crate::{arrival, pattern, time};
+use crate::{arrival, hints, pattern, time};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -127,7 +127,7 @@ fn ask(good: &mut Prepared, known: &mut Record, record: *mut Record) -> Outcome 
         unsafe { record.write_volatile(*known) };
         expect_any("KEXEC of a list that changes", CODES, good.ask())?;
         known.refused += 1;
-        cpu::relax();
+        hints::relax();
     }
     Ok(())
 }
@@ -173,7 +173,7 @@ fn flip(this: &'static Cpu, uart: u64) -> u64 {
             wait(random(512));
         }
         if random(16) == 0 {
-            cpu::relax();
+            hints::relax();
         }
     }
     0

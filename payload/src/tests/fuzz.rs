@@ -13,9 +13,9 @@ use crate::abi;
 use crate::arena::{PAGE, SCRATCH_PAGES};
 use crate::call::{self, Conduit, code};
 use crate::console::say;
-use crate::cpu::{self, Cpu, Cpus, MAX_CPUS};
+use crate::cpu::{Cpu, Cpus, MAX_CPUS};
 use crate::outcome::{Outcome, ensure, fail, fail_and_stop};
-use crate::{arrival, entry, gic, kexec, pattern, states, time};
+use crate::{arrival, entry, gic, hints, kexec, pattern, states, time};
 use core::ptr;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU64};
@@ -252,7 +252,7 @@ fn fuzz(this: &'static Cpu, _: u64) -> u64 {
             fail_and_stop(format_args!("CPU {:#x}, time {n}: {failure}", this.mpidr()));
         }
         if n % 256 == 0 {
-            cpu::relax();
+            hints::relax();
         }
     }
     0

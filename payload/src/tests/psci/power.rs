@@ -3,10 +3,10 @@
 use super::{Context, functions::NO_CPU};
 use crate::arrival;
 use crate::call::{code, psci};
-use crate::cpu::{self, Cpu, wait_for};
+use crate::cpu::{Cpu, wait_for};
 use crate::entry::secondary_entry;
 use crate::outcome::{Outcome, ensure, expect, expect_any};
-use crate::states;
+use crate::{hints, states};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use smccc::psci::{PSCI_CPU_ON_32, PSCI_CPU_ON_64};
@@ -102,7 +102,7 @@ fn turn_on_at_once(this: &'static Cpu, target: u64) -> u64 {
     let target = unsafe { &*(target as *const Cpu) };
     this.say_reached();
     while GO.load(Acquire) == 0 {
-        cpu::relax();
+        hints::relax();
     }
     target.turn_on() as u64
 }
@@ -126,7 +126,7 @@ pub fn raced(context: &Context) -> Outcome {
             cpu.reached.load(Acquire) == 1
         })?;
         GO.store(1, Release);
-        cpu::send_event();
+        hints::send_event();
         wait_for(racers, "to end its CPU_ON", |cpu| cpu.result().is_some())?;
         let [a, b] = [one, two].map(|cpu| cpu.result().unwrap_or(0) as i64);
         let loser = if a == code::SUCCESS { b } else { a };
