@@ -2,8 +2,9 @@
 
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::{Cpu, wait_for};
-use crate::entry::{BOOT_STATE, EntryState};
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
+use crate::entry_state::{BOOT_STATE, EntryState};
 use crate::gic::v2;
 use crate::kexec;
 use crate::outcome::{Outcome, ensure, expect};

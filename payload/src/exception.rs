@@ -1,24 +1,10 @@
 //! Exceptions: those that a test asks for are handed to it, all others end the run.
 
-use crate::cpu::{self, Cpu};
-use crate::outcome::fail_and_stop;
+use crate::cpu::{self, Frame};
+use crate::finish::fail_and_stop;
 use core::arch::global_asm;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::Relaxed;
-
-/// Registers as `vectors.S` saves them.
-#[repr(C)]
-pub struct Frame {
-    pub x: [u64; 31],
-    pub elr: u64,
-    pub spsr: u64,
-    pub esr: u64,
-    pub far: u64,
-    _pad: u64,
-}
-
-/// What a CPU does with its synchronous exceptions instead of the usual.
-pub type Handler = fn(&'static Cpu, &mut Frame);
 
 /// An exception that ended a guarded function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

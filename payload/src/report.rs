@@ -7,7 +7,7 @@ use crate::abi::{
 use crate::arena::{Arena, REPORT_SIZE};
 use crate::call;
 use crate::console::say;
-use crate::cpu::Cpus;
+use crate::cpus::Cpus;
 use crate::handover::Handover;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use crate::time::{frequency, microseconds, physical_now};

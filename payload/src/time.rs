@@ -4,6 +4,9 @@ use crate::hints;
 use arm_sysregs::el0::accessors::{read_cntfrq_el0, read_cntpct_el0, read_cntvct_el0};
 use core::arch::asm;
 
+/// How long CPUs are waited for, in milliseconds: long enough for 130 vCPUs on a slow host.
+pub const TIMEOUT_MS: u64 = 60_000;
+
 /// `CNTVCT_EL0`.
 pub fn now() -> u64 {
     // SAFETY: an ISB only keeps the counter from being read early.

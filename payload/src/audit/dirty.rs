@@ -5,7 +5,7 @@ use super::registers::{self, Register};
 use super::sysreg::{isb, read, write};
 use super::{indexed, vectors};
 use crate::cpu::Cpu;
-use crate::entry::EntryState;
+use crate::entry_state::EntryState;
 use crate::time;
 
 /// The timers fire so many milliseconds after they were armed.

@@ -6,7 +6,7 @@
 
 use super::features::Features;
 use super::sysreg::{read, write};
-use crate::entry::EntryState;
+use crate::entry_state::EntryState;
 
 /// A register.
 pub struct Register {

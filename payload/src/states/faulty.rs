@@ -1,8 +1,7 @@
 //! CPUs that take exceptions for ever.
 
 use super::running::beat;
-use crate::cpu::Cpu;
-use crate::exception::Frame;
+use crate::cpu::{Cpu, Frame};
 use crate::hints;
 use crate::monitor;
 use core::arch::asm;

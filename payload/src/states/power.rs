@@ -4,7 +4,7 @@ use super::hear;
 use super::running::beat;
 use crate::call::{self, code};
 use crate::cpu::Cpu;
-use crate::{entry, hints};
+use crate::{hints, image};
 use smccc::psci::{PSCI_CPU_OFF, PSCI_CPU_SUSPEND_64};
 
 /// `CPU_SUSPEND` power_state, original format: standby of the CPU (DEN0022, 5.4.2).
@@ -43,7 +43,7 @@ pub fn deaf_power_down(this: &'static Cpu, _: u64) -> u64 {
     loop {
         call::psci(
             PSCI_CPU_SUSPEND_64,
-            [POWER_DOWN, entry::secondary_entry(), context],
+            [POWER_DOWN, image::secondary_entry(), context],
         );
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::arena::{Arena, PAGE};
 use crate::console::say;
-use crate::cpu::{Cpu, Cpus};
+use crate::cpu::Cpu;
+use crate::cpus::Cpus;
 use crate::hints;
 use crate::outcome::{Outcome, ensure};
 use crate::time::{microseconds, physical_now};

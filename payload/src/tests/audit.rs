@@ -10,10 +10,12 @@ use crate::audit::sheet::{self, SHEET};
 use crate::audit::{self, AUDITED, dirty};
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::{Cpu, Cpus, Job, PATIENCE, wait_for};
+use crate::cpu::{Cpu, Job};
+use crate::cpus::{Cpus, wait_for};
 use crate::kexec;
 use crate::options::After;
 use crate::outcome::{Outcome, ensure, expect, fail};
+use crate::time::TIMEOUT_MS;
 use crate::tree::Gic;
 use crate::{gic, time};
 use core::sync::atomic::Ordering::Relaxed;
@@ -163,7 +165,7 @@ fn audit(context: &Context) -> Outcome {
     cpus.bring_up(cpus.others())?;
     let others = cpus.others().count() as u64;
     ensure!(
-        time::wait_until(PATIENCE, || AUDITED.load(Relaxed) == others),
+        time::wait_until(TIMEOUT_MS, || AUDITED.load(Relaxed) == others),
         "expected {others} other CPUs to audit themselves, seen {}",
         AUDITED.load(Relaxed)
     );

@@ -4,7 +4,8 @@
 use super::{Context, kexec};
 use crate::call::{self, code};
 use crate::console::say;
-use crate::cpu::{Cpu, wait_for};
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use smccc::psci::PSCI_SYSTEM_RESET;
 

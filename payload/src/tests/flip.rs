@@ -10,7 +10,8 @@ use crate::abi::{IND_DESTINATION, IND_INDIRECTION, IND_SOURCE};
 use crate::arena::{Arena, KEPT, PAGE};
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::{self, Cpu, wait_for};
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
 use crate::kexec::{self, Prepared};
 use crate::outcome::{Outcome, ensure, expect_any, fail};
 use crate::{arrival, hints, pattern, time};
@@ -18,7 +19,7 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Refusals in a row before the list is left alone.
-const PATIENCE: u64 = 200_000;
+const MAX_REFUSALS: u64 = 200_000;
 /// What a CPU refuses or is told.
 const CODES: &[i64] = &[code::INVALID_ADDRESS, code::INVALID_PARAMETERS];
 const MAGIC: u64 = u64::from_le_bytes(*b"flipping");
@@ -114,7 +115,7 @@ pub fn run(context: &Context) -> Outcome {
     // Nobody has met the moment: the list as it was, for the next generation to go on.
     STOP.store(1, Release);
     for cpu in cpus.others() {
-        let stopped = time::wait_until(cpu::PATIENCE, || cpu.result().is_some());
+        let stopped = time::wait_until(time::TIMEOUT_MS, || cpu.result().is_some());
         ensure!(stopped, "CPU {:#x}: expected to stop", cpu.mpidr());
     }
     good.go()
@@ -122,7 +123,7 @@ pub fn run(context: &Context) -> Outcome {
 
 /// Asks again and again; returns if it was refused all the time.
 fn ask(good: &mut Prepared, known: &mut Record, record: *mut Record) -> Outcome {
-    for _ in 0..PATIENCE {
+    for _ in 0..MAX_REFUSALS {
         // SAFETY: the page is the arena's, and nobody else's.
         unsafe { record.write_volatile(*known) };
         expect_any("KEXEC of a list that changes", CODES, good.ask())?;

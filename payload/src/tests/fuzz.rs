@@ -13,9 +13,11 @@ use crate::abi;
 use crate::arena::{PAGE, SCRATCH_PAGES};
 use crate::call::{self, Conduit, code};
 use crate::console::say;
-use crate::cpu::{Cpu, Cpus, MAX_CPUS};
-use crate::outcome::{Outcome, ensure, fail, fail_and_stop};
-use crate::{arrival, entry, gic, hints, kexec, pattern, states, time};
+use crate::cpu::{Cpu, MAX_CPUS};
+use crate::cpus::Cpus;
+use crate::finish::fail_and_stop;
+use crate::outcome::{Outcome, ensure, fail};
+use crate::{arrival, gic, hints, image, kexec, pattern, states, time};
 use core::ptr;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU64};
@@ -23,7 +25,7 @@ use smccc::psci::{PSCI_CPU_OFF, PSCI_CPU_ON_32, PSCI_CPU_ON_64};
 use smccc::psci::{PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64};
 
 /// How long all CPUs may take, in milliseconds.
-const PATIENCE: u64 = 3_600_000;
+const TIMEOUT_MS: u64 = 3_600_000;
 
 /// What all CPUs know of the machine.
 pub struct Field {
@@ -80,7 +82,7 @@ pub fn run(context: &Context) -> Outcome {
     }
     fuzz(cpus.boot, 0);
     let finished = |cpu: &Cpu| DONE[cpu.place()].load(Acquire) >= calls;
-    let all = time::wait_until(PATIENCE, || {
+    let all = time::wait_until(TIMEOUT_MS, || {
         // Those that are off are somebody's to turn on again.
         for cpu in cpus.others().filter(|cpu| !finished(cpu)) {
             cpu.turn_on();
@@ -89,7 +91,7 @@ pub fn run(context: &Context) -> Outcome {
     });
     ensure!(
         all,
-        "expected all CPUs to end within {PATIENCE} ms, seen some that did not"
+        "expected all CPUs to end within {TIMEOUT_MS} ms, seen some that did not"
     );
     for cpu in cpus.others() {
         cpu.set_on_entry(None);
@@ -158,7 +160,7 @@ fn field(context: &Context, seed: u64) -> Outcome<Field> {
             uart,
             gic,
         ],
-        image: entry::image().0,
+        image: image::image().0,
         tree: context.machine.fdt.as_ptr() as u64,
         arena: context.arena,
     })

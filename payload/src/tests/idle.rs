@@ -2,7 +2,8 @@
 
 use super::Context;
 use crate::console::say;
-use crate::cpu::{Cpu, wait_for};
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use crate::{arrival, gic, hints, kexec, pattern, time};
 use core::sync::atomic::AtomicU32;

@@ -2,12 +2,13 @@
 
 use super::Context;
 use crate::console::say;
-use crate::cpu::{Cpu, PATIENCE};
-use crate::entry::BOOT_STATE;
+use crate::cpu::Cpu;
+use crate::entry_state::BOOT_STATE;
 use crate::kexec::{self, Prepared};
 use crate::options::Caller;
 use crate::outcome::{Outcome, ensure};
 use crate::states::{self, Wanted};
+use crate::time::TIMEOUT_MS;
 use crate::{arrival, gic, time};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -86,14 +87,14 @@ fn await_held(context: &Context, place: usize) -> Outcome {
     ensure!(cpu.is_some(), "expected a CPU {place} to hold, seen none");
     say!("waiting for a debugger to hold CPU {place}");
     let beats = || cpu.map(|cpu| cpu.heartbeat.load(Relaxed));
-    let held = time::wait_until(PATIENCE, || {
+    let held = time::wait_until(TIMEOUT_MS, || {
         let before = beats();
         time::pause(STANDSTILL);
         beats() == before
     });
     ensure!(
         held,
-        "expected CPU {place} to be held within {PATIENCE} ms, seen it count"
+        "expected CPU {place} to be held within {TIMEOUT_MS} ms, seen it count"
     );
     Ok(())
 }

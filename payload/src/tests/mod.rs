@@ -15,7 +15,7 @@ mod routes;
 mod soak;
 
 use crate::arena::Arena;
-use crate::cpu::Cpus;
+use crate::cpus::Cpus;
 use crate::handover::Handover;
 use crate::options::Options;
 use crate::outcome::Outcome;

@@ -8,7 +8,7 @@ use crate::audit::interrupts::{self, Controller};
 use crate::audit::its::Its;
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::wait_for;
+use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use crate::{gic, states};
 

@@ -5,6 +5,7 @@
 mod functions;
 mod power;
 mod suspend;
+mod system_suspend;
 mod vendor;
 
 use super::Context;
@@ -57,7 +58,7 @@ static PARTS: &[Part] = &[
     part("standby woken by the timer", suspend::standby_timer),
     part("standby woken by an SGI", suspend::standby_sgi),
     part("power-down woken by the timer", suspend::power_down),
-    part("SYSTEM_SUSPEND", suspend::system),
+    part("SYSTEM_SUSPEND", system_suspend::run),
 ];
 
 /// Runs all parts that fit, and fails with the first failure that there was.

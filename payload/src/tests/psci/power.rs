@@ -3,8 +3,9 @@
 use super::{Context, functions::NO_CPU};
 use crate::arrival;
 use crate::call::{code, psci};
-use crate::cpu::{Cpu, wait_for};
-use crate::entry::secondary_entry;
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
+use crate::image::secondary_entry;
 use crate::outcome::{Outcome, ensure, expect, expect_any};
 use crate::{hints, states};
 use core::sync::atomic::AtomicU32;
