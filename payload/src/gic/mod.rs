@@ -2,7 +2,10 @@
 //!
 //! Interrupts stay masked by DAIF; they end WFI and are taken by hand.
 
+mod ids;
 pub mod v2;
+
+pub use ids::{SGI, VIRTUAL_TIMER};
 
 use crate::cpu::Cpu;
 use crate::hints;
@@ -19,6 +22,7 @@ use arm_sysregs::el1::accessors::{
 use arm_sysregs::el1::registers::{IccEoir1El1, IccIgrpen1El1, IccPmrEl1, IccSgi1rEl1};
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
+use ids::{LOW, MASK};
 
 /// GICD_CTLR: EnableGrp1NS, ARE_NS (non-secure view, or a single security state); bit 31 is RWP.
 const GICD_CTLR: u64 = 0x0000;
@@ -33,13 +37,6 @@ const GICR_ISENABLER0: u64 = FRAME + 0x0100;
 const GICR_ICENABLER0: u64 = FRAME + 0x0180;
 const GICR_IPRIORITYR: u64 = FRAME + 0x0400;
 
-/// The virtual timer's interrupt (BSA, 3.8.1).
-pub const VIRTUAL_TIMER: u32 = 27;
-/// The SGI that tests send.
-pub const SGI: u32 = 0;
-/// A priority for four SGIs, and a mask that lets only higher ones pass.
-const LOW: u32 = 0xf0f0_f0f0;
-const MASK: u32 = 0x80;
 /// Special interrupt ids: nothing is pending that can be taken.
 const SPECIAL: core::ops::RangeInclusive<u32> = 1020..=1023;
 

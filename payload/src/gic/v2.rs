@@ -1,6 +1,6 @@
 //! The registers of a GICv2 (Arm IHI 0048B), for the CPU that runs this.
 
-use super::{LOW, MASK, SGI, VIRTUAL_TIMER};
+use super::ids::{LOW, MASK, SGI, VIRTUAL_TIMER};
 use crate::cpu::Cpu;
 use crate::mmio::{read8, read32, write32};
 use crate::tree::Gic;
