@@ -1,7 +1,7 @@
 //! Which CPU goes into which state.
 
 use super::power::off;
-use super::{STATES, State, WFE};
+use super::table::{STATES, State, WFE};
 use crate::arena::PAGE;
 use crate::call::code;
 use crate::console::say;

@@ -1,7 +1,7 @@
 //! CPUs that are off, asleep by PSCI, or on their way.
 
-use super::hear;
 use super::running::beat;
+use super::sleeping::hear;
 use crate::call::{self, code};
 use crate::cpu::Cpu;
 use crate::{hints, image};

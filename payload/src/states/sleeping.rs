@@ -1,9 +1,17 @@
 //! CPUs that wait for an event or an interrupt.
 
-use super::hear;
 use crate::cpu::Cpu;
 use crate::{gic, hints};
+use core::sync::atomic::Ordering::Relaxed;
 
+/// Lets interrupts reach the CPU, where there is a GIC that the probe knows.
+pub fn hear(this: &'static Cpu) {
+    if this.redistributor.load(Relaxed) != 0 || gic::v2::get().is_some() {
+        gic::enable(this, 0);
+    }
+}
+
+/// WFE, which the event stream ends now and then.
 pub fn wfe(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     loop {

@@ -1,20 +1,7 @@
-//! States that a CPU can be in when the machine is taken from under it.
-//!
-//! Each is a job that does not return. Another one is a function and a line in [`STATES`].
+//! All states. Each is a job that does not return; another one is a function and a line in [`STATES`].
 
-mod faulty;
-mod mix;
-mod power;
-mod running;
-mod sleeping;
-
-pub use mix::{Wanted, spread};
-pub use power::{POWER_DOWN, STANDBY, off};
-pub use running::{check_witness, clear_since, store};
-
-use crate::cpu::{Cpu, Job};
-use crate::gic;
-use core::sync::atomic::Ordering::Relaxed;
+use super::{faulty, power, running, sleeping};
+use crate::cpu::Job;
 
 /// A state.
 pub struct State {
@@ -64,7 +51,8 @@ const fn tight(name: &'static str, job: Job) -> State {
     }
 }
 
-static WFE: State = state("wfe", sleeping::wfe);
+/// The state for a CPU that there is no other for.
+pub static WFE: State = state("wfe", sleeping::wfe);
 
 /// All states.
 pub static STATES: &[State] = &[
@@ -73,11 +61,11 @@ pub static STATES: &[State] = &[
     counting("masked-loop", running::masked_loop),
     State {
         off: true,
-        ..state("off", off)
+        ..state("off", power::off)
     },
     state("standby", power::standby),
     state("power-down", power::power_down),
-    counting("store", store),
+    counting("store", running::store),
     State {
         pair: true,
         ..state("cpu-on", power::turn_on_for_ever)
@@ -108,10 +96,3 @@ pub static STATES: &[State] = &[
         ..state("deaf-later", sleeping::deaf_later)
     },
 ];
-
-/// Lets interrupts reach the CPU, where there is a GIC that the probe knows.
-fn hear(this: &'static Cpu) {
-    if this.redistributor.load(Relaxed) != 0 || gic::v2::get().is_some() {
-        gic::enable(this, 0);
-    }
-}
