@@ -2,6 +2,7 @@
 
 use crate::call::code;
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::cpus::wait_for;
 use crate::entry_state::{BOOT_STATE, EntryState};
@@ -10,7 +11,6 @@ use crate::kexec;
 use crate::outcome::{Outcome, ensure, expect};
 use crate::report::{self, Fate, Report};
 use crate::states;
-use crate::tests::Context;
 
 /// Checks what a new generation is promised, and brings all CPUs up.
 pub fn check(context: &Context) -> Outcome<Report> {

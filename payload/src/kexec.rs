@@ -3,12 +3,12 @@
 use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use crate::arena::{Arena, KEPT, PAGE, SCRATCH_PAGES, SLOT, TREE};
 use crate::call::{self, code};
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::handover::Handover;
 use crate::image;
 use crate::outcome::{Outcome, ensure, fail};
 use crate::pattern;
-use crate::tests::Context;
 use crate::time::TIMEOUT_MS;
 use crate::time::{self, wait_until};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};

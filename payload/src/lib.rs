@@ -20,6 +20,7 @@ mod arrival;
 mod audit;
 mod call;
 mod console;
+mod context;
 mod cpu;
 mod cpus;
 mod entry;

@@ -2,14 +2,14 @@
 
 use crate::arena::Arena;
 use crate::console::say;
+use crate::context::Context;
 use crate::cpus::Cpus;
 use crate::finish::{fail_and_stop, pass_and_stop};
 use crate::handover::Handover;
 use crate::options::Options;
 use crate::outcome::Outcome;
-use crate::tests::Context;
 use crate::tree::{self, Machine};
-use crate::{call, console, cpu, gic, hints, mmu, monitor, time};
+use crate::{call, console, cpu, gic, hints, mmu, monitor, tests, time};
 
 /// Where `start.S` goes, with the MMU on, on the boot CPU: `x0` as the image was entered with.
 pub extern "C" fn probe_main(x0: u64) -> ! {
@@ -40,6 +40,7 @@ fn run(x0: u64) -> Outcome {
     mmu::init(&machine);
     time::init_event_stream();
     let options = Options::parse(machine.bootargs)?;
+    let test = tests::find(options.test)?;
     let arena = match generation {
         0 => Arena::pick(&machine)?,
         _ => Arena(handover.arena),
@@ -58,5 +59,5 @@ fn run(x0: u64) -> Outcome {
         handover,
         generation,
     };
-    (options.test.run)(&context)
+    (test.run)(&context)
 }

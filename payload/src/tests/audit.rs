@@ -3,13 +3,13 @@
 //! Generation 0 fills every register of every CPU and of the interrupt controller, and reboots.
 //! Generation 1 audits. `after=linux` audits at once: the kernel before was another one.
 
-use super::Context;
 use crate::audit::interrupts::{self, Controller};
 use crate::audit::its::{self, Its};
 use crate::audit::sheet::{self, SHEET};
 use crate::audit::{self, AUDITED, dirty};
 use crate::call::code;
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::{Cpu, Job};
 use crate::cpus::{Cpus, wait_for};
 use crate::kexec;

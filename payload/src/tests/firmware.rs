@@ -1,9 +1,10 @@
 //! `test=refused-on`, `test=late-on`, `test=no-reset`: firmware that does not do as it is asked. A
 //! debugger plays it.
 
-use super::{Context, kexec};
+use super::kexec;
 use crate::call::{self, code};
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect, fail};

@@ -5,11 +5,11 @@
 //! half a kernel is none. Memory that no list mentions must be what it was after each of them. Counts
 //! what came of it across generations and resets, until there were `generations=` of the two.
 
-use super::Context;
 use crate::abi::{IND_DESTINATION, IND_INDIRECTION, IND_SOURCE};
 use crate::arena::{Arena, KEPT, PAGE};
 use crate::call::code;
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::cpus::wait_for;
 use crate::kexec::{self, Prepared};

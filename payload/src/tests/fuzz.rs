@@ -8,11 +8,12 @@
 mod accesses;
 mod lists;
 
-use super::{Context, gic_tables};
+use super::gic_tables;
 use crate::abi;
 use crate::arena::{PAGE, SCRATCH_PAGES};
 use crate::call::{self, Conduit, code};
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::{Cpu, MAX_CPUS};
 use crate::cpus::Cpus;
 use crate::finish::fail_and_stop;

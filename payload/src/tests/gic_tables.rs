@@ -1,10 +1,10 @@
 //! `test=gic-tables`: gives the interrupt controller tables that are not the guest's, on all CPUs at
 //! once. It must not begin to use them; with good ones all must work.
 
-use super::Context;
 use crate::arena::Arena;
 use crate::audit::its::Its;
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::cpus::wait_for;
 use crate::exception::attempt;

@@ -1,7 +1,8 @@
 //! `test=hooks`: makes the monitor's own calls where it has not planted them.
 
-use super::{Context, kexec};
+use super::kexec;
 use crate::console::say;
+use crate::context::Context;
 use crate::exception::{EC_UNKNOWN, attempt};
 use crate::options::After;
 use crate::outcome::{Outcome, fail};

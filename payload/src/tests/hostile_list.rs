@@ -1,10 +1,10 @@
 //! `test=hostile-list`: asks for reboots that must be refused, while all other CPUs run on.
 
-use super::Context;
 use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use crate::arena::PAGE;
 use crate::call::{self, code};
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::MAX_CPUS;
 use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect_any, fail};

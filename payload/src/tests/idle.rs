@@ -1,7 +1,7 @@
 //! `test=idle`: CPUs sleep, take timer interrupts and compute, and the monitor must not notice.
 
-use super::Context;
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect, fail};

@@ -1,7 +1,7 @@
 //! `test=kexec`: reboots into a copy of itself with its CPUs in all kinds of states.
 
-use super::Context;
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::entry_state::BOOT_STATE;
 use crate::kexec::{self, Prepared};

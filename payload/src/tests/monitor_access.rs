@@ -1,8 +1,8 @@
 //! `test=monitor-access`: reaches for the monitor's memory, gets aborts, and lives on.
 
-use super::Context;
 use crate::arena::PAGE;
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::exception::{EC_DATA_ABORT, EC_INSTRUCTION_ABORT, Fault, attempt};
 use crate::mmu;

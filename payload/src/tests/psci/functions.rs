@@ -1,14 +1,17 @@
 //! The calls that change nothing.
 
-use super::{CONDUITS, Context};
 use crate::call::{self, Conduit, code, psci};
 use crate::console::say;
+use crate::context::Context;
 use crate::outcome::{Outcome, ensure, expect, expect_any};
 use smccc::arch::*;
 use smccc::psci::*;
 
 /// An affinity that no machine of this size has.
 pub const NO_CPU: u64 = 0xff_00ff_ffff;
+
+/// Both conduits, for what has to be the same by each.
+const CONDUITS: [Conduit; 2] = [Conduit::Smc, Conduit::Hvc];
 
 /// Functions that a PSCI 1.1 has to have (DEN0022, table 5).
 const MANDATORY: &[u32] = &[

@@ -8,9 +8,8 @@ mod suspend;
 mod system_suspend;
 mod vendor;
 
-use super::Context;
-use crate::call::Conduit;
 use crate::console::say;
+use crate::context::Context;
 use crate::monitor;
 use crate::outcome::{Failure, Outcome};
 
@@ -83,6 +82,3 @@ pub fn run(context: &Context) -> Outcome {
     }
     outcome
 }
-
-/// Both conduits, for what has to be the same by each.
-const CONDUITS: [Conduit; 2] = [Conduit::Smc, Conduit::Hvc];

@@ -1,8 +1,9 @@
 //! `CPU_ON` and `CPU_OFF`.
 
-use super::{Context, functions::NO_CPU};
+use super::functions::NO_CPU;
 use crate::arrival;
 use crate::call::{code, psci};
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::cpus::wait_for;
 use crate::image::secondary_entry;

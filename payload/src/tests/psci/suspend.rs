@@ -1,8 +1,8 @@
 //! `CPU_SUSPEND`.
 
-use super::Context;
 use crate::call::{code, psci};
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::cpus::wait_for;
 use crate::image::secondary_entry;

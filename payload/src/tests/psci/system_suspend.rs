@@ -1,9 +1,9 @@
 //! `SYSTEM_SUSPEND`.
 
-use super::Context;
 use super::power::turn_off;
 use crate::call::{code, psci};
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu;
 use crate::exception::{Fault, attempt};
 use crate::outcome::{Outcome, ensure, expect, fail};

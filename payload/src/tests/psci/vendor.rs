@@ -1,10 +1,10 @@
 //! The monitor's own calls, without a reboot.
 
-use super::Context;
 use crate::abi::{
     FEATURE_BITS, FEATURES, REPORT, REVISION, REVISION_MAJOR, REVISION_MINOR, UID_WORDS,
 };
 use crate::call::{self, Conduit, code};
+use crate::context::Context;
 use crate::monitor;
 use crate::outcome::{Outcome, ensure, expect};
 
