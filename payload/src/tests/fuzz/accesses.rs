@@ -1,13 +1,13 @@
 //! Accesses to the monitor's memory, calls with any immediate, and registers that are closed.
 
-use super::{ABORTS, Numbers, page};
+use super::numbers::Numbers;
 use crate::cpu::Cpu;
 use crate::exception::{EC_DATA_ABORT, EC_INSTRUCTION_ABORT, Fault, attempt};
 use crate::mmu;
 use crate::outcome::{Outcome, ensure, fail};
 use core::arch::asm;
 use core::fmt::Display;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// `ESR_EL1.EC` of an instruction that is not there.
 const EC_UNKNOWN: u64 = 0;
@@ -16,8 +16,20 @@ const DFSC: u64 = 0x3f;
 const EXTERNAL: u64 = 0x10;
 const EXTERNAL_WALK: u64 = 0x14;
 
+static ABORTS: AtomicU64 = AtomicU64::new(0);
+
+/// Accesses that were answered by an abort, on all CPUs.
+pub fn aborted() -> u64 {
+    ABORTS.load(Relaxed)
+}
+
 /// Expects an access to have been answered by an abort, and nothing else.
-fn aborted<T>(what: impl Display, address: u64, class: u64, seen: Result<T, Fault>) -> Outcome {
+fn expect_abort<T>(
+    what: impl Display,
+    address: u64,
+    class: u64,
+    seen: Result<T, Fault>,
+) -> Outcome {
     match seen {
         Err(fault)
             if fault.class() == class && fault.far == address && fault.esr & DFSC == EXTERNAL =>
@@ -44,7 +56,7 @@ pub fn load(numbers: &Numbers) -> Outcome {
             _ => attempt(|| (address as *const u64).read_volatile()),
         }
     };
-    aborted("load", address, EC_DATA_ABORT, seen)
+    expect_abort("load", address, EC_DATA_ABORT, seen)
 }
 
 /// Stores of every size.
@@ -59,7 +71,7 @@ pub fn store(numbers: &Numbers) -> Outcome {
             _ => attempt(|| (address as *mut u64).write_volatile(value)),
         }
     };
-    aborted("store", address, EC_DATA_ABORT, seen)
+    expect_abort("store", address, EC_DATA_ABORT, seen)
 }
 
 /// A branch into the monitor.
@@ -67,7 +79,7 @@ pub fn fetch(numbers: &Numbers) -> Outcome {
     let address = numbers.in_monitor();
     // SAFETY: as for `load`; whatever is there, the branch is the last thing that is done.
     let seen = attempt(|| unsafe { asm!("blr {}", in(reg) address, clobber_abi("C")) });
-    aborted("fetch", address, EC_INSTRUCTION_ABORT, seen)
+    expect_abort("fetch", address, EC_INSTRUCTION_ABORT, seen)
 }
 
 /// Accesses that say less of themselves: pairs, exclusives, a line at once.
@@ -79,27 +91,27 @@ pub fn odd(_: &Cpu, numbers: &Numbers) -> Outcome {
         match numbers.below(6) {
             0 => {
                 let seen = attempt(|| asm!("stp {0}, {0}, [{1}]", in(reg) value, in(reg) address));
-                aborted("stp", address, EC_DATA_ABORT, seen)
+                expect_abort("stp", address, EC_DATA_ABORT, seen)
             }
             1 => {
                 let seen = attempt(
                     || asm!("ldp {0}, {1}, [{2}]", out(reg) _, out(reg) _, in(reg) address),
                 );
-                aborted("ldp", address, EC_DATA_ABORT, seen)
+                expect_abort("ldp", address, EC_DATA_ABORT, seen)
             }
             2 => {
                 let seen = attempt(|| asm!("ldaxr {0}, [{1}]", out(reg) _, in(reg) address));
-                aborted("ldaxr", address, EC_DATA_ABORT, seen)
+                expect_abort("ldaxr", address, EC_DATA_ABORT, seen)
             }
             3 => {
                 let seen =
                     attempt(|| asm!("str {0}, [{1}], #16", in(reg) value, inout(reg) address => _));
-                aborted("str with writeback", address, EC_DATA_ABORT, seen)
+                expect_abort("str with writeback", address, EC_DATA_ABORT, seen)
             }
             4 => {
                 let line = address & !0x7f;
                 let seen = attempt(|| asm!("dc zva, {}", in(reg) line));
-                aborted("dc zva", line, EC_DATA_ABORT, seen)
+                expect_abort("dc zva", line, EC_DATA_ABORT, seen)
             }
             // Hints, and maintenance that changes nothing, may be refused or not.
             _ => {
@@ -149,7 +161,7 @@ pub fn immediate(this: &Cpu, numbers: &Numbers) -> Outcome {
         0 => 0xd400_0002,
         _ => 0xd400_0003,
     } | immediate << 5;
-    let code = page(numbers.field, this, 7);
+    let code = numbers.field.page(this, 7);
     let (x0, x1) = (numbers.argument(), numbers.argument());
     // SAFETY: the page is this CPU's own; RET is written behind the call, and both are fetched anew.
     let seen = unsafe {
