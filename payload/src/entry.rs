@@ -1,12 +1,14 @@
 //! The way in: `start.S`, and what it needs to know.
 
 use crate::cpu::Cpu;
-use crate::entry_state::BOOT_STATE;
+use crate::entry_state::{BOOT_STATE, EntryState};
 use crate::{jobs, mmu, run};
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 
+/// Size of what stands before the flat binary, in bytes (`.head` in the linker script).
+const HEAD_SIZE: usize = 4096;
 /// Size of the boot CPU's stack in bytes.
 const BOOT_STACK_SIZE: usize = 64 * 1024;
 
@@ -27,6 +29,24 @@ global_asm!(
     cpu_stack = const offset_of!(Cpu, stack_top),
     cpu_guard = const offset_of!(Cpu, guard),
     cpu_entry_state = const offset_of!(Cpu, entry_state),
+    entry_sctlr_el1 = const offset_of!(EntryState, sctlr_el1),
+    entry_tcr_el1 = const offset_of!(EntryState, tcr_el1),
+    entry_mair_el1 = const offset_of!(EntryState, mair_el1),
+    entry_ttbr0_el1 = const offset_of!(EntryState, ttbr0_el1),
+    entry_vbar_el1 = const offset_of!(EntryState, vbar_el1),
+    entry_tpidr_el1 = const offset_of!(EntryState, tpidr_el1),
+    entry_daif = const offset_of!(EntryState, daif),
+    entry_spsel = const offset_of!(EntryState, spsel),
+    entry_currentel = const offset_of!(EntryState, currentel),
+    entry_sp_el1 = const offset_of!(EntryState, sp_el1),
+    entry_cntkctl_el1 = const offset_of!(EntryState, cntkctl_el1),
+    entry_x1 = const offset_of!(EntryState, x1),
+    entry_x2 = const offset_of!(EntryState, x2),
+    entry_x3 = const offset_of!(EntryState, x3),
+    head_size = const HEAD_SIZE,
+    device_block = const mmu::DEVICE,
+    normal_block = const mmu::NORMAL,
+    map_entries = const mmu::ENTRIES,
     probe_main = sym run::probe_main,
     secondary_main = sym jobs::secondary_main,
 );

@@ -8,16 +8,17 @@ use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-const ENTRIES: usize = 512;
+/// Entries of a table.
+pub const ENTRIES: usize = 512;
 const GIB: u64 = 1 << 30;
 const MIB2: u64 = 2 << 20;
 /// Bits of an address that the map covers.
 const ADDRESS_BITS: u32 = 39;
 
 /// Block descriptor: AF, inner shareable, AttrIndx 0 (normal write-back).
-const NORMAL: u64 = 0x701;
+pub const NORMAL: u64 = 0x701;
 /// Block descriptor: UXN, PXN, AF, AttrIndx 1 (device).
-const DEVICE: u64 = 3 << 53 | 0x405;
+pub const DEVICE: u64 = 3 << 53 | 0x405;
 const TABLE: u64 = 3;
 
 /// A translation table.
