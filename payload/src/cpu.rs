@@ -20,7 +20,7 @@ pub const AFFINITY_MASK: u64 = 0xff_00ff_ffff;
 /// A function for a CPU to run. It gets the CPU that it runs on, and an argument.
 pub type Job = fn(&'static Cpu, u64) -> u64;
 
-/// Registers as `vectors.S` saves them.
+/// Registers of an exception, as `vectors.S` saves and restores them.
 #[repr(C)]
 pub struct Frame {
     pub x: [u64; 31],
@@ -31,7 +31,7 @@ pub struct Frame {
     _pad: u64,
 }
 
-/// What a CPU does with its synchronous exceptions instead of the usual.
+/// Handles the synchronous exceptions of a CPU in place of `exception`.
 pub type Handler = fn(&'static Cpu, &mut Frame);
 
 /// A CPU. `start.S` knows where `stack_top`, `guard` and `entry_state` are.
@@ -53,11 +53,11 @@ pub struct Cpu {
     pub targets: AtomicU64,
     /// Counts on while the CPU runs in a state that counts.
     pub heartbeat: AtomicU64,
-    /// Calls that it has made.
+    /// SMCs and HVCs that it has made.
     pub calls: AtomicU64,
     /// How often it came in through [`secondary_entry`](crate::image::secondary_entry).
     pub entered: AtomicU32,
-    /// Set by a job that never returns when it has got there.
+    /// Set by a job that never returns, once the CPU is in the state that the job puts it into.
     pub reached: AtomicU32,
     /// What it was entered with.
     pub entry_state: EntryStateCell,
@@ -139,7 +139,7 @@ impl Cpu {
         (handler != 0).then(|| unsafe { core::mem::transmute::<usize, Handler>(handler) })
     }
 
-    /// Notes that a job that never returns has got where it was going.
+    /// Notes that the CPU is in the state that its job puts it into.
     pub fn say_reached(&self) {
         self.reached.store(1, Release);
         hints::send_event();
@@ -190,7 +190,7 @@ pub fn own_mpidr() -> u64 {
     read_mpidr_el1().bits() & AFFINITY_MASK
 }
 
-/// The CPU that this runs on; the boot CPU's place before it is known which one that is.
+/// The CPU that this runs on, or a stand-in before [`set_current`] has told it.
 pub fn current() -> &'static Cpu {
     static NOBODY: Cpu = Cpu::new();
     try_current().unwrap_or(&NOBODY)

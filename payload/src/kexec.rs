@@ -230,7 +230,7 @@ impl Prepared {
     }
 }
 
-/// Checks that everything that the former generation handed over has come over.
+/// Checks that the image and the memory that the former generation prepared are as they should be.
 pub fn check_memory(handover: &Handover) -> Outcome {
     let arena = Arena(handover.arena);
     let (constant, constant_end) = image::constant_image();

@@ -85,7 +85,7 @@ pub fn init(machine: &Machine) {
 /// Calls `access` with an address that is mapped through the page `table` as a table of level 2, and
 /// returns both; `None` if there is no room for one more CPU that does so (`slot`).
 pub fn through<T>(slot: usize, table: u64, access: impl FnOnce(u64) -> T) -> Option<(u64, T)> {
-    // GiBs in which no device of the boards known is.
+    // GiBs above the devices of all boards that are known.
     const FIRST: usize = 300;
     let gib = FIRST + slot;
     let entry = ROOT.0.get(gib)?;

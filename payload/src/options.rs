@@ -17,9 +17,9 @@ pub enum Caller {
 /// Who ran before generation 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
-    /// Nobody: generation 0 leaves what the next one looks for.
+    /// Nobody: generation 0 leaves the state that generation 1 looks for.
     Probe,
-    /// Another kernel, which has left the machine to this one.
+    /// Linux, which has kexecked the probe.
     Linux,
 }
 
@@ -31,7 +31,7 @@ pub struct Options {
     pub generations: u64,
     /// `state=`: the state that all CPUs are put into; a mix of them if not given.
     pub state: Option<&'static State>,
-    /// `missing=`: how many CPUs the first reboot has to leave behind; 0 if not given.
+    /// `missing=`: how many CPUs the first reboot has to lose; 0 if not given.
     pub missing: u64,
     /// `caller=`: who asks for the reboot; `boot` if not given.
     pub caller: Caller,
@@ -44,9 +44,9 @@ pub struct Options {
     pub seed: u64,
     /// `calls=`: how often each CPU does what a test does at random; 2000 if not given.
     pub calls: u64,
-    /// `late=yes`: CPUs that were left behind come after all, and are turned on. Not if not given.
+    /// `late=yes`: lost CPUs arrive after all, and are turned on. Not if not given.
     pub late: bool,
-    /// `after=linux`: generation 0 has come by a kexec of Linux. Not if not given.
+    /// `after=linux`: Linux has kexecked generation 0. Not if not given.
     pub after: After,
 }
 

@@ -136,7 +136,7 @@ probe_start:
 .size probe_start, . - probe_start
 
 // x0: context id, the CPU's struct Cpu, which is in x20 then.
-.macro come_in
+.macro enter
 	save_entry_state
 	msr	daifset, #0xf
 	msr	spsel, #1
@@ -157,7 +157,7 @@ probe_start:
 .global secondary_start
 .type secondary_start, %function
 secondary_start:
-	come_in
+	enter
 	ldr	x0, [x20, #{cpu_stack}]
 	mov	sp, x0
 	mov	x0, x20
@@ -170,7 +170,7 @@ secondary_start:
 .global resume_start
 .type resume_start, %function
 resume_start:
-	come_in
+	enter
 	ldr	x0, [x20, #{cpu_guard}]
 	str	xzr, [x20, #{cpu_guard}]
 	b	guard_landing

@@ -105,9 +105,9 @@ pub fn enable(this: &'static Cpu, _: u64) -> u64 {
 }
 
 /// Masks what [`enable`] has enabled on the CPU, by its priority.
-pub fn mute(this: &Cpu) {
+pub fn lower_priority(this: &Cpu) {
     if let Some(gic) = v2::get() {
-        return gic.mute();
+        return gic.lower_priority();
     }
     let base = this.redistributor.load(Relaxed);
     if base != 0 {
@@ -117,9 +117,9 @@ pub fn mute(this: &Cpu) {
 }
 
 /// Disables all groups at this CPU's interface.
-pub fn shut() {
+pub fn disable_groups() {
     if let Some(gic) = v2::get() {
-        return gic.shut();
+        return gic.disable_groups();
     }
     write_icc_igrpen1_el1(IccIgrpen1El1::empty());
 }

@@ -88,14 +88,14 @@ impl GicV2 {
         write32(self.gicc + gicc::CTLR, 1);
     }
 
-    /// As [`mute`](super::mute).
-    pub fn mute(&self) {
+    /// As [`lower_priority`](super::lower_priority).
+    pub fn lower_priority(&self) {
         write32(self.gicd + gicd::IPRIORITYR, LOW);
         write32(self.gicc + gicc::PMR, MASK);
     }
 
-    /// As [`shut`](super::shut).
-    pub fn shut(&self) {
+    /// As [`disable_groups`](super::disable_groups).
+    pub fn disable_groups(&self) {
         write32(self.gicc + gicc::CTLR, 0);
     }
 

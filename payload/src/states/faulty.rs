@@ -45,7 +45,7 @@ fn step(_: &'static Cpu, frame: &mut Frame) {
     hints::relax();
 }
 
-/// Reaches for the monitor's memory, takes the abort, and tries again.
+/// Loads from the monitor's memory, takes the abort, and tries again.
 pub fn fault_loop(this: &'static Cpu, _: u64) -> u64 {
     fn again(this: &'static Cpu, _: &mut Frame) {
         beat(this, 0);

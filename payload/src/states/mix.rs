@@ -40,7 +40,7 @@ impl Wanted {
             Self::Mix => mix.clone().nth((number + generation as usize * 3) % states),
             Self::One(state) => Some(state),
             Self::Random(seed) => {
-                // One generation in eight has what takes the monitor's patience.
+                // One generation in eight has the states that take the monitor long as well.
                 let mut all = STATES.iter().filter(|state| !state.lost);
                 let states = if seed % 8 == 0 {
                     all.clone().count()

@@ -19,7 +19,7 @@ pub fn masked_loop(this: &'static Cpu, _: u64) -> u64 {
     }
 }
 
-/// The same with no way out for an emulator.
+/// A loop of a single branch, which such an emulator cannot leave early.
 pub fn tight_loop(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     // SAFETY: does nothing, for ever: there is no instruction but the branch.

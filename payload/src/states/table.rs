@@ -11,7 +11,7 @@ pub struct State {
     pub job: Job,
     /// `AFFINITY_INFO` says OFF when it has got there.
     pub off: bool,
-    /// It leaves the CPU counting its heartbeat on.
+    /// The CPU counts its heartbeat in it.
     pub counts: bool,
     /// It needs another CPU, which it turns on again and again.
     pub pair: bool,
@@ -20,7 +20,7 @@ pub struct State {
     pub tight: bool,
     /// It is not in the mix of all states, only by `state=`.
     pub alone: bool,
-    /// The monitor cannot wake the CPU.
+    /// The kick does not wake the CPU: the monitor gives it up as lost.
     pub lost: bool,
 }
 
@@ -71,28 +71,28 @@ pub static STATES: &[State] = &[
         ..state("cpu-on", power::turn_on_for_ever)
     },
     tight("tight-loop", running::tight_loop),
-    state("deaf-wfi", sleeping::deaf_wfi),
+    state("masked-wfi", sleeping::masked_wfi),
     state("interface-off", sleeping::interface_off),
     state("priority-mask", sleeping::priority_mask),
-    state("deaf-standby", power::deaf_standby),
-    state("deaf-power-down", power::deaf_power_down),
+    state("masked-standby", power::masked_standby),
+    state("masked-power-down", power::masked_power_down),
     counting("witness", running::witness),
     counting("single-step", faulty::single_step),
     counting("fault-loop", faulty::fault_loop),
     tight("vector-loop", faulty::vector_loop),
     tight("corrupt-stack", faulty::corrupt_stack),
-    // It takes the monitor half of its patience.
+    // The monitor takes half of its time limit to get such a CPU.
     State {
         alone: true,
         ..state("sgis-off", sleeping::sgis_off)
     },
     State {
         alone: true,
-        ..state("muted-wfi", sleeping::muted_wfi)
+        ..state("low-priority-wfi", sleeping::low_priority_wfi)
     },
     State {
         alone: true,
         lost: true,
-        ..state("deaf-later", sleeping::deaf_later)
+        ..state("interface-off-later", sleeping::interface_off_later)
     },
 ];

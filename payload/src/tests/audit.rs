@@ -1,7 +1,7 @@
-//! `test=audit`: a kernel that leaves something everywhere, and the next one that looks for it.
+//! `test=audit`: a kernel that leaves state in every register, and the next one that looks for it.
 //!
 //! Generation 0 fills every register of every CPU and of the interrupt controller, and reboots.
-//! Generation 1 audits. `after=linux` audits at once: the kernel before was another one.
+//! Generation 1 audits. With `after=linux` generation 0 audits at once: Linux ran before it.
 
 use crate::audit::interrupts::{self, Controller};
 use crate::audit::its::{self, Its};

@@ -1,9 +1,9 @@
 //! `test=flip`: changes the list of a KEXEC from other CPUs while the monitor looks at it.
 //!
 //! What the list is changed to is never valid, so each KEXEC is refused, starts the next generation
-//! from the list as it was, or resets the machine: the guest's own list has changed under it, and
-//! half a kernel is none. Memory that no list mentions must be what it was after each of them. Counts
-//! what came of it across generations and resets, until there were `generations=` of the two.
+//! from the list as it was, or resets the machine: where the list changes while pages are copied, the
+//! next kernel is incomplete. Memory that no list mentions must be unchanged after each of them. Counts
+//! the outcomes across generations and resets, until there were `generations=` of the two.
 
 use crate::abi::{IND_DESTINATION, IND_INDIRECTION, IND_SOURCE};
 use crate::arena::{Arena, KEPT, PAGE};
@@ -20,7 +20,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Refusals in a row before the list is left alone.
 const MAX_REFUSALS: u64 = 200_000;
-/// What a CPU refuses or is told.
+/// The codes that a list is refused with.
 const CODES: &[i64] = &[code::INVALID_ADDRESS, code::INVALID_PARAMETERS];
 const MAGIC: u64 = u64::from_le_bytes(*b"flipping");
 
@@ -112,7 +112,7 @@ pub fn run(context: &Context) -> Outcome {
         cpu.reached.load(Acquire) == 1
     })?;
     ask(&mut good, &mut known, record)?;
-    // Nobody has met the moment: the list as it was, for the next generation to go on.
+    // The monitor has met a bad entry each time: the list as it was, for the next generation to go on.
     STOP.store(1, Release);
     for cpu in cpus.others() {
         let stopped = time::wait_until(time::TIMEOUT_MS, || cpu.result().is_some());
@@ -146,7 +146,7 @@ fn flip(this: &'static Cpu, uart: u64) -> u64 {
     };
     this.say_reached();
     while STOP.load(Acquire) == 0 {
-        // Each CPU has entries of its own, lest two put back what the other has made of it.
+        // Each CPU has entries of its own, or two could restore each other's bad value.
         let n = 1 + this.place() as u64 + 8 * random(60);
         let entry = (list + n * 8) as *mut u64;
         // SAFETY: the entry is in the list of the boot CPU, which knows of this.

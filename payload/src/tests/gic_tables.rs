@@ -1,5 +1,5 @@
-//! `test=gic-tables`: gives the interrupt controller tables that are not the guest's, on all CPUs at
-//! once. It must not begin to use them; with good ones all must work.
+//! `test=gic-tables`: gives the interrupt controller tables outside guest memory, on all CPUs at once.
+//! It must not begin to use them; with good ones all must work.
 
 use crate::arena::Arena;
 use crate::audit::its::Its;
@@ -53,7 +53,10 @@ pub fn run(context: &Context) -> Outcome {
         // It is alone now: once more, for the reason.
         if cpu.result() != Some(0) {
             check_redistributor(cpu)?;
-            fail!("CPU {:#x}: failed beside the others alone", cpu.mpidr());
+            fail!(
+                "CPU {:#x}: failed only while the others did the same",
+                cpu.mpidr()
+            );
         }
     }
     let count = cpus.all.len();
@@ -111,7 +114,7 @@ pub fn check_redistributor(cpu: &Cpu) -> Outcome {
         write64(base + GICR_PENDBASER, pending);
         write32(base + GICR_CTLR, ENABLE);
         expect(what, 0, on())?;
-        // By halves, and by stores that say less of themselves.
+        // By halves, and by stores of other sizes or without a valid syndrome.
         write64(base + GICR_PENDBASER, 0);
         write32(base + GICR_PENDBASER, pending as u32);
         write32(base + GICR_PENDBASER + 4, (pending >> 32) as u32);

@@ -1,4 +1,4 @@
-//! `test=idle`: CPUs sleep, take timer interrupts and compute, and the monitor must not notice.
+//! `test=idle`: CPUs sleep, take timer interrupts and compute, all without exits to the monitor.
 
 use crate::console::say;
 use crate::context::Context;

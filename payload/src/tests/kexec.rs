@@ -1,4 +1,4 @@
-//! `test=kexec`: reboots into a copy of itself with its CPUs in all kinds of states.
+//! `test=kexec`: reboots into a copy of itself while its CPUs are in all kinds of states.
 
 use crate::console::say;
 use crate::context::Context;
@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering::Relaxed;
 /// CPUs with this index modulo 8 are never started by generation 0.
 const NEVER_STARTED: usize = 7;
 
-/// How long a CPU has to stand still to be held, in milliseconds.
+/// How long a heartbeat has to be the same for a CPU to count as held, in milliseconds.
 const STANDSTILL: u64 = 1000;
 
 /// Spreads the CPUs and reboots, until the wanted generation is there.
@@ -81,7 +81,7 @@ pub fn go_on(context: &Context, wanted: Wanted, caller: Caller) -> Outcome {
     }
 }
 
-/// Waits until a debugger holds a CPU that counts: its heart stands still.
+/// Waits until a debugger holds a CPU that counts: its heartbeat does not change any more.
 fn await_held(context: &Context, place: usize) -> Outcome {
     let cpu = context.cpus.all.get(place);
     ensure!(cpu.is_some(), "expected a CPU {place} to hold, seen none");

@@ -1,4 +1,4 @@
-//! Accesses to the monitor's memory, calls with any immediate, and registers that are closed.
+//! Accesses to the monitor's memory, HVC and SMC with any immediate, and registers of EL2 and EL3.
 
 use super::numbers::Numbers;
 use crate::cpu::Cpu;
@@ -82,7 +82,7 @@ pub fn fetch(numbers: &Numbers) -> Outcome {
     expect_abort("fetch", address, EC_INSTRUCTION_ABORT, seen)
 }
 
-/// Accesses that say less of themselves: pairs, exclusives, a line at once.
+/// Accesses without a valid syndrome: pairs, exclusives, writeback, DC ZVA.
 pub fn odd(_: &Cpu, numbers: &Numbers) -> Outcome {
     let address = numbers.in_monitor() & !0xf;
     let value = numbers.any();
@@ -150,7 +150,7 @@ pub fn walk(this: &Cpu, numbers: &Numbers) -> Outcome {
     }
 }
 
-/// HVC and SMC with any immediate but 0: the monitor's own among them, where they mean nothing.
+/// HVC and SMC with any immediate but 0, those of the monitor's hooks among them: undefined.
 pub fn immediate(this: &Cpu, numbers: &Numbers) -> Outcome {
     let immediate = match numbers.below(4) {
         0 => 0xba71,
@@ -176,7 +176,7 @@ pub fn immediate(this: &Cpu, numbers: &Numbers) -> Outcome {
     }
 }
 
-/// Reads a register that must not be there.
+/// Picks one of the registers, and how it is read.
 macro_rules! closed {
     ($numbers:ident: $($name:literal)*) => {{
         let readers: &[(&str, fn())] = &[$((
@@ -188,7 +188,7 @@ macro_rules! closed {
     }};
 }
 
-/// Registers of EL2, and of EL3, are undefined at EL1.
+/// Reads a register of EL2 or EL3, which is undefined at EL1.
 pub fn register(numbers: &Numbers) -> Outcome {
     let Some((name, read)) = closed!(numbers: "hcr_el2" "vttbr_el2" "vtcr_el2" "ttbr0_el2" "tcr_el2"
         "sctlr_el2" "vbar_el2" "elr_el2" "spsr_el2" "sp_el1" "tpidr_el2" "esr_el2" "far_el2" "hpfar_el2"

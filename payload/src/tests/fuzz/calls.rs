@@ -15,7 +15,7 @@ pub fn refused() -> u64 {
     REFUSED.load(Relaxed)
 }
 
-/// An id of somebody's.
+/// An id in a range that PSCI, SMCCC or the monitor has.
 pub fn known_id(numbers: &Numbers) -> u32 {
     let number = numbers.below(0x20) as u32;
     match numbers.below(12) {
@@ -41,7 +41,7 @@ pub fn known_id(numbers: &Numbers) -> u32 {
     }
 }
 
-/// Ids that end the machine, this CPU, or the generation if they are well meant.
+/// Ids of calls that could end the machine, this CPU or the generation.
 fn ends_something(id: u32) -> bool {
     let psci = id & 0x3f00_0000 == 0x0400_0000 && id & 0xffe0 == 0;
     // CPU_SUSPEND, CPU_OFF, CPU_ON, SYSTEM_OFF, SYSTEM_RESET, CPU_FREEZE, CPU_DEFAULT_SUSPEND,
@@ -66,7 +66,7 @@ pub fn some(id: u32, numbers: &Numbers) -> Outcome {
     make(conduit, id, arguments, numbers.field).map(|_| ())
 }
 
-/// Makes a call. What it changes must be no address of the monitor's.
+/// Makes a call. No register that it changes may hold an address of the monitor's memory.
 pub fn make(conduit: Conduit, id: u32, arguments: [u64; 17], field: &Field) -> Outcome<i64> {
     let results = call::all(conduit, id, arguments);
     let (start, end) = field.monitor;
@@ -83,10 +83,10 @@ pub fn make(conduit: Conduit, id: u32, arguments: [u64; 17], field: &Field) -> O
     Ok(code)
 }
 
-/// REPORT to where it may, and may not, be written.
+/// REPORT to buffers in and outside guest memory.
 pub fn report(this: &Cpu, numbers: &Numbers) -> Outcome {
     let mut arguments = [0; 17];
-    // The arena's room, so that what is written in earnest hurts nobody.
+    // A buffer that is accepted is this CPU's own.
     let buffer = match numbers.below(2) {
         0 => numbers.in_monitor() - numbers.below(2) * 8,
         _ => numbers

@@ -29,11 +29,12 @@ use core::sync::atomic::{AtomicPtr, AtomicU64};
 const TIMEOUT_MS: u64 = 3_600_000;
 
 static FIELD: AtomicPtr<Field> = AtomicPtr::new(ptr::null_mut());
-/// How far each CPU is, and where its numbers come from: it may be off in between.
+/// How many things each CPU has done, and the state of its random numbers: kept here, as a CPU may be
+/// off in between.
 static DONE: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 static NUMBERS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
-/// All CPUs, for as many generations as are wanted.
+/// Runs on all CPUs, in as many generations as are wanted.
 pub fn run(context: &Context) -> Outcome {
     let cpus = context.cpus;
     let (calls, generation) = (context.options.calls, context.generation);
@@ -64,7 +65,7 @@ pub fn run(context: &Context) -> Outcome {
     fuzz(cpus.boot, 0);
     let finished = |cpu: &Cpu| DONE[cpu.place()].load(Acquire) >= calls;
     let all = time::wait_until(TIMEOUT_MS, || {
-        // Those that are off are somebody's to turn on again.
+        // CPUs that have turned themselves off are turned on again.
         for cpu in cpus.others().filter(|cpu| !finished(cpu)) {
             cpu.turn_on();
         }
@@ -114,7 +115,7 @@ fn fuzz(this: &'static Cpu, _: u64) -> u64 {
     0
 }
 
-/// One thing, whatever it is.
+/// Does one thing, chosen at random.
 fn act(this: &'static Cpu, numbers: &Numbers) -> Outcome {
     match numbers.below(64) {
         0..24 => {

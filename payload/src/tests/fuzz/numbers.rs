@@ -1,4 +1,4 @@
-//! Random numbers, with a liking for edges.
+//! Random numbers, with the edges of memory more often than others.
 
 use super::field::Field;
 use crate::cpu::Cpu;
@@ -47,7 +47,7 @@ impl Numbers<'_> {
         }
     }
 
-    /// Somewhere in the monitor's memory, at its edges most of all.
+    /// An address in the monitor's memory, often at its edges.
     pub fn in_monitor(&self) -> u64 {
         let (start, end) = self.field.monitor;
         match self.below(8) {

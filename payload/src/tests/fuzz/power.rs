@@ -10,7 +10,7 @@ use core::ptr;
 use smccc::psci::{PSCI_CPU_OFF, PSCI_CPU_ON_32, PSCI_CPU_ON_64};
 use smccc::psci::{PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64};
 
-/// CPU_ON: with an entry that is refused whoever it is for, or in earnest.
+/// CPU_ON: with an entry that must be refused, or with the probe's own.
 pub fn cpu_on(numbers: &Numbers) -> Outcome {
     let target = numbers.cpu();
     if numbers.below(2) == 0 {
@@ -49,7 +49,7 @@ pub fn cpu_on(numbers: &Numbers) -> Outcome {
     Ok(())
 }
 
-/// CPU_SUSPEND with any power_state; a timer wakes the CPU where it is taken at its word.
+/// CPU_SUSPEND with any power_state; a timer wakes the CPU if it does go to sleep.
 pub fn suspend(numbers: &Numbers) -> Outcome {
     gic::start_timer(1);
     let id = numbers

@@ -1,4 +1,4 @@
-//! The calls that change nothing.
+//! Calls that start and stop nothing.
 
 use crate::call::{self, Conduit, code, psci};
 use crate::console::say;
@@ -64,6 +64,7 @@ const UNKNOWN: &[u32] = &[
     0xc400_000a,
 ];
 
+/// PSCI_VERSION is 1.1 or later.
 pub fn version(_: &Context) -> Outcome {
     let seen = psci(PSCI_VERSION, [0; 3]);
     ensure!(
@@ -74,6 +75,7 @@ pub fn version(_: &Context) -> Outcome {
     expect_any("MIGRATE_INFO_TYPE", &[2, code::NOT_SUPPORTED], seen)
 }
 
+/// PSCI_FEATURES knows what is mandatory, and what it does not know is refused.
 pub fn features(_: &Context) -> Outcome {
     for &id in MANDATORY {
         let seen = psci(PSCI_FEATURES, [id.into(), 0, 0]);
@@ -97,6 +99,7 @@ pub fn features(_: &Context) -> Outcome {
     Ok(())
 }
 
+/// AFFINITY_INFO of CPUs that are on, off and not there.
 pub fn affinity_info(context: &Context) -> Outcome {
     let own = context.cpus.boot.mpidr();
     let calls: &[(&str, u32, [u64; 3], &[i64])] = &[
@@ -139,6 +142,7 @@ pub fn affinity_info(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// Ids that are no functions are refused.
 pub fn unknown(_: &Context) -> Outcome {
     for &id in UNKNOWN {
         expect(
@@ -156,6 +160,7 @@ pub fn unknown(_: &Context) -> Outcome {
     Ok(())
 }
 
+/// SMCCC_VERSION and ARCH_FEATURES, by either conduit.
 pub fn smccc(_: &Context) -> Outcome {
     let seen = psci(PSCI_FEATURES, [SMCCC_VERSION.into(), 0, 0]);
     ensure!(
@@ -191,7 +196,7 @@ pub fn smccc(_: &Context) -> Outcome {
     Ok(())
 }
 
-/// Calls that Linux makes too often for an exit.
+/// Calls that Linux makes so often that they must not exit to the monitor.
 pub fn workarounds(_: &Context) -> Outcome {
     for id in [
         SMCCC_ARCH_WORKAROUND_1,
@@ -216,6 +221,7 @@ pub fn workarounds(_: &Context) -> Outcome {
     Ok(())
 }
 
+/// SMC and HVC give the same answers.
 pub fn conduits(context: &Context) -> Outcome {
     let own = context.cpus.boot.mpidr();
     let calls: &[(u32, [u64; 3])] = &[
@@ -233,7 +239,7 @@ pub fn conduits(context: &Context) -> Outcome {
     Ok(())
 }
 
-/// x4 to x17 are the caller's in SMCCC from 1.1 on (DEN0028, 2.6).
+/// Calls preserve x4 to x17, as SMCCC says from 1.1 on (DEN0028, 2.6).
 pub fn registers_kept(_: &Context) -> Outcome {
     let arguments: [u64; 17] =
         core::array::from_fn(|n| if n < 3 { 0 } else { 0x5a5a_0000 + n as u64 });

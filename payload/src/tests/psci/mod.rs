@@ -1,4 +1,4 @@
-//! `test=psci`: PSCI towards the guest by the letter (DEN0022, 1.1).
+//! `test=psci`: PSCI as the guest sees it, held against the specification (DEN0022, 1.1).
 //!
 //! What only the monitor answers as the specification says is left out without it.
 

@@ -16,6 +16,7 @@ use smccc::psci::{PSCI_CPU_ON_32, PSCI_CPU_ON_64};
 /// Rounds of the race.
 const ROUNDS: u32 = 20;
 
+/// All CPUs can be turned on, and enter as PSCI says.
 pub fn all_on(context: &Context) -> Outcome {
     context.cpus.bring_up(context.cpus.others())?;
     for cpu in context.cpus.others() {
@@ -26,6 +27,7 @@ pub fn all_on(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// CPU_ON of no CPU, and of one that is on, is refused.
 pub fn refused(context: &Context) -> Outcome {
     let entry = secondary_entry();
     for (what, mpidr) in [
@@ -63,6 +65,7 @@ fn wait_off(which: impl Iterator<Item = &'static Cpu>) -> Outcome {
     })
 }
 
+/// CPU_ON with an entry outside guest memory is refused, and the CPU stays off.
 pub fn wrong_entry(context: &Context) -> Outcome {
     let Some(cpu) = context.cpus.others().last() else {
         return Ok(());
@@ -124,7 +127,7 @@ pub fn raced(context: &Context) -> Outcome {
             cpu.start(turn_on_at_once, &raw const *target as u64);
         }
         let racers = [one, two].into_iter();
-        wait_for(racers.clone(), "to be ready for the race", |cpu| {
+        wait_for(racers.clone(), "to be ready to call CPU_ON", |cpu| {
             cpu.reached.load(Acquire) == 1
         })?;
         GO.store(1, Release);
@@ -145,6 +148,7 @@ pub fn raced(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// Turns each CPU off and on.
 pub fn one_by_one(context: &Context) -> Outcome {
     for cpu in context.cpus.others() {
         turn_off(cpu)?;
@@ -154,6 +158,7 @@ pub fn one_by_one(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// Turns all CPUs off at once, and on again.
 pub fn all_at_once(context: &Context) -> Outcome {
     for _ in 0..4 {
         for cpu in context.cpus.others() {

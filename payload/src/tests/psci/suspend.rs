@@ -37,6 +37,7 @@ fn enable_gic(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// CPU_SUSPEND with a reserved power_state, or an entry outside guest memory, is refused.
 pub fn refused(context: &Context) -> Outcome {
     enable_gic(context)?;
     let entry = secondary_entry();
@@ -86,6 +87,7 @@ fn standby_until_timer(this: &'static Cpu, _: u64) -> u64 {
     standby(this, gic::VIRTUAL_TIMER.into())
 }
 
+/// The timer ends a standby.
 pub fn standby_timer(context: &Context) -> Outcome {
     enable_gic(context)?;
     let start = time::now();
@@ -107,6 +109,7 @@ pub fn standby_timer(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// An SGI ends a standby.
 pub fn standby_sgi(context: &Context) -> Outcome {
     let Some(cpu) = context.cpus.others().next() else {
         return Ok(());
@@ -142,6 +145,7 @@ fn power_down_until_timer(this: &'static Cpu, _: u64) -> u64 {
     ) as u64
 }
 
+/// The timer ends a power-down.
 pub fn power_down(context: &Context) -> Outcome {
     let Some(cpu) = context.cpus.others().next() else {
         return Ok(());

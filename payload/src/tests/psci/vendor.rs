@@ -17,6 +17,7 @@ const UNKNOWN: &[u32] = &[
     0x8600_ff02,
 ];
 
+/// Each of the calls answers as the ABI says.
 pub fn calls(context: &Context) -> Outcome {
     let seen = monitor::uid();
     ensure!(
