@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where things are in RAM: an arena that all generations share.
 //!
 //! Generation 0 runs where the loader put it and picks the arena; the next ones run in its two

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The console: a PL011, written by one CPU at a time, a line at a time.
 
 use crate::hints;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a generation knows when its test begins.
 
 use crate::arena::Arena;

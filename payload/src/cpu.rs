@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One CPU: who it is, what it was told to do, and what came of it.
 //!
 //! A CPU that is up waits by WFE for a [`Job`], a function that it runs with an argument (see `jobs`).

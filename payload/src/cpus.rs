@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The CPUs of the machine: found in the device tree, turned on, and waited for.
 
 use crate::call::{self, code};

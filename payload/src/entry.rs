@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The way in: `start.S`, and what it needs to know.
 
 use crate::cpu::Cpu;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The registers that each CPU was entered with.
 
 use core::arch::asm;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Exceptions: those that a test asks for are handed to it, all others end the run.
 
 use crate::cpu::{self, Frame};

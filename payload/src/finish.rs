@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The end of a run: its last line, and SYSTEM_OFF.
 
 use crate::call;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a generation passes to the next: a page of the image, filled in the copy that the next one
 //! runs.
 //!

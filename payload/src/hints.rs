@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hint instructions: a CPU waits, gives way, or wakes the others.
 
 use core::arch::asm;

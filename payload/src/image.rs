@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Addresses in the running image: where CPUs enter it (`start.S`), and its bounds (the linker script).
 
 unsafe extern "C" {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Jobs: the loop in which a CPU that is up waits for one, and a way to run one to its end.
 
 use crate::cpu::{Cpu, Job};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The reboot into a copy of the running image.
 
 use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The probe: a bare-metal guest at EL1 that tries the monitor.
 //!
 //! A flat binary, entered at its first byte with x0 = device tree, MMU and caches off. Its console

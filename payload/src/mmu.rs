@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An identity map: RAM as normal write-back memory, all else as device memory.
 //!
 //! 39-bit addresses, 4 KiB granule: one root of 512 entries of 1 GiB (Arm ARM D8.3). `start.S` fills

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The command line: words of the form `name=value`.
 
 use crate::outcome::{Failure, Outcome, ensure};

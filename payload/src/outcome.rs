@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a test returns: nothing, or what it expected and what it saw.
 
 use core::fmt::{Arguments, Display, Formatter, Write};

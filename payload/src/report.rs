@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's report on the last reboot: fetched, checked and printed.
 
 use crate::abi::{

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a generation does from its first line of Rust to its last.
 
 use crate::arena::Arena;

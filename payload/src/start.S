@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Entry of the boot CPU (the first byte of the image) and of the others.
 //
 // Both turn the MMU on before the first line of Rust: without it all memory is Device memory, where

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Time by the virtual counter, and bounded waits.
 
 use crate::hints;

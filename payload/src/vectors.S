@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // EL1 vectors: every exception saves a struct Frame and goes to `exception`.
 
 // Bytes that the architecture gives a vector (Arm ARM, "Exception vectors").

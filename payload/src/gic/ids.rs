@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The interrupts that tests use, and priorities of theirs, the same for every GIC.
 
 /// The virtual timer's interrupt (BSA, 3.8.1).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! As much of a GICv3, or GICv2, as it takes to be woken: SGI 0 and the virtual timer's PPI.
 //!
 //! Interrupts stay masked by DAIF; they end WFI and are taken by hand.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The registers of a GICv2 (Arm IHI 0048B), for the CPU that runs this.
 
 use super::ids::{LOW, MASK, SGI, VIRTUAL_TIMER};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! CPUs that take exceptions for ever.
 
 use super::running::beat;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which CPU goes into which state.
 
 use super::power::off;

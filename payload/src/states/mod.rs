@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! States that a CPU can be in when the machine is taken from under it.
 
 mod faulty;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! CPUs that are off, suspended, or in the middle of a CPU_ON.
 
 use super::running::beat;

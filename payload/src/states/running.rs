@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! CPUs that run, and what they write.
 
 use crate::arena::{Arena, PAGE};

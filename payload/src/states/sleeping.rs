@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! CPUs that wait for an event or an interrupt.
 
 use crate::cpu::Cpu;

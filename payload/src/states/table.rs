@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! All states. Each is a job that does not return; another one is a function and a line in [`STATES`].
 
 use super::{faulty, power, running, sleeping};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=audit`: a kernel that leaves state in every register, and the next one that looks for it.
 //!
 //! Generation 0 fills every register of every CPU and of the interrupt controller, and reboots.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=refused-on`, `test=late-on`, `test=no-reset`: firmware that fails. A debugger gives its
 //! answers.
 

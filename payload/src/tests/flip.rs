@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=flip`: changes the list of a KEXEC from other CPUs while the monitor looks at it.
 //!
 //! What the list is changed to is never valid, so each KEXEC is refused, starts the next generation

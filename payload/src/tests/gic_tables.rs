@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=gic-tables`: gives the interrupt controller tables outside guest memory, on all CPUs at once.
 //! It must not begin to use them; with good ones all must work.
 

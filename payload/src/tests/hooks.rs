@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=hooks`: makes the HVCs of the monitor's hooks at addresses where it has patched none.
 
 use super::kexec;

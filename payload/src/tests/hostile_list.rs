@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=hostile-list`: asks for reboots that must be refused, while all other CPUs run on.
 
 use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};

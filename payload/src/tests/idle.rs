@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=idle`: CPUs sleep, take timer interrupts and compute, all without exits to the monitor.
 
 use crate::console::say;

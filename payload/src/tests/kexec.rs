@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=kexec`: reboots into a copy of itself while its CPUs are in all kinds of states.
 
 use crate::console::say;

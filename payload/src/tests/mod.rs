@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The tests: `test=` on the command line names one.
 
 mod audit;

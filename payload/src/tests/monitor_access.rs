@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=monitor-access`: accesses the monitor's memory, takes the aborts, and runs on.
 
 use crate::arena::PAGE;

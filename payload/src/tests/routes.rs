@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=routes`: interrupts of CPUs that are turned off and on again.
 //!
 //! No shared interrupt stays routed to a CPU that is off. Its LPIs stay set up: Linux sets them up

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=soak`: reboots again and again, each time with CPUs in other states, and looks at memory that
 //! nobody writes.
 

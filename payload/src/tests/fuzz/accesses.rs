@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Accesses to the monitor's memory, HVC and SMC with any immediate, and registers of EL2 and EL3.
 
 use super::numbers::Numbers;

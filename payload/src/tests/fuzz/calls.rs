@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Calls with any id and any arguments.
 
 use super::field::Field;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What all CPUs know of the machine, and where its edges are.
 
 use crate::arena::{Arena, PAGE, SCRATCH_PAGES};

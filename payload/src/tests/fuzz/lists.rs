@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Lists for KEXEC, of which one entry at least is wrong.
 
 use super::calls::make;

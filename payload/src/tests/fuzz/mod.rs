@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=fuzz`: millions of calls and accesses that make no sense, on all CPUs at once.
 //!
 //! Each CPU draws from `seed=` and its own place what it does next, `calls=` times. What would end

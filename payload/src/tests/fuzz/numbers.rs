@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Random numbers, with the edges of memory more often than others.
 
 use super::field::Field;

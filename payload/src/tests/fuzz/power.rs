@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Calls that start a CPU or put it to sleep, made so that it comes back.
 
 use super::calls::make;

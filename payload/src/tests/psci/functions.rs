@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Calls that start and stop nothing.
 
 use crate::call::{self, Conduit, code, psci};

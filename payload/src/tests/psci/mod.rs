@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=psci`: PSCI as the guest sees it, held against the specification (DEN0022, 1.1).
 //!
 //! What only the monitor answers as the specification says is left out without it.

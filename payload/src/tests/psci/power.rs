@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `CPU_ON` and `CPU_OFF`.
 
 use super::functions::NO_CPU;

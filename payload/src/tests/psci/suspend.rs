@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `CPU_SUSPEND`.
 
 use crate::call::{code, psci};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `SYSTEM_SUSPEND`.
 
 use super::power::turn_off;
