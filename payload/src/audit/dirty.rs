@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A CPU that leaves something in every register it has.
 
 use super::features::Features;

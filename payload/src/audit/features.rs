@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which registers this CPU has (Arm ARM, D24.2: the ID registers).
 
 use super::sysreg::read;

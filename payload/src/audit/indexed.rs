@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Registers that there are several of: breakpoints, watchpoints, event counters.
 
 use super::features::Features;

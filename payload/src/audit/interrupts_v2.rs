@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The GICv2: what is left in it, and what is found (Arm IHI 0048B, tables 4-1 and 4-2).
 
 use super::interrupts::{DEVICE_LINES, PMU_LINE, SGIS, TIMER_LINES, array, bytes};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a kernel finds of the one before it: every register of every CPU, and of the interrupt
 //! controller, beside what the architecture or the boot protocol lets it expect.
 //!

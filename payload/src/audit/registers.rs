@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The registers of a CPU that a kernel can leave something in: what they are filled with, and what
 //! the next kernel may expect.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The rows of an audit: what was expected of a register, what was found, and on which CPUs.
 
 use crate::console::say;

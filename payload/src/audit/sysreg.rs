@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! System registers by name or by encoding (`S<op0>_<op1>_C<CRn>_C<CRm>_<op2>`).
 
 /// Reads a system register. One that an emulator ignores reads as zero.

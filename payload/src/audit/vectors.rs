@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The vector registers of a CPU: floating point, SVE, SME.
 
 use super::features::Features;
