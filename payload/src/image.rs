@@ -4,7 +4,8 @@
 unsafe extern "C" {
     /// Where `CPU_ON` starts a CPU: x0 is the address of its [`Cpu`](crate::cpu::Cpu).
     fn secondary_start();
-    /// Where a CPU begins that lost its power in a guarded function: x0 is the address of its [`Cpu`](crate::cpu::Cpu).
+    /// Where a CPU begins that lost its power in a guarded function: x0 is the address of its
+    /// [`Cpu`](crate::cpu::Cpu).
     fn resume_start();
     /// First byte of the image.
     static image_start: u8;

@@ -3,7 +3,7 @@
 //!
 //! A flat binary, entered at its first byte with x0 = device tree, MMU and caches off. Its console
 //! lines begin with `probe: `, and the last one says `PASS` or `FAIL` with what was expected and
-//! what was seen. `/chosen/bootargs` says what to do: see [`options`] for the words and [`tests`]
+//! what was seen. `/chosen/bootargs` says what to do: see `options` for the words and `tests`
 //! for the tests. On a host the crate is empty.
 #![no_std]
 #![cfg(target_os = "none")]
