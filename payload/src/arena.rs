@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where things are in RAM: an arena that all generations share.
 //!
 //! Generation 0 runs where the loader put it and picks the arena; the next ones run in its two
 //! image slots in turn, so that the second reboot of a chain overwrites what was running before.
 
 use crate::cpu::{MAX_CPUS, STACK_SIZE};
-use crate::entry;
+use crate::image;
 use crate::outcome::{Outcome, fail};
 use crate::tree::Machine;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -60,7 +61,7 @@ impl Arena {
 
     /// Picks a place: the highest in the image's region of RAM that is free, 2 MiB aligned.
     pub fn pick(machine: &Machine) -> Outcome<Self> {
-        let (image, image_end) = entry::image();
+        let (image, image_end) = image::image();
         let Some((base, size)) = machine.ram_at(image) else {
             fail!(
                 "expected the image at {image:#x} in RAM, seen {:#x?}",

@@ -1,17 +1,19 @@
-//! What a generation finds when it begins.
+// SPDX-License-Identifier: Apache-2.0
+//! Checks of what a new generation is promised.
 
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::{Cpu, wait_for};
-use crate::entry::{BOOT_STATE, EntryState};
+use crate::context::Context;
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
+use crate::entry_state::{BOOT_STATE, EntryState};
 use crate::gic::v2;
 use crate::kexec;
 use crate::outcome::{Outcome, ensure, expect};
 use crate::report::{self, Fate, Report};
 use crate::states;
-use crate::tests::Context;
 
-/// Checks what a new generation is promised, and brings all CPUs up.
+/// Checks memory, the report and the state of each CPU, and brings all CPUs up.
 pub fn check(context: &Context) -> Outcome<Report> {
     let cpus = context.cpus;
     check_entry_state(cpus.boot, BOOT_STATE.get())?;
@@ -38,16 +40,16 @@ pub fn check(context: &Context) -> Outcome<Report> {
     let others = rows.filter(move |(cpu, _)| !core::ptr::eq(*cpu, boot));
     let late = context.options.late;
     if late {
-        say!("waiting for those that were left behind");
+        say!("waiting for the lost CPUs to arrive");
         let lost = others.clone().filter(|(_, row)| row.is_lost());
         let lost = lost.map(|(cpu, _)| cpu);
-        wait_for(lost, "to come late, and be OFF", |cpu| {
+        wait_for(lost, "to arrive late and be OFF", |cpu| {
             cpu.affinity_info() == code::AFFINITY_OFF
         })?;
     }
     for (cpu, row) in others.clone() {
         let what = format_args!("AFFINITY_INFO of CPU {:#x}", cpu.mpidr());
-        // Whoever was left behind is on, or on its way, as far as anybody can know.
+        // A lost CPU counts as ON, or as ON_PENDING if it was in a CPU_ON.
         match cpu.affinity_info() {
             code::AFFINITY_ON_PENDING if row.is_lost() && !late => {}
             seen if row.is_lost() && !late => expect(what, code::AFFINITY_ON, seen)?,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Calls to the monitor and the firmware: SMCCC, PSCI.
 
 use crate::cpu;

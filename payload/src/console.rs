@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The console: a PL011, written by one CPU at a time, a line at a time.
 
-use crate::cpu;
+use crate::hints;
 use crate::mmio;
 use core::fmt::{Arguments, Write};
 use core::sync::atomic::AtomicBool;
@@ -31,7 +32,7 @@ impl Write for Uart {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         for byte in text.bytes() {
             while mmio::read32(self.0 + FR) & 1 << 5 != 0 {
-                cpu::relax();
+                hints::relax();
             }
             mmio::write32(self.0 + DR, byte.into());
         }
@@ -49,7 +50,7 @@ pub fn line(text: Arguments) {
         .compare_exchange(false, true, Acquire, Relaxed)
         .is_err()
     {
-        cpu::relax();
+        hints::relax();
     }
     // The writer has no errors.
     let _ = Uart(base).write_fmt(format_args!("probe: {text}\r\n"));

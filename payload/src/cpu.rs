@@ -1,21 +1,15 @@
-//! The CPUs: what each is told to do, and what it has done.
+// SPDX-License-Identifier: Apache-2.0
+//! One CPU: who it is, what it was told to do, and what came of it.
 //!
-//! A CPU that is up waits by WFE for a [`Job`], a function that it runs with an argument. Jobs that
-//! never return put it into a state (see `states`).
+//! A CPU that is up waits by WFE for a [`Job`], a function that it runs with an argument (see `jobs`).
+//! Jobs that never return put it into a state (see `states`).
 
-use crate::call::{self, code};
-use crate::entry::{self, EntryStateCell};
-use crate::exception::Handler;
-use crate::gic::v2;
-use crate::outcome::{Failure, Outcome, ensure, expect, fail};
-use crate::time::{self, wait_until};
-use crate::tree::Machine;
+use crate::entry_state::EntryStateCell;
+use crate::hints;
 use arm_sysregs::el1::accessors::read_mpidr_el1;
 use core::arch::asm;
-use core::fmt::Display;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
-use smccc::psci::{PSCI_AFFINITY_INFO_64, PSCI_CPU_ON_64};
 
 /// CPUs that the probe has room for.
 pub const MAX_CPUS: usize = 512;
@@ -23,11 +17,23 @@ pub const MAX_CPUS: usize = 512;
 pub const STACK_SIZE: u64 = 16 * 1024;
 /// `MPIDR_EL1`: the affinity fields.
 pub const AFFINITY_MASK: u64 = 0xff_00ff_ffff;
-/// How long CPUs are waited for, in milliseconds: long enough for 130 vCPUs on a slow host.
-pub const PATIENCE: u64 = 60_000;
 
 /// A function for a CPU to run. It gets the CPU that it runs on, and an argument.
 pub type Job = fn(&'static Cpu, u64) -> u64;
+
+/// Registers of an exception, as `vectors.S` saves and restores them.
+#[repr(C)]
+pub struct Frame {
+    pub x: [u64; 31],
+    pub elr: u64,
+    pub spsr: u64,
+    pub esr: u64,
+    pub far: u64,
+    _pad: u64,
+}
+
+/// Handles the synchronous exceptions of a CPU in place of `exception`.
+pub type Handler = fn(&'static Cpu, &mut Frame);
 
 /// A CPU. `start.S` knows where `stack_top`, `guard` and `entry_state` are.
 #[repr(C, align(128))]
@@ -48,11 +54,11 @@ pub struct Cpu {
     pub targets: AtomicU64,
     /// Counts on while the CPU runs in a state that counts.
     pub heartbeat: AtomicU64,
-    /// Calls that it has made.
+    /// SMCs and HVCs that it has made.
     pub calls: AtomicU64,
-    /// How often it came in through [`entry::secondary_entry`].
+    /// How often it came in through [`secondary_entry`](crate::image::secondary_entry).
     pub entered: AtomicU32,
-    /// Set by a job that never returns when it has got there.
+    /// Set by a job that never returns, once the CPU is in the state that the job puts it into.
     pub reached: AtomicU32,
     /// What it was entered with.
     pub entry_state: EntryStateCell,
@@ -108,23 +114,12 @@ impl Cpu {
         self.argument.store(argument, Relaxed);
         self.asked
             .store(self.asked.load(Relaxed).wrapping_add(1), Release);
-        send_event();
+        hints::send_event();
     }
 
     /// The result of the last job, if it has ended.
     pub fn result(&self) -> Option<u64> {
         (self.done.load(Acquire) == self.asked.load(Relaxed)).then(|| self.result.load(Relaxed))
-    }
-
-    /// Runs a job on the CPU and waits for its result.
-    pub fn run(&self, job: Job, argument: u64) -> Outcome<u64> {
-        self.start(job, argument);
-        ensure!(
-            wait_until(PATIENCE, || self.result().is_some()),
-            "CPU {:#x}: expected to end its job within {PATIENCE} ms, seen nothing",
-            self.mpidr()
-        );
-        Ok(self.result.load(Relaxed))
     }
 
     /// Sets a job that the CPU runs first whenever it comes up.
@@ -145,27 +140,21 @@ impl Cpu {
         (handler != 0).then(|| unsafe { core::mem::transmute::<usize, Handler>(handler) })
     }
 
-    /// `CPU_ON` for this CPU, with the probe's own entry.
-    pub fn turn_on(&self) -> i64 {
-        let context = &raw const *self as u64;
-        call::psci(
-            PSCI_CPU_ON_64,
-            [self.mpidr(), entry::secondary_entry(), context],
-        )
-    }
-
-    /// `AFFINITY_INFO` of this CPU.
-    pub fn affinity_info(&self) -> i64 {
-        call::psci(PSCI_AFFINITY_INFO_64, [self.mpidr(), 0, 0])
-    }
-
-    /// Says that a job that never returns has got where it was going.
+    /// Notes that the CPU is in the state that its job puts it into.
     pub fn say_reached(&self) {
         self.reached.store(1, Release);
-        send_event();
+        hints::send_event();
     }
 
-    fn run_on_entry(&'static self) {
+    /// Notes that the CPU came up: a job that it had before is over.
+    pub fn come_up(&self) {
+        self.done.store(self.asked.load(Acquire), Relaxed);
+        self.entered.store(self.entered.load(Relaxed) + 1, Release);
+        hints::send_event();
+    }
+
+    /// On the CPU itself: runs the job of [`Cpu::set_on_entry`], if there is one.
+    pub fn run_on_entry(&'static self) {
         let job = self.on_entry.load(Acquire);
         if job != 0 {
             // SAFETY: only `set_on_entry` writes it, from a `Job`.
@@ -173,113 +162,28 @@ impl Cpu {
             job(self, 0);
         }
     }
+
+    /// On the CPU itself: runs the job of [`Cpu::start`]. `false` if there is none to run.
+    pub fn run_pending(&'static self) -> bool {
+        let asked = self.asked.load(Acquire);
+        if asked == self.done.load(Relaxed) {
+            return false;
+        }
+        // SAFETY: only `start` writes it, from a `Job`, before it raises `asked`.
+        let job = unsafe { core::mem::transmute::<usize, Job>(self.job.load(Relaxed)) };
+        let result = job(self, self.argument.load(Relaxed));
+        self.result.store(result, Relaxed);
+        self.done.store(asked, Release);
+        hints::send_event();
+        true
+    }
 }
 
 static CPUS: [Cpu; MAX_CPUS] = [const { Cpu::new() }; MAX_CPUS];
 
-/// The CPUs of the machine, in the order of the device tree.
-#[derive(Clone, Copy)]
-pub struct Cpus {
-    /// All of them.
-    pub all: &'static [Cpu],
-    /// The one that this generation was entered on.
-    pub boot: &'static Cpu,
-}
-
-impl Cpus {
-    /// Sets up what the device tree says, with stacks from `stacks` on for the secondary CPUs.
-    pub fn new(machine: &Machine, stacks: u64) -> Outcome<Self> {
-        let count = machine.cpus.len();
-        let Some(all) = CPUS.get(..count) else {
-            fail!("expected at most {MAX_CPUS} CPUs, seen {count}")
-        };
-        for ((cpu, mpidr), n) in all.iter().zip(machine.cpus.iter()).zip(1u64..) {
-            cpu.mpidr.store(*mpidr, Relaxed);
-            cpu.stack_top.store(stacks + n * STACK_SIZE, Relaxed);
-        }
-        let own = own_mpidr();
-        let Some(boot) = all.iter().find(|cpu| cpu.mpidr() == own) else {
-            fail!("expected the boot CPU {own:#x} in the device tree, seen {count} others")
-        };
-        set_current(boot);
-        Ok(Self { all, boot })
-    }
-
-    /// All CPUs but the boot CPU.
-    pub fn others(&self) -> impl Iterator<Item = &'static Cpu> + Clone + use<> {
-        let boot = self.boot;
-        self.all
-            .iter()
-            .filter(move |cpu| !core::ptr::eq(*cpu, boot))
-    }
-
-    /// Turns a CPU set on and waits until all of it has come up.
-    pub fn bring_up(&self, which: impl Iterator<Item = &'static Cpu> + Clone) -> Outcome {
-        for cpu in which.clone() {
-            cpu.entered.store(0, Relaxed);
-            expect(
-                format_args!("CPU_ON of CPU {:#x}", cpu.mpidr()),
-                code::SUCCESS,
-                cpu.turn_on(),
-            )?;
-        }
-        wait_for(which, "to come up after CPU_ON", |cpu| {
-            cpu.entered.load(Acquire) == 1
-        })
-    }
-
-    /// Calls that all CPUs have made.
-    pub fn calls(&self) -> u64 {
-        self.all.iter().map(|cpu| cpu.calls.load(Relaxed)).sum()
-    }
-}
-
-/// Waits until `condition` holds for each of some CPUs, one after another.
-///
-/// A condition must stay true once it is. The failure names the first CPU that it isn't true for.
-pub fn wait_for(
-    mut which: impl Iterator<Item = &'static Cpu>,
-    what: impl Display,
-    mut condition: impl FnMut(&'static Cpu) -> bool,
-) -> Outcome {
-    let mut waiting = which.next();
-    let done = wait_until(PATIENCE, || {
-        while waiting.is_some_and(&mut condition) {
-            waiting = which.next();
-        }
-        waiting.is_none()
-    });
-    match waiting {
-        Some(cpu) if !done => Err(Failure::new(format_args!(
-            "CPU {:#x}: expected {what} within {PATIENCE} ms, seen nothing (AFFINITY_INFO {})",
-            cpu.mpidr(),
-            cpu.affinity_info()
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Where secondary CPUs come in from `start.S`, with the MMU on.
-pub extern "C" fn secondary_main(this: &'static Cpu) -> ! {
-    time::init_event_stream();
-    v2::learn(this);
-    this.done.store(this.asked.load(Acquire), Relaxed);
-    this.entered.store(this.entered.load(Relaxed) + 1, Release);
-    send_event();
-    this.run_on_entry();
-    loop {
-        let asked = this.asked.load(Acquire);
-        if asked == this.done.load(Relaxed) {
-            wait_for_event();
-            continue;
-        }
-        // SAFETY: only `start` writes it, from a `Job`, before it raises `asked`.
-        let job = unsafe { core::mem::transmute::<usize, Job>(this.job.load(Relaxed)) };
-        let result = job(this, this.argument.load(Relaxed));
-        this.result.store(result, Relaxed);
-        this.done.store(asked, Release);
-        send_event();
-    }
+/// The first `count` CPUs; `None` if there is room for fewer.
+pub fn first(count: usize) -> Option<&'static [Cpu]> {
+    CPUS.get(..count)
 }
 
 /// The affinity fields of this CPU's `MPIDR_EL1`.
@@ -287,13 +191,13 @@ pub fn own_mpidr() -> u64 {
     read_mpidr_el1().bits() & AFFINITY_MASK
 }
 
-/// The CPU that this runs on; the boot CPU's place before it is known which one that is.
+/// The CPU that this runs on, or a stand-in before [`set_current`] has told it.
 pub fn current() -> &'static Cpu {
     static NOBODY: Cpu = Cpu::new();
     try_current().unwrap_or(&NOBODY)
 }
 
-/// The CPU that this runs on, once [`Cpus::new`] has run.
+/// The CPU that this runs on, once [`set_current`] has told it.
 pub fn try_current() -> Option<&'static Cpu> {
     let pointer: *const Cpu;
     // SAFETY: reads a register that belongs to the probe.
@@ -304,31 +208,8 @@ pub fn try_current() -> Option<&'static Cpu> {
     unsafe { pointer.as_ref() }
 }
 
-fn set_current(cpu: &'static Cpu) {
+/// Tells the CPU that runs this that it is `cpu`.
+pub fn set_current(cpu: &'static Cpu) {
     // SAFETY: TPIDR_EL1 has no effect of its own.
     unsafe { asm!("msr tpidr_el1, {}", in(reg) &raw const *cpu as u64, options(nomem, nostack)) };
-}
-
-/// WFE: sleeps until an event, and lets an emulator run the other CPUs.
-pub fn wait_for_event() {
-    // SAFETY: a hint.
-    unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) };
-}
-
-/// WFI: sleeps until an interrupt is pending. Interrupts stay masked.
-pub fn wait_for_interrupt() {
-    // SAFETY: what was stored before has to be seen by others while this CPU sleeps.
-    unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
-}
-
-/// YIELD: lets an emulator run the other CPUs.
-pub fn relax() {
-    // SAFETY: a hint.
-    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
-}
-
-/// SEV, after all stores so far.
-pub fn send_event() {
-    // SAFETY: a barrier and a hint.
-    unsafe { asm!("dsb ishst", "sev", options(nostack, preserves_flags)) };
 }

@@ -1,24 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Exceptions: those that a test asks for are handed to it, all others end the run.
 
-use crate::cpu::{self, Cpu};
-use crate::outcome::fail_and_stop;
+use crate::cpu::{self, Frame};
+use crate::finish::fail_and_stop;
 use core::arch::global_asm;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 use core::sync::atomic::Ordering::Relaxed;
-
-/// Registers as `vectors.S` saves them.
-#[repr(C)]
-pub struct Frame {
-    pub x: [u64; 31],
-    pub elr: u64,
-    pub spsr: u64,
-    pub esr: u64,
-    pub far: u64,
-    _pad: u64,
-}
-
-/// What a CPU does with its synchronous exceptions instead of the usual.
-pub type Handler = fn(&'static Cpu, &mut Frame);
 
 /// An exception that ended a guarded function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +35,37 @@ const SYNC_EL1H: u64 = 4;
 /// Index of the vector for SErrors from EL1 with SP_EL1.
 const SERROR_EL1H: u64 = 7;
 
-global_asm!(include_str!("vectors.S"), exception = sym exception);
+/// What `guard_call` saves on the stack: what a function must keep (AAPCS64), and where the guard is.
+#[repr(C, align(16))]
+struct Saved {
+    /// x29 and x30, which a store with writeback puts at the lowest address.
+    frame_record: [u64; 2],
+    x19_to_x28: [u64; 10],
+    guard: *mut u64,
+}
+
+const _: () = assert!(
+    offset_of!(Saved, frame_record) == 0,
+    "guard_call saves x29 and x30 with writeback"
+);
+const _: () = assert!(
+    size_of::<Frame>().is_multiple_of(16),
+    "SP is a multiple of 16"
+);
+
+global_asm!(
+    include_str!("vectors.S"),
+    exception = sym exception,
+    frame_size = const size_of::<Frame>(),
+    frame_x = const offset_of!(Frame, x),
+    frame_elr = const offset_of!(Frame, elr),
+    frame_spsr = const offset_of!(Frame, spsr),
+    frame_esr = const offset_of!(Frame, esr),
+    frame_far = const offset_of!(Frame, far),
+    saved_size = const size_of::<Saved>(),
+    saved_x19 = const offset_of!(Saved, x19_to_x28),
+    saved_guard = const offset_of!(Saved, guard),
+);
 
 unsafe extern "C" {
     fn guard_call(function: unsafe extern "C" fn(*mut u8), data: *mut u8, guard: *mut u64) -> u64;

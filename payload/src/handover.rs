@@ -1,7 +1,9 @@
-//! What a generation leaves to the next: a page of the image that is written before it is copied.
+// SPDX-License-Identifier: Apache-2.0
+//! What a generation passes to the next: a page of the image, filled in the copy that the next one
+//! runs.
 //!
-//! As loaded it is zero, which makes it generation 0. It is memory content: if the copy does not
-//! come over, nor does the number.
+//! A loader leaves it zero, which says generation 0. The number of the generation is a part of the
+//! memory that a reboot copies, so it proves that the copy was made.
 
 use crate::arena::PAGE;
 use core::cell::UnsafeCell;
@@ -26,7 +28,7 @@ pub struct Handover {
     pub boot_mpidr: u64,
     /// Checksum of what generation 0 wrote once and for all; 0 if it wrote nothing.
     pub sentinel: u64,
-    /// Calls of the monitor's hooks that were made at the wrong place.
+    /// HVCs of the monitor's hooks that were made where it has patched none.
     pub hooks: u64,
     /// `CNTPCT_EL0` right before the call.
     pub asked_at: u64,

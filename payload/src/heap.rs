@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! No heap. A build of the whole workspace gives the device tree's crate features that link `alloc`;
 //! the probe uses none of them.
 

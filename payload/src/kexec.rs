@@ -1,14 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The reboot into a copy of the running image.
 
 use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use crate::arena::{Arena, KEPT, PAGE, SCRATCH_PAGES, SLOT, TREE};
 use crate::call::{self, code};
-use crate::cpu::{Cpu, PATIENCE};
-use crate::entry;
+use crate::context::Context;
+use crate::cpu::Cpu;
 use crate::handover::Handover;
+use crate::image;
 use crate::outcome::{Outcome, ensure, fail};
 use crate::pattern;
-use crate::tests::Context;
+use crate::time::TIMEOUT_MS;
 use crate::time::{self, wait_until};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -132,8 +134,8 @@ pub fn prepare(context: &Context, caller: &Cpu, first: u64) -> Outcome<Prepared>
         generation,
         ..
     } = *context;
-    let (start, end) = entry::image();
-    let (constant, constant_end) = entry::constant_image();
+    let (start, end) = image::image();
+    let (constant, constant_end) = image::constant_image();
     let next = generation + 1;
     let mut handover = Handover {
         generation: next,
@@ -220,7 +222,7 @@ impl Prepared {
         }
         let code = |caller: &Cpu| caller.result().map(|code| code as i64);
         let wrong = |code| code != code::DENIED || N == 1;
-        wait_until(PATIENCE, || {
+        wait_until(TIMEOUT_MS, || {
             let mut codes = all.iter().map(|(caller, _)| code(caller));
             codes.clone().any(|code| code.is_some_and(wrong)) || codes.all(|code| code.is_some())
         });
@@ -229,10 +231,10 @@ impl Prepared {
     }
 }
 
-/// Checks that everything that the former generation handed over has come over.
+/// Checks that the image and the memory that the former generation prepared are as they should be.
 pub fn check_memory(handover: &Handover) -> Outcome {
     let arena = Arena(handover.arena);
-    let (constant, constant_end) = entry::constant_image();
+    let (constant, constant_end) = image::constant_image();
     // SAFETY: it is the running image's own text.
     let seen = unsafe { pattern::checksum(constant, constant_end) };
     let expected = handover.checksum;
@@ -240,7 +242,7 @@ pub fn check_memory(handover: &Handover) -> Outcome {
         expected == seen,
         "checksum of the image: expected {expected:#x}, seen {seen:#x}"
     );
-    let (start, _) = entry::image();
+    let (start, _) = image::image();
     let slot = arena.slot(handover.generation);
     ensure!(start == slot, "entry: expected {slot:#x}, seen {start:#x}");
     for (what, at, size, seed) in [

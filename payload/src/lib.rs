@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The probe: a bare-metal guest at EL1 that tries the monitor.
 //!
 //! A flat binary, entered at its first byte with x0 = device tree, MMU and caches off. Its console
 //! lines begin with `probe: `, and the last one says `PASS` or `FAIL` with what was expected and
-//! what was seen. `/chosen/bootargs` says what to do: see [`options`] for the words and [`tests`]
-//! for the tests. Nothing here is for a host: it is empty there.
+//! what was seen. `/chosen/bootargs` says what to do: see `options` for the words and `tests`
+//! for the tests. On a host the crate is empty.
 #![no_std]
 #![cfg(target_os = "none")]
 #![expect(
@@ -20,12 +21,19 @@ mod arrival;
 mod audit;
 mod call;
 mod console;
+mod context;
 mod cpu;
+mod cpus;
 mod entry;
+mod entry_state;
 mod exception;
+mod finish;
 mod gic;
 mod handover;
 mod heap;
+mod hints;
+mod image;
+mod jobs;
 mod kexec;
 mod list;
 mod mmio;
@@ -35,69 +43,13 @@ mod options;
 mod outcome;
 mod pattern;
 mod report;
+mod run;
 mod states;
 mod tests;
 mod time;
 mod tree;
 
-use crate::arena::Arena;
-use crate::console::say;
-use crate::cpu::Cpus;
-use crate::handover::Handover;
-use crate::options::Options;
-use crate::outcome::{Outcome, fail_and_stop, pass_and_stop};
-use crate::tests::Context;
-use crate::tree::Machine;
-
-/// Where `start.S` goes, with the MMU on, on the boot CPU: `x0` as the image was entered with.
-extern "C" fn probe_main(x0: u64) -> ! {
-    match run(x0) {
-        Ok(()) => pass_and_stop(),
-        Err(failure) => fail_and_stop(format_args!("{failure}")),
-    }
-}
-
-fn run(x0: u64) -> Outcome {
-    let Some(fdt) = tree::find(x0) else {
-        // Without a device tree there is neither a console nor a way to power off.
-        loop {
-            cpu::wait_for_interrupt();
-        }
-    };
-    if let Some(uart) = tree::console(fdt) {
-        console::init(uart);
-    }
-    let handover = Handover::read();
-    let generation = handover.generation;
-    let machine = Machine::read(fdt)?;
-    call::set_psci_conduit(machine.psci);
-    monitor::set_memory(machine.monitor().unwrap_or_default().0);
-    let own = cpu::own_mpidr();
-    let count = machine.cpus.len();
-    say!("generation {generation} on CPU {own:#x} (MPIDR), {count} CPUs in the tree");
-    mmu::init(&machine);
-    time::init_event_stream();
-    let options = Options::parse(machine.bootargs)?;
-    let arena = match generation {
-        0 => Arena::pick(&machine)?,
-        _ => Arena(handover.arena),
-    };
-    arena.make_running();
-    let cpus = Cpus::new(&machine, arena.stacks())?;
-    if let Some(gic) = &machine.gic {
-        gic::v2::set(gic);
-        gic::v2::learn(cpus.boot);
-    }
-    let context = Context {
-        machine: &machine,
-        options: &options,
-        cpus,
-        arena,
-        handover,
-        generation,
-    };
-    (options.test.run)(&context)
-}
+use crate::finish::fail_and_stop;
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A list of bounded length.
 
 /// Up to `N` values.

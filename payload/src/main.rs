@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The probe: a bare-metal guest at EL1 that tries the monitor.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Device registers by physical address.
 
 /// Reads a 32-bit register. The address must be one of a device that the machine has.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An identity map: RAM as normal write-back memory, all else as device memory.
 //!
 //! 39-bit addresses, 4 KiB granule: one root of 512 entries of 1 GiB (Arm ARM D8.3). `start.S` fills
@@ -8,16 +9,17 @@ use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-const ENTRIES: usize = 512;
+/// Entries of a table.
+pub const ENTRIES: usize = 512;
 const GIB: u64 = 1 << 30;
 const MIB2: u64 = 2 << 20;
 /// Bits of an address that the map covers.
 const ADDRESS_BITS: u32 = 39;
 
 /// Block descriptor: AF, inner shareable, AttrIndx 0 (normal write-back).
-const NORMAL: u64 = 0x701;
+pub const NORMAL: u64 = 0x701;
 /// Block descriptor: UXN, PXN, AF, AttrIndx 1 (device).
-const DEVICE: u64 = 3 << 53 | 0x405;
+pub const DEVICE: u64 = 3 << 53 | 0x405;
 const TABLE: u64 = 3;
 
 /// A translation table.
@@ -84,7 +86,7 @@ pub fn init(machine: &Machine) {
 /// Calls `access` with an address that is mapped through the page `table` as a table of level 2, and
 /// returns both; `None` if there is no room for one more CPU that does so (`slot`).
 pub fn through<T>(slot: usize, table: u64, access: impl FnOnce(u64) -> T) -> Option<(u64, T)> {
-    // GiBs in which no device of the boards known is.
+    // GiBs above the devices of all boards that are known.
     const FIRST: usize = 300;
     let gib = FIRST + slot;
     let entry = ROOT.0.get(gib)?;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Whether the monitor is there.
 
 use crate::abi::{UID, UID_WORDS};

@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The command line: words of the form `name=value`.
 
-use crate::outcome::{Failure, Outcome, ensure, fail};
+use crate::outcome::{Failure, Outcome, ensure};
 use crate::states::{STATES, State};
-use crate::tests::{TESTS, Test};
 
 /// Who asks for the reboot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,21 +18,21 @@ pub enum Caller {
 /// Who ran before generation 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
-    /// Nobody: generation 0 leaves what the next one looks for.
+    /// Nobody: generation 0 leaves the state that generation 1 looks for.
     Probe,
-    /// Another kernel, which has left the machine to this one.
+    /// Linux, which has kexecked the probe.
     Linux,
 }
 
 /// What the command line asks for.
 pub struct Options {
-    /// `test=`: what to do; `kexec` if not given.
-    pub test: &'static Test,
+    /// `test=`: the name of the test.
+    pub test: Option<&'static str>,
     /// `generations=`: how many reboots before the run is good; 1 if not given.
     pub generations: u64,
     /// `state=`: the state that all CPUs are put into; a mix of them if not given.
     pub state: Option<&'static State>,
-    /// `missing=`: how many CPUs the first reboot has to leave behind; 0 if not given.
+    /// `missing=`: how many CPUs the first reboot has to lose; 0 if not given.
     pub missing: u64,
     /// `caller=`: who asks for the reboot; `boot` if not given.
     pub caller: Caller,
@@ -45,20 +45,17 @@ pub struct Options {
     pub seed: u64,
     /// `calls=`: how often each CPU does what a test does at random; 2000 if not given.
     pub calls: u64,
-    /// `late=yes`: CPUs that were left behind come after all, and are turned on. Not if not given.
+    /// `late=yes`: lost CPUs arrive after all, and are turned on. Not if not given.
     pub late: bool,
-    /// `after=linux`: generation 0 has come by a kexec of Linux. Not if not given.
+    /// `after=linux`: Linux has kexecked generation 0. Not if not given.
     pub after: After,
 }
 
 impl Options {
-    /// Reads the words. One that is not known is a failure: a test that nobody runs must not pass.
-    pub fn parse(bootargs: &str) -> Outcome<Self> {
-        let Some(first) = TESTS.first() else {
-            fail!("expected tests, seen none")
-        };
+    /// Reads the words. One that is not known is a failure: a misspelt option must not pass unnoticed.
+    pub fn parse(bootargs: &'static str) -> Outcome<Self> {
         let mut options = Self {
-            test: first,
+            test: None,
             generations: 1,
             state: None,
             missing: 0,
@@ -72,10 +69,7 @@ impl Options {
         };
         for word in bootargs.split_ascii_whitespace() {
             match word.split_once('=') {
-                Some(("test", name)) => {
-                    let known = TESTS.iter().find(|test| test.name == name);
-                    options.test = known.ok_or_else(|| unknown(word))?;
-                }
+                Some(("test", name)) => options.test = Some(name),
                 Some(("generations", value)) => options.generations = number(word, value)?,
                 Some(("state", name)) => {
                     let known = STATES.iter().find(|state| state.name == name);

@@ -1,8 +1,6 @@
-//! How a test ends.
+// SPDX-License-Identifier: Apache-2.0
+//! What a test returns: nothing, or what it expected and what it saw.
 
-use crate::call;
-use crate::console::say;
-use crate::cpu;
 use core::fmt::{Arguments, Display, Formatter, Write};
 
 /// What a test expected and what it saw.
@@ -86,24 +84,4 @@ pub fn expect_any(what: impl Display, expected: &[i64], seen: i64) -> Outcome {
         "{what}: expected one of {expected:?}, seen {seen}"
     );
     Ok(())
-}
-
-/// Prints the last line of a failed run and powers off.
-pub fn fail_and_stop(text: Arguments) -> ! {
-    say!("FAIL {text}");
-    power_off()
-}
-
-/// Prints the last line of a good run and powers off.
-pub fn pass_and_stop() -> ! {
-    say!("PASS");
-    power_off()
-}
-
-fn power_off() -> ! {
-    call::psci(smccc::psci::PSCI_SYSTEM_OFF, [0; 3]);
-    say!("SYSTEM_OFF has returned");
-    loop {
-        cpu::wait_for_interrupt();
-    }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Memory contents that say where they belong.
 
 /// A mixer of 64-bit words (splitmix64's finaliser).

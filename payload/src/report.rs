@@ -1,4 +1,5 @@
-//! The monitor's report on the last reboot: fetched, checked, summed up.
+// SPDX-License-Identifier: Apache-2.0
+//! The monitor's report on the last reboot: fetched, checked and printed.
 
 use crate::abi::{
     DOOR_CALL, REPORT, REPORT_MAGIC, REPORT_VERSION, ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART,
@@ -7,7 +8,7 @@ use crate::abi::{
 use crate::arena::{Arena, REPORT_SIZE};
 use crate::call;
 use crate::console::say;
-use crate::cpu::Cpus;
+use crate::cpus::Cpus;
 use crate::handover::Handover;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use crate::time::{frequency, microseconds, physical_now};
@@ -23,7 +24,7 @@ pub struct Report {
 
 /// What a row says of its CPU.
 pub trait Fate {
-    /// It did not arrive, and was left behind.
+    /// It did not arrive: it is lost.
     fn is_lost(&self) -> bool;
 }
 
@@ -91,7 +92,7 @@ pub fn check(report: &Report, cpus: &Cpus, handover: &Handover, missing: u64) ->
         h.generation,
     )?;
     expect("frequency", frequency(), h.frequency)?;
-    expect("door", DOOR_CALL, h.door)?;
+    expect("request source", DOOR_CALL, h.door)?;
     in_order(
         "times",
         &[
@@ -115,7 +116,7 @@ pub fn check(report: &Report, cpus: &Cpus, handover: &Handover, missing: u64) ->
     expect("exits_hook", 0, h.exits_hook)?;
     ensure!(
         h.exits_other >= handover.hooks,
-        "exits_other: expected {} or more, for hooks at the wrong place, seen {}",
+        "exits_other: expected {} or more, for hooks where none is patched, seen {}",
         handover.hooks,
         h.exits_other
     );
@@ -145,7 +146,7 @@ fn check_row(h: &ReportHeader, row: &ReportRow, mpidr: u64, boot: u64) -> Outcom
     )?;
     if flags & ROW_TOOK_PART == 0 || row.is_lost() {
         return expect(
-            format_args!("bytes copied by CPU {mpidr:#x}, not taken"),
+            format_args!("bytes copied by CPU {mpidr:#x}, which took no part"),
             0,
             row.copied,
         );

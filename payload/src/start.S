@@ -1,8 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 // Entry of the boot CPU (the first byte of the image) and of the others.
 //
 // Both turn the MMU on before the first line of Rust: without it all memory is Device memory, where
 // exclusives need not work. Registers as the machine was entered with them are kept in x9-x13, x21-x28 and
 // stored with the MMU on (struct EntryState).
+
+// Type of a relocation: add the load address (ELF for the Arm 64-bit Architecture, "Dynamic relocations").
+.set R_AARCH64_RELATIVE, 1027
+.set GIB_SHIFT, 30
 
 .macro save_entry_state
 	mov	x9, x1
@@ -20,20 +25,29 @@
 	mrs	x28, spsel
 .endm
 
-// x0: where.
+// x0: the struct EntryState.
 .macro store_entry_state
-	stp	x21, x22, [x0]
-	stp	x23, x24, [x0, #16]
-	stp	x25, x26, [x0, #32]
-	stp	x27, x28, [x0, #48]
+	str	x21, [x0, #{entry_sctlr_el1}]
+	str	x22, [x0, #{entry_tcr_el1}]
+	str	x23, [x0, #{entry_mair_el1}]
+	str	x24, [x0, #{entry_ttbr0_el1}]
+	str	x25, [x0, #{entry_vbar_el1}]
+	str	x26, [x0, #{entry_tpidr_el1}]
+	str	x27, [x0, #{entry_daif}]
+	str	x28, [x0, #{entry_spsel}]
 	mrs	x1, currentel
-	stp	x1, x12, [x0, #64]
-	stp	x13, x9, [x0, #80]
-	stp	x10, x11, [x0, #96]
+	str	x1, [x0, #{entry_currentel}]
+	str	x12, [x0, #{entry_sp_el1}]
+	str	x13, [x0, #{entry_cntkctl_el1}]
+	str	x9, [x0, #{entry_x1}]
+	str	x10, [x0, #{entry_x2}]
+	str	x11, [x0, #{entry_x3}]
 .endm
 
 // The arm64 Image header (booting.rst), in a page that the flat binary does not have.
 .section .head, "ax"
+.type image_head, %object
+image_head:
 	b	probe_start			// code0
 	.long	0				// code1
 	.quad	0				// text_offset
@@ -42,9 +56,12 @@
 	.quad	0, 0, 0
 	.ascii	"ARM\x64"
 	.long	0
+.size image_head, . - image_head
 
 .section .text.start, "ax"
+// x0: the device tree. The MMU and the caches are off.
 .global probe_start
+.type probe_start, %function
 probe_start:
 	save_entry_state
 	msr	daifset, #0xf
@@ -57,7 +74,7 @@ probe_start:
 
 	// Addresses of the link count from the head.
 	adrp	x8, image_start
-	sub	x8, x8, #4096
+	sub	x8, x8, #{head_size}
 	adrp	x0, rela_start
 	add	x0, x0, :lo12:rela_start
 	adrp	x1, rela_end
@@ -66,7 +83,7 @@ probe_start:
 	b.hs	2f
 	ldp	x2, x3, [x0], #16
 	ldr	x4, [x0], #8
-	cmp	w3, #1027			// R_AARCH64_RELATIVE
+	cmp	w3, #R_AARCH64_RELATIVE
 	b.ne	1b
 	add	x4, x4, x8
 	str	x4, [x8, x2]
@@ -78,17 +95,17 @@ probe_start:
 	cmp	x0, x1
 	b.lo	3b
 
-	// A first map: 512 blocks of 1 GiB, device memory but for the ones of the image and of the
+	// A first map: blocks of 1 GiB, device memory but for the ones of the image and of the
 	// device tree.
 	adrp	x0, {first_root}
 	add	x0, x0, :lo12:{first_root}
 	mov	x1, xzr
-	movz	x2, #0x0405			// AF, AttrIndx 1, block
-	movk	x2, #0x0060, lsl #48		// UXN, PXN
-4:	orr	x3, x2, x1, lsl #30
+	movz	x2, #({device_block} & 0xffff)
+	movk	x2, #({device_block} >> 48), lsl #48
+4:	orr	x3, x2, x1, lsl #GIB_SHIFT
 	str	x3, [x0, x1, lsl #3]
 	add	x1, x1, #1
-	cmp	x1, #512
+	cmp	x1, #{map_entries}
 	b.lo	4b
 	adrp	x1, image_start
 	bl	map_gibibyte
@@ -117,9 +134,10 @@ probe_start:
 	mov	x29, xzr
 	mov	x30, xzr
 	b	{probe_main}
+.size probe_start, . - probe_start
 
 // x0: context id, the CPU's struct Cpu, which is in x20 then.
-.macro come_in
+.macro enter
 	save_entry_state
 	msr	daifset, #0xf
 	msr	spsel, #1
@@ -136,25 +154,31 @@ probe_start:
 	store_entry_state
 .endm
 
+// Where CPU_ON starts a CPU.
 .global secondary_start
+.type secondary_start, %function
 secondary_start:
-	come_in
+	enter
 	ldr	x0, [x20, #{cpu_stack}]
 	mov	sp, x0
 	mov	x0, x20
 	mov	x29, xzr
 	mov	x30, xzr
 	b	{secondary_main}
+.size secondary_start, . - secondary_start
 
 // Where a CPU comes back that lost its power in a guarded function: that has ended, as by an exception.
 .global resume_start
+.type resume_start, %function
 resume_start:
-	come_in
+	enter
 	ldr	x0, [x20, #{cpu_guard}]
 	str	xzr, [x20, #{cpu_guard}]
 	b	guard_landing
+.size resume_start, . - resume_start
 
 // Cleans and invalidates the image, end to end, to the point of coherency.
+.type discard_image_lines, %function
 discard_image_lines:
 	adrp	x0, image_start
 	adrp	x1, image_end
@@ -168,17 +192,21 @@ discard_image_lines:
 	b.lo	1b
 	dsb	sy
 	ret
+.size discard_image_lines, . - discard_image_lines
 
 // x0: first map, x1: an address. Makes its GiB normal, executable memory.
+.type map_gibibyte, %function
 map_gibibyte:
-	lsr	x1, x1, #30
-	mov	x2, #0x0701			// AF, inner shareable, AttrIndx 0, block
-	orr	x3, x2, x1, lsl #30
+	lsr	x1, x1, #GIB_SHIFT
+	mov	x2, #{normal_block}
+	orr	x3, x2, x1, lsl #GIB_SHIFT
 	str	x3, [x0, x1, lsl #3]
 	ret
+.size map_gibibyte, . - map_gibibyte
 
 // x0: root of the map. Switches to it with the MMU off in between, as a change of live blocks needs.
 .global mmu_enable
+.type mmu_enable, %function
 mmu_enable:
 	dsb	ish
 	mrs	x2, sctlr_el1
@@ -206,3 +234,4 @@ mmu_enable:
 	msr	sctlr_el1, x1
 	isb
 	ret
+.size mmu_enable, . - mmu_enable

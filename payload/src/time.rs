@@ -1,8 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Time by the virtual counter, and bounded waits.
 
-use crate::cpu;
+use crate::hints;
 use arm_sysregs::el0::accessors::{read_cntfrq_el0, read_cntpct_el0, read_cntvct_el0};
 use core::arch::asm;
+
+/// How long CPUs are waited for, in milliseconds: long enough for 130 vCPUs on a slow host.
+pub const TIMEOUT_MS: u64 = 60_000;
 
 /// `CNTVCT_EL0`.
 pub fn now() -> u64 {
@@ -54,7 +58,7 @@ pub fn wait_until(milliseconds: u64, mut condition: impl FnMut() -> bool) -> boo
         if now().wrapping_sub(start) > bound {
             return condition();
         }
-        cpu::wait_for_event();
+        hints::wait_for_event();
     }
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the device tree says of the machine.
 
 use crate::call::Conduit;

@@ -6,7 +6,7 @@ use super::isb;
 use super::registers::{self, Register};
 use super::{indexed, vectors};
 use crate::cpu::Cpu;
-use crate::entry::EntryState;
+use crate::entry_state::EntryState;
 use crate::time;
 use baton_sysreg::{read_sysreg, write_sysreg};
 

@@ -90,7 +90,7 @@ impl Its {
             let size = (1 << ID_BITS) - FIRST_LPI as usize;
             core::ptr::write_bytes(properties as *mut u8, LPI_PRIORITY | 1, size);
         }
-        crate::cpu::send_event();
+        crate::hints::send_event();
         for cpu in cpus {
             let redistributor = cpu.redistributor.load(Relaxed);
             let pending = memory + (16 + cpu.place() as u64) * BLOCK;
@@ -162,7 +162,7 @@ impl Its {
             unsafe { ((command + 8 * n) as *mut u64).write_volatile(word) };
         }
         self.next = (self.next + 32) % BLOCK;
-        crate::cpu::send_event();
+        crate::hints::send_event();
         write64(self.base + CWRITER, self.next);
         let mut seen = 0;
         let taken = time::wait_until(1000, || {

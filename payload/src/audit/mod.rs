@@ -17,7 +17,7 @@ pub mod sheet;
 mod vectors;
 
 use crate::cpu::Cpu;
-use crate::entry::{BOOT_STATE, EntryState};
+use crate::entry_state::{BOOT_STATE, EntryState};
 use crate::time;
 use arm_sysregs::el0::accessors::read_cntvct_el0;
 use core::sync::atomic::AtomicU64;

@@ -6,7 +6,7 @@
 //! expected is zero: nothing of the old kernel. What is not zero says where it comes from.
 
 use super::features::Features;
-use crate::entry::EntryState;
+use crate::entry_state::EntryState;
 use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// A register.

@@ -216,7 +216,7 @@ impl Sheet {
             .compare_exchange(false, true, Acquire, Relaxed)
             .is_err()
         {
-            crate::cpu::relax();
+            crate::hints::relax();
         }
         // SAFETY: the lock is ours.
         let contents = unsafe { &mut *self.contents.get() };

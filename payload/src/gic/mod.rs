@@ -1,10 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
 //! As much of a GICv3, or GICv2, as it takes to be woken: SGI 0 and the virtual timer's PPI.
 //!
 //! Interrupts stay masked by DAIF; they end WFI and are taken by hand.
 
+mod ids;
 pub mod v2;
 
-use crate::cpu::{self, Cpu};
+pub use ids::{SGI, VIRTUAL_TIMER};
+
+use crate::cpu::Cpu;
+use crate::hints;
 use crate::mmio::{read32, read64, write32};
 use crate::outcome::{Outcome, ensure};
 use crate::time;
@@ -18,6 +23,7 @@ use arm_sysregs::el1::accessors::{
 use arm_sysregs::el1::registers::{IccEoir1El1, IccIgrpen1El1, IccPmrEl1, IccSgi1rEl1};
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
+use ids::{LOW, MASK};
 
 /// GICD_CTLR: EnableGrp1NS, ARE_NS (non-secure view, or a single security state); bit 31 is RWP.
 const GICD_CTLR: u64 = 0x0000;
@@ -32,13 +38,6 @@ const GICR_ISENABLER0: u64 = FRAME + 0x0100;
 const GICR_ICENABLER0: u64 = FRAME + 0x0180;
 const GICR_IPRIORITYR: u64 = FRAME + 0x0400;
 
-/// The virtual timer's interrupt (BSA, 3.8.1).
-pub const VIRTUAL_TIMER: u32 = 27;
-/// The SGI that tests send.
-pub const SGI: u32 = 0;
-/// A priority for four SGIs, and a mask that lets only higher ones pass.
-const LOW: u32 = 0xf0f0_f0f0;
-const MASK: u32 = 0x80;
 /// Special interrupt ids: nothing is pending that can be taken.
 const SPECIAL: core::ops::RangeInclusive<u32> = 1020..=1023;
 
@@ -107,9 +106,9 @@ pub fn enable(this: &'static Cpu, _: u64) -> u64 {
 }
 
 /// Masks what [`enable`] has enabled on the CPU, by its priority.
-pub fn mute(this: &Cpu) {
+pub fn lower_priority(this: &Cpu) {
     if let Some(gic) = v2::get() {
-        return gic.mute();
+        return gic.lower_priority();
     }
     let base = this.redistributor.load(Relaxed);
     if base != 0 {
@@ -119,9 +118,9 @@ pub fn mute(this: &Cpu) {
 }
 
 /// Disables all groups at this CPU's interface.
-pub fn shut() {
+pub fn disable_groups() {
     if let Some(gic) = v2::get() {
-        return gic.shut();
+        return gic.disable_groups();
     }
     write_icc_igrpen1_el1(IccIgrpen1El1::empty());
 }
@@ -181,7 +180,7 @@ pub fn stop_timer() {
 /// Sends [`SGI`] to a CPU.
 pub fn send(target: &Cpu) {
     if let Some(gic) = v2::get() {
-        cpu::send_event();
+        hints::send_event();
         return gic.send(target, SGI);
     }
     let mpidr = target.mpidr();
@@ -192,6 +191,6 @@ pub fn send(target: &Cpu) {
         | aff(8) << 16
         | (aff(0) >> 4) << 44
         | 1 << (aff(0) & 0xf);
-    cpu::send_event();
+    hints::send_event();
     write_icc_sgi1r_el1(IccSgi1rEl1::from_bits_retain(value));
 }

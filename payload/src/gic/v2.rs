@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The registers of a GICv2 (Arm IHI 0048B), for the CPU that runs this.
 
-use super::{LOW, MASK, SGI, VIRTUAL_TIMER};
+use super::ids::{LOW, MASK, SGI, VIRTUAL_TIMER};
 use crate::cpu::Cpu;
 use crate::mmio::{read8, read32, write32};
 use crate::tree::Gic;
@@ -88,14 +89,14 @@ impl GicV2 {
         write32(self.gicc + gicc::CTLR, 1);
     }
 
-    /// As [`mute`](super::mute).
-    pub fn mute(&self) {
+    /// As [`lower_priority`](super::lower_priority).
+    pub fn lower_priority(&self) {
         write32(self.gicd + gicd::IPRIORITYR, LOW);
         write32(self.gicc + gicc::PMR, MASK);
     }
 
-    /// As [`shut`](super::shut).
-    pub fn shut(&self) {
+    /// As [`disable_groups`](super::disable_groups).
+    pub fn disable_groups(&self) {
         write32(self.gicc + gicc::CTLR, 0);
     }
 

@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 //! CPUs that take exceptions for ever.
 
 use super::running::beat;
-use crate::cpu::{self, Cpu};
-use crate::exception::Frame;
+use crate::cpu::{Cpu, Frame};
+use crate::hints;
 use crate::monitor;
 use core::arch::asm;
 
@@ -42,14 +43,14 @@ fn step(_: &'static Cpu, frame: &mut Frame) {
         frame.elr += 4;
     }
     frame.spsr = frame.spsr & !SPSR_D | SPSR_SS;
-    cpu::relax();
+    hints::relax();
 }
 
-/// Reaches for the monitor's memory, takes the abort, and tries again.
+/// Loads from the monitor's memory, takes the abort, and tries again.
 pub fn fault_loop(this: &'static Cpu, _: u64) -> u64 {
     fn again(this: &'static Cpu, _: &mut Frame) {
         beat(this, 0);
-        cpu::relax();
+        hints::relax();
     }
     this.set_handler(again);
     this.say_reached();

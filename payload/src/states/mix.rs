@@ -1,11 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which CPU goes into which state.
 
 use super::power::off;
-use super::{STATES, State, WFE};
+use super::table::{STATES, State, WFE};
 use crate::arena::PAGE;
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::{Cpu, MAX_CPUS, wait_for};
+use crate::cpu::{Cpu, MAX_CPUS};
+use crate::cpus::wait_for;
 use crate::list::List;
 use crate::outcome::Outcome;
 use crate::pattern;
@@ -39,7 +41,7 @@ impl Wanted {
             Self::Mix => mix.clone().nth((number + generation as usize * 3) % states),
             Self::One(state) => Some(state),
             Self::Random(seed) => {
-                // One generation in eight has what takes the monitor's patience.
+                // One generation in eight has the states that take the monitor long as well.
                 let mut all = STATES.iter().filter(|state| !state.lost);
                 let states = if seed % 8 == 0 {
                     all.clone().count()

@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 //! CPUs that run, and what they write.
 
 use crate::arena::{Arena, PAGE};
 use crate::console::say;
-use crate::cpu::{self, Cpu, Cpus};
+use crate::cpu::Cpu;
+use crate::cpus::Cpus;
+use crate::hints;
 use crate::outcome::{Outcome, ensure};
 use crate::time::{microseconds, physical_now};
 use core::sync::atomic::Ordering::Relaxed;
@@ -13,11 +16,11 @@ pub fn masked_loop(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     loop {
         beat(this, 0);
-        cpu::relax();
+        hints::relax();
     }
 }
 
-/// The same with no way out for an emulator.
+/// A loop of a single branch, which such an emulator cannot leave early.
 pub fn tight_loop(this: &'static Cpu, _: u64) -> u64 {
     this.say_reached();
     // SAFETY: does nothing, for ever: there is no instruction but the branch.
@@ -32,7 +35,7 @@ pub fn store(this: &'static Cpu, victim: u64) -> u64 {
         for _ in 0..64 {
             beat(this, victim);
         }
-        cpu::relax();
+        hints::relax();
     }
 }
 
@@ -47,7 +50,7 @@ pub fn witness(this: &'static Cpu, _: u64) -> u64 {
             // SAFETY: the page is this CPU's own, in the arena.
             unsafe { (word as *mut u64).write_volatile(physical_now()) };
         }
-        cpu::relax();
+        hints::relax();
     }
 }
 

@@ -1,19 +1,22 @@
-//! `test=audit`: a kernel that leaves something everywhere, and the next one that looks for it.
+// SPDX-License-Identifier: Apache-2.0
+//! `test=audit`: a kernel that leaves state in every register, and the next one that looks for it.
 //!
 //! Generation 0 fills every register of every CPU and of the interrupt controller, and reboots.
-//! Generation 1 audits. `after=linux` audits at once: the kernel before was another one.
+//! Generation 1 audits. With `after=linux` generation 0 audits at once: Linux ran before it.
 
-use super::Context;
 use crate::audit::interrupts::{self, Controller};
 use crate::audit::its::{self, Its};
 use crate::audit::sheet::{self, SHEET};
 use crate::audit::{self, AUDITED, dirty};
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::{Cpu, Cpus, Job, PATIENCE, wait_for};
+use crate::context::Context;
+use crate::cpu::{Cpu, Job};
+use crate::cpus::{Cpus, wait_for};
 use crate::kexec;
 use crate::options::After;
 use crate::outcome::{Outcome, ensure, expect, fail};
+use crate::time::TIMEOUT_MS;
 use crate::tree::Gic;
 use crate::{gic, time};
 use core::sync::atomic::Ordering::Relaxed;
@@ -163,7 +166,7 @@ fn audit(context: &Context) -> Outcome {
     cpus.bring_up(cpus.others())?;
     let others = cpus.others().count() as u64;
     ensure!(
-        time::wait_until(PATIENCE, || AUDITED.load(Relaxed) == others),
+        time::wait_until(TIMEOUT_MS, || AUDITED.load(Relaxed) == others),
         "expected {others} other CPUs to audit themselves, seen {}",
         AUDITED.load(Relaxed)
     );

@@ -1,10 +1,13 @@
-//! `test=refused-on`, `test=late-on`, `test=no-reset`: firmware that does not do as it is asked. A
-//! debugger plays it.
+// SPDX-License-Identifier: Apache-2.0
+//! `test=refused-on`, `test=late-on`, `test=no-reset`: firmware that fails. A debugger gives its
+//! answers.
 
-use super::{Context, kexec};
+use super::kexec;
 use crate::call::{self, code};
 use crate::console::say;
-use crate::cpu::{Cpu, wait_for};
+use crate::context::Context;
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use smccc::psci::PSCI_SYSTEM_RESET;
 
@@ -22,7 +25,7 @@ pub fn refused_on(context: &Context) -> Outcome {
     kexec::run(context)
 }
 
-/// A CPU never comes back from firmware's CPU_ON; the machine is rebooted from under it.
+/// Firmware does not return from a CPU_ON, and another CPU reboots the machine meanwhile.
 pub fn late_on(context: &Context) -> Outcome {
     fn turn_on(_: &'static Cpu, target: u64) -> u64 {
         // SAFETY: `late_on` passes the address of an element of the static array of CPUs.
@@ -39,7 +42,7 @@ pub fn late_on(context: &Context) -> Outcome {
             cpu.affinity_info() == code::AFFINITY_ON_PENDING
         })?;
         let seen = target.turn_on();
-        expect("CPU_ON of a CPU on its way", code::ON_PENDING, seen)?;
+        expect("CPU_ON of a CPU that is ON_PENDING", code::ON_PENDING, seen)?;
         say!("CPU_ON is under way");
         return crate::kexec::prepare(context, context.cpus.boot, 0)?.go();
     }

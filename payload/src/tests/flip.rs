@@ -1,25 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=flip`: changes the list of a KEXEC from other CPUs while the monitor looks at it.
 //!
 //! What the list is changed to is never valid, so each KEXEC is refused, starts the next generation
-//! from the list as it was, or resets the machine: the guest's own list has changed under it, and
-//! half a kernel is none. Memory that no list mentions must be what it was after each of them. Counts
-//! what came of it across generations and resets, until there were `generations=` of the two.
+//! from the list as it was, or resets the machine: where the list changes while pages are copied, the
+//! next kernel is incomplete. Memory that no list mentions must be unchanged after each of them. Counts
+//! the outcomes across generations and resets, until there were `generations=` of the two.
 
-use super::Context;
 use crate::abi::{IND_DESTINATION, IND_INDIRECTION, IND_SOURCE};
 use crate::arena::{Arena, KEPT, PAGE};
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::{self, Cpu, wait_for};
+use crate::context::Context;
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
 use crate::kexec::{self, Prepared};
 use crate::outcome::{Outcome, ensure, expect_any, fail};
-use crate::{arrival, pattern, time};
+use crate::{arrival, hints, pattern, time};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Refusals in a row before the list is left alone.
-const PATIENCE: u64 = 200_000;
-/// What a CPU refuses or is told.
+const MAX_REFUSALS: u64 = 200_000;
+/// The codes that a list is refused with.
 const CODES: &[i64] = &[code::INVALID_ADDRESS, code::INVALID_PARAMETERS];
 const MAGIC: u64 = u64::from_le_bytes(*b"flipping");
 
@@ -111,10 +113,10 @@ pub fn run(context: &Context) -> Outcome {
         cpu.reached.load(Acquire) == 1
     })?;
     ask(&mut good, &mut known, record)?;
-    // Nobody has met the moment: the list as it was, for the next generation to go on.
+    // The monitor has met a bad entry each time: the list as it was, for the next generation to go on.
     STOP.store(1, Release);
     for cpu in cpus.others() {
-        let stopped = time::wait_until(cpu::PATIENCE, || cpu.result().is_some());
+        let stopped = time::wait_until(time::TIMEOUT_MS, || cpu.result().is_some());
         ensure!(stopped, "CPU {:#x}: expected to stop", cpu.mpidr());
     }
     good.go()
@@ -122,12 +124,12 @@ pub fn run(context: &Context) -> Outcome {
 
 /// Asks again and again; returns if it was refused all the time.
 fn ask(good: &mut Prepared, known: &mut Record, record: *mut Record) -> Outcome {
-    for _ in 0..PATIENCE {
+    for _ in 0..MAX_REFUSALS {
         // SAFETY: the page is the arena's, and nobody else's.
         unsafe { record.write_volatile(*known) };
         expect_any("KEXEC of a list that changes", CODES, good.ask())?;
         known.refused += 1;
-        cpu::relax();
+        hints::relax();
     }
     Ok(())
 }
@@ -145,7 +147,7 @@ fn flip(this: &'static Cpu, uart: u64) -> u64 {
     };
     this.say_reached();
     while STOP.load(Acquire) == 0 {
-        // Each CPU has entries of its own, lest two put back what the other has made of it.
+        // Each CPU has entries of its own, or two could restore each other's bad value.
         let n = 1 + this.place() as u64 + 8 * random(60);
         let entry = (list + n * 8) as *mut u64;
         // SAFETY: the entry is in the list of the boot CPU, which knows of this.
@@ -173,7 +175,7 @@ fn flip(this: &'static Cpu, uart: u64) -> u64 {
             wait(random(512));
         }
         if random(16) == 0 {
-            cpu::relax();
+            hints::relax();
         }
     }
     0

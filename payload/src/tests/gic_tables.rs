@@ -1,11 +1,13 @@
-//! `test=gic-tables`: gives the interrupt controller tables that are not the guest's, on all CPUs at
-//! once. It must not begin to use them; with good ones all must work.
+// SPDX-License-Identifier: Apache-2.0
+//! `test=gic-tables`: gives the interrupt controller tables outside guest memory, on all CPUs at once.
+//! It must not begin to use them; with good ones all must work.
 
-use super::Context;
 use crate::arena::Arena;
 use crate::audit::its::Its;
 use crate::console::say;
-use crate::cpu::{Cpu, wait_for};
+use crate::context::Context;
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
 use crate::exception::attempt;
 use crate::gic;
 use crate::mmio::{read32, read64, write32, write64};
@@ -52,7 +54,10 @@ pub fn run(context: &Context) -> Outcome {
         // It is alone now: once more, for the reason.
         if cpu.result() != Some(0) {
             check_redistributor(cpu)?;
-            fail!("CPU {:#x}: failed beside the others alone", cpu.mpidr());
+            fail!(
+                "CPU {:#x}: failed only while the others did the same",
+                cpu.mpidr()
+            );
         }
     }
     let count = cpus.all.len();
@@ -110,7 +115,7 @@ pub fn check_redistributor(cpu: &Cpu) -> Outcome {
         write64(base + GICR_PENDBASER, pending);
         write32(base + GICR_CTLR, ENABLE);
         expect(what, 0, on())?;
-        // By halves, and by stores that say less of themselves.
+        // By halves, and by stores of other sizes or without a valid syndrome.
         write64(base + GICR_PENDBASER, 0);
         write32(base + GICR_PENDBASER, pending as u32);
         write32(base + GICR_PENDBASER + 4, (pending >> 32) as u32);

@@ -1,14 +1,16 @@
-//! `test=hooks`: makes the monitor's own calls where it has not planted them.
+// SPDX-License-Identifier: Apache-2.0
+//! `test=hooks`: makes the HVCs of the monitor's hooks at addresses where it has patched none.
 
-use super::{Context, kexec};
+use super::kexec;
 use crate::console::say;
+use crate::context::Context;
 use crate::exception::{EC_UNKNOWN, attempt};
 use crate::options::After;
 use crate::outcome::{Outcome, fail};
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Makes each of the two calls, and expects that it is undefined.
+/// Makes each of the two HVCs, and expects it to be undefined.
 fn try_all() -> Outcome {
     // SAFETY: a guarded instruction, which leaves nothing behind when it is undefined.
     let one = attempt(|| unsafe { asm!("hvc #0xba71", out("x0") _) });
@@ -26,8 +28,8 @@ fn try_all() -> Outcome {
     Ok(())
 }
 
-/// Tries them in every generation, and reboots; after Linux, before the monitor has looked at this
-/// kernel, and that is all.
+/// Tries them in every generation, and reboots. After Linux it only tries them: the monitor has not yet
+/// looked for a kernel to patch here.
 pub fn run(context: &Context) -> Outcome {
     try_all()?;
     match context.options.after {

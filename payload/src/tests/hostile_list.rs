@@ -1,11 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=hostile-list`: asks for reboots that must be refused, while all other CPUs run on.
 
-use super::Context;
 use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use crate::arena::PAGE;
 use crate::call::{self, code};
 use crate::console::say;
-use crate::cpu::{MAX_CPUS, wait_for};
+use crate::context::Context;
+use crate::cpu::MAX_CPUS;
+use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect_any, fail};
 use crate::{arrival, kexec, states};
 use core::sync::atomic::Ordering::Relaxed;

@@ -1,10 +1,12 @@
-//! `test=idle`: CPUs sleep, take timer interrupts and compute, and the monitor must not notice.
+// SPDX-License-Identifier: Apache-2.0
+//! `test=idle`: CPUs sleep, take timer interrupts and compute, all without exits to the monitor.
 
-use super::Context;
 use crate::console::say;
-use crate::cpu::{self, Cpu, wait_for};
+use crate::context::Context;
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect, fail};
-use crate::{arrival, gic, kexec, pattern, time};
+use crate::{arrival, gic, hints, kexec, pattern, time};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -37,7 +39,7 @@ fn idle(context: &Context) -> Outcome {
     }
     time::pause(DURATION);
     STOP.store(1, Release);
-    cpu::send_event();
+    hints::send_event();
     wait_for(cpus.others(), "to end its job", |cpu| {
         cpu.result().is_some()
     })?;
@@ -69,7 +71,7 @@ fn sleep(_: &'static Cpu, _: u64) -> u64 {
     let mut count = 0;
     while STOP.load(Acquire) == 0 {
         gic::start_timer(PERIOD);
-        cpu::wait_for_interrupt();
+        hints::wait_for_interrupt();
         count += u64::from(gic::take() == Some(gic::VIRTUAL_TIMER));
     }
     gic::stop_timer();
@@ -86,7 +88,7 @@ fn compute(this: &'static Cpu, _: u64) -> u64 {
         }
         this.heartbeat.store(value, Relaxed);
         rounds += 1;
-        cpu::relax();
+        hints::relax();
     }
     rounds
 }

@@ -1,20 +1,22 @@
-//! `test=kexec`: reboots into a copy of itself with its CPUs in all kinds of states.
+// SPDX-License-Identifier: Apache-2.0
+//! `test=kexec`: reboots into a copy of itself while its CPUs are in all kinds of states.
 
-use super::Context;
 use crate::console::say;
-use crate::cpu::{Cpu, PATIENCE};
-use crate::entry::BOOT_STATE;
+use crate::context::Context;
+use crate::cpu::Cpu;
+use crate::entry_state::BOOT_STATE;
 use crate::kexec::{self, Prepared};
 use crate::options::Caller;
 use crate::outcome::{Outcome, ensure};
 use crate::states::{self, Wanted};
+use crate::time::TIMEOUT_MS;
 use crate::{arrival, gic, time};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// CPUs with this index modulo 8 are never started by generation 0.
 const NEVER_STARTED: usize = 7;
 
-/// How long a CPU has to stand still to be held, in milliseconds.
+/// How long a heartbeat has to be the same for a CPU to count as held, in milliseconds.
 const STANDSTILL: u64 = 1000;
 
 /// Spreads the CPUs and reboots, until the wanted generation is there.
@@ -80,20 +82,20 @@ pub fn go_on(context: &Context, wanted: Wanted, caller: Caller) -> Outcome {
     }
 }
 
-/// Waits until a debugger holds a CPU that counts: its heart stands still.
+/// Waits until a debugger holds a CPU that counts: its heartbeat does not change any more.
 fn await_held(context: &Context, place: usize) -> Outcome {
     let cpu = context.cpus.all.get(place);
     ensure!(cpu.is_some(), "expected a CPU {place} to hold, seen none");
     say!("waiting for a debugger to hold CPU {place}");
     let beats = || cpu.map(|cpu| cpu.heartbeat.load(Relaxed));
-    let held = time::wait_until(PATIENCE, || {
+    let held = time::wait_until(TIMEOUT_MS, || {
         let before = beats();
         time::pause(STANDSTILL);
         beats() == before
     });
     ensure!(
         held,
-        "expected CPU {place} to be held within {PATIENCE} ms, seen it count"
+        "expected CPU {place} to be held within {TIMEOUT_MS} ms, seen it count"
     );
     Ok(())
 }

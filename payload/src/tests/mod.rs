@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The tests: `test=` on the command line names one.
 
 mod audit;
@@ -14,28 +15,8 @@ mod psci;
 mod routes;
 mod soak;
 
-use crate::arena::Arena;
-use crate::cpu::Cpus;
-use crate::handover::Handover;
-use crate::options::Options;
-use crate::outcome::Outcome;
-use crate::tree::Machine;
-
-/// What a test gets.
-pub struct Context<'a> {
-    /// The machine.
-    pub machine: &'a Machine,
-    /// The command line.
-    pub options: &'a Options,
-    /// The CPUs.
-    pub cpus: Cpus,
-    /// The arena.
-    pub arena: Arena,
-    /// What the former generation left.
-    pub handover: Handover,
-    /// This generation.
-    pub generation: u64,
-}
+use crate::context::Context;
+use crate::outcome::{Failure, Outcome};
 
 /// A test. It returns when the run is over; a reboot does not return.
 pub struct Test {
@@ -108,3 +89,17 @@ pub static TESTS: &[Test] = &[
         run: routes::run,
     },
 ];
+
+/// The test of a name, or the first one if none was given.
+pub fn find(name: Option<&str>) -> Outcome<&'static Test> {
+    let found = match name {
+        Some(name) => TESTS.iter().find(|test| test.name == name),
+        None => TESTS.first(),
+    };
+    found.ok_or_else(|| {
+        let name = name.unwrap_or("none");
+        Failure::new(format_args!(
+            "expected the name of a test in test=, seen {name}"
+        ))
+    })
+}

@@ -1,15 +1,16 @@
-//! `test=monitor-access`: reaches for the monitor's memory, gets aborts, and lives on.
+// SPDX-License-Identifier: Apache-2.0
+//! `test=monitor-access`: accesses the monitor's memory, takes the aborts, and runs on.
 
-use super::Context;
 use crate::arena::PAGE;
 use crate::console::say;
+use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::exception::{EC_DATA_ABORT, EC_INSTRUCTION_ABORT, Fault, attempt};
 use crate::mmu;
 use crate::outcome::{Outcome, ensure, fail};
 use core::arch::asm;
 
-/// How memory is reached for: a name, the exception class that it ends with, and the access.
+/// A kind of access: its name, the exception class of its abort, and the access.
 type Access = (&'static str, u64, fn(u64));
 
 const ACCESSES: &[Access] = &[
@@ -82,6 +83,6 @@ pub fn run(context: &Context) -> Outcome {
             "load at {last:#x}: expected no abort"
         );
     }
-    say!("all {} CPUs live on", context.cpus.all.len());
+    say!("all {} CPUs run on", context.cpus.all.len());
     Ok(())
 }

@@ -1,14 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=routes`: interrupts of CPUs that are turned off and on again.
 //!
 //! No shared interrupt stays routed to a CPU that is off. Its LPIs stay set up: Linux sets them up
 //! once for each CPU, not again after a hotplug (`redist_disable_lpis()` in `irq-gic-v3-its.c`).
 
-use super::Context;
 use crate::audit::interrupts::{self, Controller};
 use crate::audit::its::Its;
 use crate::call::code;
 use crate::console::say;
-use crate::cpu::wait_for;
+use crate::context::Context;
+use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use crate::{gic, states};
 

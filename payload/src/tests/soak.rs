@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `test=soak`: reboots again and again, each time with CPUs in other states, and looks at memory that
 //! nobody writes.
 
-use super::{Context, kexec};
+use super::kexec;
 use crate::arena::SENTINEL;
 use crate::console::say;
+use crate::context::Context;
 use crate::options::Caller;
 use crate::outcome::{Outcome, ensure};
 use crate::pattern;

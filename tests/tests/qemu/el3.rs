@@ -112,7 +112,7 @@ fn powered_down_when_the_machine_is_taken() {
 
 #[test]
 fn powered_down_with_the_cpu_interface_off() {
-    wakes_for_the_takeover("deaf-power-down");
+    wakes_for_the_takeover("masked-power-down");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn in_wfi_with_its_sgis_off() {
 #[test]
 fn in_wfi_with_the_cpu_interface_shut_later() {
     let up = started(SMP).count() - 1;
-    let append = format!("test=kexec state=deaf-later missing={up}");
+    let append = format!("test=kexec state=interface-off-later missing={up}");
     let boot = boot(&machine(SMP), &probe::guest(&append), SECONDS);
     expect_next_kernel(&boot, up);
     for cpu in started(SMP).skip(1) {
@@ -96,7 +96,7 @@ fn in_standby() {
 
 #[test]
 fn in_standby_with_the_cpu_interface_off() {
-    all_arrive("deaf-standby");
+    all_arrive("masked-standby");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn suspended() {
 
 #[test]
 fn suspended_with_the_cpu_interface_off() {
-    all_arrive("deaf-power-down");
+    all_arrive("masked-power-down");
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn held_by_a_debugger_and_let_go() {
             debugger.go_on_without(SMP, &[CPU]);
             held = Some(debugger);
         }
-        if let (true, Some(debugger)) = (line.contains("waiting for those"), &mut held) {
+        if let (true, Some(debugger)) = (line.contains("waiting for the lost CPUs"), &mut held) {
             debugger.stop();
             debugger.go_on_without(SMP, &[]);
         }
@@ -331,7 +331,7 @@ fn firmware_answers_cpu_on_late() {
             debugger.go_on_without(SMP, &[cpu]);
             held = Some(debugger);
         }
-        if let (true, Some(debugger)) = (line.contains("waiting for those"), &mut held) {
+        if let (true, Some(debugger)) = (line.contains("waiting for the lost CPUs"), &mut held) {
             debugger.stop();
             debugger.go_on_without(SMP, &[]);
         }
@@ -365,7 +365,9 @@ fn firmware_refuses_cpu_on_late() {
             debugger.go_on_without(SMP, &[cpu]);
             held = Some((debugger, cpu));
         }
-        if let (true, Some((debugger, cpu))) = (line.contains("waiting for those"), &mut held) {
+        if let (true, Some((debugger, cpu))) =
+            (line.contains("waiting for the lost CPUs"), &mut held)
+        {
             debugger.stop();
             // Once: a later generation has nobody to wait for.
             if debugger.register(*cpu, 0) == CPU_ON {

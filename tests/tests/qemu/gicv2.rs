@@ -22,7 +22,7 @@ fn reboots() {
 
 #[test]
 fn takes_cpus_that_no_sgi_wakes() {
-    let append = "test=kexec generations=2 state=muted-wfi";
+    let append = "test=kexec generations=2 state=low-priority-wfi";
     probe::run_on(&machine(8), append, 120);
 }
 

@@ -84,7 +84,7 @@ fn psci_on_130_cpus() {
 /// SGIs do not end their sleep: they are helped from outside.
 #[test]
 fn takes_cpus_that_no_sgi_wakes() {
-    run(4, "test=kexec generations=2 state=muted-wfi", 120);
+    run(4, "test=kexec generations=2 state=low-priority-wfi", 120);
 }
 
 #[test]

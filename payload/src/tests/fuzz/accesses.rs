@@ -1,6 +1,7 @@
-//! Accesses to the monitor's memory, calls with any immediate, and registers that are closed.
+// SPDX-License-Identifier: Apache-2.0
+//! Accesses to the monitor's memory, HVC and SMC with any immediate, and registers of EL2 and EL3.
 
-use super::{ABORTS, Numbers, page};
+use super::numbers::Numbers;
 use crate::cpu::Cpu;
 use crate::exception::{EC_DATA_ABORT, EC_INSTRUCTION_ABORT, Fault, attempt};
 use crate::mmu;
@@ -8,7 +9,7 @@ use crate::outcome::{Outcome, ensure, fail};
 use baton_sysreg::read_sysreg;
 use core::arch::asm;
 use core::fmt::Display;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// `ESR_EL1.EC` of an instruction that is not there.
 const EC_UNKNOWN: u64 = 0;
@@ -17,8 +18,20 @@ const DFSC: u64 = 0x3f;
 const EXTERNAL: u64 = 0x10;
 const EXTERNAL_WALK: u64 = 0x14;
 
+static ABORTS: AtomicU64 = AtomicU64::new(0);
+
+/// Accesses that were answered by an abort, on all CPUs.
+pub fn aborted() -> u64 {
+    ABORTS.load(Relaxed)
+}
+
 /// Expects an access to have been answered by an abort, and nothing else.
-fn aborted<T>(what: impl Display, address: u64, class: u64, seen: Result<T, Fault>) -> Outcome {
+fn expect_abort<T>(
+    what: impl Display,
+    address: u64,
+    class: u64,
+    seen: Result<T, Fault>,
+) -> Outcome {
     match seen {
         Err(fault)
             if fault.class() == class && fault.far == address && fault.esr & DFSC == EXTERNAL =>
@@ -45,7 +58,7 @@ pub fn load(numbers: &Numbers) -> Outcome {
             _ => attempt(|| (address as *const u64).read_volatile()),
         }
     };
-    aborted("load", address, EC_DATA_ABORT, seen)
+    expect_abort("load", address, EC_DATA_ABORT, seen)
 }
 
 /// Stores of every size.
@@ -60,7 +73,7 @@ pub fn store(numbers: &Numbers) -> Outcome {
             _ => attempt(|| (address as *mut u64).write_volatile(value)),
         }
     };
-    aborted("store", address, EC_DATA_ABORT, seen)
+    expect_abort("store", address, EC_DATA_ABORT, seen)
 }
 
 /// A branch into the monitor.
@@ -68,10 +81,10 @@ pub fn fetch(numbers: &Numbers) -> Outcome {
     let address = numbers.in_monitor();
     // SAFETY: as for `load`; whatever is there, the branch is the last thing that is done.
     let seen = attempt(|| unsafe { asm!("blr {}", in(reg) address, clobber_abi("C")) });
-    aborted("fetch", address, EC_INSTRUCTION_ABORT, seen)
+    expect_abort("fetch", address, EC_INSTRUCTION_ABORT, seen)
 }
 
-/// Accesses that say less of themselves: pairs, exclusives, a line at once.
+/// Accesses without a valid syndrome: pairs, exclusives, writeback, DC ZVA.
 pub fn odd(_: &Cpu, numbers: &Numbers) -> Outcome {
     let address = numbers.in_monitor() & !0xf;
     let value = numbers.any();
@@ -80,27 +93,27 @@ pub fn odd(_: &Cpu, numbers: &Numbers) -> Outcome {
         match numbers.below(6) {
             0 => {
                 let seen = attempt(|| asm!("stp {0}, {0}, [{1}]", in(reg) value, in(reg) address));
-                aborted("stp", address, EC_DATA_ABORT, seen)
+                expect_abort("stp", address, EC_DATA_ABORT, seen)
             }
             1 => {
                 let seen = attempt(
                     || asm!("ldp {0}, {1}, [{2}]", out(reg) _, out(reg) _, in(reg) address),
                 );
-                aborted("ldp", address, EC_DATA_ABORT, seen)
+                expect_abort("ldp", address, EC_DATA_ABORT, seen)
             }
             2 => {
                 let seen = attempt(|| asm!("ldaxr {0}, [{1}]", out(reg) _, in(reg) address));
-                aborted("ldaxr", address, EC_DATA_ABORT, seen)
+                expect_abort("ldaxr", address, EC_DATA_ABORT, seen)
             }
             3 => {
                 let seen =
                     attempt(|| asm!("str {0}, [{1}], #16", in(reg) value, inout(reg) address => _));
-                aborted("str with writeback", address, EC_DATA_ABORT, seen)
+                expect_abort("str with writeback", address, EC_DATA_ABORT, seen)
             }
             4 => {
                 let line = address & !0x7f;
                 let seen = attempt(|| asm!("dc zva, {}", in(reg) line));
-                aborted("dc zva", line, EC_DATA_ABORT, seen)
+                expect_abort("dc zva", line, EC_DATA_ABORT, seen)
             }
             // Hints, and maintenance that changes nothing, may be refused or not.
             _ => {
@@ -139,7 +152,7 @@ pub fn walk(this: &Cpu, numbers: &Numbers) -> Outcome {
     }
 }
 
-/// HVC and SMC with any immediate but 0: the monitor's own among them, where they mean nothing.
+/// HVC and SMC with any immediate but 0, those of the monitor's hooks among them: undefined.
 pub fn immediate(this: &Cpu, numbers: &Numbers) -> Outcome {
     let immediate = match numbers.below(4) {
         0 => 0xba71,
@@ -150,7 +163,7 @@ pub fn immediate(this: &Cpu, numbers: &Numbers) -> Outcome {
         0 => 0xd400_0002,
         _ => 0xd400_0003,
     } | immediate << 5;
-    let code = page(numbers.field, this, 7);
+    let code = numbers.field.page(this, 7);
     let (x0, x1) = (numbers.argument(), numbers.argument());
     // SAFETY: the page is this CPU's own; RET is written behind the call, and both are fetched anew.
     let seen = unsafe {
@@ -165,7 +178,7 @@ pub fn immediate(this: &Cpu, numbers: &Numbers) -> Outcome {
     }
 }
 
-/// Reads a register that must not be there.
+/// Picks one of the registers, and how it is read.
 macro_rules! closed {
     ($numbers:ident: $($name:ident)*) => {{
         let readers: &[(&str, fn())] = &[$((
@@ -177,7 +190,7 @@ macro_rules! closed {
     }};
 }
 
-/// Registers of EL2, and of EL3, are undefined at EL1.
+/// Reads a register of EL2 or EL3, which is undefined at EL1.
 pub fn register(numbers: &Numbers) -> Outcome {
     let Some((name, read)) = closed!(numbers: HCR_EL2 VTTBR_EL2 VTCR_EL2 TTBR0_EL2 TCR_EL2
         SCTLR_EL2 VBAR_EL2 ELR_EL2 SPSR_EL2 SP_EL1 TPIDR_EL2 ESR_EL2 FAR_EL2 HPFAR_EL2

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Lists for KEXEC, of which one entry at least is wrong.
 
-use super::{Numbers, make, page};
+use super::calls::make;
+use super::numbers::Numbers;
 use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use crate::arena::PAGE;
 use crate::call::{Conduit, code};
@@ -19,7 +21,7 @@ const CODES: &[i64] = &[
 /// Asks for a reboot that must be refused: by its list, its entry or its device tree.
 pub fn refused(this: &Cpu, numbers: &Numbers) -> Outcome {
     let field = numbers.field;
-    let (head, second) = (page(field, this, 0), page(field, this, 1));
+    let (head, second) = (field.page(this, 0), field.page(this, 1));
     let mut place = (head, 0);
     let mut put = |entry: u64| {
         let (page, n) = place;
@@ -30,7 +32,7 @@ pub fn refused(this: &Cpu, numbers: &Numbers) -> Outcome {
             place = (second, 0);
         }
     };
-    let good = |n: u64| page(field, this, n);
+    let good = |n: u64| field.page(this, n);
     let mut on_second = false;
     put(good(2) | IND_DESTINATION);
     for _ in 0..numbers.below(LENGTH) {

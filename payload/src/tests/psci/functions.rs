@@ -1,14 +1,18 @@
-//! The calls that change nothing.
+// SPDX-License-Identifier: Apache-2.0
+//! Calls that start and stop nothing.
 
-use super::{CONDUITS, Context};
 use crate::call::{self, Conduit, code, psci};
 use crate::console::say;
+use crate::context::Context;
 use crate::outcome::{Outcome, ensure, expect, expect_any};
 use smccc::arch::*;
 use smccc::psci::*;
 
 /// An affinity that no machine of this size has.
 pub const NO_CPU: u64 = 0xff_00ff_ffff;
+
+/// Both conduits, for what has to be the same by each.
+const CONDUITS: [Conduit; 2] = [Conduit::Smc, Conduit::Hvc];
 
 /// Functions that a PSCI 1.1 has to have (DEN0022, table 5).
 const MANDATORY: &[u32] = &[
@@ -61,6 +65,7 @@ const UNKNOWN: &[u32] = &[
     0xc400_000a,
 ];
 
+/// PSCI_VERSION is 1.1 or later.
 pub fn version(_: &Context) -> Outcome {
     let seen = psci(PSCI_VERSION, [0; 3]);
     ensure!(
@@ -71,6 +76,7 @@ pub fn version(_: &Context) -> Outcome {
     expect_any("MIGRATE_INFO_TYPE", &[2, code::NOT_SUPPORTED], seen)
 }
 
+/// PSCI_FEATURES knows what is mandatory, and what it does not know is refused.
 pub fn features(_: &Context) -> Outcome {
     for &id in MANDATORY {
         let seen = psci(PSCI_FEATURES, [id.into(), 0, 0]);
@@ -94,6 +100,7 @@ pub fn features(_: &Context) -> Outcome {
     Ok(())
 }
 
+/// AFFINITY_INFO of CPUs that are on, off and not there.
 pub fn affinity_info(context: &Context) -> Outcome {
     let own = context.cpus.boot.mpidr();
     let calls: &[(&str, u32, [u64; 3], &[i64])] = &[
@@ -136,6 +143,7 @@ pub fn affinity_info(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// Ids that are no functions are refused.
 pub fn unknown(_: &Context) -> Outcome {
     for &id in UNKNOWN {
         expect(
@@ -153,6 +161,7 @@ pub fn unknown(_: &Context) -> Outcome {
     Ok(())
 }
 
+/// SMCCC_VERSION and ARCH_FEATURES, by either conduit.
 pub fn smccc(_: &Context) -> Outcome {
     let seen = psci(PSCI_FEATURES, [SMCCC_VERSION.into(), 0, 0]);
     ensure!(
@@ -188,7 +197,7 @@ pub fn smccc(_: &Context) -> Outcome {
     Ok(())
 }
 
-/// Calls that Linux makes too often for an exit.
+/// Calls that Linux makes so often that they must not exit to the monitor.
 pub fn workarounds(_: &Context) -> Outcome {
     for id in [
         SMCCC_ARCH_WORKAROUND_1,
@@ -213,6 +222,7 @@ pub fn workarounds(_: &Context) -> Outcome {
     Ok(())
 }
 
+/// SMC and HVC give the same answers.
 pub fn conduits(context: &Context) -> Outcome {
     let own = context.cpus.boot.mpidr();
     let calls: &[(u32, [u64; 3])] = &[
@@ -230,7 +240,7 @@ pub fn conduits(context: &Context) -> Outcome {
     Ok(())
 }
 
-/// x4 to x17 are the caller's in SMCCC from 1.1 on (DEN0028, 2.6).
+/// Calls preserve x4 to x17, as SMCCC says from 1.1 on (DEN0028, 2.6).
 pub fn registers_kept(_: &Context) -> Outcome {
     let arguments: [u64; 17] =
         core::array::from_fn(|n| if n < 3 { 0 } else { 0x5a5a_0000 + n as u64 });

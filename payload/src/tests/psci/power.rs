@@ -1,12 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `CPU_ON` and `CPU_OFF`.
 
-use super::{Context, functions::NO_CPU};
+use super::functions::NO_CPU;
 use crate::arrival;
 use crate::call::{code, psci};
-use crate::cpu::{self, Cpu, wait_for};
-use crate::entry::secondary_entry;
+use crate::context::Context;
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
+use crate::image::secondary_entry;
 use crate::outcome::{Outcome, ensure, expect, expect_any};
-use crate::states;
+use crate::{hints, states};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use smccc::psci::{PSCI_CPU_ON_32, PSCI_CPU_ON_64};
@@ -14,6 +17,7 @@ use smccc::psci::{PSCI_CPU_ON_32, PSCI_CPU_ON_64};
 /// Rounds of the race.
 const ROUNDS: u32 = 20;
 
+/// All CPUs can be turned on, and enter as PSCI says.
 pub fn all_on(context: &Context) -> Outcome {
     context.cpus.bring_up(context.cpus.others())?;
     for cpu in context.cpus.others() {
@@ -24,6 +28,7 @@ pub fn all_on(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// CPU_ON of no CPU, and of one that is on, is refused.
 pub fn refused(context: &Context) -> Outcome {
     let entry = secondary_entry();
     for (what, mpidr) in [
@@ -61,6 +66,7 @@ fn wait_off(which: impl Iterator<Item = &'static Cpu>) -> Outcome {
     })
 }
 
+/// CPU_ON with an entry outside guest memory is refused, and the CPU stays off.
 pub fn wrong_entry(context: &Context) -> Outcome {
     let Some(cpu) = context.cpus.others().last() else {
         return Ok(());
@@ -102,7 +108,7 @@ fn turn_on_at_once(this: &'static Cpu, target: u64) -> u64 {
     let target = unsafe { &*(target as *const Cpu) };
     this.say_reached();
     while GO.load(Acquire) == 0 {
-        cpu::relax();
+        hints::relax();
     }
     target.turn_on() as u64
 }
@@ -122,11 +128,11 @@ pub fn raced(context: &Context) -> Outcome {
             cpu.start(turn_on_at_once, &raw const *target as u64);
         }
         let racers = [one, two].into_iter();
-        wait_for(racers.clone(), "to be ready for the race", |cpu| {
+        wait_for(racers.clone(), "to be ready to call CPU_ON", |cpu| {
             cpu.reached.load(Acquire) == 1
         })?;
         GO.store(1, Release);
-        cpu::send_event();
+        hints::send_event();
         wait_for(racers, "to end its CPU_ON", |cpu| cpu.result().is_some())?;
         let [a, b] = [one, two].map(|cpu| cpu.result().unwrap_or(0) as i64);
         let loser = if a == code::SUCCESS { b } else { a };
@@ -143,6 +149,7 @@ pub fn raced(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// Turns each CPU off and on.
 pub fn one_by_one(context: &Context) -> Outcome {
     for cpu in context.cpus.others() {
         turn_off(cpu)?;
@@ -152,6 +159,7 @@ pub fn one_by_one(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// Turns all CPUs off at once, and on again.
 pub fn all_at_once(context: &Context) -> Outcome {
     for _ in 0..4 {
         for cpu in context.cpus.others() {

@@ -1,17 +1,17 @@
-//! `CPU_SUSPEND` and `SYSTEM_SUSPEND`.
+// SPDX-License-Identifier: Apache-2.0
+//! `CPU_SUSPEND`.
 
-use super::Context;
 use crate::call::{code, psci};
 use crate::console::say;
-use crate::cpu::{Cpu, wait_for};
-use crate::entry::{self, secondary_entry};
+use crate::context::Context;
+use crate::cpu::Cpu;
+use crate::cpus::wait_for;
+use crate::image::secondary_entry;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use crate::states::{POWER_DOWN, STANDBY};
 use crate::{gic, time};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
-use smccc::psci::{
-    PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64, PSCI_FEATURES, PSCI_SYSTEM_SUSPEND_64,
-};
+use smccc::psci::{PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64};
 
 /// How long a CPU sleeps until its timer fires, in milliseconds.
 const SLEEP: u64 = 5;
@@ -38,6 +38,7 @@ fn enable_gic(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// CPU_SUSPEND with a reserved power_state, or an entry outside guest memory, is refused.
 pub fn refused(context: &Context) -> Outcome {
     enable_gic(context)?;
     let entry = secondary_entry();
@@ -87,6 +88,7 @@ fn standby_until_timer(this: &'static Cpu, _: u64) -> u64 {
     standby(this, gic::VIRTUAL_TIMER.into())
 }
 
+/// The timer ends a standby.
 pub fn standby_timer(context: &Context) -> Outcome {
     enable_gic(context)?;
     let start = time::now();
@@ -108,6 +110,7 @@ pub fn standby_timer(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// An SGI ends a standby.
 pub fn standby_sgi(context: &Context) -> Outcome {
     let Some(cpu) = context.cpus.others().next() else {
         return Ok(());
@@ -143,6 +146,7 @@ fn power_down_until_timer(this: &'static Cpu, _: u64) -> u64 {
     ) as u64
 }
 
+/// The timer ends a power-down.
 pub fn power_down(context: &Context) -> Outcome {
     let Some(cpu) = context.cpus.others().next() else {
         return Ok(());
@@ -168,39 +172,4 @@ pub fn power_down(context: &Context) -> Outcome {
         gic::VIRTUAL_TIMER.into(),
         taken,
     )
-}
-
-/// Suspends the machine until the boot CPU's timer fires.
-pub fn system(context: &Context) -> Outcome {
-    let id = PSCI_SYSTEM_SUSPEND_64;
-    if psci(PSCI_FEATURES, [id.into(), 0, 0]) == code::NOT_SUPPORTED {
-        say!("psci: SYSTEM_SUSPEND is not offered");
-        return expect("SYSTEM_SUSPEND", code::NOT_SUPPORTED, entry::suspend(id)?);
-    }
-    let boot = context.cpus.boot;
-    if context.cpus.others().next().is_some() {
-        let seen = entry::suspend(id)?;
-        expect("SYSTEM_SUSPEND with CPUs that are on", code::DENIED, seen)?;
-    }
-    for cpu in context.cpus.others() {
-        super::power::turn_off(cpu)?;
-    }
-    let (monitor, _) = context.machine.monitor().unwrap_or_default();
-    let seen = psci(id, [monitor, 0, 0]);
-    expect("entry in the monitor", code::INVALID_ADDRESS, seen)?;
-    gic::enable(boot, 0);
-    let start = time::now();
-    gic::start_timer(SLEEP);
-    let seen = entry::suspend(id)?;
-    let slept = time::now() - start;
-    gic::stop_timer();
-    time::init_event_stream();
-    expect("SYSTEM_SUSPEND", entry::CAME_BACK, seen)?;
-    ensure!(
-        slept >= time::ticks(SLEEP),
-        "SYSTEM_SUSPEND: expected to last {SLEEP} ms, seen {} us",
-        time::microseconds(slept)
-    );
-    crate::arrival::check_entry_state(boot, boot.entry_state.get())?;
-    context.cpus.bring_up(context.cpus.others())
 }

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's own calls, without a reboot.
 
-use super::Context;
 use crate::abi::{
     FEATURE_BITS, FEATURES, REPORT, REVISION, REVISION_MAJOR, REVISION_MINOR, UID_WORDS,
 };
 use crate::call::{self, Conduit, code};
+use crate::context::Context;
 use crate::monitor;
 use crate::outcome::{Outcome, ensure, expect};
 
@@ -17,6 +18,7 @@ const UNKNOWN: &[u32] = &[
     0x8600_ff02,
 ];
 
+/// Each of the calls answers as the ABI says.
 pub fn calls(context: &Context) -> Outcome {
     let seen = monitor::uid();
     ensure!(

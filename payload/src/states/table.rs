@@ -1,20 +1,8 @@
-//! States that a CPU can be in when the machine is taken from under it.
-//!
-//! Each is a job that does not return. Another one is a function and a line in [`STATES`].
+// SPDX-License-Identifier: Apache-2.0
+//! All states. Each is a job that does not return; another one is a function and a line in [`STATES`].
 
-mod faulty;
-mod mix;
-mod power;
-mod running;
-mod sleeping;
-
-pub use mix::{Wanted, spread};
-pub use power::{POWER_DOWN, STANDBY, off};
-pub use running::{check_witness, clear_since, store};
-
-use crate::cpu::{Cpu, Job};
-use crate::gic;
-use core::sync::atomic::Ordering::Relaxed;
+use super::{faulty, power, running, sleeping};
+use crate::cpu::Job;
 
 /// A state.
 pub struct State {
@@ -24,7 +12,7 @@ pub struct State {
     pub job: Job,
     /// `AFFINITY_INFO` says OFF when it has got there.
     pub off: bool,
-    /// It leaves the CPU counting its heartbeat on.
+    /// The CPU counts its heartbeat in it.
     pub counts: bool,
     /// It needs another CPU, which it turns on again and again.
     pub pair: bool,
@@ -33,7 +21,7 @@ pub struct State {
     pub tight: bool,
     /// It is not in the mix of all states, only by `state=`.
     pub alone: bool,
-    /// The monitor cannot wake the CPU.
+    /// The kick does not wake the CPU: the monitor gives it up as lost.
     pub lost: bool,
 }
 
@@ -64,7 +52,8 @@ const fn tight(name: &'static str, job: Job) -> State {
     }
 }
 
-static WFE: State = state("wfe", sleeping::wfe);
+/// The state for a CPU that there is no other for.
+pub static WFE: State = state("wfe", sleeping::wfe);
 
 /// All states.
 pub static STATES: &[State] = &[
@@ -73,45 +62,38 @@ pub static STATES: &[State] = &[
     counting("masked-loop", running::masked_loop),
     State {
         off: true,
-        ..state("off", off)
+        ..state("off", power::off)
     },
     state("standby", power::standby),
     state("power-down", power::power_down),
-    counting("store", store),
+    counting("store", running::store),
     State {
         pair: true,
         ..state("cpu-on", power::turn_on_for_ever)
     },
     tight("tight-loop", running::tight_loop),
-    state("deaf-wfi", sleeping::deaf_wfi),
+    state("masked-wfi", sleeping::masked_wfi),
     state("interface-off", sleeping::interface_off),
     state("priority-mask", sleeping::priority_mask),
-    state("deaf-standby", power::deaf_standby),
-    state("deaf-power-down", power::deaf_power_down),
+    state("masked-standby", power::masked_standby),
+    state("masked-power-down", power::masked_power_down),
     counting("witness", running::witness),
     counting("single-step", faulty::single_step),
     counting("fault-loop", faulty::fault_loop),
     tight("vector-loop", faulty::vector_loop),
     tight("corrupt-stack", faulty::corrupt_stack),
-    // It takes the monitor half of its patience.
+    // The monitor takes half of its time limit to get such a CPU.
     State {
         alone: true,
         ..state("sgis-off", sleeping::sgis_off)
     },
     State {
         alone: true,
-        ..state("muted-wfi", sleeping::muted_wfi)
+        ..state("low-priority-wfi", sleeping::low_priority_wfi)
     },
     State {
         alone: true,
         lost: true,
-        ..state("deaf-later", sleeping::deaf_later)
+        ..state("interface-off-later", sleeping::interface_off_later)
     },
 ];
-
-/// Lets interrupts reach the CPU, where there is a GIC that the probe knows.
-fn hear(this: &'static Cpu) {
-    if this.redistributor.load(Relaxed) != 0 || gic::v2::get().is_some() {
-        gic::enable(this, 0);
-    }
-}
