@@ -3,7 +3,7 @@
 # say (4 vCPUs, 2G): tree.sh OUTPUT
 set -eu
 here=$(dirname "$0")
-. "$here/common.sh"
+. "$here/../host/common.sh"
 
 u_boot=${BATON_UBOOT:-/usr/lib/u-boot/qemu_arm64/u-boot.bin}
 its=

@@ -8,7 +8,7 @@
 # guest. KERNEL=, INITRD=, APPEND= and BATON= are as for card.sh.
 set -eu
 here=$(dirname "$0")
-. "$here/../qemu-virt/common.sh"
+. "$here/../common.sh"
 
 board=$1
 monitor=$2

@@ -12,7 +12,7 @@ pub const RAM: u64 = 0x4000_0000;
 pub const KERNEL: u64 = 0x4400_0000;
 /// Linux wants its Image on such a boundary (`Documentation/arch/arm64/booting.rst`).
 pub const ALIGN: u64 = 2 << 20;
-/// From one kernel to the next where each has a place of its own (`initramfs/init`).
+/// From one kernel to the next where each has a place of its own (`guest/init`).
 pub const APART: u64 = 128 << 20;
 /// QEMU's own device tree is at most this large (`FDT_MAX_SIZE`).
 const TREE_SIZE: u64 = 1 << 20;
