@@ -2,7 +2,7 @@
 
 # Given on the command line, or in the environment.
 export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS GIC BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK \
-	WAY FS DTB
+	WAY FS DTB GDB_PORT
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -15,9 +15,9 @@ CARGO := $(HOST)/cargo.sh
 BARE := $(TARGET)/aarch64-unknown-none-softfloat/release
 TOOL := $(TARGET)/release/baton-qemu
 
-# KERNEL= of run, shell and stock, else Debian's; it is in the initramfs too, to be kexecked.
-OWN_KERNEL := $(if $(filter run shell stock,$(MAKECMDGOALS)),$(KERNEL))
-OWN_INITRD := $(if $(filter run shell,$(MAKECMDGOALS)),$(INITRD))
+# KERNEL= of run, shell, debug and stock, else Debian's; it is in the initramfs too, to be kexecked.
+OWN_KERNEL := $(if $(filter run shell debug stock,$(MAKECMDGOALS)),$(KERNEL))
+OWN_INITRD := $(if $(filter run shell debug,$(MAKECMDGOALS)),$(INITRD))
 RELEASE := $(or $(BATON_RELEASE),bookworm)
 INITRAMFS := $(TARGET)/guest/initramfs$(if $(BATON_RELEASE),-$(RELEASE))$(subst /,-,$(OWN_KERNEL)).cpio
 export BATON_LINUX := $(or $(OWN_KERNEL),$(CACHE)/debian/$(RELEASE)/Image)
@@ -52,14 +52,15 @@ help: ## list the commands
 	@echo '  GENERATIONS=10    how often "make its" kexecs'
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
-	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest", card and fit; of run and shell too'
+	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest", card and fit; of run, shell and debug too'
 	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
 	@echo '  DTB=file          the device tree of "make fit" (the default is QEMU'"'"'s)'
 	@echo '  BOARD=zynqmp      the board of "make board": a folder in platform/'
 	@echo '  DISK=file         a disk to start in "make distro", raw or *.qcow2, its console here'
 	@echo '  FIRMWARE=edk2     the firmware in the guest of "make distro", or u-boot'
 	@echo '  BATON_RELEASE=bookworm BATON_CACHE=~/.cache/baton   the Debian of the guest; where it is kept'
-	@echo '  TIMEOUT=seconds   when to give up (guest: 3600); not for shell, soak, bench and DISK='
+	@echo '  GDB_PORT=1234     the port on which "make debug" waits for gdb'
+	@echo '  TIMEOUT=seconds   when to give up (guest: 3600; debug: never); not for shell, soak, bench and DISK='
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 	@echo '  N=1000 CHUNK=s    how many kexecs, and for how long now (soak)'
 	@echo '  ONLY= SIZES=      the columns and the numbers of vCPUs to measure now (bench)'
@@ -99,6 +100,11 @@ run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
 .PHONY: shell
 shell: build linux ## a shell in the Linux guest
 	@$(TOOL) shell
+
+.PHONY: debug
+debug: build linux ## the same as run, in QEMU that waits for gdb before its first instruction
+	@$(HOST)/setup.sh debug
+	@$(TOOL) debug
 
 .PHONY: guest
 guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
