@@ -2,7 +2,7 @@
 
 # Given on the command line, or in the environment.
 export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS GIC BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK \
-	WAY FS DTB
+	WAY FS DTB GDB_PORT
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -10,14 +10,14 @@ export BATON_CACHE := $(CACHE)
 export CARGO_TARGET_DIR := $(TARGET)
 export BATON_KERNELS := $(CACHE)/kernels
 
-VIRT := platform/qemu-virt
-CARGO := $(VIRT)/cargo.sh
+HOST := platform/host
+CARGO := $(HOST)/cargo.sh
 BARE := $(TARGET)/aarch64-unknown-none-softfloat/release
 TOOL := $(TARGET)/release/baton-qemu
 
-# KERNEL= of run, shell and stock, else Debian's; it is in the initramfs too, to be kexecked.
-OWN_KERNEL := $(if $(filter run shell stock,$(MAKECMDGOALS)),$(KERNEL))
-OWN_INITRD := $(if $(filter run shell,$(MAKECMDGOALS)),$(INITRD))
+# KERNEL= of run, shell, debug and stock, else Debian's; it is in the initramfs too, to be kexecked.
+OWN_KERNEL := $(if $(filter run shell debug stock,$(MAKECMDGOALS)),$(KERNEL))
+OWN_INITRD := $(if $(filter run shell debug,$(MAKECMDGOALS)),$(INITRD))
 RELEASE := $(or $(BATON_RELEASE),bookworm)
 INITRAMFS := $(TARGET)/guest/initramfs$(if $(BATON_RELEASE),-$(RELEASE))$(subst /,-,$(OWN_KERNEL)).cpio
 export BATON_LINUX := $(or $(OWN_KERNEL),$(CACHE)/debian/$(RELEASE)/Image)
@@ -52,14 +52,15 @@ help: ## list the commands
 	@echo '  GENERATIONS=10    how often "make its" kexecs'
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
-	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest", card and fit; of run and shell too'
+	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest", card and fit; of run, shell and debug too'
 	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
 	@echo '  DTB=file          the device tree of "make fit" (the default is QEMU'"'"'s)'
 	@echo '  BOARD=zynqmp      the board of "make board": a folder in platform/'
 	@echo '  DISK=file         a disk to start in "make distro", raw or *.qcow2, its console here'
 	@echo '  FIRMWARE=edk2     the firmware in the guest of "make distro", or u-boot'
 	@echo '  BATON_RELEASE=bookworm BATON_CACHE=~/.cache/baton   the Debian of the guest; where it is kept'
-	@echo '  TIMEOUT=seconds   when to give up (guest: 3600); not for shell, soak, bench and DISK='
+	@echo '  GDB_PORT=1234     the port on which "make debug" waits for gdb'
+	@echo '  TIMEOUT=seconds   when to give up (guest: 3600; debug: never); not for shell, soak, bench and DISK='
 	@echo '  QUICK=1           fewer samples and sizes (bench, bench-idle)'
 	@echo '  N=1000 CHUNK=s    how many kexecs, and for how long now (soak)'
 	@echo '  ONLY= SIZES=      the columns and the numbers of vCPUs to measure now (bench)'
@@ -67,7 +68,7 @@ help: ## list the commands
 
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves
-	@$(VIRT)/setup.sh
+	@$(HOST)/setup.sh
 
 .PHONY: build
 build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the probe guest and the host's tool
@@ -88,9 +89,9 @@ tool: setup
 
 .PHONY: linux
 linux: setup
-	@$(VIRT)/fetch.sh userland
-	@$(VIRT)/fetch.sh kernel
-	@$(VIRT)/initramfs.sh kexec $(BATON_LINUX) $(INITRAMFS)
+	@$(HOST)/fetch.sh userland
+	@$(HOST)/fetch.sh kernel
+	@$(HOST)/guest/initramfs.sh kexec $(BATON_LINUX) $(INITRAMFS)
 
 .PHONY: run
 run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
@@ -100,6 +101,11 @@ run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
 shell: build linux ## a shell in the Linux guest
 	@$(TOOL) shell
 
+.PHONY: debug
+debug: build linux ## the same as run, in QEMU that waits for gdb before its first instruction
+	@$(HOST)/setup.sh debug
+	@$(TOOL) debug
+
 .PHONY: guest
 guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
 	@$(TOOL) guest
@@ -107,12 +113,12 @@ guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
 # What boards other than QEMU's virt need.
 .PHONY: boards
 boards: images linux
-	@$(VIRT)/setup.sh boards
-	@$(VIRT)/fetch.sh dtbs
+	@$(HOST)/setup.sh boards
+	@$(HOST)/fetch.sh dtbs
 
 .PHONY: board
 board: boards ## Linux on a board that QEMU models, to its second kernel: BOARD=zynqmp
-	@platform/board.sh $(BOARD)
+	@$(HOST)/run/board.sh $(BOARD)
 
 .PHONY: stock
 stock: tool linux ## time the same kexec without the monitor
@@ -124,20 +130,20 @@ its: build linux ## kexec with an ITS: dies without the monitor, lives with it
 
 .PHONY: kernels
 kernels: build linux ## a kexec from each of Debian's kernels to each, and a table
-	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(KERNELS)
+	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(KERNELS)
 	@$(TOOL) kernels
 
 # A board that U-Boot starts: its folder in platform/, with or without "qemu-" in front.
 BOARD := virt
 BOARD_DIR = $(or $(firstword $(wildcard platform/$(BOARD) platform/qemu-$(BOARD))),$(error BOARD=$(BOARD): no such folder in platform/))
-U_BOOT := platform/u-boot
+U_BOOT := $(HOST)/u-boot
 CARD = $(TARGET)/card/$(BOARD).$(if $(filter net,$(WAY)),tftp,img)
 # The files for it, but for what the user names.
 FILES = KERNEL='$(or $(KERNEL),$(BATON_LINUX))' INITRD='$(or $(INITRD),$(if $(KERNEL),,$(INITRAMFS)))'
 
 .PHONY: u-boot
 u-boot: images $(if $(KERNEL),,linux)
-	@$(VIRT)/setup.sh u-boot
+	@$(HOST)/setup.sh u-boot
 
 .PHONY: fit
 fit: u-boot ## a FIT image for U-Boot: monitor, KERNEL=, INITRD=, device tree DTB=
@@ -159,8 +165,8 @@ run-card: tool ## U-Boot in QEMU starts the card of WAY=, Linux boots and kexecs
 
 .PHONY: run-tfa
 run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's source package
-	@$(VIRT)/setup.sh tfa
-	@$(VIRT)/tfa.sh
+	@$(HOST)/setup.sh tfa
+	@$(HOST)/tfa.sh
 	@$(MAKE) --no-print-directory $(TRY)
 	@EL3=on FIRMWARE=$(CACHE)/tfa/qemu_fw.bios $(TOOL) card $(TRIED)
 
@@ -169,23 +175,23 @@ FIRMWARES := $(or $(FIRMWARE),edk2 u-boot)
 
 .PHONY: distro
 distro: images tool ## an installed Debian, by UEFI and by U-Boot in the guest; DISK=: one of your own
-	@$(VIRT)/setup.sh $(if $(DISK),uefi,distro)
-	@$(if $(DISK),,$(VIRT)/distro.sh $(DISTRO))
+	@$(HOST)/setup.sh $(if $(DISK),uefi,distro)
+	@$(if $(DISK),,$(HOST)/guest/distro.sh $(DISTRO))
 	@$(if $(DISK),$(TOOL) installed $(firstword $(FIRMWARES)) '$(DISK)',\
 		for firmware in $(FIRMWARES); do $(TOOL) distro $$firmware $(DISTRO) || exit 1; done)
 
 # The cards of the tests: one for each way.
 .PHONY: test-cards
 test-cards: build linux
-	@$(VIRT)/setup.sh u-boot
-	@$(U_BOOT)/test-cards.sh $(VIRT) $(BARE)/baton.img $(TARGET)/guest
+	@$(HOST)/setup.sh u-boot
+	@$(U_BOOT)/test-cards.sh platform/qemu-virt $(BARE)/baton.img $(TARGET)/guest
 
 # The disk of the tests that start by firmware in the guest.
 .PHONY: test-esp
 test-esp: linux
-	@$(VIRT)/setup.sh uefi
-	@$(VIRT)/fetch.sh grub
-	@$(VIRT)/esp.sh $(TARGET)/guest/esp.img
+	@$(HOST)/setup.sh uefi
+	@$(HOST)/fetch.sh grub
+	@$(HOST)/guest/esp.sh $(TARGET)/guest/esp.img
 
 # The kernel and the initrd of every kexec that is measured.
 BENCH_DISK := $(TARGET)/guest/bench.tar
@@ -193,9 +199,9 @@ BENCH := $(TARGET)/tool/baton-bench
 
 .PHONY: bench-tool
 bench-tool: build linux
-	@$(VIRT)/setup.sh bench
+	@$(HOST)/setup.sh bench
 	@$(CARGO) host build --quiet --profile tool -p baton-bench
-	@$(VIRT)/kernels.sh $(BENCH_DISK) bookworm
+	@$(HOST)/guest/kernels.sh $(BENCH_DISK) bookworm
 
 .PHONY: bench
 bench: bench-tool ## how long a machine is away, beside stock Linux (hours; QUICK=1: minutes)
@@ -222,7 +228,7 @@ bench-test: setup ## the tests of what measures
 
 .PHONY: test
 test: build linux boards races-quick test-cards test-esp ## all tests: on the host, and in QEMU
-	@$(VIRT)/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
+	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 	@$(CARGO) host test --release -p baton -p baton-sysreg -p probe -p baton-qemu
 	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 OUT=${CARGO_TARGET_DIR:-$PWD/target}/coverage
-cargo=platform/qemu-virt/cargo.sh
+cargo=platform/host/cargo.sh
 
 # The profile's format is that of the compiler's LLVM.
 rustc=rustc

@@ -17,7 +17,7 @@ is_there() {
 }
 
 if ! is_there && [ "$(uname -m)" = x86_64 ]; then
-	platform/qemu-virt/setup.sh pip
+	platform/host/setup.sh pip
 	rm -rf "$TOOLS/wheel"
 	mkdir -p "$TOOLS/wheel" "$TOOLS/bin"
 	echo "$WHEEL==$VERSION --hash=sha256:$SHA256" >"$TOOLS/wheel/requirements"
@@ -36,6 +36,6 @@ checks='bans licenses sources'
 for manifest in Cargo.toml tests/fuzz/Cargo.toml; do
 	echo "  $manifest"
 	# shellcheck disable=SC2086 # a list of words
-	platform/qemu-virt/cargo.sh host deny --manifest-path "$manifest" --config deny.toml --locked --workspace \
+	platform/host/cargo.sh host deny --manifest-path "$manifest" --config deny.toml --locked --workspace \
 		--all-features check --hide-inclusion-graph --show-stats $checks
 done

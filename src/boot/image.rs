@@ -32,7 +32,7 @@ fn between(start: u64, end: u64) -> Region {
 }
 
 /// Returns the guest kernel that was put behind the image before a loader put both at `start`
-/// (`platform/u-boot/append.sh`).
+/// (`platform/host/u-boot/append.sh`).
 pub fn appended(start: u64) -> Option<Region> {
     unsafe extern "C" {
         static APPENDED: [u64; 2];

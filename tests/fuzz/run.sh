@@ -27,7 +27,7 @@ build() {
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
 -Cllvm-args=-simplifycfg-branch-fold-threshold=0" \
-		platform/qemu-virt/cargo.sh host "$command" --quiet --release --locked \
+		platform/host/cargo.sh host "$command" --quiet --release --locked \
 		--manifest-path tests/fuzz/Cargo.toml --target "$HOST" --target-dir "$TARGET_DIR" "$@"
 }
 
@@ -51,7 +51,7 @@ build) build build ;;
 lint) build clippy -- -D warnings ;;
 list) targets ;;
 seeds)
-	RUSTFLAGS='--cfg fuzzing' platform/qemu-virt/cargo.sh host run --quiet --locked --bin seeds --features seeds \
+	RUSTFLAGS='--cfg fuzzing' platform/host/cargo.sh host run --quiet --locked --bin seeds --features seeds \
 		--manifest-path tests/fuzz/Cargo.toml --target-dir "$TARGET_DIR-seeds" tests/fuzz/corpus
 	;;
 fuzz)

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Runs `platform/board.sh`, and returns the console.
+/// Runs `platform/host/run/board.sh`, and returns the console.
 #[track_caller]
 fn run(board: &str) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../platform/board.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../platform/host/run/board.sh");
     let output = Command::new(&script)
         .arg(board)
         .env("TIMEOUT", "240")

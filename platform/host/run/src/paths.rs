@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The repository.
 fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
 }
 
 /// The path in `variable`, or `default` if it is not set or empty.

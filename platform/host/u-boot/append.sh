@@ -5,7 +5,7 @@
 # line and device tree. src/boot/head.S has the other side of the format.
 set -eu
 here=$(dirname "$0")
-. "$here/../qemu-virt/common.sh"
+. "$here/../common.sh"
 
 monitor=$1
 kernel=$2

@@ -3,7 +3,7 @@
 # all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
 # cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well,
 # `setup.sh uefi' a UEFI for QEMU, `setup.sh distro' what makes a Debian disk, `setup.sh boards' what
-# `make board' needs, `setup.sh pip' what fetches from PyPI.
+# `make board' needs, `setup.sh debug' a gdb for arm64, `setup.sh pip' what fetches from PyPI.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -60,6 +60,7 @@ if [ "${1:-}" = u-boot ]; then
 fi
 # Boards other than virt are given their device trees.
 [ "${1:-}" != boards ] || need fdtput device-tree-compiler
+[ "${1:-}" != debug ] || need gdb-multiarch gdb-multiarch
 [ "${1:-}" != pip ] || need pip3 python3-pip
 if ! "$here/cargo.sh" which >/dev/null 2>&1; then
 	missing="$missing rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"

@@ -12,7 +12,7 @@ use baton_qemu::{Guest, Machine, Task, paths};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The loads of `initramfs/init`, and what they are.
+/// The loads of `guest/init`, and what they are.
 const LOADS: [(&str, &str); 7] = [
     ("start", "the monitor's entry to the guest's"),
     ("boot", "the kernel's first time stamp to its first process"),

@@ -7,12 +7,14 @@ use std::path::Path;
 
 /// The first byte of RAM.
 pub const RAM: u64 = 0x4000_0000;
-/// Where guest kernels go unless they are too large: clear of the monitor's image, which QEMU puts
-/// at the start of RAM.
+/// Where QEMU puts the monitor's image, with its own first instructions before it: an Image whose
+/// `text_offset` is 0 (`load_aarch64_image`).
+pub const MONITOR: u64 = RAM + ALIGN;
+/// Where guest kernels go unless they are too large: clear of the monitor's image.
 pub const KERNEL: u64 = 0x4400_0000;
 /// Linux wants its Image on such a boundary (`Documentation/arch/arm64/booting.rst`).
 pub const ALIGN: u64 = 2 << 20;
-/// From one kernel to the next where each has a place of its own (`initramfs/init`).
+/// From one kernel to the next where each has a place of its own (`guest/init`).
 pub const APART: u64 = 128 << 20;
 /// QEMU's own device tree is at most this large (`FDT_MAX_SIZE`).
 const TREE_SIZE: u64 = 1 << 20;

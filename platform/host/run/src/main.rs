@@ -1,6 +1,7 @@
 //! Starts guests under Baton on QEMU's `virt` machine. `make help` says how it is called.
 
 mod card;
+mod debug;
 mod distro;
 mod its;
 mod kernels;
@@ -15,10 +16,11 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|guest|stock|its|kernels|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE
+const USAGE: &str = "usage: baton-qemu run|shell|debug|guest|stock|its|kernels|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   shell    a shell in the guest, on this terminal
+  debug    the same as run, under a gdb stub on GDB_PORT= (1234), where it waits for gdb
   guest    run KERNEL= [INITRD=] [APPEND=], its console on standard output
   stock    measure the same kexec without the monitor
   its      kexec with an ITS, without and with the monitor, GENERATIONS= times (10)
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["run"] => run::run(),
         ["shell"] => shell::shell(),
+        ["debug"] => debug::debug(),
         ["guest"] => guest(),
         ["stock"] => measure(),
         ["its"] => its::its(),

@@ -6,7 +6,7 @@
 # Beside it, OUTPUT.list names the kernels, in that order.
 set -eu
 here=$(dirname "$0")
-. "$here/common.sh"
+. "$here/../common.sh"
 
 output=$1
 shift
@@ -22,7 +22,7 @@ for kernel; do
 	release=${kernel%%:*}
 	flavour=${kernel#"$release"}
 	name=$release$(echo "$flavour" | tr : -)
-	"$here/fetch.sh" kernel "$release" "${flavour#:}"
+	"$here/../fetch.sh" kernel "$release" "${flavour#:}"
 	mkdir -p "$folder/$letter"
 	image=$(readlink -f "$cache/debian/$name/Image")
 	if [ "$(cat "$folder/$letter/name" 2>/dev/null)" != "$image" ]; then

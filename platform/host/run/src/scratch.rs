@@ -1,6 +1,6 @@
 //! The disk of which every generation of the Linux guest writes a block.
 //!
-//! The other side is `check_disk` in `initramfs/init`: each generation writes the block of its number,
+//! The other side is `check_disk` in `guest/init`: each generation writes the block of its number,
 //! and reads the blocks of all generations so far.
 
 use crate::{Console, Disk, Error, linux};

@@ -5,7 +5,7 @@
 # ROOT in an ext4 file system with this UUID. Nothing is mounted.
 set -eu
 here=$(dirname "$0")
-. "$here/common.sh"
+. "$here/../common.sh"
 
 output=$1
 esp=$2

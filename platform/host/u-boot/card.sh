@@ -15,7 +15,7 @@
 # Nothing is mounted, and no root is needed.
 set -eu
 here=$(dirname "$0")
-. "$here/../qemu-virt/common.sh"
+. "$here/../common.sh"
 
 board=$1
 monitor=$2

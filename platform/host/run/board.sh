@@ -16,10 +16,10 @@
 #   adapt                 a function that has the tree fit what QEMU models: adapt TREE
 set -eu
 here=$(dirname "$0")
-. "$here/qemu-virt/common.sh"
+. "$here/../common.sh"
 
 board=${1:-}
-conf=$here/$board/qemu.conf
+conf=$here/../../$board/qemu.conf
 [ -n "$board" ] && [ -f "$conf" ] || die "BOARD=$board: there is no platform/$board/qemu.conf"
 qemu=${QEMU:-qemu-system-aarch64}
 monitor=$CARGO_TARGET_DIR/aarch64-unknown-none-softfloat/release/baton.img

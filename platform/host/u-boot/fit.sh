@@ -3,17 +3,18 @@
 #
 #   fit.sh BOARD MONITOR TREE OUTPUT
 #
-# BOARD is a folder with a board.conf, TREE the board's own device tree; without one, the board's
-# tree.sh makes it. The copy of it in the FIT has the /chosen modules that say where U-Boot loads the
-# guest. KERNEL=, INITRD=, APPEND= and BATON= are as for card.sh.
+# BOARD is a folder with a board.conf, TREE the board's own device tree; without one, make_tree of
+# its board.conf makes it. The copy of it in the FIT has the /chosen modules that say where U-Boot loads
+# the guest. KERNEL=, INITRD=, APPEND= and BATON= are as for card.sh.
 set -eu
 here=$(dirname "$0")
-. "$here/../qemu-virt/common.sh"
+. "$here/../common.sh"
 
 board=$1
 monitor=$2
 tree=$3
 output=$4
+make_tree() { die "DTB= is needed: the device tree of $board"; }
 read_board "$board"
 APPEND=${APPEND:-console=$console baton.do=shell}
 
@@ -50,10 +51,8 @@ END
 "$here/check-kernel.sh" "$KERNEL"
 if [ -n "$tree" ]; then
 	cp "$tree" "$work/board.dtb"
-elif [ -x "$board/tree.sh" ]; then
-	"$board/tree.sh" "$work/board.dtb"
 else
-	die "DTB= is needed: the device tree of $board"
+	make_tree "$work/board.dtb"
 fi
 fdtput -t x "$work/board.dtb" /chosen '#address-cells' 2
 fdtput -t x "$work/board.dtb" /chosen '#size-cells' 2

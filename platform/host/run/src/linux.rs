@@ -1,6 +1,6 @@
 //! The Linux guest: what its initramfs is asked to do, and the lines in which it answers.
 //!
-//! The other side is `initramfs/init`.
+//! The other side is `guest/init`.
 
 use crate::machine::Guest;
 use crate::{Console, paths};

@@ -1,17 +1,10 @@
-//! The report: tables in Markdown, the medians as CSV, and the plots.
+//! The tables of the report, and the words between them, in Markdown.
 
+use super::Report;
 use crate::column::Column;
-use crate::model::{self, ASSUMPTIONS, SIZES};
-use crate::plots::{self, Frame, Series};
-use crate::raw::{FAILED, Raw};
-use crate::run::Cell;
+use crate::model::ASSUMPTIONS;
 use crate::stats::{Summary, digits};
-use crate::timeline::Timeline;
-use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::fs;
-use std::io;
-use std::path::Path;
 
 /// A figure of the Linux table: its name in the samples, and its heading with the clock.
 const LINUX: [(&str, &str); 3] = [
@@ -48,88 +41,9 @@ const COUNTS: [(&str, &str); 8] = [
     ("copy most to mean", "copy: most to mean"),
 ];
 
-/// What the tables are made of.
-pub struct Report<'a> {
-    /// The samples.
-    pub raw: &'a Raw,
-    /// What was to be measured.
-    pub cells: &'a [Cell],
-    /// The machine that it was measured on, in lines.
-    pub subject: &'a str,
-    /// The timeline to draw, and of what it is.
-    pub timeline: Option<(String, Timeline)>,
-}
-
 impl Report<'_> {
-    /// Writes all files of the report to `folder`.
-    ///
-    /// # Errors
-    /// What the system says. A plot that cannot be drawn is left out, with a word of why.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
-        fs::write(folder.join("report.csv"), self.csv())?;
-        let mut missing = String::new();
-        for (name, svg) in self.plots() {
-            if let Err(error) = svg.and_then(|svg| plots::write(folder, name, &svg)) {
-                missing += &format!("- The plot {name} is missing: {error}.\n");
-            }
-        }
-        fs::write(folder.join("report.md"), self.markdown() + &missing)
-    }
-
-    fn summary(&self, column: Column, smp: u32, metric: &str) -> Option<Summary> {
-        Summary::of(self.raw.values(column.name(), smp, metric))
-    }
-
-    fn sizes(&self, column: Column) -> BTreeSet<u32> {
-        let of = self.cells.iter().filter(|cell| cell.column == column);
-        of.map(|cell| cell.smp).collect()
-    }
-
-    /// A figure, or why there is none; how many samples it is of, if these are not all.
-    fn cell(&self, column: Column, smp: u32, metric: &str) -> String {
-        let cell = |cell: &&Cell| (cell.column, cell.smp) == (column, smp);
-        let wanted = self
-            .cells
-            .iter()
-            .find(cell)
-            .map_or(0, |cell| cell.samples as usize);
-        match self.summary(column, smp, metric) {
-            Some(summary) if summary.count < wanted => {
-                format!("{summary}, {} of {wanted} samples", summary.count)
-            }
-            Some(summary) => summary.to_string(),
-            None => match self.raw.words(column.name(), smp, FAILED).last() {
-                Some(why) => format!("failed: {why}"),
-                None => "not measured yet".into(),
-            },
-        }
-    }
-
-    /// Medians and spreads, for programs.
-    fn csv(&self) -> String {
-        let mut keys: Vec<(&str, u32, &str)> = Vec::new();
-        for row in self.raw.rows() {
-            let key = (row.column.as_str(), row.smp, row.metric.as_str());
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        }
-        let mut text = String::from("column,smp,metric,samples,median,min,max\n");
-        for (column, smp, metric) in keys {
-            if let Some(s) = Summary::of(self.raw.values(column, smp, metric)) {
-                let Summary {
-                    count,
-                    median,
-                    min,
-                    max,
-                } = s;
-                text += &format!("{column},{smp},{metric},{count},{median},{min},{max}\n");
-            }
-        }
-        text
-    }
-
-    fn markdown(&self) -> String {
+    /// All of `report.md` but what is said of plots that are missing.
+    pub(super) fn markdown(&self) -> String {
         let mut text = String::from("# How long a machine is away\n\n");
         for line in self.subject.lines() {
             text += &format!("- {line}\n");
@@ -292,25 +206,6 @@ impl Report<'_> {
         );
     }
 
-    /// The bytes that a kexec of Linux copies.
-    fn linux_bytes(&self) -> Option<f64> {
-        let sizes = self.sizes(Column::Baton);
-        let copied = |smp: &u32| self.summary(Column::Baton, *smp, "copied MiB");
-        Some(sizes.iter().rev().find_map(copied)?.median * f64::from(1 << 20))
-    }
-
-    fn modelled(&self) -> Option<Vec<(u32, model::Modelled)>> {
-        let bytes = self.linux_bytes()?;
-        let measured = self.sizes(Column::ProbeCount);
-        let of = |cpus: u32| {
-            // Where the size itself was not counted, the next larger one is.
-            let smp = measured.range(cpus..).next()?;
-            let counted = model::counted(self.raw, *smp, bytes)?;
-            Some((cpus, model::model(&counted, cpus)))
-        };
-        SIZES.iter().map(|cpus| of(*cpus)).collect()
-    }
-
     fn model(&self, text: &mut String) {
         text.push_str(
             "## A model of real machines\n\n**This is a model, not a measurement**: the counted \
@@ -356,97 +251,5 @@ impl Report<'_> {
              for memory, and sockets: 512 CPUs are taken to share the memory of one.\n\n\
              ![the model](model.svg)\n\n",
         );
-    }
-
-    fn series(&self, column: Column, metric: &str, name: &str) -> Series {
-        let point = |smp| {
-            let s = self.summary(column, smp, metric)?;
-            Some((f64::from(smp), s.median, s.min, s.max))
-        };
-        Series {
-            name: name.to_owned(),
-            points: self.sizes(column).into_iter().filter_map(point).collect(),
-        }
-    }
-
-    fn plots(&self) -> Vec<(&'static str, Result<String, plots::Failed>)> {
-        let linux =
-            |metric| Column::LINUX.map(|c| self.series(c, metric, &c.title().replace('`', "")));
-        let frame = |title, x, y, log| Frame { title, x, y, log };
-        let count = |metric, name| self.series(Column::ProbeCount, metric, name);
-        let mut plots = vec![
-            (
-                "reboot",
-                plots::lines(
-                    &frame(
-                        "kexec -e to the next kernel's first instruction (QEMU)",
-                        "vCPUs",
-                        "ms, host's clock",
-                        true,
-                    ),
-                    &linux("away ms"),
-                ),
-            ),
-            (
-                "bandwidth",
-                plots::lines(
-                    &frame(
-                        "Copy bandwidth of all CPUs together (QEMU, one host thread)",
-                        "vCPUs",
-                        "GB/s, host's clock",
-                        false,
-                    ),
-                    &[
-                        self.series(Column::Baton, "copy GB/s", "Linux under Baton"),
-                        self.series(Column::Probe, "copy GB/s", "probe guest"),
-                    ],
-                ),
-            ),
-            (
-                "critical",
-                plots::lines(
-                    &frame(
-                        "The critical path, copy left out",
-                        "CPUs",
-                        "instructions",
-                        false,
-                    ),
-                    &[
-                        count("path instructions", "the whole path"),
-                        count("phase 1 instructions", "phase 1, slowest CPU"),
-                        count("phase 2 instructions", "phase 2, boot CPU"),
-                        count("phase 3 instructions", "phase 3, slowest CPU"),
-                        count("enter instructions", "enter, boot CPU"),
-                    ],
-                ),
-            ),
-        ];
-        if let Some((what, timeline)) = &self.timeline {
-            plots.push((
-                "timeline",
-                plots::gantt(&format!("One reboot: {what}"), timeline),
-            ));
-        }
-        if let Some(modelled) = self.modelled() {
-            let line = |name: &str, value: fn(&model::Modelled) -> f64| Series {
-                name: name.into(),
-                points: modelled
-                    .iter()
-                    .map(|(cpus, m)| (f64::from(*cpus), value(m), value(m), value(m)))
-                    .collect(),
-            };
-            let frame = frame(
-                "Model: Neoverse N1, hook to first instruction",
-                "CPUs",
-                "ms, modelled",
-                true,
-            );
-            let series = [
-                line("stock Linux taking its CPUs down", |m| m.stock / 1e3),
-                line("Baton", |m| m.total() / 1e3),
-            ];
-            plots.push(("model", plots::lines(&frame, &series)));
-        }
-        plots
     }
 }

@@ -2,7 +2,7 @@
 # check-kernel.sh FILE: fails, and says what to do, if the guest's kernel is packed.
 set -eu
 here=$(dirname "$0")
-. "$here/../qemu-virt/common.sh"
+. "$here/../common.sh"
 
 [ -f "$1" ] || die "no kernel $1"
 case $(od -An -tx1 -N8 "$1" | tr -d ' \n') in

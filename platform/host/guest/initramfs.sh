@@ -8,7 +8,7 @@
 # The same input gives the same bytes.
 set -eu
 here=$(dirname "$0")
-. "$here/common.sh"
+. "$here/../common.sh"
 
 kind=$1
 image=$2
@@ -29,7 +29,7 @@ build() {
 	mkdir -p "$inner/dev" "$inner/proc" "$inner/sys" "$inner/tmp" "$inner/modules" "$outer/boot"
 	cp -R "$cache/userland/." "$inner/"
 	[ ! -d "$modules" ] || cp -R "$modules/." "$inner/modules/"
-	cp "$here/initramfs/init" "$inner/init"
+	cp "$here/init" "$inner/init"
 	chmod 755 "$inner/init"
 	archive "$inner" | gzip -9n >"$work/initramfs"
 	if [ "$kind" = kexec ]; then
@@ -43,7 +43,7 @@ build() {
 }
 
 fresh() {
-	for input in "$0" "$here/initramfs/init" "$image" "$cache/userland/sbin/kexec"; do
+	for input in "$0" "$here/init" "$image" "$cache/userland/sbin/kexec"; do
 		[ "$output" -nt "$input" ] || return 1
 	done
 }

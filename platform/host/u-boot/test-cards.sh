@@ -13,7 +13,7 @@ export KERNEL="$BATON_LINUX" INITRD="$BATON_INITRAMFS" BATON= SMP MEM= CPU= GIC=
 export APPEND='console=ttyAMA0 earlycon panic=-1 baton.do=kexec'
 
 fresh() {
-	for input in "$here"/* "$board/board.conf" "$board/tree.sh" "$monitor" "$KERNEL" "$INITRD"; do
+	for input in "$here"/* "$board/board.conf" "$monitor" "$KERNEL" "$INITRD"; do
 		[ "$1" -nt "$input" ] || return 1
 	done
 }

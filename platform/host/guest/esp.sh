@@ -5,7 +5,7 @@
 # is not made again.
 set -eu
 here=$(dirname "$0")
-. "$here/common.sh"
+. "$here/../common.sh"
 
 output=$1
 grub=$cache/grub/grubaa64.efi

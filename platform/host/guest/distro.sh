@@ -7,7 +7,7 @@
 # and switches off the second time. The disk is kept in the cache.
 set -eu
 here=$(dirname "$0")
-. "$here/common.sh"
+. "$here/../common.sh"
 
 output=$1
 ROOT_UUID=ba700000-0000-4000-8000-000000000001
@@ -26,7 +26,7 @@ mkdir -p "$work/esp"
 # An initramfs takes long to make where all is emulated: it is made once, when all is installed, with
 # what this machine needs.
 system() {
-	"$here/fetch.sh" sources "$release" >"$work/sources.list"
+	"$here/../fetch.sh" sources "$release" >"$work/sources.list"
 	# shellcheck disable=SC2016 # $1 is expanded by what runs the hook
 	INITRD=No mmdebstrap --arch=arm64 --variant=apt --mode=root --include="$PACKAGES" \
 		--dpkgopt=force-unsafe-io \
