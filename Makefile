@@ -229,7 +229,7 @@ bench-test: setup ## the tests of what measures
 .PHONY: test
 test: build linux boards races-quick test-cards test-esp ## all tests: on the host, and in QEMU
 	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
-	@$(CARGO) host test --release -p baton -p baton-sysreg -p probe -p baton-qemu
+	@$(CARGO) host test --release -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu
 	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3

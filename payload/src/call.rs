@@ -87,7 +87,7 @@ pub fn psci(id: u32, arguments: [u64; 3]) -> i64 {
     by(psci_conduit(), id, arguments)
 }
 
-/// Makes a vendor hypervisor call (`crate::abi`).
+/// Makes a vendor hypervisor call (`baton_abi`).
 pub fn vendor(id: u32, arguments: [u64; 3]) -> i64 {
     by(Conduit::Hvc, id, arguments)
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The reboot into a copy of the running image.
 
-use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use crate::arena::{Arena, KEPT, PAGE, SCRATCH_PAGES, SLOT, TREE};
 use crate::call::{self, code};
 use crate::context::Context;
@@ -12,6 +11,7 @@ use crate::outcome::{Outcome, ensure, fail};
 use crate::pattern;
 use crate::time::TIMEOUT_MS;
 use crate::time::{self, wait_until};
+use baton_abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the next generation is told as [`Handover::hooks`].

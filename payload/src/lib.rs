@@ -12,10 +12,6 @@
     reason = "a failure carries its text, there is no heap, and it ends the run"
 )]
 
-/// The monitor's own file: its library has code for EL2 that a guest has no use for.
-#[path = "../../src/abi.rs"]
-#[allow(dead_code, reason = "not all of it is of use here")]
-mod abi;
 mod arena;
 mod arrival;
 mod audit;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whether the monitor is there.
 
-use crate::abi::{UID, UID_WORDS};
 use crate::call::{self, Conduit};
 use crate::exception::attempt;
+use baton_abi::{UID, UID_WORDS};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 static MEMORY: AtomicU64 = AtomicU64::new(0);

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The monitor's report on the last reboot: fetched, checked and printed.
 
-use crate::abi::{
-    DOOR_CALL, REPORT, REPORT_MAGIC, REPORT_VERSION, ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART,
-    ReportHeader, ReportRow,
-};
 use crate::arena::{Arena, REPORT_SIZE};
 use crate::call;
 use crate::console::say;
@@ -12,6 +8,10 @@ use crate::cpus::Cpus;
 use crate::handover::Handover;
 use crate::outcome::{Outcome, ensure, expect, fail};
 use crate::time::{frequency, microseconds, physical_now};
+use baton_abi::{
+    REPORT, REPORT_MAGIC, REPORT_VERSION, ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART, ReportHeader,
+    ReportRow, SOURCE_CALL,
+};
 use zerocopy::FromBytes;
 
 /// A report in the arena.
@@ -92,7 +92,7 @@ pub fn check(report: &Report, cpus: &Cpus, handover: &Handover, missing: u64) ->
         h.generation,
     )?;
     expect("frequency", frequency(), h.frequency)?;
-    expect("request source", DOOR_CALL, h.door)?;
+    expect("request source", SOURCE_CALL, h.source)?;
     in_order(
         "times",
         &[

@@ -46,3 +46,10 @@ instruction!(
     /// Tells the machine that this CPU is polling. An emulator lets another vCPU run.
     pause, "yield"
 );
+
+/// Waits for ever.
+pub fn halt() -> ! {
+    loop {
+        wfe();
+    }
+}

@@ -7,3 +7,4 @@ pub mod sysreg;
 pub mod time;
 pub mod tlb;
 pub mod translate;
+pub mod verify;

@@ -1,9 +1,17 @@
 //! Fields of system registers that several places ask for.
 
+use baton_sysreg::read_sysreg;
+
 /// The affinity fields of `MPIDR_EL1`, as the GIC and PSCI have them too.
 pub const AFFINITY: u64 = 0xff_00ff_ffff;
 
 /// Returns bits `[low + 3 : low]` of an ID register: the usual four-bit feature field.
 pub const fn id_field(register: u64, low: u32) -> u64 {
     register >> low & 0xf
+}
+
+/// Returns the affinity fields of `MPIDR_EL1` of the CPU that runs this.
+pub fn current_mpidr() -> u64 {
+    // SAFETY: MPIDR_EL1 is an ID register.
+    unsafe { read_sysreg!(MPIDR_EL1) & AFFINITY }
 }

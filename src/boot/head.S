@@ -93,8 +93,8 @@ start:
     cmp     x0, x1
     b.lo    1b
     dsb     sy
-    adrp    x0, EARLY_REGIME
-    add     x0, x0, :lo12:EARLY_REGIME
+    adrp    x0, EARLY_MMU_CONFIG
+    add     x0, x0, :lo12:EARLY_MMU_CONFIG
     bl      enable_mmu
     mov     x0, x19
     cbnz    x21, 2f
@@ -103,7 +103,9 @@ start:
 2:  mov     x1, x20
     mov     x2, x21
     mov     x3, x22
-    bl      boot_primary
+    bl      boot_primary                    // returns the guest's frame
+    mov     sp, x0
+    b       leave_for_guest
 
 // Clears .bss, relocates the image to where it is, sets the stack. Clobbers x0–x6.
 prepare_image:
@@ -134,11 +136,13 @@ prepare_image:
     ret
 
 // Turns the MMU on, or from one map to another. Both maps must hold this code at its own address.
-// x0: struct Regime. Clobbers x1–x6.
+// x0: struct MmuConfig. Clobbers x1–x6.
     .global enable_mmu
 enable_mmu:
-    ldp     x1, x2, [x0]                    // mair, tcr
-    ldp     x3, x4, [x0, #16]               // ttbr0, sctlr
+    ldr     x1, [x0, #{MMU_MAIR}]
+    ldr     x2, [x0, #{MMU_TCR}]
+    ldr     x3, [x0, #{MMU_TTBR0}]
+    ldr     x4, [x0, #{MMU_SCTLR}]
     mov32   x5, SCTLR_EL2_OFF
     dsb     sy
     msr     sctlr_el2, x5
@@ -160,7 +164,8 @@ secondary_entry:
     mov     x19, x0
     plain_el2
     bl      enable_mmu
-    ldr     x1, [x19, #32]
+    ldr     x1, [x19, #{CPU_STACK_TOP}]
+    sub     x1, x1, #{FRAME_SIZE}
     mov     sp, x1
     msr     tpidr_el2, x19
     adrp    x1, vectors
@@ -168,7 +173,9 @@ secondary_entry:
     msr     vbar_el2, x1
     isb
     mov     x0, x19
-    bl      boot_secondary
+    mov     x1, sp
+    bl      boot_secondary                  // fills in the guest's frame
+    b       leave_for_guest
 
 // Where a CPU comes in that waited in a spin table: MMU off, EL2. It looks for its struct Cpu.
     .global spin_table_entry
@@ -177,31 +184,19 @@ spin_table_entry:
     mov     x2, #0xffffff                   // Aff2 to Aff0
     movk    x2, #0xff, lsl #32              // Aff3
     and     x1, x1, x2
-    mov     x4, #{cpu_size}
+    mov     x4, #{CPU_SIZE}
     adrp    x2, SPIN_TABLE_CPUS
     add     x2, x2, :lo12:SPIN_TABLE_CPUS
     ldp     x0, x2, [x2]
 1:  cmp     x0, x2
     b.hs    2f
-    ldr     x3, [x0, #{cpu_mpidr}]
+    ldr     x3, [x0, #{CPU_MPIDR}]
     cmp     x3, x1
     b.eq    secondary_entry
     add     x0, x0, x4
     b       1b
 2:  wfe
     b       2b
-
-// Leaves for the guest. x0: what the guest finds in x0, x1: top of this CPU's stack.
-// ELR_EL2 and SPSR_EL2 are set.
-    .global enter_guest
-enter_guest:
-    mov     sp, x1
-    .irp    n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30
-    mov     x\n, xzr
-    .endr
-    eret
-    dsb     nsh
-    isb
 
 // Leaves this copy of the image for another. x0: device tree, x1, x2: this place and its size,
 // x3: the other place, cleaned to the point of coherency, x4: CNTPCT_EL0 when a loader entered it.

@@ -1,6 +1,6 @@
 //! The monitor's image, as the linker script lays it out.
 
-use crate::memory::region::Region;
+use baton_core::memory::region::Region;
 
 macro_rules! symbol {
     ($(#[$doc:meta])* $name:ident, $symbol:ident) => {

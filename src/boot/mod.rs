@@ -1,21 +1,37 @@
 //! From the first instruction to the guest's: `head.S`, then [`relocate`], then [`primary`].
 
-mod guest;
-pub mod image;
+mod configure;
+mod early_map;
+mod first_guest;
+mod image;
+mod interrupt_controller;
+mod layout;
+mod loader_tree;
+mod map;
 mod primary;
 mod relocate;
 mod secondary;
 mod spin_table;
+mod stop;
 mod wrong_level;
 
-pub use relocate::{GUARD, STACK};
-
-use crate::cpu::Cpu;
+use crate::machine::cpu::Cpu;
+use crate::memory::stage1::MmuConfig;
+use crate::vcpu::frame::Frame;
 use core::arch::global_asm;
 use core::mem::offset_of;
 
+// `head.S` turns the MMU on with the `MmuConfig` that a `Cpu` begins with.
+const _: () = assert!(offset_of!(Cpu, mmu) == 0);
+
 global_asm!(
     include_str!("head.S"),
-    cpu_mpidr = const offset_of!(Cpu, mpidr),
-    cpu_size = const size_of::<Cpu>(),
+    CPU_MPIDR = const offset_of!(Cpu, mpidr),
+    CPU_SIZE = const size_of::<Cpu>(),
+    CPU_STACK_TOP = const offset_of!(Cpu, stack_top),
+    FRAME_SIZE = const size_of::<Frame>(),
+    MMU_MAIR = const offset_of!(MmuConfig, mair),
+    MMU_TCR = const offset_of!(MmuConfig, tcr),
+    MMU_TTBR0 = const offset_of!(MmuConfig, ttbr0),
+    MMU_SCTLR = const offset_of!(MmuConfig, sctlr),
 );

@@ -1,15 +1,26 @@
 //! Any CPU that firmware starts or wakes for us, or that comes from a spin table.
 
-use super::primary::configure;
-use crate::cpu::{self, Cpu};
-use crate::psci::firmware;
+use super::configure::configure;
+use crate::exit::run;
+use crate::firmware;
+use crate::machine::Machine;
+use crate::machine::cpu::Cpu;
+use crate::machine::next::Next;
+use crate::vcpu::frame::Frame;
 
-/// Called by `head.S` on the CPU's own stack, with the MMU on.
+/// Called by `head.S` with the MMU on, on the CPU's own stack, which has `frame` at its top. Returns
+/// when the CPU begins in the guest, as `frame` then says.
 #[unsafe(no_mangle)]
-extern "C" fn boot_secondary(cpu: &'static Cpu) -> ! {
-    configure(cpu);
+extern "C" fn boot_secondary(cpu: &'static Cpu, frame: *mut Frame) {
+    let Some(machine) = Machine::installed() else {
+        panic!("cpu {} comes before the machine is installed", cpu.index);
+    };
+    configure(machine, cpu);
     if firmware::is_absent() {
         cpu.power.came();
     }
-    cpu::park(cpu)
+    let mut begins = Frame::beginning_at(0, 0);
+    run::run(machine, cpu, Next::Park, &mut begins);
+    // SAFETY: It is memory of this CPU's stack that nothing else is in.
+    unsafe { frame.write(begins) }
 }

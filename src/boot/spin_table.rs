@@ -2,11 +2,11 @@
 //! the monitor before the first guest runs, and parked; where they waited may be overwritten then.
 
 use crate::arch::{barrier, cache, time};
-use crate::cpu::Cpu;
-use crate::devicetree::board::Board;
-use crate::devicetree::cpus::EnableMethod;
 use crate::machine::Machine;
-use crate::memory::region::Region;
+use crate::machine::cpu::Cpu;
+use baton_core::devicetree::board::Board;
+use baton_core::devicetree::cpus::EnableMethod;
+use baton_core::memory::region::Region;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -39,7 +39,7 @@ pub fn words(board: &Board) -> impl Iterator<Item = (u64, Region)> {
 /// # Safety
 ///
 /// What [`words`] returns is mapped read-write, and nobody else's.
-pub unsafe fn bring_in(board: &Board, machine: &'static Machine, boot_cpu: &Cpu) {
+pub unsafe fn bring_in(board: &Board, machine: &Machine, boot_cpu: &Cpu) {
     let cpus = machine.cpus.as_ptr_range();
     let [first, end] = &SPIN_TABLE_CPUS;
     first.store(cpus.start as u64, Relaxed);

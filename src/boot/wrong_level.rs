@@ -1,31 +1,15 @@
-//! What ends before it began: no EL2, or a board or guest that cannot be started.
+//! Started at a level other than EL2: the end, with the reason.
 
-use super::relocate::tree;
-use crate::arch::barrier;
+use super::loader_tree::tree;
+use crate::arch::barrier::halt;
 use crate::console;
-use crate::devicetree::blob;
-use crate::devicetree::board::{self, Board};
-use crate::devicetree::psci::Conduit;
 use crate::memory::heap::HEAP;
-use crate::psci::firmware;
+use baton_core::devicetree::blob;
+use baton_core::devicetree::board::{self, Board};
+use baton_core::devicetree::psci::Conduit;
 use core::arch::asm;
-use core::fmt;
 use log::LevelFilter;
 use smccc::{Hvc, Smc, psci};
-
-/// Says why the monitor cannot go on, and powers the machine off.
-pub fn stop(reason: fmt::Arguments) -> ! {
-    log::error!("{reason}; powering off");
-    let refusal = firmware::system_off();
-    log::error!("firmware refuses SYSTEM_OFF: {refusal}");
-    halt()
-}
-
-fn halt() -> ! {
-    loop {
-        barrier::wfe();
-    }
-}
 
 /// Started at EL1 or EL3, with the MMU off. Called by `head.S`.
 #[unsafe(no_mangle)]

@@ -2,8 +2,8 @@
 
 use super::uart::Uart;
 use crate::arch::time::Deadline;
-use crate::devicetree;
-use crate::sync::Lock;
+use baton_core::devicetree;
+use baton_core::sync::Lock;
 use core::fmt::{self, Write};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 

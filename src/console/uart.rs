@@ -1,7 +1,7 @@
 //! UARTs: how a character is sent by each kind. Firmware has set their speed.
 
-use crate::devicetree::console::{Console, UartKind};
 use arm_pl011_uart::{PL011Registers, Uart as Pl011};
+use baton_core::devicetree::console::{Console, UartKind};
 use core::ptr::NonNull;
 use safe_mmio::UniqueMmioPointer;
 use safe_mmio::fields::{ReadWrite, WriteOnly};

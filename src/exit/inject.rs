@@ -1,6 +1,7 @@
 //! Exceptions handed to the guest (Arm ARM, AArch64.TakeException).
 
-use super::{EL1H_MASKED, Frame};
+use super::class;
+use crate::vcpu::frame::{EL1H_MASKED, Frame};
 use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// SPSR bits that exception entry keeps: flags, DIT, PAN.
@@ -22,7 +23,7 @@ const EXTERNAL_WALK: u64 = 0x14;
 pub fn undefined(frame: &mut Frame) {
     // HVC returns behind itself; what is undefined is the instruction.
     // SAFETY: ESR_EL2 describes the exception that was just taken.
-    if unsafe { read_sysreg!(ESR_EL2) } >> 26 == super::class::HVC64 {
+    if unsafe { read_sysreg!(ESR_EL2) } >> 26 == class::HVC64 {
         frame.elr -= 4;
     }
     take(frame, UNKNOWN << 26 | IL, None);

@@ -1,10 +1,10 @@
 //! The end of the monitor: it says where, and resets the machine rather than hang.
 
-use crate::arch::barrier;
+use crate::arch::barrier::halt;
 use crate::console;
-use crate::cpu::Cpu;
+use crate::firmware;
 use crate::machine::Machine;
-use crate::psci::firmware;
+use crate::machine::cpu::Cpu;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -19,7 +19,7 @@ static OVER: AtomicBool = AtomicBool::new(false);
 /// A CPU that panics while it says so, as the console may be what is wrong, resets at once. Every
 /// wait has a bound, and no lock is waited for without one.
 pub fn panicked(info: &PanicInfo) -> ! {
-    let cpu = Cpu::try_current();
+    let cpu = Cpu::current();
     let index = cpu.map_or(0, |cpu| cpu.index);
     let first = !cpu.map_or(&EARLY, |cpu| &cpu.panicked).swap(true, Relaxed);
     if first {
@@ -33,7 +33,7 @@ pub fn panicked(info: &PanicInfo) -> ! {
         ));
         // Firmware may refuse: then nothing runs on without a monitor.
         OVER.store(true, Relaxed);
-        if let Some(machine) = Machine::try_get() {
+        if let Some(machine) = Machine::installed() {
             machine.generations.stop();
         }
     }
@@ -51,11 +51,5 @@ pub fn panicked(info: &PanicInfo) -> ! {
 pub fn stop_if_over() {
     if OVER.load(Relaxed) {
         halt();
-    }
-}
-
-fn halt() -> ! {
-    loop {
-        barrier::wfe();
     }
 }

@@ -1,47 +1,68 @@
 // The exception vectors of EL2 (Arm ARM, "Exception vectors"): a whole frame, then Rust.
 
-.equ FRAME_SIZE, 33 * 8 + 8
+    .cfi_sections .debug_frame
+
+// Says where a frame at sp has the guest's registers, so that a debugger unwinds through an exit.
+// ELR_EL2, DWARF register 33, is where the guest goes on.
+.macro cfi_frame
+    .cfi_def_cfa sp, {FRAME_SIZE}
+    .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30
+    .cfi_offset \n, {FRAME_X} + 8 * \n - {FRAME_SIZE}
+    .endr
+    .cfi_offset 33, {FRAME_ELR} - {FRAME_SIZE}
+    .cfi_return_column 33
+.endm
 
 .macro save_frame
-    sub     sp, sp, #FRAME_SIZE
-    stp     x0, x1, [sp, #16 * 0]
-    stp     x2, x3, [sp, #16 * 1]
-    stp     x4, x5, [sp, #16 * 2]
-    stp     x6, x7, [sp, #16 * 3]
-    stp     x8, x9, [sp, #16 * 4]
-    stp     x10, x11, [sp, #16 * 5]
-    stp     x12, x13, [sp, #16 * 6]
-    stp     x14, x15, [sp, #16 * 7]
-    stp     x16, x17, [sp, #16 * 8]
-    stp     x18, x19, [sp, #16 * 9]
-    stp     x20, x21, [sp, #16 * 10]
-    stp     x22, x23, [sp, #16 * 11]
-    stp     x24, x25, [sp, #16 * 12]
-    stp     x26, x27, [sp, #16 * 13]
-    stp     x28, x29, [sp, #16 * 14]
+    sub     sp, sp, #{FRAME_SIZE}
+    stp     x0, x1, [sp, #{FRAME_X} + 16 * 0]
+    stp     x2, x3, [sp, #{FRAME_X} + 16 * 1]
+    stp     x4, x5, [sp, #{FRAME_X} + 16 * 2]
+    stp     x6, x7, [sp, #{FRAME_X} + 16 * 3]
+    stp     x8, x9, [sp, #{FRAME_X} + 16 * 4]
+    stp     x10, x11, [sp, #{FRAME_X} + 16 * 5]
+    stp     x12, x13, [sp, #{FRAME_X} + 16 * 6]
+    stp     x14, x15, [sp, #{FRAME_X} + 16 * 7]
+    stp     x16, x17, [sp, #{FRAME_X} + 16 * 8]
+    stp     x18, x19, [sp, #{FRAME_X} + 16 * 9]
+    stp     x20, x21, [sp, #{FRAME_X} + 16 * 10]
+    stp     x22, x23, [sp, #{FRAME_X} + 16 * 11]
+    stp     x24, x25, [sp, #{FRAME_X} + 16 * 12]
+    stp     x26, x27, [sp, #{FRAME_X} + 16 * 13]
+    stp     x28, x29, [sp, #{FRAME_X} + 16 * 14]
     mrs     x0, elr_el2
     mrs     x1, spsr_el2
-    stp     x30, x0, [sp, #16 * 15]
-    str     x1, [sp, #16 * 16]
+    str     x30, [sp, #{FRAME_X} + 16 * 15]
+    stp     x0, x1, [sp, #{FRAME_ELR}]      // ELR_EL2 and SPSR_EL2 stand side by side
+    cfi_frame
     mov     x0, sp
+.endm
+
+// Fails the build if what began at label 9 is longer than a vector's slot.
+.macro end_of_slot
+    .org    9b + 0x80
+    .cfi_endproc
 .endm
 
 .macro vector handler, kind
     .balign 0x80
-    save_frame
+    .cfi_startproc
+9:  save_frame
     mov     x1, #\kind
     bl      \handler
-    b       leave
+    b       leave_for_guest
+    end_of_slot
 .endm
 
 // An exception of the monitor itself never returns: it starts at the top of the CPU's stack, as it
 // may be one that the end of the stack caused. SP_EL0 is the guest's, which will not run again.
 .macro fatal kind
     .balign 0x80
-    msr     sp_el0, x0
+    .cfi_startproc
+9:  msr     sp_el0, x0
     mrs     x0, tpidr_el2
     cbz     x0, 1f
-    ldr     x0, [x0, #32]                   // Cpu.stack_top
+    ldr     x0, [x0, #{CPU_STACK_TOP}]
     b       2f
 1:  adrp    x0, __boot_stack_end
 2:  mov     sp, x0
@@ -49,12 +70,18 @@
     save_frame
     mov     x1, #\kind
     bl      exit_from_el2
+    end_of_slot
 .endm
 
 .equ SMC64_0, 0x5e000000                     // ESR_EL2 of SMC #0 from AArch64
+.equ SPSR_SS, 1 << 21                        // the instruction is yet to be stepped
+.equ WORKAROUND_1, 0x80008000                // SMCCC_ARCH_WORKAROUND_1 to 3 (DEN0028)
+.equ WORKAROUND_2, 0x80007fff
+.equ WORKAROUND_3, 0x80003fff
 
     .section .text.vectors, "ax"
     .global vectors
+    .type   vectors, %function
     .balign 0x800
 vectors:
     fatal   0
@@ -77,11 +104,14 @@ vectors:
     vector  exit_unexpected, 13
     vector  exit_unexpected, 14
     vector  exit_unexpected, 15
+    .size   vectors, . - vectors
 
-// SMCCC_ARCH_WORKAROUND_1 to 3 (DEN0028) go to firmware with nothing but themselves: where a
-// CPU needs one, Linux makes it at each change of process, or at each entry from EL0. Whose generation has
-// ended traps at its next instruction.
+// SMCCC_ARCH_WORKAROUND_1 to 3 go to firmware with nothing but themselves: where a CPU needs one,
+// Linux makes it at each change of process, or at each entry from EL0. Whose generation has ended
+// traps at its next instruction.
+    .type   from_guest, %function
 from_guest:
+    .cfi_startproc
     stp     x0, x1, [sp, #-16]!
     mrs     x1, esr_el2
     movz    x0, #(SMC64_0 >> 16), lsl #16
@@ -89,12 +119,12 @@ from_guest:
     ldr     x0, [sp]
     b.ne    1f
     eor     w1, w0, #0x80000000
-    cmp     w1, #0x8, lsl #12               // WORKAROUND_1: 0x80008000
+    cmp     w1, #(WORKAROUND_1 - 0x80000000)
     b.eq    2f
     add     w1, w1, #1
-    cmp     w1, #0x8, lsl #12               // WORKAROUND_2: 0x80007fff
+    cmp     w1, #(WORKAROUND_2 - 0x80000000 + 1)
     b.eq    2f
-    cmp     w1, #0x4, lsl #12               // WORKAROUND_3: 0x80003fff
+    cmp     w1, #(WORKAROUND_3 - 0x80000000 + 1)
     b.ne    1f
 2:  adrp    x1, FIRMWARE_ABSENT
     ldrb    w1, [x1, :lo12:FIRMWARE_ABSENT]
@@ -106,7 +136,7 @@ from_guest:
     add     x0, x0, #4                      // past the guest's SMC
     msr     elr_el2, x0
     mrs     x0, spsr_el2
-    and     x0, x0, #~(1 << 21)             // SS: a single step ends with it
+    and     x0, x0, #~SPSR_SS
     msr     spsr_el2, x0
     ldp     x0, x1, [sp], #16
     eret
@@ -116,28 +146,38 @@ from_guest:
     save_frame
     mov     x1, #0
     bl      exit_from_guest
+    b       leave_for_guest
+    .cfi_endproc
+    .size   from_guest, . - from_guest
 
-leave:
-    ldr     x1, [sp, #16 * 16]
-    ldp     x30, x0, [sp, #16 * 15]
+// Leaves for the guest. sp: struct Frame, at the top of this CPU's stack.
+    .global leave_for_guest
+    .type   leave_for_guest, %function
+leave_for_guest:
+    .cfi_startproc
+    cfi_frame
+    ldr     x30, [sp, #{FRAME_X} + 16 * 15]
+    ldp     x0, x1, [sp, #{FRAME_ELR}]
     msr     elr_el2, x0
     msr     spsr_el2, x1
-    ldp     x28, x29, [sp, #16 * 14]
-    ldp     x26, x27, [sp, #16 * 13]
-    ldp     x24, x25, [sp, #16 * 12]
-    ldp     x22, x23, [sp, #16 * 11]
-    ldp     x20, x21, [sp, #16 * 10]
-    ldp     x18, x19, [sp, #16 * 9]
-    ldp     x16, x17, [sp, #16 * 8]
-    ldp     x14, x15, [sp, #16 * 7]
-    ldp     x12, x13, [sp, #16 * 6]
-    ldp     x10, x11, [sp, #16 * 5]
-    ldp     x8, x9, [sp, #16 * 4]
-    ldp     x6, x7, [sp, #16 * 3]
-    ldp     x4, x5, [sp, #16 * 2]
-    ldp     x2, x3, [sp, #16 * 1]
-    ldp     x0, x1, [sp, #16 * 0]
-    add     sp, sp, #FRAME_SIZE
+    ldp     x28, x29, [sp, #{FRAME_X} + 16 * 14]
+    ldp     x26, x27, [sp, #{FRAME_X} + 16 * 13]
+    ldp     x24, x25, [sp, #{FRAME_X} + 16 * 12]
+    ldp     x22, x23, [sp, #{FRAME_X} + 16 * 11]
+    ldp     x20, x21, [sp, #{FRAME_X} + 16 * 10]
+    ldp     x18, x19, [sp, #{FRAME_X} + 16 * 9]
+    ldp     x16, x17, [sp, #{FRAME_X} + 16 * 8]
+    ldp     x14, x15, [sp, #{FRAME_X} + 16 * 7]
+    ldp     x12, x13, [sp, #{FRAME_X} + 16 * 6]
+    ldp     x10, x11, [sp, #{FRAME_X} + 16 * 5]
+    ldp     x8, x9, [sp, #{FRAME_X} + 16 * 4]
+    ldp     x6, x7, [sp, #{FRAME_X} + 16 * 3]
+    ldp     x4, x5, [sp, #{FRAME_X} + 16 * 2]
+    ldp     x2, x3, [sp, #{FRAME_X} + 16 * 1]
+    ldp     x0, x1, [sp, #{FRAME_X} + 16 * 0]
+    add     sp, sp, #{FRAME_SIZE}
     eret
     dsb     nsh
     isb
+    .cfi_endproc
+    .size   leave_for_guest, . - leave_for_guest

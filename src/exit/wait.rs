@@ -1,11 +1,12 @@
-//! The first WFI of a CPU in a generation, and those of one that hears no interrupt (see
-//! `cpu::listening`).
+//! The first WFI of a CPU in a generation, and those of one whose CPU interface masks the kick (see
+//! `takeover::listen`).
 
-use super::Frame;
-use crate::cpu::{self, Cpu};
 use crate::machine::Machine;
-use crate::teardown;
+use crate::machine::cpu::Cpu;
+use crate::machine::next::Next;
+use crate::takeover::listen::listening;
 use crate::vcpu::el2;
+use crate::vcpu::frame::Frame;
 
 /// ISS.TI: which instruction it was; 0 for WFI.
 const TI: u64 = 3;
@@ -13,16 +14,19 @@ const TI: u64 = 3;
 const AARCH32: u64 = 1 << 4;
 
 /// Waits in the guest's place if no kick would wake it; otherwise it waits by itself from now on.
-pub fn handle(cpu: &'static Cpu, frame: &mut Frame, esr: u64) {
+pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) -> Next {
     // WFIT has a limit of its own, and AArch32 instructions of two lengths: neither is done here.
     let plain = esr & TI == 0 && frame.spsr & AARCH32 == 0;
-    if !plain || !Machine::get().gic.is_deaf() {
+    if !plain || !machine.gic.kick_is_masked() {
         el2::trap_wfi(false);
-        return;
+        return Next::Resume;
     }
-    match cpu::listening(cpu, el2::wait_for_interrupt) {
+    match listening(machine, cpu, el2::wait_for_interrupt) {
         // Whatever ended it: a WFI may end for no reason.
-        Some(()) => frame.skip(),
-        None => teardown::join(cpu),
+        Some(()) => {
+            frame.skip();
+            Next::Resume
+        }
+        None => Next::Join,
     }
 }

@@ -4,11 +4,11 @@ pub mod bcm2836;
 pub mod v2;
 pub mod v3;
 
-use crate::cpu::current_mpidr;
-use crate::linux::kimage::GuestMemory;
-use crate::memory::region::Region;
-use crate::teardown::error::StepError;
-use v3::tables::Refused;
+use crate::arch::sysreg::current_mpidr;
+use baton_core::gic_tables::Refused;
+use baton_core::hw_error::HwError;
+use baton_core::memory::guest_memory::GuestMemory;
+use baton_core::memory::region::Region;
 use v3::{cpu_interface, sgi};
 
 /// The interrupt controller of the machine.
@@ -26,20 +26,20 @@ impl Gic {
     ///
     /// # Errors
     ///
-    /// [`StepError`], naming the register that did not take its value.
-    pub fn welcome(&self, mpidr: u64) -> Result<(), StepError> {
+    /// [`HwError`], naming the register that did not take its value.
+    pub fn cpu_online(&self, mpidr: u64) -> Result<(), HwError> {
         match self {
             // What a CPU has of its own can be reached from outside.
             Self::V3(_) | Self::Bcm2836(_) => Ok(()),
-            Self::V2(gic) => gic.welcome(mpidr),
+            Self::V2(gic) => gic.cpu_online(mpidr),
         }
     }
 
     /// The CPU `mpidr` goes back to firmware.
-    pub fn leaves(&self, mpidr: u64) {
+    pub fn cpu_offline(&self, mpidr: u64) {
         match self {
             Self::V3(_) | Self::Bcm2836(_) => {}
-            Self::V2(gic) => gic.leaves(mpidr),
+            Self::V2(gic) => gic.cpu_offline(mpidr),
         }
     }
 
@@ -78,10 +78,10 @@ impl Gic {
     }
 
     /// Returns whether no kick can wake the CPU that runs this.
-    pub fn is_deaf(&self) -> bool {
+    pub fn kick_is_masked(&self) -> bool {
         match self {
-            Self::V3(gic) => cpu_interface::is_deaf(gic.two_states),
-            Self::V2(gic) => gic.is_deaf(),
+            Self::V3(gic) => cpu_interface::kick_is_masked(gic.two_states),
+            Self::V2(gic) => gic.kick_is_masked(),
             // Its mailboxes are opened from outside.
             Self::Bcm2836(_) => false,
         }
@@ -92,9 +92,9 @@ impl Gic {
     pub fn listening<T>(&self, wait: impl FnOnce() -> T) -> T {
         match self {
             Self::V3(gic) => {
-                let heard = cpu_interface::listen(gic.two_states);
+                let saved = cpu_interface::listen(gic.two_states);
                 let result = wait();
-                heard.restore();
+                saved.restore();
                 result
             }
             Self::V2(gic) => gic.listening(wait),
@@ -106,8 +106,8 @@ impl Gic {
     ///
     /// # Errors
     ///
-    /// [`StepError`], naming the register.
-    pub fn reset_cpu_interface(&self) -> Result<(), StepError> {
+    /// [`HwError`], naming the register.
+    pub fn reset_cpu_interface(&self) -> Result<(), HwError> {
         match self {
             Self::V3(_) => cpu_interface::reset(),
             Self::V2(gic) => gic.reset_cpu_interface(),
@@ -119,8 +119,8 @@ impl Gic {
     ///
     /// # Errors
     ///
-    /// [`StepError`], naming the register, or that there is nothing for this CPU.
-    pub fn reset_private(&self, mpidr: u64) -> Result<(), StepError> {
+    /// [`HwError`], naming the register, or that there is nothing for this CPU.
+    pub fn reset_private(&self, mpidr: u64) -> Result<(), HwError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().reset_private(),
             // One that never came resets them as it comes.
@@ -137,8 +137,8 @@ impl Gic {
     ///
     /// # Errors
     ///
-    /// [`StepError`], naming the register, or that there is nothing for this CPU.
-    pub fn reset_lpis(&self, mpidr: u64) -> Result<(), StepError> {
+    /// [`HwError`], naming the register, or that there is nothing for this CPU.
+    pub fn reset_lpis(&self, mpidr: u64) -> Result<(), HwError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().reset_lpis(),
             _ => Ok(()),
@@ -149,8 +149,8 @@ impl Gic {
     ///
     /// # Errors
     ///
-    /// [`StepError`], naming the register, or that there is nothing for this CPU.
-    pub fn drop_sgis(&self, mpidr: u64) -> Result<(), StepError> {
+    /// [`HwError`], naming the register, or that there is nothing for this CPU.
+    pub fn drop_sgis(&self, mpidr: u64) -> Result<(), HwError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().drop_sgis(),
             Self::V2(_) if mpidr != current_mpidr() => Ok(()),
@@ -167,8 +167,8 @@ impl Gic {
     ///
     /// # Errors
     ///
-    /// [`StepError`], naming the register.
-    pub fn reset_distributor(&self, mpidr: u64) -> Result<(), StepError> {
+    /// [`HwError`], naming the register.
+    pub fn reset_distributor(&self, mpidr: u64) -> Result<(), HwError> {
         match self {
             Self::V3(gic) => gic.distributor.lock().reset(mpidr),
             Self::V2(gic) => gic.reset_distributor(),
@@ -183,8 +183,8 @@ impl Gic {
     ///
     /// # Errors
     ///
-    /// [`StepError`], naming the register.
-    pub fn reset_its(&self) -> Result<(), StepError> {
+    /// [`HwError`], naming the register.
+    pub fn reset_its(&self) -> Result<(), HwError> {
         match self {
             Self::V3(gic) => {
                 // All of them, whatever becomes of one.
@@ -211,12 +211,12 @@ impl Gic {
     ///
     /// # Errors
     ///
-    /// [`StepError`], naming the register.
+    /// [`HwError`], naming the register.
     ///
     /// # Safety
     ///
     /// `memory` is zero, and for LPIs alone.
-    pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), StepError> {
+    pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), HwError> {
         match self {
             // SAFETY: Handed on to the caller.
             Self::V3(gic) => unsafe { gic.preset_lpis(memory, keep) },
@@ -235,8 +235,8 @@ impl Gic {
     ///
     /// # Errors
     ///
-    /// [`StepError`], naming the register, or that there is nothing for this CPU.
-    pub fn forget_lpis(&self, mpidr: u64) -> Result<(), StepError> {
+    /// [`HwError`], naming the register, or that there is nothing for this CPU.
+    pub fn forget_lpis(&self, mpidr: u64) -> Result<(), HwError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().forget_properties(),
             _ => Ok(()),
@@ -280,8 +280,8 @@ impl Gic {
     }
 }
 
-fn frame(gic: &v3::GicV3, mpidr: u64) -> Result<&v3::frames::Frame, StepError> {
-    gic.frames.of(mpidr).ok_or(StepError::Absent {
+fn frame(gic: &v3::GicV3, mpidr: u64) -> Result<&v3::frames::Frame, HwError> {
+    gic.frames.of(mpidr).ok_or(HwError::Absent {
         what: "redistributor",
         id: mpidr,
     })

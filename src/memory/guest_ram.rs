@@ -1,7 +1,7 @@
 //! The guest's memory, as the monitor may touch it: checked once, by type.
 
-use super::region::{Region, RegionSet};
-use crate::linux::kimage::GuestMemory;
+use baton_core::memory::guest_memory::GuestMemory;
+use baton_core::memory::region::{Region, RegionSet};
 use core::slice;
 
 /// Where the monitor has a bank that begins at 0 a second time: Rust has no references to address 0.

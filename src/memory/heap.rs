@@ -1,6 +1,6 @@
 //! The monitor's heap: filled at boot, closed while CPUs are taken.
 
-use crate::sync::Lock;
+use baton_core::sync::Lock;
 use buddy_system_allocator::Heap;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;

@@ -1,14 +1,7 @@
-//! Physical memory: who owns which part of it, and who sees it.
+//! Physical memory: the monitor's own, the guest's, and the tables that tell them apart.
 
-#[cfg(target_os = "none")]
-pub mod early;
-#[cfg(target_os = "none")]
-pub mod generation;
-#[cfg(target_os = "none")]
 pub mod guest_ram;
-pub mod guest_walk;
-#[cfg(target_os = "none")]
 pub mod heap;
-pub mod region;
-#[cfg(target_os = "none")]
+pub mod layout;
 pub mod stage1;
+pub mod stage2;

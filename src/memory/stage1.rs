@@ -1,22 +1,22 @@
 //! EL2's own translation (stage 1): identity, and nothing both writable and executable.
 
 use crate::arch::sysreg::id_field;
-use crate::memory::region::Region;
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, Translation};
 use aarch64_paging::{MapError, Mapping};
+use baton_core::memory::region::Region;
 use baton_sysreg::read_sysreg;
 
 /// How far the map reaches: a walk is the shorter the less it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum VaSize {
     /// 39 bits of address: the root is a table of level 1.
     Bits39,
     /// 48 bits of address: the root is a table of level 0.
     Bits48,
 }
 
-impl Reach {
+impl VaSize {
     /// Returns what reaches to the last of `regions`.
     pub fn of<'a>(regions: impl Iterator<Item = &'a Region>) -> Self {
         match regions.map(Region::end).max() {
@@ -53,7 +53,7 @@ const SCTLR_WXN: u64 = 1 << 19;
 
 /// What a part of memory is to the monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
+pub enum MemoryKind {
     /// Instructions: read and execute.
     Text,
     /// Constants: read alone.
@@ -66,7 +66,7 @@ pub enum Use {
     Image,
 }
 
-impl Use {
+impl MemoryKind {
     fn attributes(self) -> El23Attributes {
         let common = El23Attributes::VALID | El23Attributes::ACCESSED | El23Attributes::USER_RES1;
         let normal = common | El23Attributes::ATTRIBUTE_INDEX_1 | El23Attributes::INNER_SHAREABLE;
@@ -80,24 +80,28 @@ impl Use {
     }
 }
 
-/// The registers that turn the MMU on, in the order in which `head.S` loads them.
+/// The registers that turn the MMU on.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct Regime {
-    mair: u64,
-    tcr: u64,
-    ttbr0: u64,
-    sctlr: u64,
+pub struct MmuConfig {
+    /// `MAIR_EL2`.
+    pub mair: u64,
+    /// `TCR_EL2`.
+    pub tcr: u64,
+    /// `TTBR0_EL2`.
+    pub ttbr0: u64,
+    /// `SCTLR_EL2`.
+    pub sctlr: u64,
 }
 
-impl Regime {
+impl MmuConfig {
     /// Returns the registers for the tables below `root`.
-    pub fn new(root: PhysicalAddress, reach: Reach, write_xor_execute: bool) -> Self {
+    pub fn new(root: PhysicalAddress, va_size: VaSize, write_xor_execute: bool) -> Self {
         // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
         let pa_range = id_field(unsafe { read_sysreg!(ID_AA64MMFR0_EL1) }, 0).min(5);
         Self {
             mair: MAIR,
-            tcr: TCR | pa_range << 16 | reach.t0sz(),
+            tcr: TCR | pa_range << 16 | va_size.t0sz(),
             ttbr0: root.0 as u64,
             sctlr: if write_xor_execute {
                 SCTLR | SCTLR_WXN
@@ -116,7 +120,7 @@ impl Regime {
 pub fn map<T: Translation<El23Attributes>>(
     mapping: &mut Mapping<T, El2>,
     region: &Region,
-    what: Use,
+    what: MemoryKind,
 ) -> Result<(), MapError> {
     map_at(mapping, region, what, region.start())
 }
@@ -129,7 +133,7 @@ pub fn map<T: Translation<El23Attributes>>(
 pub fn map_at<T: Translation<El23Attributes>>(
     mapping: &mut Mapping<T, El2>,
     region: &Region,
-    what: Use,
+    what: MemoryKind,
     at: u64,
 ) -> Result<(), MapError> {
     mapping.map_range(

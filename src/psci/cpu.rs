@@ -1,19 +1,17 @@
 //! CPU_ON, AFFINITY_INFO and CPU_SUSPEND.
 
-use super::power::Start;
-use super::power_state::Depth;
-use super::service::Answer;
-use super::{firmware, turn};
-use crate::cpu::Cpu;
+use super::answer::{Answer, check_entry};
+use crate::firmware;
 use crate::machine::Machine;
+use crate::machine::cpu::Cpu;
+use crate::takeover::listen::listening;
 use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
-
-/// Bytes of an instruction.
-const INSTRUCTION: u64 = 4;
+use baton_core::power_state::Depth;
+use baton_core::smp::on_off;
+use baton_core::smp::power::Start;
 
 /// `caller` turns on the CPU `mpidr` (DEN0022, CPU_ON).
-pub fn on(caller: &Cpu, mpidr: u64, entry: EntryPoint) -> Answer {
-    let machine = Machine::get();
+pub fn on(machine: &Machine, caller: &Cpu, mpidr: u64, entry: EntryPoint) -> Answer {
     let target = machine
         .cpu_by_mpidr(mpidr)
         .ok_or(ErrorCode::InvalidParameters)?;
@@ -21,13 +19,12 @@ pub fn on(caller: &Cpu, mpidr: u64, entry: EntryPoint) -> Answer {
         entry: entry.entry_point_address(),
         context: entry.context_id(),
     };
-    check_entry(machine, start.entry)?;
-    turn::on(machine, caller, target, start).map(|()| 0)
+    check_entry(&machine.ram, start.entry)?;
+    on_off::on(machine, caller, target, start).map(|()| 0)
 }
 
 /// Says whether a CPU, or any CPU of a group, is on (DEN0022, AFFINITY_INFO).
-pub fn affinity_info(mpidr: u64, lowest_level: u32) -> Answer {
-    let machine = Machine::get();
+pub fn affinity_info(machine: &Machine, mpidr: u64, lowest_level: u32) -> Answer {
     if lowest_level == 0 {
         let target = machine
             .cpu_by_mpidr(mpidr)
@@ -61,36 +58,18 @@ pub fn affinity_info(mpidr: u64, lowest_level: u32) -> Answer {
 }
 
 /// Suspends the calling CPU (DEN0022, CPU_SUSPEND).
-pub fn suspend(cpu: &'static Cpu, power_state: u32, entry: u64, context: u64) -> Answer {
-    let machine = Machine::get();
+pub fn suspend(machine: &Machine, cpu: &Cpu, power_state: u32, start: Start) -> Answer {
     let format = machine.suspend_format.ok_or(ErrorCode::NotSupported)?;
     let depth = format
         .depth(power_state)
         .ok_or(ErrorCode::InvalidParameters)?;
     if depth == Depth::PowerDown {
-        check_entry(machine, entry)?;
-        cpu.power.suspend(Start { entry, context });
+        check_entry(&machine.ram, start.entry)?;
+        cpu.power.suspend(start);
     }
     let asleep = || firmware::cpu_suspend(cpu, power_state);
-    let result = crate::cpu::listening(cpu, asleep).unwrap_or(Ok(()));
+    let result = listening(machine, cpu, asleep).unwrap_or(Ok(()));
     // It came back: it was a standby, or something woke the CPU before it lost power.
     cpu.power.set_on();
-    result.map(|()| 0).map_err(code)
-}
-
-/// A CPU can only begin in the guest's own memory.
-pub fn check_entry(machine: &Machine, entry: u64) -> Result<(), ErrorCode> {
-    let whole = entry.is_multiple_of(INSTRUCTION);
-    match machine.ram.range(entry, INSTRUCTION) {
-        Some(_) if whole => Ok(()),
-        _ => Err(ErrorCode::InvalidAddress),
-    }
-}
-
-/// The error code that firmware gave.
-pub fn code(error: smccc::psci::Error) -> ErrorCode {
-    i32::try_from(i64::from(error))
-        .ok()
-        .and_then(|code| ErrorCode::try_from(code).ok())
-        .unwrap_or(ErrorCode::InternalFailure)
+    result.map(|()| 0).map_err(firmware::error_code)
 }

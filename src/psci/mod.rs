@@ -1,20 +1,8 @@
-//! PSCI (DEN0022): what the guest is offered, and what firmware is asked for.
+//! The guest's PSCI calls (DEN0022): PSCI 1.1, answered as firmware would.
 
-#[cfg(target_os = "none")]
+mod answer;
 mod cpu;
-pub mod decode;
-#[cfg(target_os = "none")]
-pub mod firmware;
-pub mod power;
-pub mod power_state;
-#[cfg(target_os = "none")]
 mod service;
-#[cfg(target_os = "none")]
 mod system;
 
-pub mod turn;
-
-#[cfg(target_os = "none")]
-pub use cpu::code;
-#[cfg(target_os = "none")]
 pub use service::call;

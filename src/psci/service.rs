@@ -1,23 +1,32 @@
-//! The guest's PSCI calls: PSCI 1.1, answered as firmware would.
+//! Which function a call is, and who answers it.
 
-use super::decode::{Request, decode, is_denied, is_mandatory};
-use super::{cpu, firmware, system};
-use crate::cpu::Cpu;
-use crate::exit::Frame;
+use super::answer::Answer;
+use super::{cpu, system};
+use crate::firmware;
+use crate::machine::Machine;
+use crate::machine::cpu::Cpu;
+use crate::machine::next::Next;
+use crate::vcpu::frame::Frame;
 use arm_psci::{ErrorCode, Function, PsciFeature};
+use baton_core::psci::decode::{Request, decode, is_denied, is_mandatory};
+use baton_core::smp::on_off;
+use baton_core::smp::power::Start;
 
 /// What PSCI_VERSION says: 1.1.
 const VERSION: u64 = 1 << 16 | 1;
 /// Function ids that return 64 bits.
 const SMC64: u64 = 1 << 30;
 
-/// What a call returns in x0, if it returns.
-pub type Answer = Result<u64, ErrorCode>;
-
 /// Answers the PSCI call in `frame`.
-pub fn call(cpu: &'static Cpu, frame: &mut Frame) {
+pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
     let arguments = [frame.x[0], frame.x[1], frame.x[2], frame.x[3]];
-    let code = match answer(cpu, &arguments) {
+    let request = decode(&arguments, |id| firmware::features(id.into()).is_some());
+    if let Ok(Request::Here(Function::CpuOff)) = request {
+        on_off::off(machine, cpu);
+        return Next::Park;
+    }
+    let answer = request.and_then(|request| answer(machine, cpu, &arguments, request));
+    let code = match answer {
         Ok(value) => value,
         Err(error) => i64::from(i32::from(error)) as u64,
     };
@@ -26,31 +35,31 @@ pub fn call(cpu: &'static Cpu, frame: &mut Frame) {
     } else {
         code
     };
+    Next::Resume
 }
 
-fn answer(cpu: &'static Cpu, arguments: &[u64; 4]) -> Answer {
-    let function = match decode(arguments, |id| firmware::features(id.into()).is_some())? {
+fn answer(machine: &Machine, cpu: &Cpu, arguments: &[u64; 4], request: Request) -> Answer {
+    let function = match request {
         Request::Suspend {
             power_state,
             entry,
             context,
-        } => return cpu::suspend(cpu, power_state, entry, context),
+        } => return cpu::suspend(machine, cpu, power_state, Start { entry, context }),
         Request::Pass => return Ok(pass(arguments)),
         Request::Here(function) => function,
     };
     match function {
         Function::Version => Ok(VERSION),
         Function::Features { psci_func_id } => features(psci_func_id),
-        Function::CpuOn { target_cpu, entry } => cpu::on(cpu, target_cpu.into(), entry),
-        Function::CpuOff => crate::cpu::off(cpu),
+        Function::CpuOn { target_cpu, entry } => cpu::on(machine, cpu, target_cpu.into(), entry),
         Function::AffinityInfo {
             mpidr,
             lowest_affinity_level,
-        } => cpu::affinity_info(mpidr.into(), lowest_affinity_level),
-        Function::SystemOff => system::off(),
-        Function::SystemReset => system::reset(),
-        Function::SystemReset2 { .. } => system::reset2(arguments),
-        Function::SystemSuspend { entry } => system::suspend(cpu, entry),
+        } => cpu::affinity_info(machine, mpidr.into(), lowest_affinity_level),
+        Function::SystemOff => system::off(machine),
+        Function::SystemReset => system::reset(machine),
+        Function::SystemReset2 { .. } => system::reset2(machine, arguments),
+        Function::SystemSuspend { entry } => system::suspend(machine, cpu, entry),
         _ => Err(ErrorCode::NotSupported),
     }
 }

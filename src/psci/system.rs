@@ -1,33 +1,31 @@
 //! SYSTEM_OFF, SYSTEM_RESET, SYSTEM_RESET2 and SYSTEM_SUSPEND.
 
-use super::cpu::{check_entry, code};
-use super::firmware;
-use super::power::Start;
-use super::service::Answer;
+use super::answer::{Answer, check_entry};
 use crate::arch::{barrier, time};
-use crate::cpu::Cpu;
 use crate::machine::Machine;
-use crate::teardown::report;
-use arm_psci::{EntryPoint, ErrorCode};
+use crate::machine::cpu::Cpu;
+use crate::{firmware, report};
+use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
+use baton_core::smp::power::Start;
 
 /// How long a parked CPU may take to leave through firmware, in microseconds.
 const LEAVE_US: u64 = 100_000;
 
 /// Powers the machine off (DEN0022, SYSTEM_OFF).
-pub fn off() -> Answer {
-    report::print(Machine::get());
-    Err(code(firmware::system_off()))
+pub fn off(machine: &Machine) -> Answer {
+    report::print(machine);
+    Err(firmware::error_code(firmware::system_off()))
 }
 
 /// Resets the machine (DEN0022, SYSTEM_RESET).
-pub fn reset() -> Answer {
-    report::print(Machine::get());
-    Err(code(firmware::system_reset()))
+pub fn reset(machine: &Machine) -> Answer {
+    report::print(machine);
+    Err(firmware::error_code(firmware::system_reset()))
 }
 
 /// Resets the machine in a way that x1 names (DEN0022, SYSTEM_RESET2).
-pub fn reset2(arguments: &[u64; 4]) -> Answer {
-    report::print(Machine::get());
+pub fn reset2(machine: &Machine, arguments: &[u64; 4]) -> Answer {
+    report::print(machine);
     Ok(firmware::pass(
         arguments[0],
         [arguments[1], arguments[2], arguments[3]],
@@ -35,20 +33,29 @@ pub fn reset2(arguments: &[u64; 4]) -> Answer {
 }
 
 /// Suspends the machine (DEN0022, SYSTEM_SUSPEND): all other CPUs are off, and firmware must know it.
-pub fn suspend(cpu: &'static Cpu, entry: EntryPoint) -> Answer {
-    let machine = Machine::get();
+pub fn suspend(machine: &Machine, cpu: &Cpu, entry: EntryPoint) -> Answer {
     let start = Start {
         entry: entry.entry_point_address(),
         context: entry.context_id(),
     };
-    check_entry(machine, start.entry)?;
-    let pass = machine
+    check_entry(&machine.ram, start.entry)?;
+    send_others_back(machine, cpu)?;
+    // Where this CPU wakes, the call is over: nothing is held from here on.
+    cpu.power.suspend(start);
+    let result = firmware::system_suspend(cpu);
+    cpu.power.set_on();
+    result.map(|()| 0).map_err(firmware::error_code)
+}
+
+/// Has every CPU but `cpu` leave for firmware's CPU_OFF, in which no CPU_ON and no takeover begins.
+fn send_others_back(machine: &Machine, cpu: &Cpu) -> Result<(), ErrorCode> {
+    let _pass = machine
         .takeover
         .rendezvous
         .pass()
         .ok_or(ErrorCode::Denied)?;
     for other in machine.cpus.iter().filter(|other| other.index != cpu.index) {
-        if other.power.affinity_info() != arm_psci::AffinityInfo::Off {
+        if other.power.affinity_info() != AffinityInfo::Off {
             return Err(ErrorCode::Denied);
         }
         if other.power.tell_to_leave() {
@@ -57,10 +64,5 @@ pub fn suspend(cpu: &'static Cpu, entry: EntryPoint) -> Answer {
                 .map_err(|_| ErrorCode::InternalFailure)?;
         }
     }
-    // Where this CPU wakes, the call is over: nothing of it may be held.
-    drop(pass);
-    cpu.power.suspend(start);
-    let result = firmware::system_suspend(cpu);
-    cpu.power.set_on();
-    result.map(|()| 0).map_err(code)
+    Ok(())
 }

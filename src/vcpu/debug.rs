@@ -1,9 +1,9 @@
 //! Self-hosted debug: breakpoints, watchpoints, single step, locks (Arm ARM, D2 and H6).
 
-use super::features::Features;
-use super::verify::{expect, reset_registers};
 use crate::arch::barrier;
-use crate::teardown::error::StepError;
+use crate::arch::verify::{expect, reset_registers};
+use crate::vcpu::features::Features;
+use baton_core::hw_error::HwError;
 use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// Breakpoints, and watchpoints, that can be reached at a time; `MDSELR_EL1` chooses which.
@@ -22,8 +22,8 @@ const UNREADABLE: u64 = 0;
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value.
-pub fn reset() -> Result<(), StepError> {
+/// [`HwError::Sticky`] with the first register that did not take its value.
+pub fn reset() -> Result<(), HwError> {
     let features = Features::of_this_cpu();
     // SAFETY: The registers are there on every CPU, and govern EL1 and EL0.
     let mut result = unsafe {
@@ -93,12 +93,12 @@ macro_rules! clear_pair {
     };
 }
 
-fn breakpoint(features: &Features, number: u64) -> Result<(), StepError> {
+fn breakpoint(features: &Features, number: u64) -> Result<(), HwError> {
     let (control, value) = clear_pair!(select(features, number), "DBGBCR", "DBGBVR");
     expect("DBGBCR<n>_EL1", 0, ENABLE, control).and(expect("DBGBVR<n>_EL1", 0, u64::MAX, value))
 }
 
-fn watchpoint(features: &Features, number: u64) -> Result<(), StepError> {
+fn watchpoint(features: &Features, number: u64) -> Result<(), HwError> {
     let (control, value) = clear_pair!(select(features, number), "DBGWCR", "DBGWVR");
     expect("DBGWCR<n>_EL1", 0, ENABLE, control).and(expect("DBGWVR<n>_EL1", 0, u64::MAX, value))
 }

@@ -5,11 +5,9 @@
 //! `TTBR0_EL2`, `VBAR_EL2`), stage 2 (`VTCR_EL2`, `VTTBR_EL2`), and `ACTLR_EL2`, which is
 //! implementation defined: what firmware chose there holds for the errata of the CPU.
 
-use super::features::Features;
-use super::verify::expect;
 use crate::arch::barrier;
-use crate::devicetree::cpus::Devices;
-use crate::teardown::error::StepError;
+use crate::arch::verify::expect;
+use crate::vcpu::features::Features;
 use arm_sysregs::el2::accessors::{
     read_hcr_el2, read_icc_sre_el2, write_cnthctl_el2, write_hcr_el2, write_hcrx_el2,
     write_icc_sre_el2,
@@ -17,6 +15,8 @@ use arm_sysregs::el2::accessors::{
 use arm_sysregs::el2::registers::{
     CnthctlEl2, HcrEl2, HcrxEl2, HdfgrtrEl2, HdfgwtrEl2, HfgitrEl2, HfgrtrEl2, HfgwtrEl2, IccSreEl2,
 };
+use baton_core::devicetree::cpus::Devices;
+use baton_core::hw_error::HwError;
 use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// Sets this CPU's EL2 up for the guest.
@@ -26,9 +26,9 @@ use baton_sysreg::{read_sysreg, write_sysreg};
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] if the CPU does not take `HCR_EL2` (one that can only run with
+/// [`HwError::Sticky`] if the CPU does not take `HCR_EL2` (one that can only run with
 /// `HCR_EL2.E2H` set), or keeps the GIC's system registers off. The rest is set all the same.
-pub fn configure(devices: Devices) -> Result<(), StepError> {
+pub fn configure(devices: Devices) -> Result<(), HwError> {
     let features = Features::of_this_cpu();
     let result = hypervisor_control(&features, devices.dsu_pmu);
     identity();
@@ -64,7 +64,7 @@ pub fn wait_for_interrupt() {
     barrier::isb();
 }
 
-fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), StepError> {
+fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError> {
     // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE; but see
     // `trap_wfi`), SMC is: PSCI is ours to answer. Faults injected into error records (no FIEN) would
     // be the monitor's too.
@@ -340,7 +340,7 @@ fn timers(features: &Features) {
 }
 
 /// The GIC is the guest's, by system registers, and no virtual one stands before it.
-fn gic(features: &Features) -> Result<(), StepError> {
+fn gic(features: &Features) -> Result<(), HwError> {
     if !features.gic_registers() {
         return Ok(());
     }

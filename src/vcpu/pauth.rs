@@ -1,8 +1,8 @@
 //! The keys of pointer authentication (Arm ARM, D8.10).
 
-use super::features::Features;
-use super::verify::reset_registers;
-use crate::teardown::error::StepError;
+use crate::arch::verify::reset_registers;
+use crate::vcpu::features::Features;
+use baton_core::hw_error::HwError;
 
 /// Forgets the old kernel's keys.
 ///
@@ -10,8 +10,8 @@ use crate::teardown::error::StepError;
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value.
-pub fn reset() -> Result<(), StepError> {
+/// [`HwError::Sticky`] with the first register that did not take its value.
+pub fn reset() -> Result<(), HwError> {
     let features = Features::of_this_cpu();
     let mut result = Ok(());
     if features.address_auth() {

@@ -8,13 +8,13 @@
 //! promise to a kernel, are not touched: `ERRSELR_EL1`, `SCXTNUM_ELx`, `ACCDATA_EL1`, `RCWMASK_EL1`,
 //! `MAIR2_EL1`. None has an effect on a kernel that does not set it up first.
 
-use super::features::Features;
-use super::verify::reset_registers;
-use super::{debug, pauth, timer, trace, vector};
 use crate::arch::barrier;
-use crate::devicetree::cpus::Devices;
-use crate::pmu;
-use crate::teardown::error::StepError;
+use crate::arch::verify::reset_registers;
+use crate::vcpu::features::Features;
+use crate::vcpu::pmu;
+use crate::vcpu::{debug, pauth, timer, trace, vector};
+use baton_core::devicetree::cpus::Devices;
+use baton_core::hw_error::HwError;
 use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// `SCTLR_EL1` with the MMU and the caches off: the bits that are RES1 where the feature that gave
@@ -33,7 +33,7 @@ const SCTLR_EL1_AARCH32: u64 = 1 << 5 | 1 << 7 | 1 << 8;
 /// # Errors
 ///
 /// The first register that did not take its value. The others are reset all the same.
-pub fn reset_cpu(devices: Devices) -> Result<(), StepError> {
+pub fn reset_cpu(devices: Devices) -> Result<(), HwError> {
     timer::reset().and(reset_woken_cpu(devices))
 }
 
@@ -43,7 +43,7 @@ pub fn reset_cpu(devices: Devices) -> Result<(), StepError> {
 /// # Errors
 ///
 /// As [`reset_cpu`].
-pub fn reset_woken_cpu(devices: Devices) -> Result<(), StepError> {
+pub fn reset_woken_cpu(devices: Devices) -> Result<(), HwError> {
     pmu::reset()
         .and(trace::reset(devices.trace))
         .and(debug::reset())
@@ -57,8 +57,8 @@ pub fn reset_woken_cpu(devices: Devices) -> Result<(), StepError> {
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value.
-pub fn reset_el1() -> Result<(), StepError> {
+/// [`HwError::Sticky`] with the first register that did not take its value.
+pub fn reset_el1() -> Result<(), HwError> {
     let features = Features::of_this_cpu();
     translation_and_exceptions()
         .and(software_registers())
@@ -69,7 +69,7 @@ pub fn reset_el1() -> Result<(), StepError> {
         .and(errors_and_partitions(&features))
 }
 
-fn translation_and_exceptions() -> Result<(), StepError> {
+fn translation_and_exceptions() -> Result<(), HwError> {
     // Bits 9 to 11 are no address and may read as one.
     const PAR: u64 = !(7 << 9);
     // SAFETY: The registers are there on every CPU, and have no effect at EL2.
@@ -96,7 +96,7 @@ fn translation_and_exceptions() -> Result<(), StepError> {
 }
 
 /// What only software gives a meaning to: stacks, thread pointers, context numbers.
-fn software_registers() -> Result<(), StepError> {
+fn software_registers() -> Result<(), HwError> {
     // SAFETY: The registers are there on every CPU; the monitor runs on SP_EL2.
     unsafe {
         reset_registers!(
@@ -111,7 +111,7 @@ fn software_registers() -> Result<(), StepError> {
 }
 
 /// The registers that later versions added to stage 1.
-fn later_translation(features: &Features) -> Result<(), StepError> {
+fn later_translation(features: &Features) -> Result<(), HwError> {
     let mut result = Ok(());
     // SAFETY: Each register is there with its feature, and governs EL1 and EL0 alone.
     unsafe {
@@ -141,7 +141,7 @@ fn later_translation(features: &Features) -> Result<(), StepError> {
 }
 
 /// Each limited ordering region's descriptor is chosen by `LORC_EL1.DS`.
-fn ordering_regions(features: &Features) -> Result<(), StepError> {
+fn ordering_regions(features: &Features) -> Result<(), HwError> {
     if !features.ordering_regions() {
         return Ok(());
     }
@@ -161,7 +161,7 @@ fn ordering_regions(features: &Features) -> Result<(), StepError> {
     }
 }
 
-fn memory_tagging(features: &Features) -> Result<(), StepError> {
+fn memory_tagging(features: &Features) -> Result<(), HwError> {
     if !features.mte() {
         return Ok(());
     }
@@ -177,7 +177,7 @@ fn memory_tagging(features: &Features) -> Result<(), StepError> {
 }
 
 /// Guarded control stacks.
-fn guarded_stacks(features: &Features) -> Result<(), StepError> {
+fn guarded_stacks(features: &Features) -> Result<(), HwError> {
     if !features.gcs() {
         return Ok(());
     }
@@ -192,7 +192,7 @@ fn guarded_stacks(features: &Features) -> Result<(), StepError> {
     }
 }
 
-fn errors_and_partitions(features: &Features) -> Result<(), StepError> {
+fn errors_and_partitions(features: &Features) -> Result<(), HwError> {
     let mut result = Ok(());
     if features.ras() {
         // SAFETY: DISR_EL1 is there with FEAT_RAS. A deferred error that the old kernel did not take is

@@ -1,7 +1,7 @@
 //! The timers of EL1 (Arm ARM, D12).
 
-use super::verify::reset_registers;
-use crate::teardown::error::StepError;
+use crate::arch::verify::reset_registers;
+use baton_core::hw_error::HwError;
 
 /// Switches the virtual and the physical timer of EL1 off, and takes from EL0 what was given to it.
 ///
@@ -9,8 +9,8 @@ use crate::teardown::error::StepError;
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value.
-pub fn reset() -> Result<(), StepError> {
+/// [`HwError::Sticky`] with the first register that did not take its value.
+pub fn reset() -> Result<(), HwError> {
     // ISTATUS says whether the condition holds, timer on or off.
     const CTL: u64 = 0b011;
     // SAFETY: The registers are there on every CPU; the monitor reads the counter, which stays.

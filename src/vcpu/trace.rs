@@ -4,10 +4,10 @@
 //! The registers of the trace unit itself stay: without `TRFCR_EL1` it traces nothing of EL1 and
 //! EL0, and it may be a debugger's.
 
-use super::features::Features;
-use super::verify::reset_registers;
 use crate::arch::barrier;
-use crate::teardown::error::StepError;
+use crate::arch::verify::reset_registers;
+use crate::vcpu::features::Features;
+use baton_core::hw_error::HwError;
 use baton_sysreg::{read_sysreg, write_sysreg};
 use core::arch::asm;
 
@@ -23,8 +23,8 @@ const KEPT_ABOVE: u64 = 1 << 4;
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value.
-pub fn reset(filter: bool) -> Result<(), StepError> {
+/// [`HwError::Sticky`] with the first register that did not take its value.
+pub fn reset(filter: bool) -> Result<(), HwError> {
     let features = Features::of_this_cpu();
     let mut result = Ok(());
     if features.spe() {
@@ -54,7 +54,7 @@ pub fn reset(filter: bool) -> Result<(), StepError> {
 }
 
 /// The statistical profiling extension: no more samples, those on their way out, no buffer.
-fn samples(features: &Features) -> Result<(), StepError> {
+fn samples(features: &Features) -> Result<(), HwError> {
     // SAFETY: PMBIDR_EL1 is there with SPE.
     if unsafe { read_sysreg!(PMBIDR_EL1) } & KEPT_ABOVE != 0 {
         return Ok(());
@@ -85,7 +85,7 @@ fn samples(features: &Features) -> Result<(), StepError> {
 }
 
 /// The trace buffer extension: trace is off by `TRFCR_EL1`; drain it and take its buffer away.
-fn trace_buffer() -> Result<(), StepError> {
+fn trace_buffer() -> Result<(), HwError> {
     // SAFETY: TRBIDR_EL1 is there with TRBE.
     if unsafe { read_sysreg!(TRBIDR_EL1) } & KEPT_ABOVE != 0 {
         return Ok(());

@@ -1,9 +1,9 @@
 //! Floating point, SVE and SME: the registers of the old kernel's last process.
 
-use super::features::Features;
-use super::verify::{expect, reset_registers};
 use crate::arch::barrier;
-use crate::teardown::error::StepError;
+use crate::arch::verify::{expect, reset_registers};
+use crate::vcpu::features::Features;
+use baton_core::hw_error::HwError;
 use core::arch::asm;
 
 /// Clears all vector state at every length, leaves streaming mode and switches ZA and ZT0 off.
@@ -13,8 +13,8 @@ use core::arch::asm;
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value.
-pub fn reset() -> Result<(), StepError> {
+/// [`HwError::Sticky`] with the first register that did not take its value.
+pub fn reset() -> Result<(), HwError> {
     let features = Features::of_this_cpu();
     let mut result = Ok(());
     if features.sme() {
@@ -29,7 +29,7 @@ pub fn reset() -> Result<(), StepError> {
     result
 }
 
-fn leave_streaming() -> Result<(), StepError> {
+fn leave_streaming() -> Result<(), HwError> {
     // SAFETY: The registers are there with SME. Clearing SVCR.SM and SVCR.ZA also clears the vectors
     // and ZA, which the monitor does not use.
     unsafe {
@@ -42,7 +42,7 @@ fn leave_streaming() -> Result<(), StepError> {
     }
 }
 
-fn clear_v(features: &Features) -> Result<(), StepError> {
+fn clear_v(features: &Features) -> Result<(), HwError> {
     let (low, high): (u64, u64);
     // SAFETY: The monitor is built without floating point: no value of its own is in V0 to V31. What
     // was cleared is read back as the OR of all.
@@ -73,7 +73,7 @@ fn clear_v(features: &Features) -> Result<(), StepError> {
     result
 }
 
-fn clear_z() -> Result<(), StepError> {
+fn clear_z() -> Result<(), HwError> {
     let any: u64;
     // SAFETY: As for V0 to V31. ZCR_EL2 gives EL2 the longest vectors, and ZCR_EL1 can only shorten
     // them: what is clear here is clear at every length.

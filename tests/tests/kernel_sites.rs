@@ -3,8 +3,8 @@
 //! `BATON_KERNELS` names a folder with one folder for each kernel, called after its release, with
 //! its `Image` in it.
 
-use baton::linux::image::ImageHeader;
-use baton::linux::sites::{self, HookSites};
+use baton_core::linux::image::ImageHeader;
+use baton_core::linux::sites::{self, HookSites};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

@@ -6,7 +6,6 @@
 //! next kernel is incomplete. Memory that no list mentions must be unchanged after each of them. Counts
 //! the outcomes across generations and resets, until there were `generations=` of the two.
 
-use crate::abi::{IND_DESTINATION, IND_INDIRECTION, IND_SOURCE};
 use crate::arena::{Arena, KEPT, PAGE};
 use crate::call::code;
 use crate::console::say;
@@ -16,6 +15,7 @@ use crate::cpus::wait_for;
 use crate::kexec::{self, Prepared};
 use crate::outcome::{Outcome, ensure, expect_any, fail};
 use crate::{arrival, hints, pattern, time};
+use baton_abi::{IND_DESTINATION, IND_INDIRECTION, IND_SOURCE};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `test=hostile-list`: asks for reboots that must be refused, while all other CPUs run on.
 
-use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use crate::arena::PAGE;
 use crate::call::{self, code};
 use crate::console::say;
@@ -10,6 +9,7 @@ use crate::cpu::MAX_CPUS;
 use crate::cpus::wait_for;
 use crate::outcome::{Outcome, ensure, expect_any, fail};
 use crate::{arrival, kexec, states};
+use baton_abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The address is wrong: the ABI's code for what is not in guest memory.

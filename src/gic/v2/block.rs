@@ -1,6 +1,6 @@
 //! Registers that every CPU may reach at once.
 
-use super::GicV2Error;
+use crate::gic::v2::GicV2Error;
 use core::num::NonZero;
 use core::ptr::NonNull;
 use safe_mmio::UniqueMmioPointer;

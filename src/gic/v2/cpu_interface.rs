@@ -1,8 +1,8 @@
 //! The CPU interface of the CPU that runs this, by memory (Arm IHI 0048B, 4.4).
 
+use crate::arch::verify::expect;
 use crate::gic::v3::redistributor::fill;
-use crate::teardown::error::StepError;
-use crate::vcpu::verify::expect;
+use baton_core::hw_error::HwError;
 use core::mem::offset_of;
 use safe_mmio::fields::{ReadPure, ReadPureWrite, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
@@ -44,30 +44,30 @@ const GROUPS: u32 = 3;
 const HIGHEST_ALONE: u32 = 0x20;
 
 /// What [`listen`] found, to be put back.
-pub struct Heard {
+pub struct Saved {
     mask: u32,
     control: u32,
 }
 
 /// Returns whether no interrupt reaches this CPU: the groups are off, or the mask lets none through.
-pub fn is_deaf(registers: UniqueMmioPointer<Registers>) -> bool {
+pub fn kick_is_masked(registers: UniqueMmioPointer<Registers>) -> bool {
     field_shared!(registers, ctlr).read() & GROUPS == 0 || field_shared!(registers, pmr).read() == 0
 }
 
 /// Lets interrupts through to this CPU, those of the highest priorities alone.
 ///
 /// An interrupt of such a priority that is being handled still keeps them away.
-pub fn listen(mut registers: UniqueMmioPointer<Registers>) -> Heard {
-    let heard = Heard {
+pub fn listen(mut registers: UniqueMmioPointer<Registers>) -> Saved {
+    let saved = Saved {
         mask: field_shared!(registers, pmr).read(),
         control: field_shared!(registers, ctlr).read(),
     };
     field!(registers, pmr).write(HIGHEST_ALONE);
-    field!(registers, ctlr).write(heard.control | GROUPS);
-    heard
+    field!(registers, ctlr).write(saved.control | GROUPS);
+    saved
 }
 
-impl Heard {
+impl Saved {
     /// Undoes [`listen`].
     pub fn restore(self, mut registers: UniqueMmioPointer<Registers>) {
         field!(registers, ctlr).write(self.control);
@@ -83,8 +83,8 @@ impl Heard {
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value.
-pub fn reset(mut registers: UniqueMmioPointer<Registers>, bypass: u32) -> Result<(), StepError> {
+/// [`HwError::Sticky`] with the first register that did not take its value.
+pub fn reset(mut registers: UniqueMmioPointer<Registers>, bypass: u32) -> Result<(), HwError> {
     field!(registers, ctlr).write(bypass);
     fill!(registers, apr[0; 4], 0);
     fill!(registers, nsapr[0; 4], 0);

@@ -1,10 +1,10 @@
 //! The distributor: interrupts of all CPUs, and SGIs and PPIs of the one that runs this (Arm IHI
 //! 0048B, 4.3).
 
+use crate::arch::verify::expect;
 use crate::gic::v3::redistributor::{any, fill};
-use crate::teardown::error::StepError;
-use crate::vcpu::verify::expect;
 use arm_gic::gicv2::registers::{Gicd, GicdCtlr};
+use baton_core::hw_error::HwError;
 use core::mem::offset_of;
 use core::ops::Range;
 use safe_mmio::fields::{ReadPure, ReadPureWrite};
@@ -90,9 +90,9 @@ pub fn raise_shared(mut registers: UniqueMmioPointer<Registers>, target: u8) {
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value. Pending SGIs are not
+/// [`HwError::Sticky`] with the first register that did not take its value. Pending SGIs are not
 /// looked at: a kick can still come in; [`drop_sgis`] has the last word.
-pub fn reset_private(mut registers: UniqueMmioPointer<Registers>) -> Result<(), StepError> {
+pub fn reset_private(mut registers: UniqueMmioPointer<Registers>) -> Result<(), HwError> {
     fill!(registers, cpendsgir[0; 4], !0);
     // SGIs may be enabled for ever.
     reset(field!(registers, gicd), 0..1, !SGIS)
@@ -102,8 +102,8 @@ pub fn reset_private(mut registers: UniqueMmioPointer<Registers>) -> Result<(), 
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] if one is still pending.
-pub fn drop_sgis(mut registers: UniqueMmioPointer<Registers>) -> Result<(), StepError> {
+/// [`HwError::Sticky`] if one is still pending.
+pub fn drop_sgis(mut registers: UniqueMmioPointer<Registers>) -> Result<(), HwError> {
     fill!(registers, cpendsgir[0; 4], !0);
     let pending = any!(registers, spendsgir[0; 4]);
     expect("GICD_SPENDSGIR<n>", 0, !0, pending.into())
@@ -114,9 +114,9 @@ pub fn drop_sgis(mut registers: UniqueMmioPointer<Registers>) -> Result<(), Step
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value. The rest is done all
+/// [`HwError::Sticky`] with the first register that did not take its value. The rest is done all
 /// the same.
-pub fn reset_shared(mut registers: UniqueMmioPointer<Registers>) -> Result<(), StepError> {
+pub fn reset_shared(mut registers: UniqueMmioPointer<Registers>) -> Result<(), HwError> {
     let mut gicd = field!(registers, gicd);
     field!(gicd, ctlr).write(GicdCtlr::empty());
     for mut targets in targets(&mut registers).iter().skip(PRIVATE) {
@@ -133,7 +133,7 @@ fn reset(
     mut gicd: UniqueMmioPointer<Gicd>,
     words: Range<usize>,
     enables: u32,
-) -> Result<(), StepError> {
+) -> Result<(), HwError> {
     let (first, count) = (words.start, words.len());
     fill!(gicd, icenabler[first; count], !0);
     // Before pending is cleared: what has become level-sensitive keeps no edge.

@@ -10,8 +10,8 @@ mod distributor;
 
 use crate::arch::barrier;
 use crate::arch::sysreg::AFFINITY;
-use crate::sync::Lock;
-use crate::teardown::error::StepError;
+use baton_core::hw_error::HwError;
+use baton_core::sync::Lock;
 use block::Block;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
@@ -91,7 +91,7 @@ impl GicV2 {
     /// # Errors
     ///
     /// As [`GicV2::reset_private`].
-    pub fn welcome(&self, mpidr: u64) -> Result<(), StepError> {
+    pub fn cpu_online(&self, mpidr: u64) -> Result<(), HwError> {
         // The only CPU of a GIC may see no targets: any interface is its.
         let own = distributor::own_targets(self.distributor.registers()) | 1 << (INTERFACES - 1);
         let seen = SEEN | mpidr & AFFINITY;
@@ -104,7 +104,7 @@ impl GicV2 {
     }
 
     /// The CPU `mpidr` goes to firmware.
-    pub fn leaves(&self, mpidr: u64) {
+    pub fn cpu_offline(&self, mpidr: u64) {
         if let Some(interface) = self.interface(mpidr) {
             self.interfaces[interface].store(0, Release);
         }
@@ -136,15 +136,15 @@ impl GicV2 {
     }
 
     /// Returns whether no interrupt reaches the CPU that runs this, of whatever priority.
-    pub fn is_deaf(&self) -> bool {
-        cpu_interface::is_deaf(self.cpu_interface.registers())
+    pub fn kick_is_masked(&self) -> bool {
+        cpu_interface::kick_is_masked(self.cpu_interface.registers())
     }
 
     /// Runs `wait` with the CPU interface of the CPU that runs this open for high priorities.
     pub fn listening<T>(&self, wait: impl FnOnce() -> T) -> T {
-        let heard = cpu_interface::listen(self.cpu_interface.registers());
+        let saved = cpu_interface::listen(self.cpu_interface.registers());
         let result = wait();
-        heard.restore(self.cpu_interface.registers());
+        saved.restore(self.cpu_interface.registers());
         result
     }
 
@@ -153,7 +153,7 @@ impl GicV2 {
     /// # Errors
     ///
     /// As [`cpu_interface::reset`].
-    pub fn reset_cpu_interface(&self) -> Result<(), StepError> {
+    pub fn reset_cpu_interface(&self) -> Result<(), HwError> {
         cpu_interface::reset(self.cpu_interface.registers(), self.bypass)
     }
 
@@ -162,7 +162,7 @@ impl GicV2 {
     /// # Errors
     ///
     /// As [`distributor::reset_private`].
-    pub fn reset_private(&self) -> Result<(), StepError> {
+    pub fn reset_private(&self) -> Result<(), HwError> {
         distributor::reset_private(self.distributor.registers())
     }
 
@@ -171,7 +171,7 @@ impl GicV2 {
     /// # Errors
     ///
     /// As [`distributor::drop_sgis`].
-    pub fn drop_sgis(&self) -> Result<(), StepError> {
+    pub fn drop_sgis(&self) -> Result<(), HwError> {
         distributor::drop_sgis(self.distributor.registers())
     }
 
@@ -180,7 +180,7 @@ impl GicV2 {
     /// # Errors
     ///
     /// As [`distributor::reset_shared`].
-    pub fn reset_distributor(&self) -> Result<(), StepError> {
+    pub fn reset_distributor(&self) -> Result<(), HwError> {
         let _shared = self.shared.lock();
         distributor::reset_shared(self.distributor.registers())
     }

@@ -1,8 +1,8 @@
 //! The CPU interface, by system registers (Arm IHI 0069, 12.2).
 
 use crate::arch::barrier;
-use crate::teardown::error::StepError;
-use crate::vcpu::verify::{expect, reset_registers};
+use crate::arch::verify::{expect, reset_registers};
+use baton_core::hw_error::HwError;
 use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// `ICC_RPR_EL1` when no interrupt is being handled.
@@ -29,9 +29,9 @@ const SHIFTED: u64 = 0x80;
 ///
 /// # Errors
 ///
-/// [`StepError::Sticky`] with the first register that did not take its value; `ICC_SRE_EL1` if the
+/// [`HwError::Sticky`] with the first register that did not take its value; `ICC_SRE_EL1` if the
 /// system registers are off, so that there is nothing to reset here.
-pub fn reset() -> Result<(), StepError> {
+pub fn reset() -> Result<(), HwError> {
     // SAFETY: The registers are there on a CPU with a GICv3 once SRE is set, which is looked at
     // first; the monitor takes no interrupts.
     unsafe {
@@ -58,14 +58,14 @@ pub fn reset() -> Result<(), StepError> {
 }
 
 /// What [`listen`] found, to be put back.
-pub struct Heard {
+pub struct Saved {
     mask: u64,
     group1: u64,
 }
 
 /// Returns whether no interrupt of group 1 reaches this CPU, of whatever priority: the group is off,
 /// or the mask lets nothing through. `two_states`: as [`listen`].
-pub fn is_deaf(two_states: bool) -> bool {
+pub fn kick_is_masked(two_states: bool) -> bool {
     // SAFETY: Reading ICC_IGRPEN1_EL1 and ICC_PMR_EL1 changes nothing; they are there.
     unsafe {
         let mask = read_sysreg!(ICC_PMR_EL1);
@@ -78,18 +78,18 @@ pub fn is_deaf(two_states: bool) -> bool {
 /// `two_states`: the GIC has two security states.
 ///
 /// An interrupt of that priority that is being handled still keeps them away.
-pub fn listen(two_states: bool) -> Heard {
+pub fn listen(two_states: bool) -> Saved {
     // SAFETY: The monitor takes no interrupts, and the guest does not run before it is undone.
     unsafe {
-        let heard = Heard {
+        let saved = Saved {
             mask: read_sysreg!(ICC_PMR_EL1),
             group1: read_sysreg!(ICC_IGRPEN1_EL1),
         };
         let mask = lowest_open_mask(two_states);
         write_sysreg!(ICC_PMR_EL1, mask);
-        write_sysreg!(ICC_IGRPEN1_EL1, heard.group1 | 1);
+        write_sysreg!(ICC_IGRPEN1_EL1, saved.group1 | 1);
         barrier::isb();
-        heard
+        saved
     }
 }
 
@@ -118,7 +118,7 @@ fn priority_bits(ctlr: u64) -> u64 {
     (ctlr >> 8 & 7) + 1
 }
 
-impl Heard {
+impl Saved {
     /// Undoes [`listen`].
     pub fn restore(self) {
         // SAFETY: They are the guest's own values.
@@ -154,7 +154,7 @@ unsafe fn group0_is_ours(priority_bits: u64) -> bool {
 /// # Safety
 ///
 /// `ICC_SRE_EL1.SRE` must be set; `group0` must be what [`group0_is_ours`] returned.
-unsafe fn active_priorities(priority_bits: u64, group0: bool) -> Result<(), StepError> {
+unsafe fn active_priorities(priority_bits: u64, group0: bool) -> Result<(), HwError> {
     // SAFETY: The caller says that the registers are there; zero is always valid in them.
     unsafe {
         if priority_bits >= 7 {

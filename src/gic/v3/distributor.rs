@@ -4,9 +4,9 @@ use super::frames::{FrameError, check_revision, page};
 use super::redistributor::{any, fill};
 use super::{RWP_US, wait_clear};
 use crate::arch::sysreg::AFFINITY;
-use crate::teardown::error::StepError;
-use crate::vcpu::verify::expect;
+use crate::arch::verify::expect;
 use arm_gic::gicv3::registers::{Gicd, GicdCtlr};
+use baton_core::hw_error::HwError;
 use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 
@@ -77,8 +77,8 @@ impl Distributor {
     ///
     /// # Errors
     ///
-    /// [`StepError::Timeout`] after 10 ms.
-    pub fn wait(&self) -> Result<(), StepError> {
+    /// [`HwError::Timeout`] after 10 ms.
+    pub fn wait(&self) -> Result<(), HwError> {
         wait_clear(
             "GICD_CTLR",
             RWP_US,
@@ -91,8 +91,8 @@ impl Distributor {
     ///
     /// # Errors
     ///
-    /// [`StepError::Timeout`] if it does not take effect in time.
-    pub fn open_group1(&mut self) -> Result<(), StepError> {
+    /// [`HwError::Timeout`] if it does not take effect in time.
+    pub fn open_group1(&mut self) -> Result<(), HwError> {
         let mut register = field!(self.registers, ctlr);
         register
             .modify(|value| value | GicdCtlr::from_bits_retain(ctlr::ARE | ctlr::ENABLE_GROUP1));
@@ -107,9 +107,9 @@ impl Distributor {
     ///
     /// # Errors
     ///
-    /// [`StepError::Timeout`] if a write does not take effect in time, [`StepError::Sticky`] with the
+    /// [`HwError::Timeout`] if a write does not take effect in time, [`HwError::Sticky`] with the
     /// first register that did not take its value. The rest is done all the same.
-    pub fn reset(&mut self, mpidr: u64) -> Result<(), StepError> {
+    pub fn reset(&mut self, mpidr: u64) -> Result<(), HwError> {
         let (spis, extended) = self.words();
         let off = field_shared!(self.registers, ctlr).read().bits() & (ctlr::ARE | ctlr::DS);
         field!(self.registers, ctlr).write(GicdCtlr::from_bits_retain(off));
@@ -126,7 +126,7 @@ impl Distributor {
     }
 
     /// SPIs begin at the second register of each kind of 32: the first is the redistributors'.
-    fn reset_spis(&mut self, words: usize, mpidr: u64) -> Result<(), StepError> {
+    fn reset_spis(&mut self, words: usize, mpidr: u64) -> Result<(), HwError> {
         let nmi = self.nmi();
         let mut gicd = self.registers.reborrow();
         fill!(gicd, icenabler[1; words], u32::MAX);
@@ -164,7 +164,7 @@ impl Distributor {
     }
 
     /// The same for extended SPIs, from the first register of each kind on.
-    fn reset_extended(&mut self, words: usize, mpidr: u64) -> Result<(), StepError> {
+    fn reset_extended(&mut self, words: usize, mpidr: u64) -> Result<(), HwError> {
         if words == 0 {
             return Ok(());
         }

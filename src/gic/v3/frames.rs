@@ -2,9 +2,9 @@
 
 use super::redistributor::Redistributor;
 use crate::arch::sysreg::AFFINITY;
-use crate::sync::Lock;
 use alloc::vec::Vec;
 use arm_gic::gicv3::registers::GicrSgi;
+use baton_core::sync::Lock;
 use core::num::NonZero;
 use core::ptr::NonNull;
 use safe_mmio::{UniqueMmioPointer, field_shared};

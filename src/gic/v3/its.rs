@@ -1,10 +1,10 @@
 //! An interrupt translation service (Arm IHI 0069, 5.3 and 12.19).
 
 use super::frames::{FrameError, check_revision, page};
-use super::tables::Translations;
 use super::wait_clear;
-use crate::teardown::error::StepError;
-use crate::vcpu::verify::expect;
+use crate::arch::verify::expect;
+use baton_core::gic_tables::Translations;
+use baton_core::hw_error::HwError;
 use safe_mmio::fields::{ReadPure, ReadPureWrite};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -100,9 +100,9 @@ impl Its {
     ///
     /// # Errors
     ///
-    /// [`StepError::Timeout`] if it is not quiescent in time: its tables stay, as it may still use
-    /// them. [`StepError::Sticky`] with the first register that did not take its value.
-    pub fn reset(&mut self) -> Result<(), StepError> {
+    /// [`HwError::Timeout`] if it is not quiescent in time: its tables stay, as it may still use
+    /// them. [`HwError::Sticky`] with the first register that did not take its value.
+    pub fn reset(&mut self) -> Result<(), HwError> {
         field!(self.registers, ctlr).modify(|ctlr| ctlr & !ENABLED);
         wait_clear(
             "GITS_CTLR",

@@ -1,11 +1,11 @@
 //! LPIs of a redistributor, physical and virtual (Arm IHI 0069, 5.1 and 12.11).
 
 use super::redistributor::Redistributor;
-use super::tables::Lpis;
 use super::{RWP_US, wait_clear};
-use crate::teardown::error::StepError;
-use crate::vcpu::verify::expect;
+use crate::arch::verify::expect;
 use arm_gic::gicv3::registers::GicrCtlr;
+use baton_core::gic_tables::Lpis;
+use baton_core::hw_error::HwError;
 use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -70,7 +70,7 @@ impl Redistributor {
     ///
     /// The tables must be zero, and if they are in use, nothing but the GIC may ever write to the
     /// pending table.
-    pub unsafe fn preset_lpis(&mut self, tables: LpiTables, keep: bool) -> Result<bool, StepError> {
+    pub unsafe fn preset_lpis(&mut self, tables: LpiTables, keep: bool) -> Result<bool, HwError> {
         if !self.lpis_may_stick(keep) {
             return Ok(false);
         }
@@ -86,7 +86,7 @@ impl Redistributor {
             return Ok(true);
         }
         match self.reset_lpis() {
-            Err(StepError::Sticky {
+            Err(HwError::Sticky {
                 register: "GICR_CTLR",
                 ..
             }) => {
@@ -105,10 +105,10 @@ impl Redistributor {
     ///
     /// # Errors
     ///
-    /// [`StepError::Timeout`] if the redistributor does not say in time that it is done;
-    /// [`StepError::Sticky`] with `GICR_CTLR` if LPIs cannot be switched off any more
+    /// [`HwError::Timeout`] if the redistributor does not say in time that it is done;
+    /// [`HwError::Sticky`] with `GICR_CTLR` if LPIs cannot be switched off any more
     /// (`GICR_CTLR.CES` may be clear then): the tables stay in use, and stay named.
-    pub fn reset_lpis(&mut self) -> Result<(), StepError> {
+    pub fn reset_lpis(&mut self) -> Result<(), HwError> {
         let result = self.reset_virtual_lpis();
         if self.preset {
             return result.and(self.wait());
@@ -123,7 +123,7 @@ impl Redistributor {
         let ctlr = field_shared!(gicr, ctlr).read();
         if ctlr.contains(GicrCtlr::EnableLPIs) {
             // Writing the table registers now would be UNPREDICTABLE.
-            return result.and(Err(StepError::Sticky {
+            return result.and(Err(HwError::Sticky {
                 register: "GICR_CTLR",
                 wanted: 0,
                 found: ctlr.bits().into(),
@@ -161,8 +161,8 @@ impl Redistributor {
     ///
     /// # Errors
     ///
-    /// [`StepError::Timeout`] if the redistributor does not say in time that it is done.
-    pub fn forget_properties(&mut self) -> Result<(), StepError> {
+    /// [`HwError::Timeout`] if the redistributor does not say in time that it is done.
+    pub fn forget_properties(&mut self) -> Result<(), HwError> {
         if !self.preset {
             return Ok(());
         }
@@ -181,7 +181,7 @@ impl Redistributor {
     }
 
     /// Leaves no virtual CPU resident, and no table of virtual LPIs (GICv4).
-    fn reset_virtual_lpis(&mut self) -> Result<(), StepError> {
+    fn reset_virtual_lpis(&mut self) -> Result<(), HwError> {
         let Some(mut vlpi) = self.virtual_lpis.as_mut().map(UniqueMmioPointer::reborrow) else {
             return Ok(());
         };

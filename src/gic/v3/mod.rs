@@ -11,20 +11,19 @@ pub mod its;
 pub mod lpi;
 pub mod redistributor;
 pub mod sgi;
-pub mod tables;
 
 use crate::arch::cache;
 use crate::arch::time;
-use crate::linux::kimage::GuestMemory;
-use crate::memory::region::Region;
-use crate::sync::{Lock, Relax};
-use crate::teardown::error::StepError;
 use alloc::vec::Vec;
+use baton_core::gic_tables::{Page, Refused, Store};
+use baton_core::hw_error::HwError;
+use baton_core::memory::guest_memory::GuestMemory;
+use baton_core::memory::region::Region;
+use baton_core::sync::{Lock, Relax};
 use distributor::Distributor;
 use frames::{FrameError, Frames};
 use its::Its;
 use spin::once::Once;
-use tables::{Page, Refused, Store};
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
 pub const RWP_US: u64 = 10_000;
@@ -112,7 +111,7 @@ impl GicV3 {
     /// # Safety
     ///
     /// As [`redistributor::Redistributor::preset_lpis`]: `memory` is zero, and for LPIs alone.
-    pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), StepError> {
+    pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), HwError> {
         let mut result = Ok(());
         for (frame, number) in self.frames.iter().zip(1..) {
             let tables = lpi::LpiTables {
@@ -205,19 +204,19 @@ impl GicV3 {
 ///
 /// # Errors
 ///
-/// [`StepError::Timeout`] naming `register` after `us` microseconds.
+/// [`HwError::Timeout`] naming `register` after `us` microseconds.
 fn wait_clear(
     register: &'static str,
     us: u64,
     mut read: impl FnMut() -> u64,
     pending: impl Fn(u64) -> bool,
-) -> Result<(), StepError> {
+) -> Result<(), HwError> {
     let mut found = 0;
     time::wait_us(us, || {
         found = read();
         !pending(found)
     })
-    .map_err(|timed_out| StepError::Timeout {
+    .map_err(|timed_out| HwError::Timeout {
         register,
         found,
         waited_us: timed_out.waited_us,

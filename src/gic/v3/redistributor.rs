@@ -2,9 +2,9 @@
 
 use super::lpi::Vlpi;
 use super::{RWP_US, wait_clear};
-use crate::teardown::error::StepError;
-use crate::vcpu::verify::expect;
+use crate::arch::verify::expect;
 use arm_gic::gicv3::registers::{Gicr, GicrCtlr, GicrSgi, Sgi};
+use baton_core::hw_error::HwError;
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 
 /// SGIs are the first 16 interrupts of a CPU.
@@ -71,8 +71,8 @@ impl Redistributor {
     ///
     /// # Errors
     ///
-    /// [`StepError::Timeout`] after 10 ms.
-    pub fn wait(&mut self) -> Result<(), StepError> {
+    /// [`HwError::Timeout`] after 10 ms.
+    pub fn wait(&mut self) -> Result<(), HwError> {
         let gicr = self.gicr();
         wait_clear(
             "GICR_CTLR",
@@ -90,10 +90,10 @@ impl Redistributor {
     ///
     /// # Errors
     ///
-    /// [`StepError::Timeout`] if the enables do not take effect in time, [`StepError::Sticky`] if an
+    /// [`HwError::Timeout`] if the enables do not take effect in time, [`HwError::Sticky`] if an
     /// interrupt stays enabled or active. Pending ones are not looked at: a kick can still come in,
     /// and a level that is signalled stays; [`drop_sgis`](Self::drop_sgis) has the last word.
-    pub fn reset_private(&mut self) -> Result<(), StepError> {
+    pub fn reset_private(&mut self) -> Result<(), HwError> {
         let nmi = self.nmi;
         // 32 interrupts a register: one for SGIs and PPIs, up to two for extended PPIs.
         let typer = field_shared!(self.gicr(), typer).read();
@@ -148,8 +148,8 @@ impl Redistributor {
     ///
     /// # Errors
     ///
-    /// [`StepError::Sticky`] if one is still pending.
-    pub fn drop_sgis(&mut self) -> Result<(), StepError> {
+    /// [`HwError::Sticky`] if one is still pending.
+    pub fn drop_sgis(&mut self) -> Result<(), HwError> {
         let mut sgi = self.sgi();
         fill!(sgi, icpendr[0; 1], SGIS);
         let pending = any!(sgi, ispendr[0; 1]) & SGIS;

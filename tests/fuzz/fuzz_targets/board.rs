@@ -1,7 +1,7 @@
 //! A sound device tree with changes: a board is read, or refused with a reason; what was read holds.
 #![no_main]
 
-use baton::devicetree::board::Board;
+use baton_core::devicetree::board::Board;
 use baton_fuzz::input::Input;
 use baton_fuzz::trees::{NODES, Sample, change};
 use libfuzzer_sys::fuzz_target;

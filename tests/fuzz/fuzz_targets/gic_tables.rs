@@ -2,8 +2,8 @@
 //! make, redistributor and ITS use no table that is not all in its memory, and none changes in use.
 #![no_main]
 
-use baton::gic::v3::tables::{Denied, Lpis, Page, Store, Translations};
-use baton::linux::kimage::GuestMemory;
+use baton_core::gic_tables::{Denied, Lpis, Page, Store, Translations};
+use baton_core::memory::guest_memory::GuestMemory;
 use baton_fuzz::input::Input;
 use baton_fuzz::memory::Memory;
 use libfuzzer_sys::fuzz_target;

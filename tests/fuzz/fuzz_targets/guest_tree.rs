@@ -1,10 +1,10 @@
 //! The guest's tree: no memory node of it has the monitor's memory, and it has all of the rest.
 #![no_main]
 
-use baton::devicetree::blob;
-use baton::devicetree::board::Board;
-use baton::devicetree::guest::{GuestTree, guest_tree, keeps_out};
-use baton::memory::region::Region;
+use baton_core::devicetree::blob;
+use baton_core::devicetree::board::Board;
+use baton_core::devicetree::guest_tree::{GuestTree, guest_tree, keeps_out};
+use baton_core::memory::region::Region;
 use baton_fuzz::input::Input;
 use baton_fuzz::trees::{NODES, Sample, change};
 use dtoolkit::{Node, Property};
@@ -32,6 +32,7 @@ fuzz_target!(|data: &[u8]| {
         bootargs: (size > 0).then_some(&line),
         ramdisk: region(&mut input),
         own_psci: false,
+        report: &[0; 1024],
     };
     let mut tree = Sample::virt();
     let whole = input.is_empty();

@@ -2,8 +2,8 @@
 //! finds the level at which the architecture reads a page.
 #![no_main]
 
-use baton::linux::kimage::GuestMemory;
-use baton::memory::guest_walk::Stage1;
+use baton_core::memory::guest_memory::GuestMemory;
+use baton_core::memory::guest_walk::Stage1;
 use baton_fuzz::input::Input;
 use baton_fuzz::memory::Memory;
 use libfuzzer_sys::fuzz_target;

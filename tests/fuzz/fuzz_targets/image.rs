@@ -1,7 +1,7 @@
 //! The Image header: what is read of it holds, and nothing behind it matters.
 #![no_main]
 
-use baton::linux::image::{HEADER_SIZE, ImageHeader, MAGIC, MAGIC_OFFSET, Packing};
+use baton_core::linux::image::{HEADER_SIZE, ImageHeader, MAGIC, MAGIC_OFFSET, Packing};
 use libfuzzer_sys::fuzz_target;
 
 fn check(bytes: &[u8]) {

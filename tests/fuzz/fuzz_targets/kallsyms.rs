@@ -1,9 +1,9 @@
 //! The symbols of a kernel: a small kernel with changes in its tables, or any bytes.
 #![no_main]
 
-use baton::linux::kallsyms::Symbols;
-use baton::linux::kallsyms::synthetic::{Kernel, LAYOUTS, RODATA, Tables};
-use baton::linux::sites;
+use baton_core::linux::kallsyms::Symbols;
+use baton_core::linux::kallsyms::synthetic::{Kernel, LAYOUTS, RODATA, Tables};
+use baton_core::linux::sites;
 use baton_fuzz::input::Input;
 use libfuzzer_sys::fuzz_target;
 use std::sync::OnceLock;

@@ -2,10 +2,11 @@
 //! in what the kernel's own relocation would have made.
 #![no_main]
 
-use baton::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE};
-use baton::linux::image::{MAGIC, MAGIC_OFFSET, PageSize};
-use baton::linux::kexec_plan::{Op, Plan, Request};
-use baton::linux::kimage::{GuestMemory, Kimage};
+use baton_abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE};
+use baton_core::linux::image::{MAGIC, MAGIC_OFFSET, PageSize};
+use baton_core::linux::kexec_plan::{Op, Plan, Request};
+use baton_core::linux::kimage::Kimage;
+use baton_core::memory::guest_memory::GuestMemory;
 use baton_fuzz::input::Input;
 use baton_fuzz::memory::Memory;
 use libfuzzer_sys::fuzz_target;

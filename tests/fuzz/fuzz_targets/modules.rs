@@ -1,7 +1,7 @@
 //! The modules below /chosen: a kernel is found where a `reg` says it is, or refused with a reason.
 #![no_main]
 
-use baton::devicetree::board::Board;
+use baton_core::devicetree::board::Board;
 use baton_fuzz::input::Input;
 use baton_fuzz::trees::{MODULE_NODES, Sample, change};
 use dtoolkit::{Node, Property};

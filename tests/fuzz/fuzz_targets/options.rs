@@ -1,7 +1,7 @@
 //! The monitor's command line: each word has an effect or is named as a problem, never both.
 #![no_main]
 
-use baton::options::{Options, Problem};
+use baton_core::options::{Options, Problem};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 

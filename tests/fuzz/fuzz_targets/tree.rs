@@ -1,10 +1,10 @@
 //! A device tree of any bytes: reading it in every way ends, and what is made of it opens again.
 #![no_main]
 
-use baton::devicetree::blob;
-use baton::devicetree::board::{Board, console};
-use baton::devicetree::guest::{GuestTree, guest_tree, keeps_out};
-use baton::memory::region::Region;
+use baton_core::devicetree::blob;
+use baton_core::devicetree::board::{Board, console};
+use baton_core::devicetree::guest_tree::{GuestTree, guest_tree, keeps_out};
+use baton_core::memory::region::Region;
 use dtoolkit::fdt::FdtNode;
 use dtoolkit::{Node, Property};
 use libfuzzer_sys::fuzz_target;
@@ -29,6 +29,7 @@ fuzz_target!(|data: &[u8]| {
         bootargs: Some("quiet"),
         ramdisk: Some(monitor),
         own_psci: true,
+        report: &[0; 1024],
     };
     let opened = blob::open(data);
     if let Ok(fdt) = opened {

@@ -1,7 +1,7 @@
 //! A guest's memory in two parts, the monitor between them.
 
 use crate::input::Input;
-use baton::linux::kimage::GuestMemory;
+use baton_core::memory::guest_memory::GuestMemory;
 use std::collections::HashMap;
 
 /// Pages that an input can name.

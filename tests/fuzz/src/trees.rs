@@ -1,7 +1,7 @@
 //! Device trees: a sound one, changed as an input says.
 
 use crate::input::Input;
-pub use baton::devicetree::sample::Sample;
+pub use baton_core::devicetree::sample::Sample;
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
 

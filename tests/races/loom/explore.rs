@@ -1,6 +1,6 @@
 //! How a model is explored.
 
-use baton::sync::model::mutant;
+use baton_core::sync::model::mutant;
 use loom::model::Builder;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -2,7 +2,7 @@
 
 use crate::explore::Model;
 use crate::{pieces, takeovers};
-use baton::sync::model::mutant::{self, Kind, Mutant};
+use baton_core::sync::model::mutant::{self, Kind, Mutant};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
@@ -34,14 +34,14 @@ macro_rules! known {
 known! {
     // A wake-up is lost.
     Forget in "rendezvous.rs" "release" "": takeover_of_two;
-    Forget in "turn.rs" "on" "": cpu_off_meets_cpu_on;
+    Forget in "on_off.rs" "on" "": cpu_off_meets_cpu_on;
     // A store does not say that what came before it is done.
     Relax in "rendezvous.rs" "release" "": takeover_of_two;
     Relax in "barrier.rs" "arrive" "": barrier_shows_what_was_done_before;
     Relax in "gate.rs" "drop" "fetch_and": gate_lets_one_prepare;
     // What was true before a CPU was counted is not asked for again.
     Believe in "rendezvous.rs" "prepare" "": two_ask_and_one_is_given_up;
-    Believe in "turn.rs" "on" "": cpu_on_of_a_parked_cpu_meets_hasty_takeover;
+    Believe in "on_off.rs" "on" "": cpu_on_of_a_parked_cpu_meets_hasty_takeover;
     // Two decide at once.
     Tear in "arrival.rs" "decide" "": arrival_is_decided_once;
     Tear in "gate.rs" "prepare" "": gate_lets_one_prepare;
@@ -103,7 +103,7 @@ const SPARE: &[(&str, &str, Kind, &str)] = &[
         "arrive",
         "expected",
         Kind::Believe,
-        "it changes between epochs alone",
+        "it changes between generations alone",
     ),
     ("add", "fetch_add", Kind::Tear, "callers take turns"),
     (

@@ -1,12 +1,12 @@
 //! The pieces, one by one.
 
 use arm_psci::{AffinityInfo, ErrorCode};
-use baton::psci::power::{Order, Origin, Power, Start};
-use baton::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use baton::sync::{pause, sev, wfe};
-use baton::teardown::arrival::Arrival;
-use baton::teardown::barrier::Barrier;
-use baton::teardown::gate::Gate;
+use baton_core::smp::arrival::Arrival;
+use baton_core::smp::barrier::Barrier;
+use baton_core::smp::gate::Gate;
+use baton_core::smp::power::{Order, Origin, Power, Start};
+use baton_core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use baton_core::sync::{pause, sev, wfe};
 use loom::cell::UnsafeCell;
 use loom::thread::{self, JoinHandle};
 use std::sync::Arc;
@@ -80,7 +80,7 @@ fn barrier_shows_what_was_done_before() {
     join(others);
 }
 
-/// One word leads each CPU into the next epoch, as `released` does.
+/// One word leads each CPU into the next generation, as `released` does.
 fn barrier_serves_the_next_epoch() {
     struct Shared(Barrier, AtomicU64);
     let shared = Arc::new(Shared(Barrier::new(), AtomicU64::new(0)));
@@ -92,13 +92,15 @@ fn barrier_serves_the_next_epoch() {
         }
         shared.0.arrive(1, 2);
     });
-    for epoch in 1..=2 {
-        shared.0.arrive(0, epoch);
-        while !shared.0.is_complete(epoch) {
+    for generation in 1..=2 {
+        shared.0.arrive(0, generation);
+        while !shared.0.is_complete(generation) {
             pause();
         }
-        assert!(!shared.0.is_complete(epoch + 1));
-        shared.1.store(epoch, core::sync::atomic::Ordering::Release);
+        assert!(!shared.0.is_complete(generation + 1));
+        shared
+            .1
+            .store(generation, core::sync::atomic::Ordering::Release);
     }
     join([other]);
 }

@@ -1,6 +1,6 @@
 //! Whole takeovers, with all that CPUs can be in the middle of.
 
-use baton_races::world::{Act, At, Manner, World};
+use baton_races::world::{Act, At, Conditions, World};
 use loom::thread;
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ crate::models! {
 }
 
 /// Each CPU at its place: the first in the model's first thread.
-fn run<const N: usize>(manner: Manner, at: [At; N]) {
-    let world = Arc::new(World::new(manner, &at));
+fn run<const N: usize>(options: Conditions, at: [At; N]) {
+    let world = Arc::new(World::new(options, &at));
     let others: Vec<_> = (1..N)
         .map(|index| {
             let world = Arc::clone(&world);
@@ -47,24 +47,24 @@ fn run<const N: usize>(manner: Manner, at: [At; N]) {
 const KEXEC: At = At::Guest(&[Act::Kexec]);
 const IDLE: At = At::Guest(&[]);
 
-fn kexecs(kexecs: u64) -> Manner {
-    Manner {
+fn kexecs(kexecs: u64) -> Conditions {
+    Conditions {
         kexecs,
-        ..Manner::default()
+        ..Conditions::default()
     }
 }
 
-fn impatient(kexecs: u64) -> Manner {
-    Manner {
+fn impatient(kexecs: u64) -> Conditions {
+    Conditions {
         kexecs,
         impatient: true,
-        ..Manner::default()
+        ..Conditions::default()
     }
 }
 
 /// As [`impatient`], and CPU_ON calls on their way are not waited for.
-fn hasty(kexecs: u64) -> Manner {
-    Manner {
+fn hasty(kexecs: u64) -> Conditions {
+    Conditions {
         hasty: true,
         ..impatient(kexecs)
     }
@@ -136,20 +136,20 @@ fn cpu_on_is_held_from_before_it_claims_the_cpu() {
 }
 
 fn refused_cpu_on_meets_hasty_takeover() {
-    let manner = Manner {
+    let options = Conditions {
         refuses: true,
         ..hasty(1)
     };
-    run(manner, [KEXEC, At::Guest(&[Act::On(2)]), At::Firmware]);
+    run(options, [KEXEC, At::Guest(&[Act::On(2)]), At::Firmware]);
 }
 
 /// As [`cpu_on_is_held_from_before_it_counts_the_cpu`], and firmware refuses.
 fn refused_cpu_that_was_given_up_is_not_waited_for() {
-    let manner = Manner {
+    let options = Conditions {
         refuses: true,
         ..hasty(1)
     };
-    run(manner, [At::Guest(&[Act::On(2)]), KEXEC, At::Firmware]);
+    run(options, [At::Guest(&[Act::On(2)]), KEXEC, At::Firmware]);
 }
 
 fn cpu_off_meets_takeover() {

@@ -1,6 +1,6 @@
 //! Takeovers of as many CPUs as a large machine has, in random orders (shuttle).
 
-use baton_races::world::{Act, At, Manner, World};
+use baton_races::world::{Act, At, Conditions, World};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner, thread};
 use std::sync::Arc;
@@ -22,9 +22,9 @@ fn at(index: usize) -> At {
     }
 }
 
-fn machine(manner: Manner) {
+fn machine(options: Conditions) {
     let places: Vec<At> = (0..CPUS).map(at).collect();
-    let world = Arc::new(World::new(manner, &places));
+    let world = Arc::new(World::new(options, &places));
     let cpus: Vec<_> = (0..CPUS)
         .map(|index| {
             let world = Arc::clone(&world);
@@ -37,16 +37,16 @@ fn machine(manner: Manner) {
 }
 
 /// Shuttle prints how to have a failing order again.
-fn in_random_orders(manner: Manner, orders: usize) {
+fn in_random_orders(options: Conditions, orders: usize) {
     let mut config = Config::new();
     config.stack_size = 64 << 10;
     config.silence_warnings = true;
     config.max_steps = shuttle::MaxSteps::FailAfter(10_000_000);
     let uniform = RandomScheduler::new(orders);
-    Runner::new(uniform, config.clone()).run(move || machine(manner));
+    Runner::new(uniform, config.clone()).run(move || machine(options));
     // Few preemptions, at places that are chosen as if each mattered.
     let few = PctScheduler::new(5, orders);
-    Runner::new(few, config).run(move || machine(manner));
+    Runner::new(few, config).run(move || machine(options));
 }
 
 fn orders() -> usize {
@@ -58,20 +58,20 @@ fn orders() -> usize {
 
 #[test]
 fn eighty_cpus_are_taken() {
-    let manner = Manner {
+    let options = Conditions {
         kexecs: 2,
-        ..Manner::default()
+        ..Conditions::default()
     };
-    in_random_orders(manner, orders());
+    in_random_orders(options, orders());
 }
 
 #[test]
 fn eighty_cpus_are_taken_or_given_up() {
-    let manner = Manner {
+    let options = Conditions {
         kexecs: 2,
         impatient: true,
         hasty: true,
-        ..Manner::default()
+        ..Conditions::default()
     };
-    in_random_orders(manner, orders());
+    in_random_orders(options, orders());
 }

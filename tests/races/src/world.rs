@@ -1,15 +1,15 @@
-//! The machine that the monitor's CPUs meet on: guests, firmware and hardware, as far as they matter
+//! The machine that the monitor's CPUs meet on: guests, firmware and platform, as far as they matter
 //! to who does what before whom.
 
 use arm_psci::ErrorCode;
-use baton::psci::power::{Order, Origin, Power, Start};
-use baton::psci::turn;
-use baton::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use baton::sync::atomic::{AtomicBool, AtomicU64};
-use baton::sync::{pause, sev, wfe};
-use baton::teardown::hardware::{Hardware, HasPower, Milestone};
-use baton::teardown::phases::{self, Failure};
-use baton::teardown::rendezvous::{Member, Participant, Rendezvous};
+use baton_core::smp::on_off;
+use baton_core::smp::phases::{self, Failure};
+use baton_core::smp::platform::{HasPower, Milestone, Platform};
+use baton_core::smp::power::{Order, Origin, Power, Start};
+use baton_core::smp::rendezvous::{Member, Participant, Rendezvous};
+use baton_core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use baton_core::sync::atomic::{AtomicBool, AtomicU64};
+use baton_core::sync::{pause, sev, wfe};
 
 /// What a guest has its CPU do, one exit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum At {
 
 /// What is not as usual.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Manner {
+pub struct Conditions {
     /// CPU_ON calls that are on their way when a takeover begins are not waited for.
     pub hasty: bool,
     /// CPUs that have not come when the boot CPU looks are given up.
@@ -64,7 +64,7 @@ pub struct Core {
     member: Member,
     /// What the guest left in it: 1, until phase 1.
     state: Plain,
-    /// Its part of the next kernel, by the epoch in which it was copied.
+    /// Its part of the next kernel, by the generation in which it was copied.
     copied: Plain,
     /// Firmware has it running.
     running: AtomicBool,
@@ -76,12 +76,12 @@ pub struct Core {
 pub struct World {
     cores: Vec<Core>,
     rendezvous: Rendezvous,
-    manner: Manner,
+    options: Conditions,
     /// The generation that has memory, and one more; 0 if none has. With [`OVER`]: no guest goes on.
     alive: AtomicU64,
     /// CPUs that are left behind without memory in each generation.
     behind: [AtomicU64; 3],
-    /// What is to be copied, by the epoch it is for: written by whoever may prepare.
+    /// What is to be copied, by the generation it is for: written by whoever may prepare.
     plan: Plain,
     /// How many copy, by their places.
     places: Vec<Plain>,
@@ -103,7 +103,7 @@ impl HasPower for Core {
     }
 }
 
-impl Hardware for World {
+impl Platform for World {
     type Cpu = Core;
     type Failure = &'static str;
 
@@ -119,9 +119,9 @@ impl Hardware for World {
     /// may have done anything.
     fn wait_us(&self, us: u64, mut done: impl FnMut() -> bool) -> bool {
         let may_end = match us {
-            CPU_ON_US => self.manner.hasty,
+            CPU_ON_US => self.options.hasty,
             // Phase 1 itself is bounded by the bounds of its steps, and phase 3 ends in a reset.
-            _ => us == PATIENCE_US / 2 && self.manner.impatient,
+            _ => us == PATIENCE_US / 2 && self.options.impatient,
         };
         loop {
             if done() {
@@ -148,13 +148,13 @@ impl Hardware for World {
     fn kick_from_outside(&self, _: &Core, _: impl FnOnce() -> bool) {}
 
     fn leave_behind(&self, missing: usize) {
-        let over = self.rendezvous.epoch() - 1;
+        let over = self.rendezvous.generation() - 1;
         self.behind[over as usize].store(missing as u64, Relaxed);
     }
 
-    fn came_from(&self, epoch: u64) {
+    fn came_from(&self, generation: u64) {
         let more = |behind: u64| behind.checked_sub(1);
-        let behind = self.behind[epoch as usize].fetch_update(AcqRel, Relaxed, more);
+        let behind = self.behind[generation as usize].fetch_update(AcqRel, Relaxed, more);
         assert!(behind.is_ok(), "a CPU came that was not left behind");
     }
 
@@ -163,13 +163,13 @@ impl Hardware for World {
     }
 
     fn sync(&self, _: &Core, _: usize) {
-        let epoch = self.rendezvous.epoch();
+        let generation = self.rendezvous.generation();
         for core in &self.cores {
-            if core.member.arrival().has_arrived(epoch) {
+            if core.member.arrival().has_arrived(generation) {
                 assert_eq!(core.state.get(), 0, "CPU {} is in phase 1", core.index);
             }
         }
-        self.plan.set(epoch);
+        self.plan.set(generation);
         self.places.iter().for_each(|place| place.set(0));
     }
 
@@ -181,7 +181,7 @@ impl Hardware for World {
         cpu.copied.set(self.plan.get());
     }
 
-    fn begin_generation(&self, epoch: u64) -> Result<Start, &'static str> {
+    fn begin_generation(&self, generation: u64) -> Result<Start, &'static str> {
         let places = self.places.iter().map(Plain::get);
         let of = self.places[0].get();
         assert_eq!(
@@ -189,15 +189,15 @@ impl Hardware for World {
             of,
             "not all of the next kernel was copied"
         );
-        self.alive.store(epoch + 1, Release);
+        self.alive.store(generation + 1, Release);
         Ok(Start {
             entry: ENTRY,
-            context: epoch,
+            context: generation,
         })
     }
 
     fn firmware_on(&self, cpu: &Core) -> Result<(), ErrorCode> {
-        if self.manner.refuses {
+        if self.options.refuses {
             return Err(ErrorCode::InternalFailure);
         }
         if cpu
@@ -224,13 +224,13 @@ impl Hardware for World {
 
 impl World {
     /// Returns the machine with its CPUs `at` their places; the first one is in the guest.
-    pub fn new(manner: Manner, at: &[At]) -> Self {
+    pub fn new(options: Conditions, at: &[At]) -> Self {
         let cores: Vec<Core> = (0..at.len()).map(Core::new).collect();
         let world = Self {
             places: cores.iter().map(|_| Plain::new(0)).collect(),
             cores,
             rendezvous: Rendezvous::new(),
-            manner,
+            options,
             alive: AtomicU64::new(1),
             behind: core::array::from_fn(|_| AtomicU64::new(0)),
             plan: Plain::new(0),
@@ -254,9 +254,9 @@ impl World {
         let (caller, target) = (&self.cores[caller], &self.cores[target]);
         let start = Start {
             entry: ENTRY,
-            context: caller.member.epoch(),
+            context: caller.member.generation(),
         };
-        let _ = turn::on(self, caller, target, start);
+        let _ = on_off::on(self, caller, target, start);
     }
 
     /// CPU `boot` takes over, in a hurry and without `held`, which is in a call: what that meets of it,
@@ -265,18 +265,18 @@ impl World {
         let [boot, held, parked] = [boot, held, parked].map(|index| &self.cores[index]);
         let preparation = self.rendezvous.prepare(&boot.member);
         let closed = preparation.expect("nobody else asks").close();
-        let epoch = self.rendezvous.begin(&closed);
+        let generation = self.rendezvous.begin(&closed);
         for core in [boot, parked] {
             assert!(
-                self.rendezvous.come(core, epoch),
+                self.rendezvous.come(core, generation),
                 "CPU {} is late",
                 core.index
             );
-            core.member.live_in(epoch);
+            core.member.live_in(generation);
         }
         parked.power.park();
-        self.rendezvous.give_up(held, epoch);
-        held.power.forsake();
+        self.rendezvous.give_up(held, generation);
+        held.power.mark_lost();
         self.rendezvous.forget(held);
         self.rendezvous.end(closed);
     }
@@ -286,7 +286,7 @@ impl World {
         let core = &self.cores[index];
         let start = Start {
             entry: ENTRY,
-            context: core.member.epoch(),
+            context: core.member.generation(),
         };
         assert_eq!(core.power.turn_on(start, || true), Ok(Origin::Parked));
         assert_eq!(core.power.order(), Order::Begin(start));
@@ -327,20 +327,21 @@ impl World {
     ///
     /// To be called on CPU `index`, in the guest.
     fn finish(&self, cpu: &Core) {
-        self.alive.store((cpu.member.epoch() + 1) | OVER, Release);
+        self.alive
+            .store((cpu.member.generation() + 1) | OVER, Release);
         sev();
         for core in self.cores.iter().filter(|core| core.index != cpu.index) {
             while !core.done.load(Acquire) {
                 let start = Start {
                     entry: ENTRY,
-                    context: cpu.member.epoch(),
+                    context: cpu.member.generation(),
                 };
-                match turn::on(self, cpu, core, start) {
+                match on_off::on(self, cpu, core, start) {
                     Ok(()) => break,
                     Err(ErrorCode::AlreadyOn | ErrorCode::OnPending) => {}
-                    Err(error) => assert!(self.manner.refuses, "CPU {}: {error}", core.index),
+                    Err(error) => assert!(self.options.refuses, "CPU {}: {error}", core.index),
                 }
-                if self.manner.refuses && !core.running.load(Acquire) {
+                if self.options.refuses && !core.running.load(Acquire) {
                     // It never comes: firmware has it.
                     break;
                 }
@@ -352,7 +353,7 @@ impl World {
     /// Returns true once `core` is started, false if it never will be.
     fn wait_in_firmware(&self, core: &Core) -> bool {
         while !core.running.load(Acquire) {
-            if self.manner.refuses && self.alive.load(Acquire) & OVER != 0 {
+            if self.options.refuses && self.alive.load(Acquire) & OVER != 0 {
                 return false;
             }
             wfe();
@@ -382,7 +383,7 @@ impl World {
             match *act {
                 Act::On(target) => self.turn_on(core.index, target),
                 Act::Off => {
-                    turn::off(self, core);
+                    on_off::off(self, core);
                     self.parked(core);
                     core.state.set(1);
                 }
@@ -403,13 +404,13 @@ impl World {
     fn rest(&self, core: &Core) -> bool {
         loop {
             let alive = self.alive.load(Acquire);
-            if alive & !OVER != core.member.epoch() + 1 {
+            if alive & !OVER != core.member.generation() + 1 {
                 return false;
             }
             if alive & OVER != 0 {
                 return true;
             }
-            if core.index == 0 && self.manner.kexecs == 0 {
+            if core.index == 0 && self.options.kexecs == 0 {
                 self.finish(core);
                 return true;
             }
@@ -429,7 +430,7 @@ impl World {
         };
         self.begins(core, start);
         core.state.set(1);
-        match core.member.epoch() == self.manner.kexecs {
+        match core.member.generation() == self.options.kexecs {
             true => self.finish(core),
             false => self.kexec(core),
         }
@@ -437,7 +438,7 @@ impl World {
 
     /// `core` waits to be turned on, and begins in the guest (`cpu::enter`).
     fn parked(&self, core: &Core) {
-        let start = turn::park(self, core);
+        let start = on_off::park(self, core);
         self.begins(core, start);
     }
 
@@ -446,7 +447,7 @@ impl World {
         // One whose generation is over traps at its first instruction.
         assert_eq!(
             start.context,
-            core.member.epoch(),
+            core.member.generation(),
             "CPU {} begins in another kernel than that which turned it on",
             core.index
         );

@@ -83,7 +83,7 @@ fn left_out(steps: &str) {
 
 #[track_caller]
 pub fn left_out_on(mut machine: Machine, steps: &str) {
-    machine.baton = format!("leave-out={steps}");
+    machine.baton = format!("skip-steps={steps}");
     let boot = boot(&machine, &probe::guest("test=audit"), 120);
     boot.expect("probe: FAIL audit: ");
     boot.expect_end();
@@ -165,7 +165,7 @@ fn serial_teardown_moves_interrupts_to_the_cpu_that_stays() {
     const ROUTES_DIFFER: &str = "GICD_IROUTER<n>       0x0                0x1 ";
     let run = |left_out: &str| {
         let mut machine = machine_with("cortex-a57", false, 4);
-        machine.baton = format!("teardown=serial leave-out={left_out}");
+        machine.baton = format!("teardown=serial skip-steps={left_out}");
         boot(&machine, &probe::guest("test=audit"), 120)
     };
     let moved = run("distributor");

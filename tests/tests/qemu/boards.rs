@@ -43,7 +43,7 @@ fn zynqmp_kexecs() {
     let console = run("zynqmp");
     expect(&console, "4 of 4 CPUs taken, 0 missing, 0 steps failed");
     // kexec puts the next kernel there.
-    expect(&console, "baton: hooks: kernel at 0x0, planted");
+    expect(&console, "baton: hooks: kernel at 0x0, patched");
 }
 
 #[test]

@@ -15,8 +15,8 @@ const SECONDS: u64 = 300;
 const SYSTEM_OFF: u64 = 0x8400_0008;
 const SYSTEM_RESET: u64 = 0x8400_0009;
 const CPU_ON: u64 = 0xc400_0003;
-/// [`abi::KEXEC`](baton::abi::KEXEC)
-const KEXEC: u64 = baton::abi::KEXEC as u64;
+/// [`abi::KEXEC`](baton_abi::KEXEC)
+const KEXEC: u64 = baton_abi::KEXEC as u64;
 const DENIED: u64 = -3_i64 as u64;
 
 /// The generation after the fault must have found its memory and all CPUs, but for `missing` of them.
@@ -161,7 +161,7 @@ fn hooks_at_the_wrong_place() {
     expect_next_kernel(&boot, 0);
 }
 
-/// Those that are planted in Linux, made by a process of it, which gets SIGILL, and by the next kernel
+/// Those that are patched in Linux, made by a process of it, which gets SIGILL, and by the next kernel
 /// before the monitor has looked at that.
 #[test]
 fn hooks_from_user_space_and_from_the_next_kernel() {
@@ -421,7 +421,7 @@ fn asked_for_during_the_copy() {
         if debugger.is_none() {
             let mut stub = stub.connect();
             let loser = await_kexec_call(&mut stub, monitor);
-            let copy = monitor.function("baton::teardown::copy::share");
+            let copy = monitor.function("baton::takeover::copy::share");
             stub.break_at(copy);
             stub.go_on_without(SMP, &[loser]);
             stub.wait();
@@ -438,7 +438,7 @@ fn asked_for_during_the_copy() {
 
 /// Lets the machine run until a CPU is inside the monitor with a KEXEC call, and returns it.
 fn await_kexec_call(debugger: &mut Debugger, monitor: &Monitor) -> u32 {
-    let dispatch = monitor.function("baton::exit::calls::dispatch");
+    let dispatch = monitor.function("baton::exit::smccc::dispatch");
     debugger.break_at(dispatch);
     let cpu = loop {
         debugger.go_on_without(SMP, &[]);

@@ -12,7 +12,7 @@ mod hostile;
 mod its;
 mod kernels;
 mod linux;
-mod own_mistakes;
+mod fault_injection;
 mod probe;
 mod soak;
 mod u_boot;

@@ -3,10 +3,10 @@
 
 use super::field::Field;
 use super::numbers::Numbers;
-use crate::abi;
 use crate::call::{self, Conduit};
 use crate::cpu::Cpu;
 use crate::outcome::{Outcome, ensure};
+use baton_abi as abi;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 static REFUSED: AtomicU64 = AtomicU64::new(0);

@@ -3,11 +3,11 @@
 
 use super::calls::make;
 use super::numbers::Numbers;
-use crate::abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use crate::arena::PAGE;
 use crate::call::{Conduit, code};
 use crate::cpu::Cpu;
 use crate::outcome::{Outcome, expect_any};
+use baton_abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 
 /// Entries before the wrong one, at most.
 const LENGTH: u64 = 40;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The monitor's own calls, without a reboot.
 
-use crate::abi::{
-    FEATURE_BITS, FEATURES, REPORT, REVISION, REVISION_MAJOR, REVISION_MINOR, UID_WORDS,
-};
 use crate::call::{self, Conduit, code};
 use crate::context::Context;
 use crate::monitor;
 use crate::outcome::{Outcome, ensure, expect};
+use baton_abi::{
+    FEATURE_BITS, FEATURES, REPORT, REVISION, REVISION_MAJOR, REVISION_MINOR, UID_WORDS,
+};
 
 /// Function numbers that are not there.
 const UNKNOWN: &[u32] = &[

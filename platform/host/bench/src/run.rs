@@ -191,7 +191,7 @@ fn chain(bench: &Bench, raw: &mut Raw, cell: &Cell, samples: u32) -> Result<Stri
     })
 }
 
-/// The figures that the monitor prints until it has planted the hooks.
+/// The figures that the monitor prints until it has patched the hooks.
 fn start(raw: &mut Raw, cell: &Cell, machine: &Machine) -> Result<String, String> {
     let text = |error: baton_qemu::Error| error.to_string();
     let mut guest = cell.column.guest(0);
@@ -228,7 +228,7 @@ fn start(raw: &mut Raw, cell: &Cell, machine: &Machine) -> Result<String, String
             Ok("all is there".into())
         }
         None => Ok(format!(
-            "no hooks were planted: {}",
+            "no hooks were patched: {}",
             seen.tail(3).replace('\n', "; ")
         )),
     }
@@ -292,7 +292,7 @@ mod tests {
     fn reads_the_monitors_start() {
         let lines = [
             "baton: kernel at 0x44000000-0x46010000 (32 MiB), entering it after 6712 us",
-            "baton: hooks: kernel at 0x44000000, planted at offsets 0x1 and 0x2 in 1234 us",
+            "baton: hooks: kernel at 0x44000000, patched at offsets 0x1 and 0x2 in 1234 us",
         ];
         assert_eq!(start_figures(lines.into_iter()), Some((6712.0, 1234.0)));
         assert_eq!(start_figures(lines.into_iter().take(1)), None);

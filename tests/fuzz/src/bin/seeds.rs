@@ -1,6 +1,6 @@
 //! Writes the inputs that fuzzing begins with, from what tests are made of: `seeds DIRECTORY`.
 
-use baton::abi::{IND_DONE, IND_SOURCE};
+use baton_abi::{IND_DONE, IND_SOURCE};
 use baton_fuzz::trees::Sample;
 use std::path::Path;
 use std::{env, fs, io};
@@ -133,7 +133,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         (
             "options",
             "all",
-            b"hooks=off log=debug leave-out=pmu teardown=serial wait=20".to_vec(),
+            b"hooks=off log=debug skip-steps=pmu teardown=serial wait=20".to_vec(),
         ),
         (
             "options",

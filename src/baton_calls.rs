@@ -1,0 +1,81 @@
+//! The calls of [`baton_abi`].
+
+use crate::machine::Machine;
+use crate::machine::cpu::Cpu;
+use crate::machine::next::Next;
+use crate::machine::takeover::KexecRequest;
+use crate::report;
+use crate::takeover::request;
+use crate::vcpu::frame::Frame;
+use arm_psci::ErrorCode;
+use zerocopy::IntoBytes;
+
+/// Answers the vendor hypervisor call in `frame`.
+pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
+    match frame.x[0] as u32 {
+        baton_abi::UID => {
+            for (register, word) in frame.x.iter_mut().zip(baton_abi::UID_WORDS) {
+                *register = word.into();
+            }
+        }
+        baton_abi::REVISION => {
+            frame.x[0] = baton_abi::REVISION_MAJOR.into();
+            frame.x[1] = baton_abi::REVISION_MINOR.into();
+        }
+        baton_abi::FEATURES => frame.x[0] = baton_abi::FEATURE_BITS,
+        baton_abi::KEXEC => {
+            let request = KexecRequest::Call {
+                list: frame.x[1],
+                entry: frame.x[2],
+                device_tree: frame.x[3],
+            };
+            match request::kexec(machine, cpu, request) {
+                Ok(next) => return next,
+                Err(refusal) => {
+                    let level = cpu.exits.complaint();
+                    log::log!(level, "cpu {}: KEXEC refused: {refusal}", cpu.index);
+                    frame.x[0] = error(refusal.code());
+                }
+            }
+        }
+        baton_abi::REPORT => {
+            frame.x[0] = write_report(machine, frame.x[1], frame.x[2]).unwrap_or_else(error);
+        }
+        _ => frame.x[0] = error(ErrorCode::NotSupported),
+    }
+    Next::Resume
+}
+
+fn error(code: ErrorCode) -> u64 {
+    i64::from(i32::from(code)) as u64
+}
+
+/// Writes the report of the last reboot to `size` bytes from `buffer` on; returns its size.
+fn write_report(machine: &Machine, buffer: u64, size: u64) -> Result<u64, ErrorCode> {
+    let header = report::header(machine).ok_or(ErrorCode::NotPresent)?;
+    let (header_size, row_size) = (header.header_size, header.row_size);
+    let whole = header_size + header.rows * row_size;
+    if size < whole {
+        return Ok(whole);
+    }
+    if !buffer.is_multiple_of(8) {
+        return Err(ErrorCode::InvalidParameters);
+    }
+    let write = |offset: u64, bytes: &[u8]| {
+        buffer
+            .checked_add(offset)
+            .and_then(|start| machine.ram.range(start, bytes.len() as u64))
+            .is_some_and(|range| range.write(bytes))
+            .then_some(())
+            .ok_or(ErrorCode::InvalidAddress)
+    };
+    // A buffer that is not the guest's is found before anything is written.
+    if machine.ram.range(buffer, whole).is_none() {
+        return Err(ErrorCode::InvalidAddress);
+    }
+    write(0, header.as_bytes())?;
+    for (row, index) in report::rows(machine).zip(0..) {
+        write(header_size + index * row_size, row.as_bytes())?;
+    }
+    Ok(whole)
+}

@@ -1,0 +1,26 @@
+//! A CPU made ready for the guest, as it comes to the monitor.
+
+use crate::machine::Machine;
+use crate::machine::cpu::Cpu;
+use crate::vcpu;
+
+/// Sets up this CPU's EL2 for the guest, and its EL1 as at reset.
+pub fn configure(machine: &Machine, cpu: &Cpu) {
+    let devices = machine.devices;
+    for (what, result) in [
+        // First: it opens to EL2 what is then reset.
+        ("EL2", vcpu::el2::configure(devices)),
+        (
+            "EL1",
+            match cpu.power.is_suspended() {
+                true => vcpu::reset::reset_woken_cpu(devices),
+                false => vcpu::reset::reset_cpu(devices),
+            },
+        ),
+        ("GIC", machine.gic.cpu_online(cpu.mpidr)),
+    ] {
+        if let Err(error) = result {
+            log::warn!("cpu {}: {what}: {error}", cpu.index);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The board as its device tree describes it.
+
+use super::blob;
+use super::console::{self, Console};
+use super::cpus::{self, Cpu, Devices, EnableMethod};
+use super::error::BoardError;
+use super::gic::{self, Gic};
+use super::modules::{self, Modules};
+use super::node::{Located, bytes, is_available, text};
+use super::psci::{self, Psci};
+use crate::memory::region::{Region, RegionSet};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use dtoolkit::Node;
+use dtoolkit::fdt::{Fdt, FdtNode};
+
+/// What lies where in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryMap {
+    /// Memory that kernels may map: all `/memory` nodes without the `no-map` regions.
+    pub memory: RegionSet,
+    /// What is reserved, whether in memory or not: `/memreserve/` and `/reserved-memory`.
+    pub reserved: RegionSet,
+    /// The guest.
+    pub modules: Modules,
+}
+
+/// What the monitor needs to know of a board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// What lies where.
+    pub map: MemoryMap,
+    /// The CPUs, in the order of the tree.
+    pub cpus: Vec<Cpu>,
+    /// The firmware's PSCI; `None` only if all CPUs wait in spin tables.
+    pub psci: Option<Psci>,
+    /// The interrupt controller.
+    pub gic: Gic,
+    /// What the CPUs have that the tree alone says.
+    pub devices: Devices,
+    /// The UART of the console; a bad one is taken for none, as there is nowhere to say so.
+    pub console: Option<Console>,
+    /// The monitor's own command line; empty if there is none.
+    pub bootargs: String,
+}
+
+impl MemoryMap {
+    /// Reads the map of a board to which the monitor came with a guest kernel behind it, at
+    /// `appended`: that is the guest if `/chosen` has no module that is a kernel.
+    ///
+    /// # Errors
+    ///
+    /// [`BoardError`]: the first thing that is missing or unusable.
+    pub fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Self, BoardError> {
+        let (memory, reserved) = memory(fdt)?;
+        Ok(Self {
+            memory,
+            reserved,
+            modules: modules::read(fdt, appended)?,
+        })
+    }
+}
+
+impl Board {
+    /// Reads the board from the device tree at the beginning of `fdt`, which may be longer.
+    ///
+    /// # Errors
+    ///
+    /// [`BoardError`]: the first thing that is missing or unusable.
+    pub fn read(fdt: &[u8]) -> Result<Self, BoardError> {
+        Self::read_with(blob::open(fdt)?, None)
+    }
+
+    /// The same with a guest kernel behind the monitor, as in [`MemoryMap::read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_with(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Self, BoardError> {
+        let map = MemoryMap::read(fdt, appended)?;
+        let cpus = cpus::read(fdt)?;
+        let psci = psci::read(fdt)?;
+        let waits = |cpu: &&Cpu| matches!(cpu.enable_method, EnableMethod::SpinTable { .. });
+        match cpus.iter().find(|cpu| !waits(cpu)) {
+            Some(cpu) if psci.is_none() => return Err(BoardError::NoPsci { mpidr: cpu.mpidr }),
+            _ => {}
+        }
+        Ok(Self {
+            map,
+            cpus,
+            psci,
+            gic: gic::read(fdt)?,
+            devices: cpus::devices(fdt),
+            console: console(fdt),
+            bootargs: bootargs(fdt)?,
+        })
+    }
+}
+
+/// Reads only the console, so that whatever is wrong with the rest of the tree can be said on it.
+pub fn console(fdt: Fdt<'_>) -> Option<Console> {
+    console::read(fdt).ok().flatten()
+}
+
+fn memory(fdt: Fdt<'_>) -> Result<(RegionSet, RegionSet), BoardError> {
+    let root = Located::find(fdt, "/").ok_or(BoardError::NoMemory)?;
+    let mut memory = RegionSet::new();
+    for node in root
+        .children()
+        .filter(|n| is_memory(&n.node) && is_available(&n.node))
+    {
+        memory.extend(node.regs()?);
+    }
+    let mut reserved: RegionSet = fdt
+        .memory_reservations()
+        .filter_map(|r| Region::new(r.address(), r.size()).ok())
+        .collect();
+    if let Some(parent) = Located::find(fdt, "/reserved-memory") {
+        for node in parent.children().filter(|n| is_available(&n.node)) {
+            let regions = node.regs()?;
+            if node.node.property("no-map").is_some() {
+                regions.iter().for_each(|region| memory.remove(region));
+            }
+            reserved.extend(regions);
+        }
+    }
+    if memory.is_empty() {
+        Err(BoardError::NoMemory)
+    } else {
+        Ok((memory, reserved))
+    }
+}
+
+/// Says whether a child of the root is a memory node.
+fn is_memory(node: &FdtNode<'_>) -> bool {
+    text(node, "device_type") == Some("memory")
+}
+
+pub(super) fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
+    let Some(chosen) = Located::find(fdt, "/chosen") else {
+        return Ok(String::new());
+    };
+    match (
+        chosen.node.property("bootargs"),
+        text(&chosen.node, "bootargs"),
+    ) {
+        (None, _) => Ok(String::new()),
+        // A property without any byte is an empty string to U-Boot and Linux.
+        (Some(_), None) if bytes(&chosen.node, "bootargs").is_empty() => Ok(String::new()),
+        (Some(_), None) => Err(BoardError::Text {
+            node: chosen.path(),
+            property: "bootargs",
+        }),
+        (Some(_), Some(line)) => Ok(line.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+use super::*;
+use crate::devicetree::blob::BlobError;
+use crate::devicetree::node::RegError;
+use crate::devicetree::sample::{Sample, wide};
+use crate::memory::region::RegionError;
+use dtoolkit::memreserve::MemoryReservation;
+
+fn set(bounds: &[(u64, u64)]) -> RegionSet {
+    bounds
+        .iter()
+        .map(|&(start, end)| Region::from_bounds(start, end).expect("test region"))
+        .collect()
+}
+
+fn board(tree: &Sample) -> Board {
+    Board::read(&tree.blob()).expect("a board")
+}
+
+#[test]
+fn reads_a_board() {
+    let board = board(&Sample::virt());
+    assert_eq!(board.map.memory, set(&[(0x4000_0000, 0x8000_0000)]));
+    assert_eq!(board.map.reserved, RegionSet::new());
+    assert_eq!(board.cpus.len(), 2);
+    assert!(board.psci.is_some() && board.console.is_some());
+    assert!(matches!(board.gic, Gic::V3(_)), "{:?}", board.gic);
+    assert_eq!(board.bootargs, "log=debug");
+}
+
+#[test]
+fn adds_and_subtracts_memory() {
+    let mut tree = Sample::virt();
+    tree.set("/memory@80000000", "device_type", "memory");
+    tree.set(
+        "/memory@80000000",
+        "reg",
+        wide(&[0x8000_0000, 0x1000, 0xa000_0000, 0x1000, 5, 0]),
+    );
+    tree.set("/memory@f0000000", "device_type", "memory").set(
+        "/memory@f0000000",
+        "status",
+        "disabled",
+    );
+    tree.set("/memory@f0000000", "reg", wide(&[0xf000_0000, 0x1000]));
+    tree.set("/memory-controller@0", "reg", wide(&[0, 0x1000]));
+    let all = [(0x4000_0000, 0x8000_1000), (0xa000_0000, 0xa000_1000)];
+    assert_eq!(board(&tree).map.memory, set(&all));
+
+    let fw = "/reserved-memory/fw@50000000";
+    tree.set("/reserved-memory", "#address-cells", 2u32).set(
+        "/reserved-memory",
+        "#size-cells",
+        2u32,
+    );
+    tree.set(fw, "reg", wide(&[0x5000_0000, 0x1000]));
+    tree.set("/reserved-memory/cma", "size", wide(&[0x100_0000]));
+    tree.0.memory_reservations = alloc::vec![
+        MemoryReservation::new(0x4800_0000, 0x800),
+        MemoryReservation::new(1, u64::MAX)
+    ];
+    let board1 = board(&tree);
+    assert_eq!(board1.map.memory, set(&all), "reserved, yet mapped");
+    let reserved = [(0x4800_0000, 0x4800_0800), (0x5000_0000, 0x5000_1000)];
+    assert_eq!(board1.map.reserved, set(&reserved));
+
+    tree.set(fw, "no-map", Vec::new());
+    let holed = [
+        (0x4000_0000, 0x5000_0000),
+        (0x5000_1000, 0x8000_1000),
+        (0xa000_0000, 0xa000_1000),
+    ];
+    assert_eq!(board(&tree).map.memory, set(&holed));
+    assert_eq!(board(&tree).map.reserved, set(&reserved));
+}
+
+#[test]
+fn refuses_a_board_without_memory() {
+    let mut tree = Sample::virt();
+    tree.set("/memory@40000000", "reg", wide(&[0x4000_0000, 0]));
+    assert_eq!(
+        Board::read(&tree.blob()),
+        Err(BoardError::NoMemory),
+        "without bytes"
+    );
+    tree.set("/memory@40000000", "reg", wide(&[u64::MAX, 2]));
+    let error = RegionError::Wraps {
+        start: u64::MAX,
+        size: 2,
+    };
+    let expected = RegError::Region {
+        node: "/memory@40000000".into(),
+        error,
+    };
+    assert_eq!(
+        Board::read(&tree.blob()),
+        Err(BoardError::Reg(expected)),
+        "wraps around"
+    );
+    tree.unset("/memory@40000000", "device_type");
+    assert_eq!(
+        Board::read(&tree.blob()),
+        Err(BoardError::NoMemory),
+        "of no type"
+    );
+}
+
+#[test]
+fn needs_psci_but_for_spin_tables() {
+    let mut tree = Sample::virt();
+    tree.remove("/psci");
+    assert_eq!(
+        Board::read(&tree.blob()),
+        Err(BoardError::NoPsci { mpidr: 0 })
+    );
+    for (path, mpidr) in [("/cpus/cpu@0", Some(1)), ("/cpus/cpu@1", None)] {
+        tree.set(path, "enable-method", "spin-table")
+            .set(path, "cpu-release-addr", wide(&[8]));
+        let seen = Board::read(&tree.blob()).map(|board| board.psci);
+        assert_eq!(
+            seen,
+            mpidr.map_or(Ok(None), |mpidr| Err(BoardError::NoPsci { mpidr }))
+        );
+    }
+}
+
+#[test]
+fn knows_what_the_tree_alone_says_of_cpus() {
+    let mut tree = Sample::virt();
+    assert_eq!(board(&tree).devices, Devices::default());
+    tree.strings("/pmu-0", "compatible", &["vendor,pmu", "arm,dsu-pmu"]);
+    tree.set("/trbe", "compatible", "arm,trace-buffer-extension")
+        .set("/trbe", "status", "disabled");
+    let expected = |dsu_pmu, trace| Devices { dsu_pmu, trace };
+    assert_eq!(board(&tree).devices, expected(true, false));
+    tree.set("/ete-0", "compatible", "arm,embedded-trace-extension");
+    assert_eq!(board(&tree).devices, expected(true, true));
+}
+
+#[test]
+fn reads_its_own_command_line() {
+    let mut tree = Sample::virt();
+    tree.set("/chosen", "bootargs", Vec::new());
+    assert_eq!(board(&tree).bootargs, "", "no bytes");
+    tree.unset("/chosen", "bootargs");
+    assert_eq!(board(&tree).bootargs, "", "no property");
+    tree.set("/chosen", "bootargs", b"\xc3\x28\0".to_vec());
+    let expected = BoardError::Text {
+        node: "/chosen".into(),
+        property: "bootargs",
+    };
+    assert_eq!(Board::read(&tree.blob()), Err(expected));
+}
+
+#[test]
+fn finds_the_console_of_a_bad_board() {
+    let mut tree = Sample::virt();
+    let expected = board(&tree).console;
+    tree.remove("/cpus").remove("/memory@40000000");
+    let blob = tree.blob();
+    assert_eq!(blob::open(&blob).ok().and_then(console), expected);
+    let mut tree = Sample::virt();
+    tree.set("/pl011@9000000", "reg", wide(&[1]));
+    assert_eq!(board(&tree).console, None, "a bad console, a good board");
+}
+
+#[test]
+fn says_what_is_wrong() {
+    let module = || "/chosen/module@0".into();
+    let cases = [
+        (
+            BoardError::Blob(BlobError::Magic(1)),
+            "device tree begins with 0x00000001 rather than 0xd00dfeed",
+        ),
+        (
+            BoardError::NoPsci { mpidr: 3 },
+            "no PSCI: no available node is compatible with \"arm,psci\", and CPU 0x3 has no spin table",
+        ),
+        (
+            BoardError::ModuleEmpty {
+                node: module(),
+                start: 16,
+            },
+            "/chosen/module@0: module at 0x10 has size 0",
+        ),
+        (
+            BoardError::CpuReg {
+                node: "/cpus/cpu@0".into(),
+                reg: alloc::vec![0x80, 1],
+            },
+            "/cpus/cpu@0: reg [80, 01] is not the affinity of an MPIDR",
+        ),
+    ];
+    for (error, expected) in cases {
+        assert_eq!(alloc::format!("{error}"), expected);
+    }
+}

@@ -1,0 +1,125 @@
+//! Why a device tree is refused.
+
+use super::blob::BlobError;
+use super::node::RegError;
+use alloc::string::String;
+use alloc::vec::Vec;
+use thiserror::Error;
+
+/// Why a device tree does not describe a board that the monitor can run on. Nodes are named by
+/// their full paths.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum BoardError {
+    /// The tree does not parse.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The `reg` of something needed is no use.
+    #[error(transparent)]
+    Reg(#[from] RegError),
+    /// No node says where memory is.
+    #[error("no memory: no available node below / has device_type \"memory\" and a size")]
+    NoMemory,
+    /// There is no CPU below `/cpus`.
+    #[error("no CPU below /cpus")]
+    NoCpus,
+    /// The `reg` of a CPU is no MPIDR.
+    #[error("{node}: reg {reg:02x?} is not the affinity of an MPIDR")]
+    CpuReg {
+        /// The node.
+        node: String,
+        /// First 16 bytes of the property.
+        reg: Vec<u8>,
+    },
+    /// Two CPUs have the same MPIDR.
+    #[error("{node}: a second CPU with the MPIDR {mpidr:#x}")]
+    SecondCpu {
+        /// The second node.
+        node: String,
+        /// Its affinity.
+        mpidr: u64,
+    },
+    /// A CPU that waits in a spin table does not say where.
+    #[error("{node}: spin-table without a cpu-release-addr")]
+    CpuReleaseAddr {
+        /// The node.
+        node: String,
+    },
+    /// There is no GIC that the monitor knows.
+    #[error("no interrupt controller: no available GICv3 or GICv2")]
+    NoGic,
+    /// There is no PSCI, and there are CPUs that do not wait in a spin table.
+    #[error(
+        "no PSCI: no available node is compatible with \"arm,psci\", and CPU {mpidr:#x} has no spin table"
+    )]
+    NoPsci {
+        /// Affinity of the first such CPU.
+        mpidr: u64,
+    },
+    /// The PSCI node does not say how to call it.
+    #[error("{node}: PSCI method {method:?} is neither \"smc\" nor \"hvc\"")]
+    PsciMethod {
+        /// The node.
+        node: String,
+        /// Its method.
+        method: Option<String>,
+    },
+    /// There is nothing to run.
+    #[error(
+        "no kernel: no child of /chosen is compatible with \"multiboot,kernel\" \
+         (U-Boot: `fdt resize` makes room for it)"
+    )]
+    NoKernel,
+    /// There are two kernels.
+    #[error("{second}: a second kernel, after {first}")]
+    SecondKernel {
+        /// The first one.
+        first: String,
+        /// The second one.
+        second: String,
+    },
+    /// There are two ramdisks.
+    #[error("{second}: a second ramdisk, after {first}")]
+    SecondRamdisk {
+        /// The first one.
+        first: String,
+        /// The second one.
+        second: String,
+    },
+    /// The `reg` of a module is not one address and one size.
+    #[error(
+        "{node}: reg of {length} bytes is not one address and one size \
+         (U-Boot: `fdt resize` makes room for it)"
+    )]
+    ModuleReg {
+        /// The module.
+        node: String,
+        /// Length of the property in bytes.
+        length: usize,
+    },
+    /// A module has no bytes.
+    #[error("{node}: module at {start:#x} has size 0")]
+    ModuleEmpty {
+        /// The module.
+        node: String,
+        /// Its address.
+        start: u64,
+    },
+    /// A module goes beyond the last 64-bit address.
+    #[error("{node}: module of {size:#x} bytes at {start:#x} wraps around")]
+    ModuleWraps {
+        /// The module.
+        node: String,
+        /// Its address.
+        start: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A property is no text.
+    #[error("{node}: {property} is not a NUL-terminated UTF-8 string")]
+    Text {
+        /// The node.
+        node: String,
+        /// The property.
+        property: &'static str,
+    },
+}

@@ -1,0 +1,352 @@
+//! The device tree that the guest is given.
+
+use super::blob::{self, BOOT_CPUID_OFFSET, BlobError};
+use super::modules::is_module;
+use super::node::{is_available, number};
+use crate::memory::region::Region;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use arm_psci::FunctionId;
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use dtoolkit::standard::{AddressSpaceProperties, NodeStandard};
+use dtoolkit::{Node, Property};
+use thiserror::Error;
+
+/// Properties of a memory node that say where memory is; Linux takes the second one if it is there.
+const MEMORY_PROPERTIES: [&str; 2] = ["reg", "linux,usable-memory"];
+/// Most regions of `/reserved-memory` that may together cover the monitor's.
+const MAX_PARTS: usize = 16;
+
+/// What the guest's tree says that the board's does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestTree<'a> {
+    /// The monitor's own memory, which the guest must not use.
+    pub monitor: Region,
+    /// Memory in which LPIs stay: it is the guest's, but reserved.
+    pub lpi_tables: Option<Region>,
+    /// The guest's command line; without one, the guest finds none.
+    pub bootargs: Option<&'a str>,
+    /// Where the initial ramdisk lies; without one, the guest finds none.
+    pub ramdisk: Option<Region>,
+    /// The board has no PSCI, the guest does: the monitor's.
+    pub own_psci: bool,
+    /// The report of a reboot, of a fixed size, as it is before the first one (`/baton/report`).
+    pub report: &'a [u8],
+}
+
+/// Why a tree for the guest cannot be made, or not be judged.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum TreeError {
+    /// The tree does not parse.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The length of a property does not fit the cells of its parent, or these are not 1 or 2.
+    #[error(
+        "{node}: {property} does not fit #address-cells {address_cells} and #size-cells {size_cells}"
+    )]
+    Cells {
+        /// Path of the node.
+        node: String,
+        /// Name of the property.
+        property: &'static str,
+        /// `#address-cells` of the parent.
+        address_cells: u32,
+        /// `#size-cells` of the parent.
+        size_cells: u32,
+    },
+    /// An address or a size needs more than the one cell it has.
+    #[error("{node}: {region} does not fit its cells")]
+    Wide {
+        /// Path of the node.
+        node: String,
+        /// The region.
+        region: Region,
+    },
+    /// The command line has a NUL in it.
+    #[error("the guest's command line has a NUL at byte {0}")]
+    Bootargs(usize),
+}
+
+/// Makes the guest's tree from the board's: the monitor's memory is taken out of `/memory` and
+/// named in `/reserved-memory` as `no-map`, and `/chosen` has the guest's own command line and
+/// ramdisk in place of the modules. `/baton` has room for the report of a reboot.
+///
+/// All else stays, as the seeds, `stdout-path` and `linux,kho-*` in `/chosen`, and the memory
+/// reservations do.
+///
+/// # Errors
+///
+/// [`TreeError`], with the node that stands in the way.
+pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeError> {
+    if let Some(nul) = config.bootargs.and_then(|line| line.find('\0')) {
+        return Err(TreeError::Bootargs(nul));
+    }
+    let fdt = blob::open(fdt)?;
+    let mut tree = DeviceTree::from_fdt(&fdt);
+    let cells = tree.root.address_space();
+    trim_memory(&mut tree.root, cells, &config.monitor)?;
+    reserve(&mut tree.root, cells, "baton", &config.monitor, true)?;
+    if let Some(tables) = &config.lpi_tables {
+        reserve(&mut tree.root, cells, "lpi-tables", tables, false)?;
+    }
+    choose(node_mut(&mut tree.root, "chosen"), config);
+    if config.own_psci {
+        offer_psci(&mut tree.root);
+    }
+    set(
+        node_mut(&mut tree.root, "baton"),
+        "report",
+        config.report.to_vec(),
+    );
+
+    let mut bytes = tree.to_dtb();
+    // dtoolkit's model does not keep the boot CPU of the header.
+    let boot_cpu = fdt.boot_cpuid_phys().to_be_bytes();
+    if let Some(field) = bytes.get_mut(BOOT_CPUID_OFFSET..BOOT_CPUID_OFFSET + boot_cpu.len()) {
+        field.copy_from_slice(&boot_cpu);
+    }
+    Ok(bytes)
+}
+
+fn trim_memory(
+    root: &mut DeviceTreeNode,
+    cells: AddressSpaceProperties,
+    monitor: &Region,
+) -> Result<(), TreeError> {
+    let mut empty = Vec::new();
+    for node in root.children_mut().filter(|node| is_memory(*node)) {
+        for name in MEMORY_PROPERTIES {
+            let path = || format!("/{}", (*node).name());
+            let Some(property) = node.property(name) else {
+                continue;
+            };
+            let banks: Vec<Region> = regions(&path(), name, property, cells)?.collect();
+            if !banks.iter().any(|bank| bank.overlaps(monitor)) {
+                continue;
+            }
+            // Banks keep the order of the tree: the first one is where Linux looks for low memory.
+            let kept: Vec<Region> = banks
+                .iter()
+                .flat_map(|bank| bank.without(monitor))
+                .flatten()
+                .collect();
+            if kept.is_empty() {
+                empty.push(node.name().to_string());
+            }
+            let value = encode(&path(), &kept, cells)?;
+            set(node, name, value);
+        }
+    }
+    for name in empty {
+        root.remove_child(&name);
+    }
+    Ok(())
+}
+
+/// Adds a child to `/reserved-memory` (Devicetree Specification v0.4, 3.5).
+fn reserve(
+    root: &mut DeviceTreeNode,
+    cells: AddressSpaceProperties,
+    what: &str,
+    region: &Region,
+    no_map: bool,
+) -> Result<(), TreeError> {
+    let parent = node_mut(root, "reserved-memory");
+    for (name, count) in [
+        ("#address-cells", cells.address_cells),
+        ("#size-cells", cells.size_cells),
+    ] {
+        if parent.property(name).is_none() {
+            set(parent, name, count.to_be_bytes().to_vec());
+        }
+    }
+    if parent.property("ranges").is_none() {
+        set(parent, "ranges", Vec::new());
+    }
+    let name = format!("{what}@{:x}", region.start());
+    let reg = encode(
+        &format!("/reserved-memory/{name}"),
+        &[*region],
+        parent.address_space(),
+    )?;
+    let mut node = DeviceTreeNode::new_unchecked(name);
+    set(&mut node, "reg", reg);
+    if no_map {
+        set(&mut node, "no-map", Vec::new());
+    }
+    parent.add_child(node);
+    Ok(())
+}
+
+/// Has CPUs come by PSCI that came from spin tables. It is PSCI 0.1, which has no SYSTEM_RESET and no
+/// SYSTEM_OFF: those are the board's own, by drivers of the guest.
+fn offer_psci(root: &mut DeviceTreeNode) {
+    let psci = node_mut(root, "psci");
+    set(psci, "compatible", b"arm,psci\0".to_vec());
+    set(psci, "method", b"hvc\0".to_vec());
+    for (name, id) in [
+        ("cpu_on", FunctionId::CpuOn64),
+        ("cpu_off", FunctionId::CpuOff),
+    ] {
+        set(psci, name, u32::from(id).to_be_bytes().to_vec());
+    }
+    for cpu in node_mut(root, "cpus").children_mut() {
+        if cpu.property("enable-method").is_some() {
+            set(cpu, "enable-method", b"psci\0".to_vec());
+            cpu.remove_property("cpu-release-addr");
+        }
+    }
+}
+
+fn choose(chosen: &mut DeviceTreeNode, config: &GuestTree<'_>) {
+    let modules = chosen.children().filter(is_module);
+    let modules: Vec<String> = modules.map(|node| node.name().to_string()).collect();
+    for name in modules {
+        chosen.remove_child(&name);
+    }
+    for name in ["bootargs", "linux,initrd-start", "linux,initrd-end"] {
+        chosen.remove_property(name);
+    }
+    if let Some(line) = config.bootargs {
+        set(chosen, "bootargs", format!("{line}\0").into_bytes());
+    }
+    if let Some(ramdisk) = config.ramdisk {
+        set(
+            chosen,
+            "linux,initrd-start",
+            ramdisk.start().to_be_bytes().to_vec(),
+        );
+        set(
+            chosen,
+            "linux,initrd-end",
+            ramdisk.end().to_be_bytes().to_vec(),
+        );
+    }
+}
+
+/// Says whether a kernel that is given the tree `fdt` keeps out of the monitor's memory: no memory
+/// node has any of it but where a `no-map` region covers it. It does not allocate.
+///
+/// A kernel that is started by kexec gets a tree that its predecessor's tools made.
+///
+/// # Errors
+///
+/// [`TreeError`] if the tree does not parse; a node whose `reg` does not is taken for one that
+/// neither has nor keeps out of anything.
+pub fn keeps_out(fdt: &[u8], monitor: &Region) -> Result<bool, TreeError> {
+    let fdt = blob::open(fdt)?;
+    Ok(fdt.root().children().filter(is_memory).all(|node| {
+        MEMORY_PROPERTIES.iter().all(|name| {
+            banks(&node, name, fdt.root().address_space())
+                .filter_map(|bank| bank.intersection(monitor))
+                .all(|part| is_reserved(fdt, &part))
+        })
+    }))
+}
+
+fn is_reserved(fdt: Fdt<'_>, part: &Region) -> bool {
+    let Some(parent) = fdt.find_node("/reserved-memory") else {
+        return false;
+    };
+    let cells = parent.address_space();
+    let mut open = part.start();
+    for _ in 0..MAX_PARTS {
+        let covering = parent
+            .children()
+            .filter(|node| node.property("no-map").is_some() && is_available(node))
+            .find_map(|node| banks(&node, "reg", cells).find(|region| region.contains(open)));
+        match covering {
+            Some(region) if region.end() < part.end() => open = region.end(),
+            Some(_) => return true,
+            None => return false,
+        }
+    }
+    false
+}
+
+fn banks<'a>(
+    node: &FdtNode<'a>,
+    name: &str,
+    cells: AddressSpaceProperties,
+) -> impl Iterator<Item = Region> + use<'a> {
+    let sizes = [cells.address_cells as usize, cells.size_cells as usize];
+    let entries = node
+        .property(name)
+        .and_then(|p| p.as_prop_encoded_array(sizes).ok());
+    entries
+        .into_iter()
+        .flatten()
+        .filter_map(|[start, size]| Region::new(number(start)?, number(size)?).ok())
+}
+
+fn is_memory<N: Node>(node: &N) -> bool {
+    node.property("device_type")
+        .is_some_and(|kind| kind.value() == b"memory\0")
+}
+
+/// Returns the child of that name, whatever its unit address; it is made if there is none.
+fn node_mut<'a>(root: &'a mut DeviceTreeNode, name: &str) -> &'a mut DeviceTreeNode {
+    let full = root
+        .child(name)
+        .map_or(name.to_string(), |node| node.name().to_string());
+    root.add_child_mut(DeviceTreeNode::new_unchecked(full))
+}
+
+fn set(node: &mut DeviceTreeNode, name: &str, value: Vec<u8>) {
+    match node.property_mut(name) {
+        Some(property) => property.set_value(value.as_slice()),
+        None => node.add_property(DeviceTreeProperty::new_unchecked(name, value.as_slice())),
+    }
+}
+
+fn regions<'a>(
+    path: &str,
+    name: &'static str,
+    property: &'a DeviceTreeProperty,
+    cells: AddressSpaceProperties,
+) -> Result<impl Iterator<Item = Region> + 'a, TreeError> {
+    let AddressSpaceProperties {
+        address_cells,
+        size_cells,
+    } = cells;
+    let counts = [address_cells as usize, size_cells as usize];
+    let entries = property.as_prop_encoded_array(counts).ok();
+    let entries = entries.filter(|_| counts.iter().all(|count| (1..=2).contains(count)));
+    let entries = entries.ok_or_else(|| TreeError::Cells {
+        node: path.to_string(),
+        property: name,
+        address_cells,
+        size_cells,
+    })?;
+    Ok(entries.filter_map(|[start, size]| Region::new(number(start)?, number(size)?).ok()))
+}
+
+fn encode(
+    path: &str,
+    regions: &[Region],
+    cells: AddressSpaceProperties,
+) -> Result<Vec<u8>, TreeError> {
+    let mut bytes = Vec::new();
+    for &region in regions {
+        let wide = || TreeError::Wide {
+            node: path.to_string(),
+            region,
+        };
+        for (value, count) in [
+            (region.start(), cells.address_cells),
+            (region.size(), cells.size_cells),
+        ] {
+            match count {
+                1 => bytes.extend(u32::try_from(value).map_err(|_| wide())?.to_be_bytes()),
+                2 => bytes.extend(value.to_be_bytes()),
+                _ => return Err(wide()),
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,408 @@
+use super::*;
+use crate::devicetree::board::Board;
+use crate::devicetree::error::BoardError;
+use crate::devicetree::sample::{Sample, cells, wide};
+use crate::report::property;
+use dtoolkit::memreserve::MemoryReservation;
+
+const MIB: u64 = 1 << 20;
+const MEMORY: &str = "/memory@40000000";
+
+fn region(start: u64, size: u64) -> Region {
+    Region::new(start, size).expect("test region")
+}
+
+fn top() -> Region {
+    region(0x8000_0000 - 2 * MIB, 2 * MIB)
+}
+
+fn config(monitor: Region) -> GuestTree<'static> {
+    GuestTree {
+        monitor,
+        lpi_tables: None,
+        bootargs: Some("quiet"),
+        ramdisk: None,
+        own_psci: false,
+        report: Box::leak(Box::new(property::empty())),
+    }
+}
+
+fn made(tree: &Sample, config: &GuestTree<'_>) -> DeviceTree {
+    let blob = guest_tree(&tree.blob(), config).expect("a tree for the guest");
+    DeviceTree::from_fdt(&blob::open(&blob).expect("a tree that opens"))
+}
+
+fn value<'a>(tree: &'a DeviceTree, path: &str, name: &str) -> Option<&'a [u8]> {
+    tree.find_node(path)?
+        .properties()
+        .find(|p| p.name() == name)?
+        .value_as()
+        .ok()
+}
+
+#[test]
+fn trims_memory() {
+    let start = 0x4000_0000;
+    let cases = [
+        (top(), wide(&[start, 0x3fe0_0000]), "at the end"),
+        (
+            region(start, MIB),
+            wide(&[0x4010_0000, 0x3ff0_0000]),
+            "at the start",
+        ),
+        (
+            region(0x5000_0000, MIB),
+            wide(&[start, 0x1000_0000, 0x5010_0000, 0x2ff0_0000]),
+            "in the middle",
+        ),
+        (
+            region(0x8000_0000, MIB),
+            wide(&[start, 0x4000_0000]),
+            "outside",
+        ),
+    ];
+    for (monitor, expected, place) in cases {
+        let tree = made(&Sample::virt(), &config(monitor));
+        assert_eq!(value(&tree, MEMORY, "reg"), Some(&expected[..]), "{place}");
+    }
+    let all = made(&Sample::virt(), &config(region(start, 0x4000_0000)));
+    assert!(
+        all.find_node(MEMORY).is_none(),
+        "a node of which nothing is left"
+    );
+}
+
+#[test]
+fn trims_the_right_bank_of_one_cell() {
+    let mut tree = Sample::virt();
+    tree.set("/", "#address-cells", 1u32)
+        .set("/", "#size-cells", 1u32);
+    tree.set(
+        MEMORY,
+        "reg",
+        cells(&[0x6000_0000, 0x2000_0000, 0x4000_0000, 0x1000_0000]),
+    );
+    tree.set(
+        MEMORY,
+        "linux,usable-memory",
+        cells(&[0x7000_0000, 0x1000_0000]),
+    );
+    let tree = made(&tree, &config(top()));
+    let expected = cells(&[0x6000_0000, 0x1fe0_0000, 0x4000_0000, 0x1000_0000]);
+    assert_eq!(
+        value(&tree, MEMORY, "reg"),
+        Some(&expected[..]),
+        "the order stays"
+    );
+    let expected = cells(&[0x7000_0000, 0x0fe0_0000]);
+    assert_eq!(
+        value(&tree, MEMORY, "linux,usable-memory"),
+        Some(&expected[..])
+    );
+    let expected = cells(&[0x7fe0_0000, 0x20_0000]);
+    assert_eq!(
+        value(&tree, "/reserved-memory/baton@7fe00000", "reg"),
+        Some(&expected[..])
+    );
+}
+
+#[test]
+fn reserves_the_monitor() {
+    let tree = made(&Sample::virt(), &config(top()));
+    let node = "/reserved-memory/baton@7fe00000";
+    assert_eq!(
+        value(&tree, node, "reg"),
+        Some(&wide(&[0x7fe0_0000, 2 * MIB])[..])
+    );
+    assert_eq!(value(&tree, node, "no-map"), Some(&[][..]));
+    for (name, expected) in [
+        ("#address-cells", cells(&[2])),
+        ("#size-cells", cells(&[2])),
+        ("ranges", Vec::new()),
+    ] {
+        assert_eq!(
+            value(&tree, "/reserved-memory", name),
+            Some(&expected[..]),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn offers_psci_in_place_of_spin_tables() {
+    let mut board = Sample::virt();
+    board.remove("/psci");
+    for cpu in ["/cpus/cpu@0", "/cpus/cpu@1"] {
+        board
+            .set(cpu, "enable-method", "spin-table")
+            .set(cpu, "cpu-release-addr", wide(&[0xd8]));
+    }
+    let untouched = made(&board, &config(top()));
+    assert!(untouched.find_node("/psci").is_none());
+    let own = GuestTree {
+        own_psci: true,
+        ..config(top())
+    };
+    let tree = made(&board, &own);
+    for cpu in ["/cpus/cpu@0", "/cpus/cpu@1"] {
+        assert_eq!(value(&tree, cpu, "enable-method"), Some(&b"psci\0"[..]));
+        assert_eq!(value(&tree, cpu, "cpu-release-addr"), None);
+    }
+    for (name, expected) in [
+        ("compatible", b"arm,psci\0".to_vec()),
+        ("method", b"hvc\0".to_vec()),
+        ("cpu_on", cells(&[0xc400_0003])),
+        ("cpu_off", cells(&[0x8400_0002])),
+    ] {
+        assert_eq!(value(&tree, "/psci", name), Some(&expected[..]), "{name}");
+    }
+}
+
+#[test]
+fn reserves_beside_others() {
+    let mut tree = Sample::virt();
+    tree.set("/reserved-memory", "#address-cells", 1u32).set(
+        "/reserved-memory",
+        "#size-cells",
+        1u32,
+    );
+    tree.set(
+        "/reserved-memory/fw@50000000",
+        "reg",
+        cells(&[0x5000_0000, 0x1000]),
+    );
+    let made = made(&tree, &config(top()));
+    assert!(
+        made.find_node("/reserved-memory/fw@50000000").is_some(),
+        "the other one is gone"
+    );
+    let reg = value(&made, "/reserved-memory/baton@7fe00000", "reg");
+    assert_eq!(
+        reg,
+        Some(&cells(&[0x7fe0_0000, 0x20_0000])[..]),
+        "in the cells that are there"
+    );
+    let high = region(1 << 32, MIB);
+    let node = "/reserved-memory/baton@100000000".into();
+    let seen = guest_tree(&tree.blob(), &config(high));
+    assert_eq!(seen, Err(TreeError::Wide { node, region: high }));
+}
+
+#[test]
+fn chooses_for_the_guest() {
+    let mut tree = Sample::virt();
+    let kept = [
+        "linux,kho-fdt",
+        "linux,kho-scratch",
+        "linux,usable-memory-range",
+        "linux,elfcorehdr",
+        "kaslr-seed",
+        "rng-seed",
+        "stdout-path",
+    ];
+    for name in kept {
+        tree.set("/chosen", name, name);
+    }
+    tree.set("/chosen", "linux,initrd-start", 1u32)
+        .set("/chosen", "linux,initrd-end", 2u32);
+    tree.set("/chosen/framebuffer@1", "compatible", "simple-framebuffer");
+    let ramdisk = region(0x4a00_0000, 0x1234);
+    let full = GuestTree {
+        ramdisk: Some(ramdisk),
+        ..config(top())
+    };
+    let made1 = made(&tree, &full);
+    assert_eq!(value(&made1, "/chosen", "bootargs"), Some(&b"quiet\0"[..]));
+    let (start, end) = (wide(&[ramdisk.start()]), wide(&[ramdisk.end()]));
+    assert_eq!(
+        value(&made1, "/chosen", "linux,initrd-start"),
+        Some(&start[..])
+    );
+    assert_eq!(value(&made1, "/chosen", "linux,initrd-end"), Some(&end[..]));
+    for name in kept {
+        let expected: Vec<u8> = name.bytes().chain([0]).collect();
+        assert_eq!(
+            value(&made1, "/chosen", name),
+            Some(&expected[..]),
+            "{name}"
+        );
+    }
+    let children: Vec<&str> = made1
+        .find_node("/chosen")
+        .expect("/chosen")
+        .children()
+        .map(|c| c.name())
+        .collect();
+    assert_eq!(children, ["framebuffer@1"], "the modules go, others stay");
+
+    let bare = GuestTree {
+        bootargs: None,
+        ..config(top())
+    };
+    let made2 = made(&tree, &bare);
+    for name in ["bootargs", "linux,initrd-start", "linux,initrd-end"] {
+        assert_eq!(value(&made2, "/chosen", name), None, "{name}");
+    }
+    tree.remove("/chosen");
+    let bootargs = made(&tree, &full);
+    assert_eq!(
+        value(&bootargs, "/chosen", "bootargs"),
+        Some(&b"quiet\0"[..]),
+        "made anew"
+    );
+}
+
+#[test]
+fn keeps_the_rest() {
+    let mut tree = Sample::virt();
+    tree.0.memory_reservations = alloc::vec![MemoryReservation::new(0x4800_0000, 0x1000)];
+    let mut blob = tree.blob();
+    blob[BOOT_CPUID_OFFSET..BOOT_CPUID_OFFSET + 4].copy_from_slice(&[0, 0, 1, 2]);
+    let made = guest_tree(&blob, &config(top())).expect("a tree for the guest");
+    let fdt = blob::open(&made).expect("a tree that opens");
+    assert_eq!(fdt.boot_cpuid_phys(), 0x102);
+    let reserved: Vec<_> = fdt.memory_reservations().collect();
+    assert_eq!(reserved, tree.0.memory_reservations);
+    let after = DeviceTree::from_fdt(&fdt);
+    for path in ["/psci", "/cpus", "/intc@8000000", "/pl011@9000000"] {
+        assert_eq!(after.find_node(path), tree.0.find_node(path), "{path}");
+    }
+    assert_eq!(
+        Board::read(&made),
+        Err(BoardError::NoKernel),
+        "a guest is no board"
+    );
+}
+
+#[test]
+fn refuses_what_cannot_be_written() {
+    let mut tree = Sample::virt();
+    let nul = GuestTree {
+        bootargs: Some("a\0b"),
+        ..config(top())
+    };
+    assert_eq!(guest_tree(&tree.blob(), &nul), Err(TreeError::Bootargs(1)));
+    let short = guest_tree(&[], &config(top()));
+    assert_eq!(short, Err(TreeError::Blob(BlobError::Short(0))));
+    let cells_error = |address_cells| TreeError::Cells {
+        node: MEMORY.into(),
+        property: "reg",
+        address_cells,
+        size_cells: 2,
+    };
+    tree.set(MEMORY, "reg", wide(&[0x4000_0000]));
+    assert_eq!(
+        guest_tree(&tree.blob(), &config(top())),
+        Err(cells_error(2)),
+        "half a bank"
+    );
+    tree.set("/", "#address-cells", 3u32)
+        .set(MEMORY, "reg", Vec::new());
+    assert_eq!(
+        guest_tree(&tree.blob(), &config(top())),
+        Err(cells_error(3)),
+        "96 bits"
+    );
+}
+
+#[test]
+fn judges_what_keeps_out() {
+    let board = Sample::virt();
+    let monitor = region(0x7000_0000, 2 * MIB);
+    let keeps = |tree: &Sample| keeps_out(&tree.blob(), &monitor);
+    assert_eq!(keeps(&board), Ok(false), "the board's own tree");
+    let ours = guest_tree(&board.blob(), &config(monitor)).expect("a tree for the guest");
+    assert_eq!(keeps_out(&ours, &monitor), Ok(true), "the tree made here");
+
+    let mut tree = board.clone();
+    let node = "/reserved-memory/baton@70000000";
+    tree.set("/reserved-memory", "#address-cells", 2u32).set(
+        "/reserved-memory",
+        "#size-cells",
+        2u32,
+    );
+    tree.set(node, "reg", wide(&[0x7000_0000, 2 * MIB]));
+    assert_eq!(keeps(&tree), Ok(false), "reserved, yet mapped");
+    tree.set(node, "no-map", Vec::new());
+    assert_eq!(keeps(&tree), Ok(true), "in memory, yet not mapped");
+    tree.set(node, "status", "disabled");
+    assert_eq!(keeps(&tree), Ok(false), "not available");
+    tree.unset(node, "status")
+        .set(node, "reg", wide(&[0x7000_0000, MIB]));
+    assert_eq!(keeps(&tree), Ok(false), "half of it");
+    tree.set(
+        "/reserved-memory/other",
+        "reg",
+        wide(&[0x700f_0000, 2 * MIB, 1, 1]),
+    );
+    tree.set("/reserved-memory/other", "no-map", Vec::new());
+    assert_eq!(keeps(&tree), Ok(true), "by two together");
+    tree.remove("/reserved-memory")
+        .set(MEMORY, "reg", wide(&[0x4000_0000, 0x3000_0000]));
+    assert_eq!(keeps(&tree), Ok(true), "memory ends below");
+    tree.set(MEMORY, "linux,usable-memory", wide(&[0x7000_0000, 1]));
+    assert_eq!(keeps(&tree), Ok(false), "usable by another property");
+    assert_eq!(
+        keeps_out(&[0; 40], &monitor),
+        Err(TreeError::Blob(BlobError::Magic(0)))
+    );
+}
+
+#[test]
+fn reserves_the_tables_of_lpis_that_stay() {
+    let tables = region(0x4800_0000, 0x2_0000);
+    let config = GuestTree {
+        lpi_tables: Some(tables),
+        ..config(top())
+    };
+    let made = made(&Sample::virt(), &config);
+    let node = "/reserved-memory/lpi-tables@48000000";
+    assert_eq!(
+        value(&made, node, "reg"),
+        Some(&wide(&[tables.start(), tables.size()])[..])
+    );
+    assert_eq!(
+        value(&made, node, "no-map"),
+        None,
+        "Linux must be able to map the memory: it is its own"
+    );
+    assert_eq!(
+        value(&made, MEMORY, "reg"),
+        Some(&wide(&[0x4000_0000, 0x3fe0_0000])[..]),
+        "memory without the monitor's alone"
+    );
+}
+
+#[test]
+fn gives_up_on_a_monitor_covered_in_crumbs() {
+    let mut tree = Sample::virt();
+    tree.set("/reserved-memory", "#address-cells", 2u32).set(
+        "/reserved-memory",
+        "#size-cells",
+        2u32,
+    );
+    let monitor = top();
+    let crumb = monitor.size() / (MAX_PARTS as u64 + 1);
+    let mut cover = |parts: u64, size: u64| {
+        for part in 0..parts {
+            let start = monitor.start() + part * size;
+            let node = format!("/reserved-memory/part@{part}");
+            tree.set(&node, "reg", wide(&[start, size]));
+            tree.set(&node, "no-map", Vec::new());
+        }
+        keeps_out(&tree.blob(), &monitor)
+    };
+    assert_eq!(cover(16, monitor.size() / 16), Ok(true), "16 parts");
+    assert_eq!(cover(18, crumb), Ok(false), "more parts than are looked at");
+}
+
+#[test]
+fn the_search_for_the_report_begins_at_it() {
+    let mut tree = Sample::virt();
+    tree.remove("/chosen");
+    let made = guest_tree(&tree.blob(), &config(top())).expect("a tree for the guest");
+    let structure = blob::structure(&made).expect("a structure block").len();
+    let at = property::find(&made).expect("a report");
+    // Behind it are the ends of its node, of the root and of the block.
+    assert_eq!(structure - at, property::SIZE + 12);
+}

@@ -1,0 +1,233 @@
+//! Which of its writes a guest may make to registers that lead the GIC to tables in memory
+//! (Arm IHI 0069, 12.11 and 12.19).
+//!
+//! The GIC reads and writes its tables by itself, past stage 2. It begins to when LPIs or the ITS
+//! are enabled, and from then on which tables they are can no longer be chosen. So a guest may write
+//! what it likes to these registers while nothing is enabled, and what counts is what they say when
+//! it is: then all of each table must be the guest's memory. Writes to them after that are
+//! UNPREDICTABLE, and dropped.
+
+use crate::memory::guest_memory::GuestMemory;
+use thiserror::Error;
+
+/// Bits 51 to 12 of the registers that name a table.
+const ADDRESS: u64 = 0xf_ffff_ffff_f000;
+/// `GICR_CTLR.EnableLPIs`, `GITS_CTLR.Enabled`.
+const ENABLE: u64 = 1;
+/// `GITS_CBASER.Valid`, `GITS_BASER<n>.Valid`, `GICR_VPROPBASER.Valid`, `GICR_VPENDBASER.Valid`.
+const VALID: u64 = 1 << 63;
+/// Numbers of interrupts below this are no LPIs; the property table begins with it.
+const FIRST_LPI: u64 = 8192;
+/// `GICR_PENDBASER` counts blocks of this size.
+const PENDING_ALIGN: u64 = 64 << 10;
+
+/// `GICR_CTLR` and `GITS_CTLR` are at 0.
+const CTLR_END: u64 = 4;
+/// `GICR_PROPBASER` and `GICR_PENDBASER`; in VLPI_base, `GICR_VPROPBASER` and `GICR_VPENDBASER`.
+const PROPBASER: u64 = 0x70;
+const PENDBASER: u64 = 0x78;
+const LPIS_END: u64 = 0x80;
+const CBASER: u64 = 0x80;
+const CBASER_END: u64 = 0x88;
+const BASERS: u64 = 0x100;
+const BASERS_END: u64 = 0x140;
+
+/// A store of a guest, to a page of registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// From the start of the page, in bytes.
+    pub offset: u64,
+    /// How many bytes: 1, 2, 4 or 8.
+    pub size: u64,
+    /// What is stored; the bytes above `size` are zero.
+    pub value: u64,
+}
+
+/// Why a store is dropped.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Denied {
+    /// A table that would be used from now on.
+    #[error("the table of {size:#x} bytes at {start:#x} is not all the guest's memory")]
+    Table {
+        /// Physical address.
+        start: u64,
+        /// Bytes.
+        size: u64,
+    },
+    /// The tables are in use.
+    #[error("the tables are in use")]
+    InUse,
+    /// The registers have 32 or 64 bits, at multiples of that.
+    #[error("no register is written so")]
+    Shape,
+    /// A table of virtual LPIs, for which a guest at EL1 has no use.
+    #[error("virtual LPIs are not offered")]
+    Virtual,
+}
+
+/// A store that is dropped.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("{register}: {why}")]
+pub struct Refused {
+    /// The register, as the architecture names it.
+    pub register: &'static str,
+    /// Why.
+    pub why: Denied,
+}
+
+/// What a redistributor's registers say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lpis {
+    /// `GICR_CTLR`.
+    pub ctlr: u64,
+    /// `GICR_PROPBASER`.
+    pub propbaser: u64,
+    /// `GICR_PENDBASER`.
+    pub pendbaser: u64,
+    /// Bits of an interrupt's number that the GIC has (`GICD_TYPER.IDbits`, plus one).
+    pub id_bits: u32,
+}
+
+/// What an ITS's registers say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translations {
+    /// `GITS_CTLR.Enabled`.
+    pub enabled: bool,
+    /// `GITS_CTLR.Quiescent`: nothing is under way.
+    pub quiescent: bool,
+    /// `GITS_CBASER`.
+    pub cbaser: u64,
+    /// `GITS_BASER<n>`.
+    pub basers: [u64; 8],
+}
+
+/// The page of registers that a store goes to, and what it says now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// RD_base of a redistributor.
+    Redistributor(Lpis),
+    /// VLPI_base of a redistributor.
+    VirtualLpis,
+    /// GITS_base of an ITS.
+    Its(Translations),
+}
+
+impl Store {
+    /// Says whether the guest may make this store to `page`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] says why not.
+    pub fn check(&self, page: &Page, memory: &impl GuestMemory) -> Result<(), Refused> {
+        let verdict = if !matches!(self.size, 4 | 8) || !self.offset.is_multiple_of(self.size) {
+            Err(Denied::Shape)
+        } else {
+            match page {
+                Page::Redistributor(now) => self.check_redistributor(now, memory),
+                Page::VirtualLpis => self.check_virtual_lpis(),
+                Page::Its(now) => self.check_its(now, memory),
+            }
+        };
+        verdict.map_err(|why| Refused {
+            register: self.register(page),
+            why,
+        })
+    }
+
+    fn register(&self, page: &Page) -> &'static str {
+        match (page, self.offset) {
+            (Page::Redistributor(_), 0..CTLR_END) => "GICR_CTLR",
+            (Page::Redistributor(_), PROPBASER..PENDBASER) => "GICR_PROPBASER",
+            (Page::Redistributor(_), PENDBASER..LPIS_END) => "GICR_PENDBASER",
+            (Page::VirtualLpis, PROPBASER..PENDBASER) => "GICR_VPROPBASER",
+            (Page::VirtualLpis, PENDBASER..LPIS_END) => "GICR_VPENDBASER",
+            (Page::Its(_), 0..CTLR_END) => "GITS_CTLR",
+            (Page::Its(_), CBASER..CBASER_END) => "GITS_CBASER",
+            (Page::Its(_), BASERS..BASERS_END) => "GITS_BASER<n>",
+            _ => "a register of the GIC",
+        }
+    }
+
+    fn enables(&self) -> bool {
+        self.offset == 0 && self.value & ENABLE != 0
+    }
+
+    fn check_redistributor(&self, now: &Lpis, memory: &impl GuestMemory) -> Result<(), Denied> {
+        if now.ctlr & ENABLE != 0 {
+            return match self.offset {
+                PROPBASER..LPIS_END => Err(Denied::InUse),
+                _ => Ok(()),
+            };
+        }
+        let ids = 1 << ((now.propbaser & 0x1f) as u32 + 1).min(now.id_bits);
+        // With fewer bits there are no LPIs, and no table.
+        if !self.enables() || ids <= FIRST_LPI {
+            return Ok(());
+        }
+        check(memory, now.propbaser & ADDRESS, ids - FIRST_LPI)?;
+        check(
+            memory,
+            now.pendbaser & ADDRESS & !(PENDING_ALIGN - 1),
+            ids / 8,
+        )
+    }
+
+    /// The tables of virtual LPIs are for a hypervisor, which the guest is not.
+    fn check_virtual_lpis(&self) -> Result<(), Denied> {
+        // The highest bit of the register, or of the upper half of it.
+        let valid =
+            (self.offset + self.size).is_multiple_of(8) && self.value >> (8 * self.size - 1) != 0;
+        match self.offset {
+            PROPBASER..LPIS_END if valid => Err(Denied::Virtual),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_its(&self, now: &Translations, memory: &impl GuestMemory) -> Result<(), Denied> {
+        if let CBASER..CBASER_END | BASERS..BASERS_END = self.offset
+            && (now.enabled || !now.quiescent)
+        {
+            return Err(Denied::InUse);
+        }
+        if now.enabled || !self.enables() {
+            return Ok(());
+        }
+        if now.cbaser & VALID != 0 {
+            check(memory, now.cbaser & ADDRESS, pages(now.cbaser) << 12)?;
+        }
+        let mut tables = now.basers.iter().filter(|&baser| baser & VALID != 0);
+        tables.try_for_each(|&baser| {
+            let (start, size) = its_table(baser);
+            check(memory, start, size)
+        })
+    }
+}
+
+/// `GITS_CBASER.Size`, `GITS_BASER<n>.Size`.
+const fn pages(register: u64) -> u64 {
+    (register & 0xff) + 1
+}
+
+/// Where the table of a `GITS_BASER<n>` is, and its bytes; of two levels, the first.
+const fn its_table(register: u64) -> (u64, u64) {
+    let low = register & 0xffff_ffff_f000;
+    match register >> 8 & 3 {
+        0 => (low, pages(register) << 12),
+        1 => (low & !0x3fff, pages(register) << 14),
+        // Bits 15 to 12 are bits 51 to 48 of the address.
+        _ => (
+            low & !0xffff | (register & 0xf000) << 36,
+            pages(register) << 16,
+        ),
+    }
+}
+
+fn check(memory: &impl GuestMemory, start: u64, size: u64) -> Result<(), Denied> {
+    match memory.contains(start, size) {
+        true => Ok(()),
+        false => Err(Denied::Table { start, size }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! The move of a kexec as a whole: checked in a dry run, then shared out among CPUs.
+//!
+//! The dry run looks at each entry by itself, gathers the destinations, and sees that no source lies
+//! in a destination but its own, and no page of the list in any. So pages may be copied in any
+//! order, by any CPU. A `kimage` says in its segments where pages go, so that one walk is enough;
+//! where there are none, a second walk looks at the sources in view of what the first has gathered.
+
+mod next_kernel;
+mod segments;
+mod share;
+#[cfg(test)]
+mod tests;
+
+pub use next_kernel::NextKernel;
+pub use segments::SegmentError;
+pub use share::{Op, Share};
+
+use super::image::PageSize;
+use super::kexec_list::{Entry, Fault, ListError, ListStart, ListedPage, Place, Walker};
+use super::kimage::Kimage;
+use super::ranges::{Around, Range, Ranges};
+use crate::memory::guest_memory::GuestMemory;
+use next_kernel::Candidates;
+use segments::Segments;
+use thiserror::Error;
+
+/// Places in the list that a plan remembers.
+const MAX_PLACES: usize = 1024;
+/// The least that a device tree has: its header (Devicetree Specification, section 5.2).
+const FDT_HEADER_SIZE: u64 = 40;
+
+/// Who asks for the next kernel.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    /// Linux, by its `kimage`.
+    Kimage(&'a Kimage),
+    /// A guest, by [`baton_abi::KEXEC`].
+    Call {
+        /// Physical address of the first page of the list.
+        list: u64,
+        /// Physical address of the next kernel's first instruction.
+        entry: u64,
+        /// Physical address of its device tree.
+        device_tree: u64,
+    },
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// An entry of the list is wrong.
+    #[error("kexec list: {0}")]
+    List(#[from] ListError),
+    /// A segment is wrong.
+    #[error("kexec segment {0}")]
+    Segment(#[from] SegmentError),
+    /// The next kernel's entry is not in guest memory, or not aligned to 4 bytes.
+    #[error("kexec entry {0:#x} is not in guest memory")]
+    Entry(u64),
+    /// The next kernel's device tree is not in guest memory.
+    #[error("kexec device tree {0:#x} is not in guest memory")]
+    DeviceTree(u64),
+    /// The kernel at this address is to be entered directly, and there is no one device tree for it.
+    #[error("no single device tree for the kernel at {0:#x}")]
+    NoDeviceTree(u64),
+}
+
+impl PlanError {
+    /// Whether it is an address that is not the guest's; otherwise what is asked for makes no sense.
+    pub const fn is_address(&self) -> bool {
+        match self {
+            Self::List(error) => error.fault.is_address(),
+            Self::Segment(error) => error.is_address(),
+            Self::Entry(_) | Self::DeviceTree(_) => true,
+            Self::NoDeviceTree(_) => false,
+        }
+    }
+}
+
+/// A checked move. Some 28 KiB, made to lie in a `static`.
+#[derive(Debug)]
+pub struct Plan {
+    page: PageSize,
+    start: ListStart,
+    /// Pages on the list.
+    listed: u64,
+    destinations: Ranges,
+    segments: Segments,
+    /// Pages of segments that are in place already, and not on the list.
+    in_place: u64,
+    /// What to fill with zeroes rather than copy.
+    zeroes: Range,
+    next_kernel: NextKernel,
+    /// The places of sources, of each that is a multiple of two to the power of `spacing`.
+    places: [Place; MAX_PLACES],
+    spacing: u32,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Plan {
+    /// A plan that moves nothing.
+    pub const fn new() -> Self {
+        Self {
+            page: PageSize::Size4K,
+            start: ListStart::Page(0),
+            listed: 0,
+            destinations: Ranges::new(),
+            segments: Segments::new(),
+            in_place: 0,
+            zeroes: Range { start: 0, end: 0 },
+            next_kernel: NextKernel { entry: 0, x0: 0 },
+            places: [Place {
+                at: 0,
+                index: 0,
+                destination: 0,
+            }; MAX_PLACES],
+            spacing: 0,
+        }
+    }
+
+    /// Checks a request, and makes this its plan. `page` is the page of the kernel that asks,
+    /// `max_pages` the number of such pages of RAM that the guest has.
+    ///
+    /// After an error the plan moves nothing.
+    pub fn prepare(
+        &mut self,
+        memory: &impl GuestMemory,
+        page: PageSize,
+        max_pages: u64,
+        request: Request<'_>,
+    ) -> Result<(), PlanError> {
+        let result = self.dry_run(memory, page, max_pages, request);
+        if result.is_err() {
+            (self.listed, self.in_place) = (0, 0);
+        }
+        result
+    }
+
+    /// How many pages there are to see to, by all CPUs together.
+    pub const fn pages(&self) -> u64 {
+        self.listed + self.in_place
+    }
+
+    /// The page size in bytes.
+    pub const fn page_size(&self) -> u64 {
+        self.page.bytes()
+    }
+
+    /// Where the next kernel is entered, and with what.
+    pub const fn next_kernel(&self) -> NextKernel {
+        self.next_kernel
+    }
+
+    /// Where pages are moved to.
+    pub fn destinations(&self) -> &[Range] {
+        self.destinations.as_slice()
+    }
+
+    /// The part of CPU `index` out of `of`: they are even to a page, and together all there is.
+    /// Nothing for an index that is not below `of`.
+    pub fn share<'a, M: GuestMemory>(
+        &'a self,
+        memory: &'a M,
+        index: usize,
+        of: usize,
+    ) -> Share<'a, M> {
+        let (index, of) = (index as u64, of as u64);
+        if index >= of {
+            return Share::new(self, memory, 0, 0);
+        }
+        let (each, more) = (self.pages() / of, self.pages() % of);
+        let first = each * index + index.min(more);
+        Share::new(self, memory, first, first + each + u64::from(index < more))
+    }
+
+    fn dry_run(
+        &mut self,
+        memory: &impl GuestMemory,
+        page: PageSize,
+        max_pages: u64,
+        request: Request<'_>,
+    ) -> Result<(), PlanError> {
+        self.page = page;
+        self.destinations.clear();
+        self.segments.clear();
+        self.zeroes = Range::default();
+        (self.listed, self.in_place, self.spacing) = (0, 0, 0);
+        // Where pages may go, as far as that is known beforehand.
+        let mut bounds = Ranges::new();
+        let entry = match request {
+            Request::Kimage(kimage) => {
+                self.start = ListStart::Head {
+                    at: kimage.address(),
+                    value: kimage.head(),
+                };
+                self.segments.set(memory, self.page, kimage.segments())?;
+                for range in self.segments.ranges() {
+                    // They are fewer than there is room for, and have nothing in common.
+                    let _ = bounds.add(range);
+                }
+                kimage.start()
+            }
+            Request::Call {
+                list,
+                entry,
+                device_tree,
+            } => {
+                if !memory.contains(device_tree, FDT_HEADER_SIZE) {
+                    return Err(PlanError::DeviceTree(device_tree));
+                }
+                self.start = ListStart::Page(list);
+                entry
+            }
+        };
+        if !memory.contains(entry, 4) || !entry.is_multiple_of(4) {
+            return Err(PlanError::Entry(entry));
+        }
+
+        let mut candidates = Candidates::new();
+        self.gather(memory, max_pages, &bounds, &mut candidates)?;
+        if let Request::Call { device_tree, .. } = request {
+            self.check_overlaps(memory)?;
+            self.next_kernel = NextKernel {
+                entry,
+                x0: device_tree,
+            };
+            return Ok(());
+        }
+        self.segments.check_whole(page)?;
+        for segment in self.segments.in_place() {
+            candidates.look(memory, segment, segment.start);
+            self.in_place += page.pages(segment.size);
+        }
+        self.next_kernel = candidates.choose(entry)?;
+        // The kernel asks for zeroes behind its file, and Linux has put zeroes there. Behind the
+        // file of another segment it may have written since (the measurements of IMA).
+        if let Some(segment) = candidates.only_image() {
+            let end = segment.start + segment.size;
+            self.zeroes = Range {
+                start: segment.start.saturating_add(segment.file_size).min(end),
+                end,
+            };
+        }
+        Ok(())
+    }
+
+    /// The first walk: looks at each page, and gathers the destinations and some places.
+    fn gather(
+        &mut self,
+        memory: &impl GuestMemory,
+        max_pages: u64,
+        bounds: &Ranges,
+        candidates: &mut Candidates,
+    ) -> Result<(), PlanError> {
+        let page = self.page.bytes();
+        let mut walker = Walker::start(memory, page, self.start, bounds)?;
+        let mut around = Around::default();
+        let mut run = Range::default();
+        // Up to where no destination has been yet, from the run's start on; 0 before the first run.
+        let mut free = 0;
+        loop {
+            let listed = match walker.next_page() {
+                Ok(Some(listed)) => listed,
+                Ok(None) => break,
+                Err(fault) => return Err(walker.error(fault).into()),
+            };
+            let ListedPage {
+                source,
+                destination,
+            } = listed;
+            if self.listed == max_pages {
+                return Err(walker.error(Fault::Endless).into());
+            }
+            if !memory.contains(source, page) {
+                return Err(walker.error(Fault::SourceOutside).into());
+            }
+            if around.is_in(bounds, source) && source != destination {
+                return Err(walker.error(Fault::SourceOverwritten).into());
+            }
+            // A segment is in guest memory as a whole.
+            if !self.segments.count_page(destination, page) {
+                if !self.segments.is_empty() {
+                    return Err(walker.error(Fault::OutsideSegments).into());
+                }
+                if !memory.contains(destination, page) {
+                    return Err(walker.error(Fault::DestinationOutside).into());
+                }
+            } else if let Some(segment) = self.segments.beginning_at(destination) {
+                candidates.look(memory, segment, source);
+            }
+            if destination != run.end || free == 0 {
+                self.destinations
+                    .add(run)
+                    .map_err(|_| walker.error(Fault::TooScattered))?;
+                let (around, taken) = self.destinations.around(destination);
+                run.start = destination;
+                free = if taken { destination } else { around.end };
+            }
+            if destination >= free {
+                return Err(walker.error(Fault::DestinationTwice).into());
+            }
+            run.end = destination + page;
+            self.remember(&walker.entry(), destination);
+            self.listed += 1;
+        }
+        self.destinations
+            .add(run)
+            .map_err(|_| walker.error(Fault::TooScattered).into())
+    }
+
+    /// The second walk: looks at each source in view of all destinations.
+    fn check_overlaps(&self, memory: &impl GuestMemory) -> Result<(), PlanError> {
+        let mut walker = Walker::start(memory, self.page.bytes(), self.start, &self.destinations)?;
+        let mut around = Around::default();
+        for _ in 0..self.listed {
+            let listed = walker
+                .next_page()
+                .and_then(|listed| listed.ok_or(Fault::Changed))
+                .map_err(|fault| walker.error(fault))?;
+            if around.is_in(&self.destinations, listed.source)
+                && listed.source != listed.destination
+            {
+                return Err(walker.error(Fault::SourceOverwritten).into());
+            }
+        }
+        match walker.next_page() {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(walker.error(Fault::Changed).into()),
+            Err(fault) => Err(walker.error(fault).into()),
+        }
+    }
+
+    /// Remembers the place of a source, at twice the spacing whenever there is no room for one more.
+    #[inline]
+    fn remember(&mut self, entry: &Entry, destination: u64) {
+        if self.listed & ((1 << self.spacing) - 1) != 0 {
+            return;
+        }
+        if self.listed >> self.spacing == MAX_PLACES as u64 {
+            for kept in 1..MAX_PLACES / 2 {
+                self.places.copy_within(2 * kept..2 * kept + 1, kept);
+            }
+            self.spacing += 1;
+        }
+        let slot = usize::try_from(self.listed >> self.spacing).ok();
+        if let Some(place) = slot.and_then(|slot| self.places.get_mut(slot)) {
+            *place = Place {
+                at: entry.at,
+                index: entry.index,
+                destination,
+            };
+        }
+    }
+
+    /// The place remembered at or before source `number`, and the number of the source there.
+    fn place_before(&self, number: u64) -> Option<(Place, u64)> {
+        let slot = number >> self.spacing;
+        let place = self.places.get(usize::try_from(slot).ok()?)?;
+        Some((*place, slot << self.spacing))
+    }
+}

@@ -1,0 +1,205 @@
+//! The segments of a `kimage`, and how much of them the list fills.
+
+use crate::linux::image::PageSize;
+use crate::linux::kimage::MAX_SEGMENTS;
+use crate::linux::kimage::Segment;
+use crate::linux::ranges::Range;
+use crate::memory::guest_memory::GuestMemory;
+use thiserror::Error;
+
+/// Why a segment is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SegmentError {
+    /// Start or size is not a multiple of the page.
+    #[error("{number}, {start:#x} with {size:#x} bytes, is not aligned to pages")]
+    Unaligned {
+        /// Its number.
+        number: usize,
+        /// Its physical address.
+        start: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// It is not in guest memory as a whole.
+    #[error("{number}, {start:#x} with {size:#x} bytes, is not in guest memory")]
+    Outside {
+        /// Its number.
+        number: usize,
+        /// Its physical address.
+        start: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// It shares memory with another one.
+    #[error("{number} overlaps segment {other}")]
+    Overlap {
+        /// Its number.
+        number: usize,
+        /// The other one's.
+        other: usize,
+    },
+    /// The list fills a part of it: it should all be there, or nothing where it is in place already.
+    #[error("{number} has {expected} pages, and the list fills {listed}")]
+    Partial {
+        /// Its number.
+        number: usize,
+        /// Its size in pages.
+        expected: u64,
+        /// Its pages on the list.
+        listed: u64,
+    },
+}
+
+impl SegmentError {
+    /// Whether it is an address that is not the guest's.
+    pub const fn is_address(&self) -> bool {
+        matches!(self, Self::Outside { .. })
+    }
+}
+
+/// A segment, and how many of its pages are on the list.
+#[derive(Clone, Copy, Debug)]
+struct Filled {
+    segment: Segment,
+    listed: u64,
+}
+
+impl Filled {
+    /// Holds no page.
+    const NONE: Self = Self {
+        segment: Segment {
+            file_size: 0,
+            start: 0,
+            size: 0,
+        },
+        listed: 0,
+    };
+}
+
+/// The segments of a request; none if they are not known.
+#[derive(Debug)]
+pub struct Segments {
+    filled: [Filled; MAX_SEGMENTS],
+    count: usize,
+    /// The one that was hit last.
+    current: usize,
+}
+
+impl Segments {
+    pub const fn new() -> Self {
+        Self {
+            filled: [Filled::NONE; MAX_SEGMENTS],
+            count: 0,
+            current: 0,
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Takes over the segments of a request, and checks each.
+    pub fn set(
+        &mut self,
+        memory: &impl GuestMemory,
+        page: PageSize,
+        segments: &[Segment],
+    ) -> Result<(), SegmentError> {
+        for (number, (filled, segment)) in self.filled.iter_mut().zip(segments).enumerate() {
+            let Segment { start, size, .. } = *segment;
+            if !(start | size).is_multiple_of(page.bytes()) {
+                return Err(SegmentError::Unaligned {
+                    number,
+                    start,
+                    size,
+                });
+            }
+            if !memory.contains(start, size) {
+                return Err(SegmentError::Outside {
+                    number,
+                    start,
+                    size,
+                });
+            }
+            let before = segments.iter().take(number);
+            let overlaps =
+                |other: &Segment| start < other.start + other.size && other.start < start + size;
+            if let Some(other) = before.into_iter().position(overlaps) {
+                return Err(SegmentError::Overlap { number, other });
+            }
+            *filled = Filled {
+                segment: *segment,
+                listed: 0,
+            };
+        }
+        self.count = segments.len().min(MAX_SEGMENTS);
+        Ok(())
+    }
+
+    /// Whether the segments are not known.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Where they are.
+    pub fn ranges(&self) -> impl Iterator<Item = Range> {
+        self.filled.iter().take(self.count).map(|filled| Range {
+            start: filled.segment.start,
+            end: filled.segment.start + filled.segment.size,
+        })
+    }
+
+    /// Counts a page that goes to `destination`; false if it is in no segment, or reaches beyond
+    /// its end.
+    #[inline]
+    pub fn count_page(&mut self, destination: u64, page: u64) -> bool {
+        let holds = |filled: &Filled| {
+            let Segment { start, size, .. } = filled.segment;
+            destination
+                .checked_sub(start)
+                .is_some_and(|offset| offset < size && page <= size - offset)
+        };
+        if !self.filled.get(self.current).is_some_and(holds) {
+            let Some(found) = self.filled.iter().take(self.count).position(holds) else {
+                return false;
+            };
+            self.current = found;
+        }
+        if let Some(filled) = self.filled.get_mut(self.current) {
+            filled.listed += 1;
+        }
+        true
+    }
+
+    /// The segment of the page that was counted last, if it begins at `destination`.
+    #[inline]
+    pub fn beginning_at(&self, destination: u64) -> Option<Segment> {
+        let filled = self.filled.get(self.current)?;
+        (filled.segment.start == destination).then_some(filled.segment)
+    }
+
+    /// Sees that each segment is on the list as a whole, or not at all.
+    pub fn check_whole(&self, page: PageSize) -> Result<(), SegmentError> {
+        for (number, Filled { segment, listed }) in self.filled.iter().take(self.count).enumerate()
+        {
+            let expected = page.pages(segment.size);
+            if *listed != 0 && *listed != expected {
+                return Err(SegmentError::Partial {
+                    number,
+                    expected,
+                    listed: *listed,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The segments that the list does not fill: the kernel has put them in place already (memory
+    /// from CMA, from 6.17).
+    pub fn in_place(&self) -> impl Iterator<Item = Segment> {
+        let filled = self.filled.iter().take(self.count);
+        filled
+            .filter(|filled| filled.listed == 0)
+            .map(|filled| filled.segment)
+    }
+}

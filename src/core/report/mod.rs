@@ -1,0 +1,5 @@
+//! The report of a reboot, as text.
+#![forbid(unsafe_code)]
+
+pub mod property;
+pub mod table;

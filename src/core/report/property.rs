@@ -1,0 +1,272 @@
+//! The report in the next kernel's device tree, for whoever administrates it.
+//!
+//! The guest's tree has a node `/baton` with a property `report` of a fixed size. A kexec hands the
+//! tree on, and the monitor writes over the property where it finds it: the kernel shows it as
+//! `/proc/device-tree/baton/report`, without a driver.
+
+use crate::devicetree::blob;
+use baton_abi::{ReportHeader, SOURCE_HOOK};
+
+/// Size of the property in bytes.
+pub const SIZE: usize = 1024;
+/// What the property begins with, by which it is found in a tree.
+const TITLE: &[u8; 16] = b"Baton report v1\n";
+/// Columns of a line: a name on the left, a value that ends here.
+const COLUMNS: usize = 48;
+
+/// A line of the property.
+struct Line {
+    name: &'static str,
+    value: fn(&ReportHeader) -> u64,
+    kind: Kind,
+}
+
+/// What a value is.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A number of something.
+    Count,
+    /// Bytes, shown as KiB.
+    Size,
+    /// A time in ticks, shown as microseconds since the request; 0 if it did not come to it.
+    Time,
+}
+
+const LINES: [Line; 9] = [
+    Line::new("reboot", Kind::Count, |header| header.generation),
+    Line::new("CPUs", Kind::Count, |header| header.rows),
+    Line::new("CPUs missing", Kind::Count, |header| header.missing),
+    Line::new("list validated", Kind::Time, |header| header.validated),
+    Line::new("memory taken away, CPUs kicked", Kind::Time, |header| {
+        header.kicked
+    }),
+    Line::new("phase 1 done on all CPUs", Kind::Time, |header| {
+        header.phase1_end
+    }),
+    Line::new("phase 2 done", Kind::Time, |header| header.phase2_end),
+    Line::new("phase 3 done on all CPUs", Kind::Time, |header| {
+        header.phase3_end
+    }),
+    Line::new("copied or zeroed", Kind::Size, |header| header.copied),
+];
+
+impl Line {
+    const fn new(name: &'static str, kind: Kind, value: fn(&ReportHeader) -> u64) -> Self {
+        Self { name, value, kind }
+    }
+}
+
+/// Returns the property of a tree before the first reboot.
+pub fn empty() -> [u8; SIZE] {
+    let mut property = [0; SIZE];
+    let mut text = Text::begin(&mut property);
+    text.push(b"no reboot yet\n");
+    property
+}
+
+/// Returns the property of the reboot that `header` tells of.
+///
+/// The machine is away meanwhile, and most of the time is code that runs for the first time: hence
+/// no formatting by `core::fmt`.
+pub fn property(header: &ReportHeader) -> [u8; SIZE] {
+    let mut property = [0; SIZE];
+    let mut text = Text::begin(&mut property);
+    let source: &[u8] = match header.source {
+        SOURCE_HOOK => b"kernel_kexec()",
+        _ => b"the KEXEC call",
+    };
+    text.line(b"asked for by", source, b"");
+    for Line { name, value, kind } in &LINES {
+        let value = value(header);
+        let (mut digits, unit): (_, &[u8]) = match kind {
+            Kind::Count => (Digits::new(value), b""),
+            Kind::Size => (Digits::new(value >> 10), b" KiB"),
+            Kind::Time if value == 0 => continue,
+            Kind::Time => {
+                let ticks = value.saturating_sub(header.requested);
+                let tenths = ticks.saturating_mul(10_000_000) / header.frequency.max(1);
+                (Digits::with_tenths(tenths), b" us")
+            }
+        };
+        text.line(name.as_bytes(), digits.as_bytes(), unit);
+    }
+    property
+}
+
+/// Returns where in `tree` the property is, if it is there as a whole.
+///
+/// The tree is not parsed: it grows with the machine, and this is done while it is away. The monitor
+/// makes `/baton` the last node, and kexec-tools keeps the order: so the search runs backwards.
+pub fn find(tree: &[u8]) -> Option<usize> {
+    let (cells, _) = blob::structure(tree).unwrap_or(tree).as_chunks::<4>();
+    let first = [TITLE[0], TITLE[1], TITLE[2], TITLE[3]];
+    cells
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, cell)| **cell == first)
+        .map(|(number, _)| number * 4)
+        .find(|&at| {
+            tree.get(at..at + SIZE)
+                .is_some_and(|property| property.starts_with(TITLE))
+        })
+}
+
+/// A decimal number, written from its end on.
+struct Digits {
+    /// For 20 digits, as many as 64 bits have, and a point.
+    bytes: [u8; 21],
+    start: usize,
+}
+
+impl Digits {
+    fn new(number: u64) -> Self {
+        let mut digits = Self {
+            bytes: [0; 21],
+            start: 21,
+        };
+        digits.put(number);
+        digits
+    }
+
+    /// A number of tenths, as a decimal fraction.
+    fn with_tenths(tenths: u64) -> Self {
+        let mut digits = Self {
+            bytes: [0; 21],
+            start: 19,
+        };
+        digits.bytes[19] = b'.';
+        digits.bytes[20] = b'0' + (tenths % 10) as u8;
+        digits.put(tenths / 10);
+        digits
+    }
+
+    fn put(&mut self, mut number: u64) {
+        while let Some(at) = self.start.checked_sub(1) {
+            self.bytes[at] = b'0' + (number % 10) as u8;
+            self.start = at;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+    }
+
+    fn as_bytes(&mut self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+/// What is left of a property; a text that is longer is cut off.
+struct Text<'a> {
+    left: &'a mut [u8],
+}
+
+impl<'a> Text<'a> {
+    /// Begins with the title.
+    fn begin(property: &'a mut [u8; SIZE]) -> Self {
+        let mut text = Self {
+            // A property that is text ends with a NUL.
+            left: &mut property[..SIZE - 1],
+        };
+        text.push(TITLE);
+        text
+    }
+
+    fn line(&mut self, name: &[u8], value: &[u8], unit: &[u8]) {
+        const SPACES: [u8; COLUMNS] = [b' '; COLUMNS];
+        self.push(name);
+        self.push(&SPACES[..COLUMNS.saturating_sub(name.len() + value.len())]);
+        self.push(value);
+        self.push(unit);
+        self.push(b"\n");
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let left = core::mem::take(&mut self.left);
+        let (filled, left) = left.split_at_mut(bytes.len().min(left.len()));
+        filled.copy_from_slice(&bytes[..filled.len()]);
+        self.left = left;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_abi::SOURCE_HOOK;
+
+    fn text(property: &[u8]) -> &str {
+        let end = property
+            .iter()
+            .position(|&byte| byte == 0)
+            .expect("a NUL at the end");
+        str::from_utf8(&property[..end]).expect("text")
+    }
+
+    #[test]
+    fn says_that_there_was_none() {
+        assert_eq!(text(&empty()), "Baton report v1\nno reboot yet\n");
+    }
+
+    #[test]
+    fn tells_of_a_reboot_and_fits() {
+        let header = ReportHeader {
+            generation: u64::MAX,
+            rows: 1024,
+            missing: 1023,
+            frequency: 1,
+            source: SOURCE_HOOK,
+            phase1_end: u64::MAX / 2,
+            phase3_end: u64::MAX,
+            copied: u64::MAX,
+            ..Default::default()
+        };
+        let property = property(&header);
+        let text = text(&property);
+        assert!(text.contains("\nphase 1 done"), "seen: {text}");
+        assert!(text.ends_with(" KiB\n"), "cut off: {text}");
+    }
+
+    #[test]
+    fn values_end_in_a_column() {
+        let header = ReportHeader {
+            generation: 3,
+            rows: 80,
+            frequency: 62_500_000,
+            source: SOURCE_HOOK,
+            requested: 1_000,
+            validated: 1_000 + 125,
+            copied: 34 << 20,
+            ..Default::default()
+        };
+        assert_eq!(
+            text(&property(&header)),
+            "Baton report v1\n\
+             asked for by                      kernel_kexec()\n\
+             reboot                                         3\n\
+             CPUs                                          80\n\
+             CPUs missing                                   0\n\
+             list validated                               2.0 us\n\
+             copied or zeroed                           34816 KiB\n"
+        );
+    }
+
+    #[test]
+    fn is_found_in_a_tree_wherever_it_is() {
+        for at in [0, 4, 400, 4096 - SIZE] {
+            let mut tree = vec![0x42; 4096];
+            tree[at..at + SIZE].copy_from_slice(&empty());
+            assert_eq!(find(&tree), Some(at));
+        }
+    }
+
+    #[test]
+    fn is_not_found_where_it_is_not_whole() {
+        let mut tree = vec![0; 4096];
+        assert_eq!(find(&tree), None);
+        tree[4000..4016].copy_from_slice(TITLE);
+        assert_eq!(find(&tree), None, "only {} bytes of it are there", 96);
+        tree[2..18].copy_from_slice(TITLE);
+        assert_eq!(find(&tree), None, "a value is aligned to 4 bytes");
+    }
+}

@@ -1,0 +1,16 @@
+//! What CPUs share, and how they wait for each other.
+//!
+//! The protocols between CPUs take their atomics, locks and events from here: the machine's own, or
+//! in `tests/races` those of a model that goes through the orders in which CPUs can act.
+
+#[cfg(target_os = "none")]
+mod hints;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod machine;
+#[cfg(any(feature = "loom", feature = "shuttle"))]
+pub mod model;
+
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+pub use machine::*;
+#[cfg(any(feature = "loom", feature = "shuttle"))]
+pub use model::*;

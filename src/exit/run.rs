@@ -1,0 +1,53 @@
+//! Does what a service has decided: the one place that a CPU of the guest goes on from.
+
+use crate::arch::time;
+use crate::machine::Machine;
+use crate::machine::cpu::Cpu;
+use crate::machine::next::Next;
+use crate::vcpu::el2;
+use crate::vcpu::frame::Frame;
+use baton_core::smp::power::Start;
+use baton_core::smp::{on_off, phases};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Has `frame` say where the guest goes on, when the CPU has done what is `next`.
+///
+/// A CPU that waits here until it is turned on, or taken, comes back when it begins in the guest.
+pub fn run(machine: &Machine, cpu: &Cpu, next: Next, frame: &mut Frame) {
+    match next {
+        Next::Resume => {}
+        Next::Enter(start) => enter(machine, cpu, start, frame),
+        Next::Join => {
+            let start = rejoin(machine, cpu);
+            enter(machine, cpu, start, frame);
+        }
+        Next::Park => {
+            let start = on_off::park(machine, cpu);
+            enter(machine, cpu, start, frame);
+        }
+    }
+}
+
+/// The CPU comes to the takeover that has ended its generation, and waits for its start in the next.
+fn rejoin(machine: &Machine, cpu: &Cpu) -> Start {
+    phases::join(machine, cpu);
+    on_off::park(machine, cpu)
+}
+
+/// Has `frame` begin the guest at `start` as firmware would (Documentation/arch/arm64/booting.rst,
+/// DEN0022, "Initial core configuration"): EL1, MMU off, x0 = `start.context`.
+///
+/// The CPU's EL1 state has been reset, and it lives in generation `cpu.member.generation()`. If that is
+/// over, the CPU goes where all others of it went.
+fn enter(machine: &Machine, cpu: &Cpu, mut start: Start, frame: &mut Frame) {
+    while !machine.generations.enter(cpu.member.generation()) {
+        start = rejoin(machine, cpu);
+    }
+    // Its first WFI is looked at (`takeover::listen`).
+    cpu.listens.store(false, Relaxed);
+    el2::trap_wfi(true);
+    if cpu.times.online.load(Relaxed) == 0 {
+        cpu.times.online.store(time::now(), Relaxed);
+    }
+    *frame = Frame::beginning_at(start.entry, start.context);
+}

@@ -1,0 +1,105 @@
+//! Stage 2 faults: the guest reached for what is not there, or stored where it may only read.
+
+use super::{class, inject};
+use crate::arch::translate::translate;
+use crate::machine::Machine;
+use crate::machine::counters::Cause;
+use crate::machine::cpu::Cpu;
+use crate::vcpu::frame::Frame;
+use baton_core::gic_tables::Denied;
+use baton_core::memory::guest_walk::Stage1;
+use baton_sysreg::read_sysreg;
+
+/// ISS.S1PTW: the fault is of a stage 1 table walk.
+const S1PTW: u64 = 1 << 7;
+/// ISS.WnR of a data abort.
+const WNR: u64 = 1 << 6;
+/// ISS.ISV: the ISS says which register is stored, and how much of it.
+const ISV: u64 = 1 << 24;
+/// ISS.DFSC but for the level, and its value for a permission fault.
+const FAULT: u64 = 0x3c;
+const PERMISSION: u64 = 0x0c;
+
+/// Maps what may be mapped, makes what may be stored; otherwise the guest gets an abort, and the
+/// console a line.
+pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
+    // SAFETY: Both describe the abort that was just taken.
+    let (hpfar, far) = unsafe { (read_sysreg!(HPFAR_EL2), read_sysreg!(FAR_EL2)) };
+    let walk = esr & S1PTW != 0;
+    if !walk && esr & FAULT == PERMISSION {
+        // HPFAR_EL2 is UNKNOWN then.
+        if let Some(address) = translate(far) {
+            store(machine, cpu, frame, esr, address, far);
+        }
+        return;
+    }
+    // HPFAR_EL2.FIPA holds bits 47:12 in bits 39:4; in the place of a walk FAR_EL2 has no part.
+    let offset = if walk { 0 } else { far & 0xfff };
+    let ipa = (hpfar & 0xff_ffff_fff0) << 8 | offset;
+    cpu.exits.count(Cause::Fault);
+    if machine.generations.map_on_demand(ipa) {
+        return;
+    }
+    let fetch = esr >> 26 == class::INSTRUCTION_ABORT_LOWER;
+    let access = match (fetch, walk, esr & WNR != 0) {
+        (_, true, _) => "table walk",
+        (true, ..) => "fetch",
+        (_, _, true) => "write",
+        _ => "read",
+    };
+    let whose = if machine.monitor.contains(ipa) {
+        "the monitor's memory"
+    } else {
+        "no memory"
+    };
+    log::log!(
+        cpu.exits.complaint(),
+        "cpu {}: guest {access} at {ipa:#x} is in {whose} (ELR {:#x}); it gets an abort",
+        cpu.index,
+        frame.elr
+    );
+    let level = walk.then(|| stage1().level_at(&machine.ram, far, ipa));
+    inject::abort(frame, far, fetch, level);
+}
+
+/// The guest's stage 1.
+fn stage1() -> Stage1 {
+    // SAFETY: These are the guest's registers.
+    unsafe {
+        Stage1 {
+            tcr: read_sysreg!(TCR_EL1),
+            ttbr0: read_sysreg!(TTBR0_EL1),
+            ttbr1: read_sysreg!(TTBR1_EL1),
+        }
+    }
+}
+
+/// A store to a page that may only be read: the GIC's. Makes it, or drops it with a line on the console.
+///
+/// If `address` is of no such page, the guest has just mapped another one there, and tries again.
+fn store(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64, address: u64, far: u64) {
+    // SAS and SRT, where the ISS has them; register 31 is zero.
+    let plain = esr & ISV != 0;
+    let size = if plain { 1 << (esr >> 22 & 3) } else { 0 };
+    let register = frame.x.get((esr >> 16 & 0x1f) as usize);
+    let mask = u64::MAX.checked_shr(64 - 8 * size).unwrap_or(0);
+    let value = register.copied().unwrap_or(0) & mask;
+    let Some(made) = machine.gic.store(address, size.into(), value, &machine.ram) else {
+        return;
+    };
+    let Err(refused) = made else {
+        cpu.exits.count(Cause::Other);
+        frame.skip();
+        return;
+    };
+    cpu.exits.count(Cause::Fault);
+    let index = cpu.index;
+    log::log!(
+        cpu.exits.complaint(),
+        "cpu {index}: guest's write of {value:#x} to {refused}; it is dropped"
+    );
+    match refused.why {
+        Denied::Shape => inject::abort(frame, far, false, None),
+        _ => frame.skip(),
+    }
+}

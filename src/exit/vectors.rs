@@ -1,0 +1,57 @@
+//! Where `vectors.S` goes on in Rust. Here, and in a panic, the machine is fetched; everyone below is
+//! handed it.
+
+use super::{dispatch, inject, panic, run};
+use crate::machine::Machine;
+use crate::machine::cpu::Cpu;
+use crate::vcpu::frame::Frame;
+use baton_sysreg::read_sysreg;
+use core::arch::global_asm;
+use core::mem::offset_of;
+
+global_asm!(
+    include_str!("vectors.S"),
+    FRAME_SIZE = const size_of::<Frame>(),
+    FRAME_X = const offset_of!(Frame, x),
+    FRAME_ELR = const offset_of!(Frame, elr),
+    CPU_STACK_TOP = const offset_of!(Cpu, stack_top),
+);
+
+// `vectors.S` stores them as a pair.
+const _: () = assert!(offset_of!(Frame, spsr) == offset_of!(Frame, elr) + 8);
+
+/// A synchronous exception of the guest.
+#[unsafe(no_mangle)]
+extern "C" fn exit_from_guest(frame: &mut Frame) {
+    panic::stop_if_over();
+    let (Some(machine), Some(cpu)) = (Machine::installed(), Cpu::current()) else {
+        panic!("a guest runs before the machine is installed");
+    };
+    let next = dispatch(machine, cpu, frame);
+    run::run(machine, cpu, next, frame);
+}
+
+/// An exception that the guest cannot cause as the CPUs are set up.
+#[unsafe(no_mangle)]
+extern "C" fn exit_unexpected(frame: &mut Frame, vector: u64) {
+    let index = Cpu::current().map_or(0, |cpu| cpu.index);
+    log::error!(
+        "cpu {index}: vector {vector} taken at {:#x} in the guest",
+        frame.elr
+    );
+    inject::undefined(frame);
+}
+
+/// An exception in the monitor itself.
+#[unsafe(no_mangle)]
+extern "C" fn exit_from_el2(frame: &Frame, vector: u64) -> ! {
+    // SAFETY: Both describe the exception that was just taken.
+    let (esr, far) = unsafe { (read_sysreg!(ESR_EL2), read_sysreg!(FAR_EL2)) };
+    if Cpu::current().is_some_and(|cpu| cpu.guard().contains(&far)) {
+        panic!("stack overflow at {:#x}, FAR_EL2 {far:#x}", frame.elr);
+    }
+    panic!(
+        "exception in the monitor: vector {vector}, ESR_EL2 {esr:#x}, FAR_EL2 {far:#x}, ELR_EL2 {:#x}",
+        frame.elr
+    );
+}

@@ -1,0 +1,138 @@
+//! The PSCI of firmware, below the monitor, by SMC. A board whose CPUs wait in a spin table may have none.
+
+use crate::machine::cpu::Cpu;
+use arm_psci::ErrorCode;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+use smccc::psci::{self, Error};
+use smccc::{Call, Smc};
+
+/// What SMCCC returns of a function that is not there.
+const NOT_SUPPORTED: u64 = u64::MAX;
+
+/// Read by `vectors.S`.
+#[unsafe(no_mangle)]
+static FIRMWARE_ABSENT: AtomicBool = AtomicBool::new(false);
+
+/// Nobody answers an SMC on this board: none is made from now on.
+pub fn set_absent() {
+    FIRMWARE_ABSENT.store(true, Relaxed);
+}
+
+/// Returns whether nobody answers an SMC on this board.
+pub fn is_absent() -> bool {
+    FIRMWARE_ABSENT.load(Relaxed)
+}
+
+/// Calls of firmware, which supports nothing where there is none.
+pub struct Firmware;
+
+impl Call for Firmware {
+    fn call32(function: u32, arguments: [u32; 7]) -> [u32; 8] {
+        match is_absent() {
+            true => [NOT_SUPPORTED as u32; 8],
+            false => Smc::call32(function, arguments),
+        }
+    }
+
+    fn call64(function: u32, arguments: [u64; 17]) -> [u64; 18] {
+        match is_absent() {
+            true => [NOT_SUPPORTED; 18],
+            false => Smc::call64(function, arguments),
+        }
+    }
+}
+
+unsafe extern "C" {
+    /// `head.S`: where firmware enters a CPU.
+    fn secondary_entry();
+}
+
+/// Physical address at which firmware enters a CPU.
+fn entry() -> u64 {
+    secondary_entry as *const () as u64
+}
+
+// Firmware keeps the address of a CPU's `Cpu`: all of them are the machine's, which lives for ever.
+
+/// Starts `cpu`; it comes to `boot::secondary`.
+///
+/// # Errors
+///
+/// What firmware says.
+pub fn cpu_on(cpu: &Cpu) -> Result<(), Error> {
+    psci::cpu_on::<Firmware>(cpu.mpidr, entry(), &raw const *cpu as u64)
+}
+
+/// Turns the calling CPU off; returns only firmware's refusal.
+pub fn cpu_off() -> Error {
+    refusal(psci::cpu_off::<Firmware>())
+}
+
+/// Suspends the calling CPU in `power_state`. After a power-down it comes to `boot::secondary`
+/// instead of returning.
+///
+/// # Errors
+///
+/// What firmware says.
+pub fn cpu_suspend(cpu: &Cpu, power_state: u32) -> Result<(), Error> {
+    psci::cpu_suspend::<Firmware>(power_state, entry(), &raw const *cpu as u64)
+}
+
+/// Suspends the machine; the calling CPU comes to `boot::secondary` when it wakes.
+///
+/// # Errors
+///
+/// What firmware says.
+pub fn system_suspend(cpu: &Cpu) -> Result<(), Error> {
+    psci::system_suspend::<Firmware>(entry(), &raw const *cpu as u64)
+}
+
+/// Turns the machine off; returns only firmware's refusal.
+pub fn system_off() -> Error {
+    refusal(psci::system_off::<Firmware>())
+}
+
+/// Resets the machine; returns only firmware's refusal.
+pub fn system_reset() -> Error {
+    refusal(psci::system_reset::<Firmware>())
+}
+
+/// Returns the error code that firmware gave.
+pub fn error_code(error: Error) -> ErrorCode {
+    i32::try_from(i64::from(error))
+        .ok()
+        .and_then(|code| ErrorCode::try_from(code).ok())
+        .unwrap_or(ErrorCode::InternalFailure)
+}
+
+/// Returns what firmware's PSCI_FEATURES says of `function`, if it has it.
+pub fn features(function: u32) -> Option<u32> {
+    psci::psci_features::<Firmware>(function).ok()
+}
+
+/// Returns firmware's PSCI_VERSION.
+///
+/// # Errors
+///
+/// What firmware says.
+pub fn version() -> Result<psci::Version, Error> {
+    psci::version::<Firmware>()
+}
+
+/// Returns whether firmware has the CPU `mpidr` off.
+pub fn is_off(mpidr: u64) -> bool {
+    let state = psci::affinity_info::<Firmware>(mpidr, psci::LowestAffinityLevel::All);
+    state == Ok(psci::AffinityState::Off)
+}
+
+/// Makes the call as it stands; returns x0.
+pub fn pass(function: u64, arguments: [u64; 3]) -> u64 {
+    let mut registers = [0; 17];
+    registers[..3].copy_from_slice(&arguments);
+    Firmware::call64(function as u32, registers)[0]
+}
+
+fn refusal(result: Result<(), Error>) -> Error {
+    result.err().unwrap_or(Error::Unknown(0))
+}

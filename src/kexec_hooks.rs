@@ -1,0 +1,209 @@
+//! The two calls patched into an unmodified kernel.
+
+use crate::arch::translate::translate;
+use crate::arch::{cache, time};
+use crate::machine::Machine;
+use crate::machine::counters::Cause;
+use crate::machine::cpu::Cpu;
+use crate::machine::hook_state::{HOOK1, HOOK2, Patched, hvc};
+use crate::machine::next::Next;
+use crate::machine::takeover::KexecRequest;
+use crate::memory::guest_ram::{GuestRam, GuestRange};
+use crate::report;
+use crate::takeover::request::{self, Refusal};
+use crate::vcpu::frame::Frame;
+use arm_psci::AffinityInfo;
+use baton_core::linux::image::{HEADER_SIZE, ImageHeader};
+use baton_core::linux::sites::{self, Site};
+use baton_core::options::Hooks;
+use baton_sysreg::read_sysreg;
+use core::sync::atomic::Ordering::Relaxed;
+use thiserror::Error;
+
+/// SCTLR_EL1.M.
+const MMU_ON: u64 = 1;
+/// A kernel starts on a multiple of this (EFI_KIMG_ALIGN of Linux, the smallest of all loaders').
+const KERNEL_ALIGN: u64 = 64 << 10;
+/// The vectors lie no further than this behind the kernel's start.
+const KERNEL_MAX: u64 = 128 << 20;
+/// Function id of PSCI_VERSION.
+const PSCI_VERSION: u32 = 0x8400_0000;
+/// SPSR: EL1 with its own stack pointer.
+const EL1H: u64 = 0x5;
+
+/// Why no calls are patched: the guest's own kexec stays as it is.
+#[derive(Debug, Error)]
+enum NotPatched {
+    #[error("VBAR_EL1 {0:#x} is not mapped")]
+    Vectors(u64),
+    #[error("no arm64 Image below the vectors at {0:#x}")]
+    NoImage(u64),
+    #[error("other CPUs are running")]
+    OthersRun,
+    #[error("{0}")]
+    Sites(#[from] sites::NoSites),
+    #[error("the Image at {0:#x} does not say its page size")]
+    PageSize(u64),
+}
+
+/// Looks at the guest at its first call with the MMU on, and patches the calls if it is a kernel
+/// that has the places for them.
+///
+/// A kernel that came by its predecessor's own kexec is known by its call of PSCI_VERSION, which
+/// Linux makes once, before any other.
+pub fn patch_if_due(machine: &Machine, cpu: &Cpu, function: u64) {
+    let generation = machine.takeover.rendezvous.generation() + 1;
+    let looked_at = &machine.hooks.looked_at;
+    // SAFETY: SCTLR_EL1 is the guest's.
+    let due = (looked_at.load(Relaxed) != generation || function as u32 == PSCI_VERSION)
+        && unsafe { read_sysreg!(SCTLR_EL1) } & MMU_ON != 0;
+    if !due {
+        return;
+    }
+    let mut patched = machine.hooks.patched.lock();
+    let first_look = looked_at.swap(generation, Relaxed) != generation;
+    if !first_look && patched.is_some_and(|patched| patched.is_in_place(&machine.ram)) {
+        return;
+    }
+    *patched = None;
+    if first_look && generation > 1 {
+        report::print_summary(machine);
+    }
+    if machine.options.hooks == Hooks::Off {
+        log::info!("hooks: off; kexec goes the kernel's own way");
+        return;
+    }
+    let start = time::now();
+    match find(machine, cpu) {
+        Ok(found) => {
+            write(&machine.ram, found.image, found.sites.shutdown, hvc(HOOK1));
+            write(&machine.ram, found.image, found.sites.kexec, hvc(HOOK2));
+            log::info!(
+                "hooks: kernel at {:#x}, patched at offsets {:#x} and {:#x} in {} us",
+                found.image,
+                found.sites.shutdown.offset,
+                found.sites.kexec.offset,
+                time::us_from_ticks(time::now() - start)
+            );
+            *patched = Some(found);
+        }
+        Err(why) if first_look => {
+            log::info!("hooks: none, kexec goes the guest's own way: {why}");
+        }
+        Err(_) => {}
+    }
+}
+
+/// The guest executed `hvc #immediate`; returns what its CPU does next, or `None` if that is no hook
+/// in its place.
+pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> Option<Next> {
+    let hook = u16::try_from(immediate).ok()?;
+    let call = frame.elr.wrapping_sub(4);
+    let patched = reached(machine, frame, hook, call)?;
+    // Before it is served: from the second one there may be no return.
+    cpu.exits.count(Cause::Hook);
+    if hook == HOOK1 {
+        // Past `bl machine_shutdown`: the kernel's own way through the CPUs never begins.
+        return Some(Next::Resume);
+    }
+    let why = if machine.options.hooks == Hooks::Refuse {
+        "hooks=refuse"
+    } else {
+        let request = KexecRequest::Hook {
+            // A kimage is in the linear map: physically in one piece.
+            kimage: translate(frame.x[0]).unwrap_or(frame.x[0]),
+            page: patched.page,
+        };
+        match request::kexec(machine, cpu, request) {
+            Ok(next) => return Some(next),
+            Err(Refusal::Busy) => {
+                // This CPU is about to be taken itself: until then it asks again.
+                frame.elr = call;
+                return Some(Next::Resume);
+            }
+            Err(refusal) => log::warn!("cpu {}: kexec refused: {refusal}", cpu.index),
+        }
+        "the kernel's own way is taken"
+    };
+    log::warn!("cpu {}: hooks: taken out: {why}", cpu.index);
+    take_out(machine, &patched);
+    // The other CPUs are up still, so the kernel must go through `machine_shutdown()` after all.
+    frame.elr = patched.hook1.unwrap_or(call);
+    Some(Next::Resume)
+}
+
+/// Returns what is patched, if the guest is at `hook` of it, by its call at virtual address `call`. At
+/// HOOK1 the call is kept.
+fn reached(machine: &Machine, frame: &Frame, hook: u16, call: u64) -> Option<Patched> {
+    let mut guard = machine.hooks.patched.lock();
+    let patched = guard.as_mut()?;
+    let site = match hook {
+        HOOK1 => patched.sites.shutdown,
+        HOOK2 => patched.sites.kexec,
+        _ => return None,
+    };
+    let here = frame.spsr & 0xf == EL1H && translate(call) == Some(patched.image + site.offset);
+    if here && hook == HOOK1 {
+        patched.hook1 = Some(call);
+    }
+    here.then_some(*patched)
+}
+
+/// Puts the kernel's own instructions back.
+fn take_out(machine: &Machine, patched: &Patched) {
+    let mut guard = machine.hooks.patched.lock();
+    for site in [patched.sites.shutdown, patched.sites.kexec] {
+        write(&machine.ram, patched.image, site, site.word);
+    }
+    *guard = None;
+}
+
+fn find(machine: &Machine, cpu: &Cpu) -> Result<Patched, NotPatched> {
+    // Its memory is read as a whole: nobody else may write it meanwhile.
+    let alone = machine
+        .cpus
+        .iter()
+        .all(|other| other.index == cpu.index || other.power.affinity_info() == AffinityInfo::Off);
+    if !alone {
+        return Err(NotPatched::OthersRun);
+    }
+    // SAFETY: VBAR_EL1 is the guest's.
+    let vbar = unsafe { read_sysreg!(VBAR_EL1) };
+    let vectors = translate(vbar).ok_or(NotPatched::Vectors(vbar))?;
+    let (image, header, range) =
+        image_around(&machine.ram, vectors).ok_or(NotPatched::NoImage(vectors))?;
+    let page = header.page_size().ok_or(NotPatched::PageSize(image))?;
+    // SAFETY: No other vCPU runs, this one is here, and the slice is gone before it goes on.
+    let sites = sites::find(unsafe { range.bytes() })?;
+    Ok(Patched {
+        image,
+        sites,
+        page,
+        hook1: None,
+    })
+}
+
+/// Returns the Image that has physical address `inside` in it: its start, header and memory.
+fn image_around(ram: &GuestRam, inside: u64) -> Option<(u64, ImageHeader, GuestRange)> {
+    let highest = inside & !(KERNEL_ALIGN - 1);
+    let lowest = highest.saturating_sub(KERNEL_MAX);
+    (lowest / KERNEL_ALIGN..=highest / KERNEL_ALIGN)
+        .rev()
+        .find_map(|number| {
+            let start = number * KERNEL_ALIGN;
+            let first = ram.range(start, HEADER_SIZE as u64)?;
+            // SAFETY: As in `find`.
+            let header = ImageHeader::parse(unsafe { first.bytes() }).ok()?;
+            let range = ram.range(start, header.image_size())?;
+            (inside - start < header.image_size()).then_some((start, header, range))
+        })
+}
+
+/// Writes an instruction of the kernel at `image`, for every CPU to fetch.
+fn write(ram: &GuestRam, image: u64, site: Site, word: u32) {
+    if let Some(range) = ram.range(image + site.offset, 4)
+        && range.write_u32(word)
+    {
+        cache::sync_instructions(range.start() as usize, 4);
+    }
+}

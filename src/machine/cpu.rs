@@ -1,0 +1,105 @@
+//! A CPU of the machine, as the monitor knows it.
+
+use super::counters::{Exits, Times};
+use crate::memory::layout::{GUARD, STACK};
+use crate::memory::stage1::MmuConfig;
+use baton_core::hw_error::HwError;
+use baton_core::smp::platform::HasPower;
+use baton_core::smp::power::Power;
+use baton_core::smp::rendezvous::{Member, Participant};
+use baton_core::sync::Lock;
+use baton_sysreg::{read_sysreg, write_sysreg};
+use core::ops::Range;
+use core::sync::atomic::AtomicBool;
+
+/// One CPU. `head.S` reads the first two fields, the first with the MMU off; they never change.
+#[repr(C, align(128))]
+pub struct Cpu {
+    /// What turns its MMU on.
+    pub mmu: MmuConfig,
+    /// The address behind its stack.
+    pub stack_top: u64,
+    /// Its place in the device tree, counted from 0.
+    pub index: usize,
+    /// The affinity fields of its MPIDR_EL1.
+    pub mpidr: u64,
+    /// Its power state towards the guest.
+    pub power: Power,
+    /// Its part in takeovers.
+    pub member: Member,
+    /// It has panicked: the machine is about to be reset.
+    pub panicked: AtomicBool,
+    /// It sleeps in the monitor in its guest's place, and a kick must open its redistributor first.
+    pub listens: AtomicBool,
+    /// When it did what in the last takeover.
+    pub times: Times,
+    /// Its exits from the guest.
+    pub exits: Exits,
+    /// The steps that failed in the last takeover, and the first of them.
+    pub failed: Lock<Failed>,
+}
+
+/// What went wrong on a CPU in the last takeover.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failed {
+    /// How many steps failed.
+    pub count: u64,
+    /// The first of them.
+    pub first: Option<(&'static str, HwError)>,
+}
+
+impl Cpu {
+    /// Returns a CPU that was not started yet. `stack_top` is the address behind its stack.
+    pub fn new(index: usize, mpidr: u64, mmu: MmuConfig, stack_top: u64) -> Self {
+        Self {
+            mmu,
+            stack_top,
+            index,
+            mpidr,
+            power: Power::new(),
+            member: Member::new(),
+            panicked: AtomicBool::new(false),
+            listens: AtomicBool::new(false),
+            times: Times::new(),
+            exits: Exits::new(),
+            failed: Lock::new(Failed {
+                count: 0,
+                first: None,
+            }),
+        }
+    }
+
+    /// Returns the CPU that runs this, or `None` before it was told which it is.
+    pub fn current() -> Option<&'static Self> {
+        // SAFETY: TPIDR_EL2 is 0, or the address of a CPU of the machine, which lives for ever.
+        unsafe { (read_sysreg!(TPIDR_EL2) as *const Self).as_ref() }
+    }
+
+    /// Makes this the CPU that runs this.
+    pub fn make_current(&'static self) {
+        // SAFETY: TPIDR_EL2 is the monitor's own, and `self` lives for ever.
+        unsafe { write_sysreg!(TPIDR_EL2, &raw const *self as u64) }
+    }
+
+    /// Returns the addresses below the CPU's stack that are not mapped.
+    pub fn guard(&self) -> Range<u64> {
+        let end = self.stack_top - STACK;
+        end - GUARD..end
+    }
+}
+
+impl Participant for Cpu {
+    fn index(&self) -> usize {
+        self.index
+    }
+
+    fn member(&self) -> &Member {
+        &self.member
+    }
+}
+
+impl HasPower for Cpu {
+    fn power(&self) -> &Power {
+        &self.power
+    }
+}

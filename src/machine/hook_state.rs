@@ -1,0 +1,72 @@
+//! Which calls are patched into the kernel that runs.
+
+use crate::memory::guest_ram::GuestRam;
+use baton_core::linux::image::PageSize;
+use baton_core::linux::sites::{HookSites, Site};
+use baton_core::sync::Lock;
+use core::sync::atomic::AtomicU64;
+
+/// `hvc #imm` without its immediate (Arm ARM, C6.2, HVC).
+const HVC: u32 = 0xd400_0002;
+/// The immediate in place of `bl machine_shutdown`.
+pub const HOOK1: u16 = 0xba71;
+/// The immediate in place of `bl machine_kexec`.
+pub const HOOK2: u16 = 0xba72;
+
+/// Returns the instruction `hvc #immediate`.
+pub const fn hvc(immediate: u16) -> u32 {
+    HVC | (immediate as u32) << 5
+}
+
+/// A kernel with both calls patched.
+#[derive(Clone, Copy)]
+pub struct Patched {
+    /// Physical address of the kernel's Image.
+    pub image: u64,
+    /// Where the calls are, and the instructions that stood there.
+    pub sites: HookSites,
+    /// The kernel's page size.
+    pub page: PageSize,
+    /// Virtual address of HOOK1, once it was passed.
+    pub hook1: Option<u64>,
+}
+
+impl Patched {
+    /// Returns whether the kernel in memory is still the one with the calls in it.
+    pub fn is_in_place(&self, ram: &GuestRam) -> bool {
+        let word = |site: Site| {
+            let range = ram.range(self.image + site.offset, 4)?;
+            // SAFETY: The calling vCPU is in the monitor; another one that writes an instruction of
+            // its kernel meanwhile writes all of it at once.
+            unsafe { range.bytes() }
+                .try_into()
+                .ok()
+                .map(u32::from_le_bytes)
+        };
+        word(self.sites.shutdown) == Some(hvc(HOOK1)) && word(self.sites.kexec) == Some(hvc(HOOK2))
+    }
+}
+
+/// The patches of the kernel that runs, and which kernel was looked at.
+pub struct Patcher {
+    /// The generation that was looked at last, plus one.
+    pub looked_at: AtomicU64,
+    /// The kernel with the calls in it, if there is one.
+    pub patched: Lock<Option<Patched>>,
+}
+
+impl Patcher {
+    /// Returns the state in which no kernel was looked at.
+    pub const fn new() -> Self {
+        Self {
+            looked_at: AtomicU64::new(0),
+            patched: Lock::new(None),
+        }
+    }
+}
+
+impl Default for Patcher {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,71 @@
+//! The machine: what was found at boot and never changes, and the state of its CPUs.
+
+pub mod counters;
+pub mod cpu;
+pub mod hook_state;
+pub mod next;
+pub mod takeover;
+
+use crate::gic::Gic;
+use crate::memory::guest_ram::GuestRam;
+use crate::memory::stage2::Generations;
+use alloc::boxed::Box;
+use baton_core::devicetree::cpus::Devices;
+use baton_core::memory::region::Region;
+use baton_core::options::Options;
+use baton_core::power_state::Format;
+use baton_core::sync::Relax;
+use cpu::Cpu;
+use hook_state::Patcher;
+use spin::once::Once;
+use takeover::Takeover;
+
+/// All that the monitor knows.
+pub struct Machine {
+    /// The monitor's command line.
+    pub options: Options,
+    /// The monitor's own memory.
+    pub monitor: Region,
+    /// The guest's memory.
+    pub ram: GuestRam,
+    /// The CPUs, in the order of the device tree.
+    pub cpus: Box<[Cpu]>,
+    /// Indices into `cpus`, in the order of their MPIDRs.
+    pub by_mpidr: Box<[u16]>,
+    /// The interrupt controller.
+    pub gic: Gic,
+    /// What the CPUs have that the device tree alone says.
+    pub devices: Devices,
+    /// How firmware wants the `power_state` of CPU_SUSPEND; `None` if it does not suspend CPUs.
+    pub suspend_format: Option<Format>,
+    /// Stage 2.
+    pub generations: Generations,
+    /// The takeover: the last one, or the one that is under way.
+    pub takeover: Takeover,
+    /// The calls patched into a Linux guest.
+    pub hooks: Patcher,
+}
+
+static MACHINE: Once<Machine, Relax> = Once::new();
+
+impl Machine {
+    /// Makes this the machine. To be called once, before any guest runs.
+    pub fn install(self) -> &'static Self {
+        MACHINE.call_once(|| self)
+    }
+
+    /// Returns the machine, if it was installed. For the vectors, where a CPU comes in without it,
+    /// and for a panic: everyone else is handed a reference.
+    pub fn installed() -> Option<&'static Self> {
+        MACHINE.get()
+    }
+
+    /// Returns the CPU with the affinity fields `mpidr`.
+    pub fn cpu_by_mpidr(&self, mpidr: u64) -> Option<&Cpu> {
+        let place = self
+            .by_mpidr
+            .binary_search_by_key(&mpidr, |&index| self.cpus[usize::from(index)].mpidr)
+            .ok()?;
+        self.cpus.get(usize::from(self.by_mpidr[place]))
+    }
+}

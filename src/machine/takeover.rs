@@ -1,0 +1,236 @@
+//! What the CPUs of a takeover share.
+
+use crate::arch::time;
+use crate::machine::cpu::Cpu;
+use crate::memory::guest_ram::GuestRam;
+use alloc::boxed::Box;
+use baton_core::linux::image::PageSize;
+use baton_core::linux::kexec_plan::{NextKernel, Plan, PlanError, Request};
+use baton_core::linux::kimage::{Kimage, KimageError};
+use baton_core::smp::platform::Milestone;
+use baton_core::smp::rendezvous::Rendezvous;
+use baton_core::sync::Lock;
+use core::cell::UnsafeCell;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU64};
+use thiserror::Error;
+
+/// Which kernel is to be the next one, and where the request came from.
+#[derive(Clone, Copy, Debug)]
+pub enum KexecRequest {
+    /// Linux at its call of `machine_kexec()`, by the kimage at this physical address.
+    Hook {
+        /// Physical address of the kimage.
+        kimage: u64,
+        /// The kernel's page size.
+        page: PageSize,
+    },
+    /// A guest, by [`baton_abi::KEXEC`].
+    Call {
+        /// Physical address of the list.
+        list: u64,
+        /// Physical address of the next kernel's first instruction.
+        entry: u64,
+        /// Physical address of its device tree.
+        device_tree: u64,
+    },
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, Error)]
+pub enum InvalidRequest {
+    /// The kimage is none.
+    #[error(transparent)]
+    Kimage(#[from] KimageError),
+    /// The list, a segment or the entry is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// When the takeover as a whole did what, in ticks of CNTPCT_EL0.
+#[derive(Debug, Default)]
+pub struct Milestones {
+    /// The request reached the monitor.
+    pub requested: AtomicU64,
+    /// The list was found valid.
+    pub validated: AtomicU64,
+    /// The generation had ended, and all CPUs were kicked.
+    pub kicked: AtomicU64,
+    /// All CPUs had finished phase 1.
+    pub phase1_end: AtomicU64,
+    /// The boot CPU had finished phase 2.
+    pub phase2_end: AtomicU64,
+    /// All CPUs had finished phase 3.
+    pub phase3_end: AtomicU64,
+    /// The next kernel was entered.
+    pub entered: AtomicU64,
+}
+
+/// On the heap, as it is large.
+struct PlanCell(Box<UnsafeCell<Plan>>);
+
+// SAFETY: Written by whoever has the gate's `Preparation` or `Closed`, of which there is one; read
+// by other CPUs only between a release and the end of phase 3, when that one does not write.
+unsafe impl Sync for PlanCell {}
+
+/// The takeover: the last one, or the one that is under way.
+pub struct Takeover {
+    /// Who is taken, and how they find together.
+    pub rendezvous: Rendezvous,
+    /// Held for a step that is not safe in parallel.
+    pub serial: Lock<()>,
+    plan: PlanCell,
+    /// A CPU could not copy its share.
+    copy_failed: AtomicBool,
+    /// A CPU was given up, or a step failed.
+    troubled: AtomicBool,
+    /// The boot CPU's index.
+    pub boot_cpu: AtomicU64,
+    /// [`baton_abi::SOURCE_HOOK`] or [`baton_abi::SOURCE_CALL`].
+    pub source: AtomicU64,
+    /// CPUs that were given up.
+    pub missing: AtomicU64,
+    /// When what was done.
+    pub times: Milestones,
+}
+
+impl Takeover {
+    /// Returns the state in which no takeover has been.
+    pub fn new() -> Self {
+        Self {
+            rendezvous: Rendezvous::new(),
+            serial: Lock::new(()),
+            plan: PlanCell(Box::new(UnsafeCell::new(Plan::new()))),
+            copy_failed: AtomicBool::new(false),
+            troubled: AtomicBool::new(false),
+            boot_cpu: AtomicU64::new(0),
+            source: AtomicU64::new(0),
+            missing: AtomicU64::new(0),
+            times: Milestones::default(),
+        }
+    }
+
+    /// Validates the request: the dry run, with all CPUs still in the guest.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRequest`]; nothing has been stopped.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the gate's `Preparation`.
+    pub unsafe fn validate(
+        &self,
+        memory: &GuestRam,
+        request: KexecRequest,
+    ) -> Result<(), InvalidRequest> {
+        // SAFETY: The caller is the only one that has the plan.
+        let plan = unsafe { &mut *self.plan.0.get() };
+        let pages = |size: PageSize| memory.banks().total() / size.bytes();
+        match request {
+            KexecRequest::Hook { kimage, page } => {
+                let kimage = Kimage::read(memory, kimage)?;
+                plan.prepare(memory, page, pages(page), Request::Kimage(&kimage))?;
+            }
+            KexecRequest::Call {
+                list,
+                entry,
+                device_tree,
+            } => {
+                let page = PageSize::Size4K;
+                let request = Request::Call {
+                    list,
+                    entry,
+                    device_tree,
+                };
+                plan.prepare(memory, page, pages(page), request)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records when the takeover reached `milestone`.
+    pub fn reached(&self, milestone: Milestone) {
+        let time = match milestone {
+            Milestone::Kicked => &self.times.kicked,
+            Milestone::Phase1 => &self.times.phase1_end,
+            Milestone::Phase2 => &self.times.phase2_end,
+            Milestone::Phase3 => &self.times.phase3_end,
+        };
+        time.store(time::now(), Relaxed);
+    }
+
+    /// `boot_cpu` asks for a takeover: nothing of the last one counts any more.
+    pub fn clear(&self, boot_cpu: &Cpu) {
+        self.troubled.store(false, Relaxed);
+        self.missing.store(0, Relaxed);
+        self.boot_cpu.store(boot_cpu.index as u64, Relaxed);
+    }
+
+    /// The takeover goes on without `missing` CPUs.
+    pub fn note_missing(&self, missing: usize) {
+        self.missing.store(missing as u64, Relaxed);
+        self.note_trouble();
+    }
+
+    /// Returns the plan, and which part of how many is `cpu`'s.
+    ///
+    /// # Safety
+    ///
+    /// Only in phase 3.
+    pub unsafe fn share_of(&self, cpu: &Cpu) -> (&Plan, usize, usize) {
+        // SAFETY: In phase 3 nobody writes it.
+        let plan = unsafe { &*self.plan.0.get() };
+        let (place, of) = self.rendezvous.share_of(cpu);
+        (plan, place, of)
+    }
+
+    /// There is something to name in the report.
+    pub fn note_trouble(&self) {
+        self.troubled.store(true, Relaxed);
+    }
+
+    /// Returns whether there is something to name in the report.
+    pub fn is_troubled(&self) -> bool {
+        self.troubled.load(Relaxed)
+    }
+
+    /// A CPU could not copy its share: there is no next kernel.
+    pub fn note_copy_failure(&self) {
+        self.copy_failed.store(true, Relaxed);
+    }
+
+    /// Returns whether a CPU could not copy its share. To be called after phase 3.
+    pub fn copy_failed(&self) -> bool {
+        self.copy_failed.load(Relaxed)
+    }
+
+    /// Returns how many bytes the plan moves. To be called by the boot CPU after phase 3.
+    pub fn bytes(&self) -> u64 {
+        // SAFETY: Nobody writes the plan before the gate is open again.
+        let plan = unsafe { &*self.plan.0.get() };
+        plan.pages() * plan.page_size()
+    }
+
+    /// Returns where the next kernel begins. To be called by the boot CPU after phase 3.
+    pub fn next_kernel(&self) -> NextKernel {
+        // SAFETY: Nobody writes the plan before the gate is open again.
+        unsafe { (*self.plan.0.get()).next_kernel() }
+    }
+}
+
+impl Default for Takeover {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl KexecRequest {
+    /// Returns what the report calls it.
+    pub fn source(&self) -> u64 {
+        match self {
+            Self::Hook { .. } => baton_abi::SOURCE_HOOK,
+            Self::Call { .. } => baton_abi::SOURCE_CALL,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Putting the next kernel where it belongs: each CPU its share.
+
+use crate::arch::copy::{TURN, copy_and_clean, zero};
+use crate::arch::{barrier, cache, time};
+use crate::machine::cpu::Cpu;
+use crate::machine::takeover::Takeover;
+use crate::memory::guest_ram::GuestRam;
+use baton_core::hw_error::HwError;
+use baton_core::linux::kexec_plan::Op;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Copies this CPU's share, and cleans it to the point of coherency.
+///
+/// # Errors
+///
+/// [`HwError::Absent`] if the list does not say what it said before; the rest is not copied.
+pub fn share(cpu: &Cpu, takeover: &Takeover, ram: &GuestRam) -> Result<(), HwError> {
+    cpu.times.copy_start.store(time::now(), Relaxed);
+    // SAFETY: This is a step of phase 3.
+    let (plan, place, of) = unsafe { takeover.share_of(cpu) };
+    let (mut copied, mut zeroed) = (0, 0);
+    let mut result = Ok(());
+    for op in plan.share(ram, place, of) {
+        // The list is the guest's memory: each entry is checked as it is used, whatever it was.
+        let moved = op
+            .map_err(|error| HwError::Absent {
+                what: "valid entry in the kexec list",
+                id: error.entry.at,
+            })
+            .and_then(|op| move_page(ram, &op).map(|()| op));
+        match moved {
+            Ok(op) => {
+                copied += op.copied;
+                zeroed += op.zeroed;
+            }
+            Err(error) => {
+                takeover.note_copy_failure();
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    barrier::dsb_sy();
+    cpu.times.copied.store(copied, Relaxed);
+    cpu.times.zeroed.store(zeroed, Relaxed);
+    cpu.times.copy_end.store(time::now(), Relaxed);
+    result
+}
+
+fn move_page(ram: &GuestRam, op: &Op) -> Result<(), HwError> {
+    let outside = |id| HwError::Absent {
+        what: "guest memory",
+        id,
+    };
+    let size = op.copied + op.zeroed;
+    let destination = ram
+        .range(op.destination, size)
+        .ok_or_else(|| outside(op.destination))?;
+    // A file ends anywhere: its last bytes are copied up to a whole turn, and zeroed after that.
+    let copied = match op.is_in_place() {
+        true => 0,
+        false => op.copied.next_multiple_of(TURN).min(size),
+    };
+    if copied > 0 {
+        let source = ram
+            .range(op.source, copied)
+            .ok_or_else(|| outside(op.source))?;
+        // SAFETY: Both are pages of guest memory, which nobody else accesses in phase 3, and which
+        // are not the same page.
+        unsafe { copy_and_clean(destination.as_ptr(), source.as_ptr(), copied as usize) }
+    }
+    if op.zeroed > 0 {
+        let ragged = op.copied.next_multiple_of(8);
+        // SAFETY: As above; the bytes up to the next word are written one by one.
+        unsafe {
+            let start = destination.as_ptr();
+            for at in op.copied..ragged {
+                start.add(at as usize).write_volatile(0);
+            }
+            zero(start.add(ragged as usize), (size - ragged) as usize);
+        }
+    }
+    if op.zeroed > 0 || op.is_in_place() {
+        cache::clean_lines_to_poc(destination.start() as usize, size as usize);
+    }
+    Ok(())
+}

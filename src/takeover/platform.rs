@@ -1,0 +1,202 @@
+//! The machine as the platform that the three phases run on.
+
+use super::fault_injection;
+use super::steps::TABLE;
+use crate::arch::{barrier, time};
+use crate::firmware;
+use crate::machine::Machine;
+use crate::machine::cpu::{Cpu, Failed};
+use crate::memory::heap::HEAP;
+use crate::memory::stage2::NoRoot;
+use crate::report;
+use arm_psci::ErrorCode;
+use baton_core::hw_error::HwError;
+use baton_core::options::Teardown;
+use baton_core::smp::gate::Closed;
+use baton_core::smp::phases;
+use baton_core::smp::platform::{Milestone, Platform};
+use baton_core::smp::power::Start;
+use baton_core::smp::rendezvous::Rendezvous;
+use baton_core::smp::steps::{self, Phase, WalkOptions};
+use core::sync::atomic::Ordering::{Relaxed, Release};
+use thiserror::Error;
+
+/// The SGI that wakes CPUs from WFI: Linux has the first eight enabled on every CPU.
+const SGI: u8 = 0;
+
+/// Why there is no next kernel to enter. The old one is gone: the machine is reset.
+#[derive(Clone, Copy, Debug, Error)]
+pub enum NoNextKernel {
+    /// A CPU did not copy its share: half of a kernel is no kernel.
+    #[error("the kexec list changed while the CPUs were taken")]
+    CopyFailed,
+    /// It has no stage 2.
+    #[error(transparent)]
+    NoRoot(#[from] NoRoot),
+}
+
+impl Platform for Machine {
+    type Cpu = Cpu;
+    type Failure = NoNextKernel;
+
+    fn rendezvous(&self) -> &Rendezvous {
+        &self.takeover.rendezvous
+    }
+
+    fn cpus(&self) -> &[Cpu] {
+        &self.cpus
+    }
+
+    fn wait_us(&self, us: u64, done: impl FnMut() -> bool) -> bool {
+        time::wait_us(us, done).is_ok()
+    }
+
+    fn patience_us(&self) -> u64 {
+        self.options.wait.as_micros() as u64
+    }
+
+    fn reached(&self, milestone: Milestone) {
+        self.takeover.reached(milestone);
+    }
+
+    /// A CPU that runs traps at its next instruction, one that waits is woken.
+    fn end_generation(&self) {
+        self.generations.end();
+        self.gic.kick_all_others(SGI);
+        let listens = |cpu: &Cpu| cpu.listens.load(Relaxed);
+        for cpu in self.cpus.iter().filter(|cpu| listens(cpu)) {
+            self.gic.kick_from_outside(cpu.mpidr, SGI, || listens(cpu));
+        }
+        barrier::sev();
+        // From here on nothing is mapped on demand, which is all that allocates while a guest runs.
+        HEAP.seal(true);
+    }
+
+    fn kick_from_outside(&self, cpu: &Cpu, awaited: impl FnOnce() -> bool) {
+        self.gic.kick_from_outside(cpu.mpidr, SGI, awaited);
+    }
+
+    fn leave_behind(&self, missing: usize) {
+        self.generations.leave_behind(missing);
+    }
+
+    fn came_from(&self, generation: u64) {
+        self.generations.came_from(generation);
+    }
+
+    fn own(&self, cpu: &Cpu, late: bool) {
+        if late {
+            return walk(self, cpu, Phase::Own, false);
+        }
+        cpu.times.clear();
+        cpu.times.arrived.store(time::now(), Relaxed);
+        cpu.exits.retire();
+        *cpu.failed.lock() = Failed::default();
+        walk(self, cpu, Phase::Own, false);
+        cpu.times.phase1_end.store(time::now(), Relaxed);
+    }
+
+    fn sync(&self, cpu: &Cpu, missing: usize) {
+        if missing > 0 {
+            self.takeover.note_missing(missing);
+        }
+        walk(self, cpu, Phase::Sync, false);
+    }
+
+    fn load(&self, cpu: &Cpu) {
+        cpu.times.phase3_start.store(time::now(), Relaxed);
+        fault_injection::inject(self.options.fault_injection, cpu);
+        walk(self, cpu, Phase::Load, false);
+        cpu.times.phase3_end.store(time::now(), Relaxed);
+    }
+
+    fn begin_generation(&self, generation: u64) -> Result<Start, NoNextKernel> {
+        report::print_trouble(self);
+        if self.takeover.copy_failed() {
+            return Err(NoNextKernel::CopyFailed);
+        }
+        HEAP.seal(false);
+        self.generations.begin(generation)?;
+        let (free, roots) = self.generations.free_roots();
+        log::debug!(
+            "generation {generation}: {} bytes of the heap in use, {free} of {roots} stage 2 roots free",
+            HEAP.used()
+        );
+        let next = self.takeover.next_kernel();
+        report::write_to_tree(self, next.x0, self.takeover.bytes());
+        Ok(Start {
+            entry: next.entry,
+            context: next.x0,
+        })
+    }
+
+    fn firmware_on(&self, cpu: &Cpu) -> Result<(), ErrorCode> {
+        firmware::cpu_on(cpu).map_err(|error| {
+            let level = Cpu::current().map(|caller| caller.exits.complaint());
+            log::log!(
+                level.unwrap_or(log::Level::Warn),
+                "firmware refuses CPU_ON of CPU {}: {error}",
+                cpu.index
+            );
+            firmware::error_code(error)
+        })
+    }
+
+    fn firmware_off(&self, cpu: &Cpu) -> Result<(), ErrorCode> {
+        self.gic.cpu_offline(cpu.mpidr);
+        Err(firmware::error_code(firmware::cpu_off()))
+    }
+
+    fn clear_at_off(&self, cpu: &Cpu, stays: Option<&Cpu>) {
+        if let Some(other) = stays {
+            self.gic.move_shared(cpu.mpidr, other.mpidr);
+        }
+        walk(self, cpu, Phase::Own, true);
+    }
+}
+
+/// The boot CPU takes all others and loads the next kernel; returns where that begins. The plan has
+/// been validated. Without a next kernel the machine is reset.
+pub fn take_over(machine: &Machine, cpu: &Cpu, closed: Closed) -> Start {
+    machine.takeover.clear(cpu);
+    match phases::take_over(machine, cpu, closed) {
+        Ok(start) => {
+            machine.takeover.times.entered.store(time::now(), Release);
+            start
+        }
+        Err(failure) => {
+            log::error!("{failure}");
+            reset(machine)
+        }
+    }
+}
+
+fn walk(machine: &Machine, cpu: &Cpu, phase: Phase, at_off: bool) {
+    let serially = |step: &dyn Fn() -> Result<(), HwError>| {
+        let _serial = machine.takeover.serial.lock();
+        step()
+    };
+    let failed = |name, error| {
+        if !machine.takeover.rendezvous.is_closed() {
+            let level = cpu.exits.complaint();
+            log::log!(level, "cpu {}: step \"{name}\": {error}", cpu.index);
+            return;
+        }
+        machine.takeover.note_trouble();
+        let mut failed = cpu.failed.lock();
+        failed.count += 1;
+        failed.first.get_or_insert((name, error));
+    };
+    let options = WalkOptions {
+        serial: machine.options.teardown == Teardown::Serial,
+        at_off,
+        skip_steps: machine.options.skip_steps.as_deref(),
+    };
+    steps::walk(&TABLE, phase, options, cpu, machine, serially, failed);
+}
+
+fn reset(machine: &Machine) -> ! {
+    report::print_trouble(machine);
+    let refusal = firmware::system_reset();
+    panic!("firmware refuses SYSTEM_RESET: {refusal}");
+}

@@ -1,0 +1,142 @@
+//! The table of teardown steps.
+
+use super::copy;
+use crate::arch::tlb;
+use crate::machine::Machine;
+use crate::machine::cpu::Cpu;
+use crate::vcpu;
+use baton_core::hw_error::HwError;
+use baton_core::options::Teardown;
+use baton_core::smp::steps::{self, Phase, Step};
+use core::sync::atomic::Ordering::Relaxed;
+
+macro_rules! step {
+    ($name:literal, $phase:ident, $teardown:expr) => {
+        Step {
+            name: $name,
+            phase: Phase::$phase,
+            parallel: true,
+            at_off: true,
+            teardown: $teardown,
+        }
+    };
+}
+
+/// All steps, each in the order in which it is taken within its phase.
+pub static TABLE: [Step<Cpu, Machine>; 20] = [
+    // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
+    step!("timers", Own, |_, _| vcpu::timer::reset()),
+    step!("pmu", Own, |_, _| vcpu::pmu::reset()),
+    Step {
+        at_off: false,
+        ..step!("cluster-pmu", Own, cluster_pmu)
+    },
+    step!("trace", Own, |_, machine| vcpu::trace::reset(
+        machine.devices.trace
+    )),
+    step!("debug", Own, |_, _| vcpu::debug::reset()),
+    step!("vectors", Own, |_, _| vcpu::vector::reset()),
+    step!("pauth", Own, |_, _| vcpu::pauth::reset()),
+    step!("el1-registers", Own, |_, _| vcpu::reset::reset_el1()),
+    step!("interrupt-routes", Own, interrupt_routes),
+    step!("cpu-interface", Own, |_, machine| machine
+        .gic
+        .reset_cpu_interface()),
+    step!("redistributor", Own, |cpu, machine| machine
+        .gic
+        .reset_private(cpu.mpidr)),
+    // A kernel sets LPIs up once for each CPU, and finds them as they were when it turns the CPU on
+    // again (Linux, `its_cpu_init_lpis()`).
+    Step {
+        at_off: false,
+        ..step!("lpis", Own, |cpu, machine| machine
+            .gic
+            .reset_lpis(cpu.mpidr))
+    },
+    step!("translations", Own, translations),
+    // Phase 2, on the boot CPU.
+    step!("distributor", Sync, |cpu, machine| machine
+        .gic
+        .reset_distributor(cpu.mpidr)),
+    step!("absent-cpus", Sync, absent_cpus),
+    step!("its", Sync, |_, machine| machine.gic.reset_its()),
+    // Where LPIs cannot be switched off, they are disabled one by one.
+    step!("kept-lpis", Sync, |_, machine| {
+        machine.gic.disable_kept_lpis();
+        Ok(())
+    }),
+    // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
+    step!("lpi-cache", Load, |cpu, machine| machine
+        .gic
+        .forget_lpis(cpu.mpidr)),
+    step!("sgis", Load, |cpu, machine| machine
+        .gic
+        .drop_sgis(cpu.mpidr)),
+    step!("copy", Load, |cpu, machine| copy::share(
+        cpu,
+        &machine.takeover,
+        &machine.ram
+    )),
+];
+
+/// Says once, at boot, what is not usual about the table: the capability check, and skipped steps.
+pub fn log_unusual(machine: &Machine) {
+    if machine.options.teardown == Teardown::Serial {
+        log::info!("teardown=serial: every step runs CPU by CPU");
+    }
+    let skipped = machine.options.skip_steps.as_deref();
+    for name in skipped.iter().flat_map(|names| names.split(',')) {
+        if TABLE.iter().any(|step| step.name == name) {
+            log::warn!("step \"{name}\" is skipped: the next kernel finds what it would clear");
+        } else {
+            log::warn!("there is no step \"{name}\" to skip");
+        }
+    }
+    for name in steps::serial_steps(&TABLE) {
+        log::info!("step \"{name}\" is not safe in parallel: it runs CPU by CPU");
+    }
+}
+
+/// While CPUs go one by one, interrupts still come: those of this CPU go to one that stays.
+///
+/// Where all go at once, nobody stays but the boot CPU, and phase 2 gives it all of them.
+fn interrupt_routes(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
+    let boot_cpu = machine.takeover.boot_cpu.load(Relaxed) as usize;
+    if machine.options.teardown == Teardown::Serial
+        && cpu.index != boot_cpu
+        && let Some(boot_cpu) = machine.cpus.get(boot_cpu)
+    {
+        machine.gic.move_shared(cpu.mpidr, boot_cpu.mpidr);
+    }
+    Ok(())
+}
+
+/// The PMU of the CPU's cluster; of the CPUs of a cluster each clears it, as none knows of the others.
+fn cluster_pmu(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
+    if !machine.devices.dsu_pmu {
+        return Ok(());
+    }
+    // SAFETY: The device tree has a node for it, which the kernel uses too.
+    unsafe { vcpu::pmu::reset_cluster() }
+}
+
+/// What the old kernel left, from outside, in the redistributors of CPUs that never ran.
+fn absent_cpus(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
+    let mut result = Ok(());
+    if machine.takeover.rendezvous.has_absent() {
+        let absent = |cpu: &&Cpu| !cpu.member.arrival().is_expected();
+        for cpu in machine.cpus.iter().filter(absent) {
+            result = result
+                .and(machine.gic.reset_private(cpu.mpidr))
+                .and(machine.gic.reset_lpis(cpu.mpidr))
+                .and(machine.gic.drop_sgis(cpu.mpidr));
+        }
+    }
+    result
+}
+
+fn translations(_: &Cpu, _: &Machine) -> Result<(), HwError> {
+    tlb::invalidate_el1_local();
+    tlb::invalidate_instructions_local();
+    Ok(())
+}
