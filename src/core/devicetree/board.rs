@@ -1,15 +1,16 @@
 //! The board as its device tree describes it.
 
 use super::blob;
+use super::chosen;
 use super::console::{self, Console};
 use super::cpus::{self, Cpu, Devices, EnableMethod};
 use super::error::BoardError;
 use super::gic::{self, Gic};
 use super::modules::{self, Modules};
-use super::node::{Located, bytes, is_available, text};
+use super::node::{Located, is_available, text};
 use super::psci::{self, Psci};
 use crate::memory::region::{Region, RegionSet};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
@@ -92,7 +93,7 @@ impl Board {
             gic: gic::read(fdt)?,
             devices: cpus::devices(fdt),
             console: console(fdt),
-            bootargs: bootargs(fdt)?,
+            bootargs: chosen::bootargs(fdt)?,
         })
     }
 }
@@ -134,25 +135,6 @@ fn memory(fdt: Fdt<'_>) -> Result<(RegionSet, RegionSet), BoardError> {
 /// Says whether a child of the root is a memory node.
 fn is_memory(node: &FdtNode<'_>) -> bool {
     text(node, "device_type") == Some("memory")
-}
-
-pub(super) fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
-    let Some(chosen) = Located::find(fdt, "/chosen") else {
-        return Ok(String::new());
-    };
-    match (
-        chosen.node.property("bootargs"),
-        text(&chosen.node, "bootargs"),
-    ) {
-        (None, _) => Ok(String::new()),
-        // A property without any byte is an empty string to U-Boot and Linux.
-        (Some(_), None) if bytes(&chosen.node, "bootargs").is_empty() => Ok(String::new()),
-        (Some(_), None) => Err(BoardError::Text {
-            node: chosen.path(),
-            property: "bootargs",
-        }),
-        (Some(_), Some(line)) => Ok(line.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod blob;
 pub mod board;
+mod chosen;
 pub mod console;
 pub mod cpus;
 pub mod error;

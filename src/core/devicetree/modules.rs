@@ -4,7 +4,7 @@
 //! writes them, and so do scripts of U-Boot. Where nobody can write nodes, as in an extlinux.conf, a
 //! kernel comes behind the monitor in one file; then `/chosen` is what any loader of Linux makes it.
 
-use super::board::bootargs as chosen_bootargs;
+use super::chosen;
 use super::error::BoardError;
 use super::node::{Located, big_endian, bytes, first_compatible, is_available, text};
 use crate::memory::region::{Region, RegionError};
@@ -75,7 +75,7 @@ pub(super) fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Modules, Bo
         }),
         (None, Some(kernel)) => Ok(Modules {
             kernel,
-            bootargs: Some(chosen_bootargs(fdt)?),
+            bootargs: Some(chosen::bootargs(fdt)?),
             ramdisk: ramdisk.or_else(|| linux_initrd(&chosen.node)),
             appended: true,
         }),

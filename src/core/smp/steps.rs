@@ -238,6 +238,7 @@ mod tests {
                 Phase::Own,
                 options,
                 &log,
+                &(),
                 |step| step(),
                 |_, _| (),
             );

@@ -6,9 +6,7 @@ use crate::arch::verify::expect;
 use arm_gic::gicv3::registers::GicrCtlr;
 use baton_core::gic_tables::Lpis;
 use baton_core::hw_error::HwError;
-use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bits 51 to 12 of `GICR_PROPBASER` and, with zeros, of `GICR_PENDBASER`: where the table is.
 /// Cacheability and shareability may be fixed.
@@ -39,17 +37,6 @@ pub struct LpiTables {
     pub pending: u64,
     /// Bits of an interrupt's number, 14 to 32.
     pub id_bits: u8,
-}
-
-/// The registers of VLPI_base.
-#[derive(Clone, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
-#[repr(C, align(8))]
-pub struct Vlpi {
-    _reserved0: [u32; 28],
-    /// `GICR_VPROPBASER`, at 0x70.
-    vpropbaser: ReadPureWrite<u64>,
-    /// `GICR_VPENDBASER`, at 0x78.
-    vpendbaser: ReadPureWrite<u64>,
 }
 
 impl Redistributor {

@@ -1,14 +1,26 @@
 //! One CPU's redistributor: its SGIs and PPIs (Arm IHI 0069, 12.11).
 
-use super::lpi::Vlpi;
 use super::{RWP_US, wait_clear};
 use crate::arch::verify::expect;
 use arm_gic::gicv3::registers::{Gicr, GicrCtlr, GicrSgi, Sgi};
 use baton_core::hw_error::HwError;
+use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// SGIs are the first 16 interrupts of a CPU.
 const SGIS: u32 = 0xffff;
+
+/// The registers of VLPI_base.
+#[derive(Clone, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
+#[repr(C, align(8))]
+pub struct Vlpi {
+    _reserved0: [u32; 28],
+    /// `GICR_VPROPBASER`, at 0x70.
+    pub(super) vpropbaser: ReadPureWrite<u64>,
+    /// `GICR_VPENDBASER`, at 0x78.
+    pub(super) vpendbaser: ReadPureWrite<u64>,
+}
 
 /// The registers of one redistributor.
 pub struct Redistributor {

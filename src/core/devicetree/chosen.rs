@@ -1,0 +1,31 @@
+//! `/chosen`: what the loader has to say to the kernel (Devicetree Specification, 3.6).
+
+use super::error::BoardError;
+use super::node::{Located, bytes, text};
+use alloc::string::{String, ToString};
+use dtoolkit::Node;
+use dtoolkit::fdt::Fdt;
+
+/// Returns `/chosen/bootargs`; no line if there is none.
+///
+/// # Errors
+///
+/// [`BoardError::Text`] if it is no text.
+pub(super) fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
+    let Some(chosen) = Located::find(fdt, "/chosen") else {
+        return Ok(String::new());
+    };
+    match (
+        chosen.node.property("bootargs"),
+        text(&chosen.node, "bootargs"),
+    ) {
+        (None, _) => Ok(String::new()),
+        // A property without any byte is an empty string to U-Boot and Linux.
+        (Some(_), None) if bytes(&chosen.node, "bootargs").is_empty() => Ok(String::new()),
+        (Some(_), None) => Err(BoardError::Text {
+            node: chosen.path(),
+            property: "bootargs",
+        }),
+        (Some(_), Some(line)) => Ok(line.to_string()),
+    }
+}
