@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Baton: `make' lists the commands.
 
 # Given on the command line, or in the environment.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hands the linker script to the monitor's binary, and to nothing else.
 
 fn main() {

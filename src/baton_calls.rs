@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The calls of [`baton_abi`].
 
 use crate::machine::Machine;

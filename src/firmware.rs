@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The PSCI of firmware, below the monitor, by SMC. A board whose CPUs wait in a spin table may have none.
 
 use crate::machine::cpu::Cpu;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The two calls patched into an unmodified kernel.
 
 use crate::arch::translate::translate;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Baton: an EL2 monitor that carries an arm64 machine from one kernel to the next.
 //!
 //! Imports go one way, from the top of this list to its end (docs/ARCHITECTURE.md):

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's image: `baton::boot` has its first instruction.
 #![no_std]
 #![no_main]

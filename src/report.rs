@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The report of the last reboot: gathered for the REPORT call, and printed.
 
 use crate::arch::{cache, time};

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # How much of what the host can test its tests go through: a table by file, and all lines in HTML.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Licences, sources and versions of all crates that are depended on (deny.toml). The advisories are
 # left out unless asked for, as they are fetched from a git repository: ADVISORIES=1.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The host tests of the monitor under Miri, which sees undefined behaviour. It comes with rustup alone:
 # `rustup toolchain install nightly --component miri --component rust-src'.
 set -eu

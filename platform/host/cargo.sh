@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs cargo of the toolchain that can build for aarch64-unknown-none-softfloat.
 #
 #   cargo.sh host COMMAND [ARGUMENT...]     for this machine

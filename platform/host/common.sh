@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Shared by the scripts beside it: where things are kept, and how a step is shown.
 # shellcheck shell=sh
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Builds Trusted Firmware-A for QEMU's virt machine, with U-Boot behind it, from Debian's source
 # package: $cache/tfa/qemu_fw.bios, which QEMU starts at EL3 (-M virt,secure=on,virtualization=on).
 #

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The calls by which a guest asks Baton by name, and the report they return.
 //!
 //! All of them are SMCCC fast calls over `HVC` (DEN0028 section 6, owning entity 6: vendor specific

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Barriers, events and hints (Arm ARM, A64 base instructions).
 
 use core::arch::asm;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Cache maintenance by address (Arm ARM, cache maintenance instructions).
 
 use super::barrier;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Moving memory with general registers: two at a time, a line at a time.
 
 use super::cache;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The instructions that Rust has no name for: system registers, barriers, caches, TLBs, time.
 
 pub mod barrier;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Fields of system registers that several places ask for.
 
 use baton_sysreg::read_sysreg;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The system counter, and waits that end.
 
 use super::barrier;

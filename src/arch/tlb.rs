@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! TLB maintenance (Arm ARM, TLB maintenance instructions).
 
 use super::barrier;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The guest's stage 1 (Arm ARM, AT S1E1R).
 
 use core::arch::asm;

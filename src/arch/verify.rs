@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Registers that are written and then asked whether they took it.
 
 use baton_core::hw_error::HwError;

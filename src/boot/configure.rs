@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A CPU made ready for the guest, as it comes to the monitor.
 
 use crate::machine::Machine;

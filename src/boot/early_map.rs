@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The map the image starts with: itself and the device tree, from tables inside the image.
 
 use super::image;

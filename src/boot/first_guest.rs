@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The first guest: its modules looked at, its device tree written, its entry found.
 
 use super::early_map;

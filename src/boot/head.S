@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a loader enters the image, and where firmware enters a CPU that was turned on.
 
 // SCTLR_EL2 with its RES1 bits alone: MMU and caches off, little-endian.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's image, as the linker script lays it out.
 
 use baton_core::memory::region::Region;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The interrupt controller that the board has.
 
 use super::stop::stop;

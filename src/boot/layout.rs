@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How the monitor divides its own memory.
 
 use super::image;

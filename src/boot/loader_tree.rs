@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The device tree that a loader hands over, and the console that it names.
 
 use super::early_map;

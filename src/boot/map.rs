@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The map that the monitor runs on.
 
 use super::layout::Layout;

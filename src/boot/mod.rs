@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! From the first instruction to the guest's: `head.S`, then [`relocate`], then [`primary`].
 
 mod configure;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The boot CPU, from the image in its last place to the guest.
 
 use super::configure::configure;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where a loader put the image is the guest's memory: the image moves to the end of RAM.
 
 use super::layout::{ALIGN, Layout};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Any CPU that firmware starts or wakes for us, or that comes from a spin table.
 
 use super::configure::configure;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! CPUs that wait in a spin table (Linux, Documentation/arch/arm64/booting.rst): all are brought into
 //! the monitor before the first guest runs, and parked; where they waited may be overwritten then.
 

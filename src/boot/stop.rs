@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The end before the beginning: a board or a guest that cannot be started.
 
 use crate::arch::barrier::halt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Started at a level other than EL2: the end, with the reason.
 
 use super::loader_tree::tree;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The `log` facade over the UART, one whole line at a time.
 
 use super::uart::Uart;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The console: what the monitor says, on the UART that the device tree names.
 
 mod logger;

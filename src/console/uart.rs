@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! UARTs: how a character is sent by each kind. Firmware has set their speed.
 
 use arm_pl011_uart::{PL011Registers, Uart as Pl011};

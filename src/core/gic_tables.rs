@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which of its writes a guest may make to registers that lead the GIC to tables in memory
 //! (Arm IHI 0069, 12.11 and 12.19).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the monitor decides without touching hardware: parsers, state machines, tables.
 //!
 //! All of it runs in `cargo test` on any machine, under loom and shuttle (what CPUs share), and under

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's own command line, `/chosen/bootargs`.
 #![forbid(unsafe_code)]
 

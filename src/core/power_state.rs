@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The `power_state` argument of CPU_SUSPEND (DEN0022), in both formats.
 #![forbid(unsafe_code)]
 

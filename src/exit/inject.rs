@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Exceptions handed to the guest (Arm ARM, AArch64.TakeException).
 
 use super::class;

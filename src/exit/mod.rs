@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Exits: what brings a CPU into the monitor, and where it goes on.
 //!
 //! vector (`vectors.S`) → dispatch (here) → service ([`smccc`], [`stage2_fault`],

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The end of the monitor: it says where, and resets the machine rather than hang.
 
 use crate::arch::barrier::halt;

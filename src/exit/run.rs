@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Does what a service has decided: the one place that a CPU of the guest goes on from.
 
 use crate::arch::time;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! SMCCC calls (DEN0028): who answers which.
 
 use crate::firmware::Firmware;

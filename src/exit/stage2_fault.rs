@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Stage 2 faults: the guest reached for what is not there, or stored where it may only read.
 
 use super::{class, inject};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The exception vectors of EL2 (Arm ARM, "Exception vectors"): a whole frame, then Rust.
 
     .cfi_sections .debug_frame

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where `vectors.S` goes on in Rust. Here, and in a panic, the machine is fetched; everyone below is
 //! handed it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The first WFI of a CPU in a generation, and those of one whose CPU interface masks the kick (see
 //! `takeover::listen`).
 

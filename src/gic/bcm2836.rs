@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The local interrupt controller of a Raspberry Pi 3, which has no GIC (BCM2836 ARM-local
 //! peripherals, QA7 rev 3.4): what it sends to each CPU, and mailboxes for interrupts between CPUs.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The interrupt controller, which belongs to the guest and is left by the monitor as at reset.
 
 pub mod bcm2836;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a CPU counts: its exits from the guest, and when it did what in a takeover.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A CPU of the machine, as the monitor knows it.
 
 use super::counters::{Exits, Times};

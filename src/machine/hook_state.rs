@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which calls are patched into the kernel that runs.
 
 use crate::memory::guest_ram::GuestRam;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The machine: what was found at boot and never changes, and the state of its CPUs.
 
 pub mod counters;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a CPU does next.
 
 use baton_core::smp::power::Start;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the CPUs of a takeover share.
 
 use crate::arch::time;

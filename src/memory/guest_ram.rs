@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The guest's memory, as the monitor may touch it: checked once, by type.
 
 use baton_core::memory::guest_memory::GuestMemory;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's heap: filled at boot, closed while CPUs are taken.
 
 use baton_core::sync::Lock;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Sizes in the monitor's own memory that more than one part of it knows.
 
 /// Size of a page in bytes.

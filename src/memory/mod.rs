@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Physical memory: the monitor's own, the guest's, and the tables that tell them apart.
 
 pub mod guest_ram;

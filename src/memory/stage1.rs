@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! EL2's own translation (stage 1): identity, and nothing both writable and executable.
 
 use crate::arch::sysreg::id_field;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Stage 2, and the generations of kernels that live behind it.
 //!
 //! All of physical memory but the monitor's own is mapped at its own address. What lies below the

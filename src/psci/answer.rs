@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a PSCI call is answered, and the checks that several functions share.
 
 use crate::memory::guest_ram::GuestRam;

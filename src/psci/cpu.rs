@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! CPU_ON, AFFINITY_INFO and CPU_SUSPEND.
 
 use super::answer::{Answer, check_entry};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The guest's PSCI calls (DEN0022): PSCI 1.1, answered as firmware would.
 
 mod answer;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which function a call is, and who answers it.
 
 use super::answer::Answer;

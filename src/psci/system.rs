@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! SYSTEM_OFF, SYSTEM_RESET, SYSTEM_RESET2 and SYSTEM_SUSPEND.
 
 use super::answer::{Answer, check_entry};

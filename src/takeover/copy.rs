@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Putting the next kernel where it belongs: each CPU its share.
 
 use crate::arch::copy::{TURN, copy_and_clean, zero};

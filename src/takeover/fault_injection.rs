@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Faults of the monitor's own, caused on purpose: each must end in a line and a reset.
 
 use crate::machine::cpu::Cpu;

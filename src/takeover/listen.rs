@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Sleep in which a guest masks its interrupts at the CPU interface, and is kicked none the less.
 //!
 //! A CPU that waits by WFI can be taken only if an interrupt wakes it, and whether one reaches it is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Taking the CPUs from one kernel for the next, in three phases.
 //!
 //! A [`request`] is validated while the guest runs; then every CPU walks the table of teardown

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The machine as the platform that the three phases run on.
 
 use super::fault_injection;

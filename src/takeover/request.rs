@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The two sources of a takeover: Linux's own kexec, and the KEXEC call.
 
 use super::platform;

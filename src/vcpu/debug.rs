@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Self-hosted debug: breakpoints, watchpoints, single step, locks (Arm ARM, D2 and H6).
 
 use crate::arch::barrier;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! EL2 for a guest that owns the machine: nothing is trapped that need not be, everything the CPU
 //! has is offered (Linux, Documentation/arch/arm64/booting.rst, "the following requirements").
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a CPU has, as far as the registers to write depend on it.
 
 /// The ID registers of one CPU (Arm ARM, D24.2). Registers that an old CPU does not know read as

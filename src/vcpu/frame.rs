@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What `vectors.S` saves of a guest.
 
 /// SPSR of EL1 with its own stack pointer, D, A, I and F masked.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One CPU of the machine as the guest sees it: what EL2 lets through, and its state after a reset.
 
 pub mod debug;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The keys of pointer authentication (Arm ARM, D8.10).
 
 use crate::arch::verify::reset_registers;

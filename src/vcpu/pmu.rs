@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The performance monitors of a CPU and of its cluster (Arm ARM, D13).
 
 use crate::arch::barrier;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The system registers of EL1 and EL0 as a reset leaves them, where the architecture says how, and
 //! zero where it leaves it open (Arm ARM, D24.2).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The timers of EL1 (Arm ARM, D12).
 
 use crate::arch::verify::reset_registers;

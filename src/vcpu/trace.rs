@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Profiling and trace that write to memory by themselves: SPE, TRBE, and the branch records
 //! (Arm ARM, D6, D17 and F1).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Floating point, SVE and SME: the registers of the old kernel's last process.
 
 use crate::arch::barrier;

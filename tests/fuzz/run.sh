@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Fuzzes what the monitor parses, with libFuzzer and any stable Rust (cargo-fuzz, which takes the
 # same folder, needs a nightly one and the network).
 #

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Boots a machine and looks at its console.
 
 use crate::scratch::Scratch;

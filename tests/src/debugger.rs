@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A debugger on QEMU's stub: holds CPUs, and stands in for firmware that misbehaves.
 //!
 //! It speaks the remote serial protocol (GDB manual, appendix E) as far as QEMU's `gdbstub.c` needs

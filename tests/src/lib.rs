@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Tests that boot Baton in QEMU: what they share.
 //!
 //! Everything here panics with what was expected, what was seen, and the console, as a test should.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Starts the monitor as a boot loader would, with any device tree.
 //!
 //! QEMU repairs the memory nodes of a tree given with `-dtb` and puts its own files where it likes.

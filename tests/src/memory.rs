@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's memory, as it is seen from outside the machine.
 
 use crate::boot::{Boot, watched};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Looks for the kexec calls in real kernels.
 //!
 //! `BATON_KERNELS` names a folder with one folder for each kernel, called after its release, with

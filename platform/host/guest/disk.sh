@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Makes a disk as an installer leaves it: disk.sh OUTPUT ESP [ROOT UUID]
 #
 # GPT, with what is in the folder ESP in an EFI system partition and, behind it, what is in the folder

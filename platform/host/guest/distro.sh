@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Makes the disk of an arm64 Debian as its installer leaves it: distro.sh OUTPUT
 #
 # GPT, an EFI system partition with Debian's GRUB, and a root file system with systemd, Debian's kernel

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Makes a disk from which UEFI firmware starts Debian's GRUB, and that a kernel: esp.sh OUTPUT
 #
 # It has the kernel and the initramfs of `make run', which kexecs once. The same files give a disk that

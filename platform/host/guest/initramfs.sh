@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Builds the guest's initramfs.
 #
 #   initramfs.sh plain IMAGE OUTPUT    busybox, kexec, /init, and the modules that lie beside IMAGE

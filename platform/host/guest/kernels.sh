@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Fetches kernels of Debian and puts them on a disk for the guest: kernels.sh OUTPUT KERNEL...
 #
 # KERNEL is RELEASE or RELEASE:FLAVOUR, as for fetch.sh. OUTPUT is a tar archive that the guest reads

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs Linux under the monitor on a board that QEMU models, up to the second kernel: board.sh BOARD
 #
 # QEMU enters the monitor as a loader would. The guest is named in the device tree before, as a boot

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Puts monitor and guest kernel into one arm64 Image: append.sh MONITOR KERNEL OUTPUT
 #
 # It is started as the kernel alone would be, by any loader of Linux, with the same initrd, command

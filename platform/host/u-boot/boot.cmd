@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Starts Baton with its guest by booti. What stands above this is the board's and the guest's:
 # addresses, command lines. The files are searched beside this script, on a disk or a TFTP server.
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Makes the image of a card (or disk) from which a board's U-Boot starts Baton by itself.
 #
 #   card.sh BOARD MONITOR OUTPUT

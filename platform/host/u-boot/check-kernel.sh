@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # check-kernel.sh FILE: fails, and says what to do, if the guest's kernel is packed.
 set -eu
 here=$(dirname "$0")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Starts Baton with its guest from a FIT image by bootm. What stands above this is the board's.
 
 setenv from "${devtype} ${devnum}:${distro_bootpart}"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Makes a FIT image of monitor, guest kernel, initrd and device tree, each with its SHA-256.
 #
 #   fit.sh BOARD MONITOR TREE OUTPUT

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Makes the cards of the tests: test-cards.sh BOARD MONITOR FOLDER
 #
 # FOLDER gets card-WAY.img for each way to start, each with Debian's kernel, which kexecs once. A FIT

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The structure of a flattened device tree, checked before it is read.
 //!
 //! Devicetree Specification v0.4, chapter 5. `dtoolkit` panics on a malformed blob that it did not

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The board as its device tree describes it.
 
 use super::blob;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `/chosen`: what the loader has to say to the kernel (Devicetree Specification, 3.6).
 
 use super::error::BoardError;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The UART that `/chosen/stdout-path` names.
 
 use super::node::{Located, RegError, cell, first_compatible, text};

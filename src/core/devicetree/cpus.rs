@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The CPUs of the board, from `/cpus`, and what else the tree says of them.
 
 use super::error::BoardError;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Why a device tree is refused.
 
 use super::blob::BlobError;

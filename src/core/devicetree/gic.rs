@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The interrupt controller: GICv3 (`arm,gic-v3.yaml`), GICv2 (`arm,gic.yaml`), or what a Raspberry
 //! Pi 3 has in its place (`brcm,bcm2836-l1-intc.txt`).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The device tree that the guest is given.
 
 use super::blob::{self, BOOT_CPUID_OFFSET, BlobError};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The device tree: what the board is, and what the guest is told of it.
 //!
 //! Trees come from firmware and from kernels, so nothing in them is trusted to be well-formed:

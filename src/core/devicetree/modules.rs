@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the monitor was given to run: the modules below `/chosen`, or a kernel behind its own image.
 //!
 //! The nodes are Xen's (`docs/misc/arm/device-tree/booting.txt` of Xen). QEMU's `guest-loader`

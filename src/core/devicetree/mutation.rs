@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Damaged trees: whatever they say, reading them ends, and without a panic.
 
 use super::board::{Board, console};

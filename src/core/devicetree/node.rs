@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Nodes with their way from the root: paths, addresses as the CPU sees them, typed properties.
 
 use crate::memory::region::{Region, RegionError};

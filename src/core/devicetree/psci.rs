@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The firmware's PSCI, from the node that the binding `arm/psci.yaml` describes.
 
 use super::error::BoardError;

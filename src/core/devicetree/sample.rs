@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Trees for tests, in the likeness of QEMU's virt machine.
 
 use alloc::vec::Vec;

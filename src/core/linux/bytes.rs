@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Little-endian numbers at any offset of a slice that may be too short.
 
 /// The `N` bytes at offset `at`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Guest memory for tests.
 
 use crate::memory::guest_memory::GuestMemory;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The 64 bytes in front of an arm64 kernel (Linux `Documentation/arch/arm64/booting.rst`,
 //! section 4).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Walks the list of pages that a kexec moves.
 //!
 //! The list lies in pages of 64-bit entries, each an address with a flag: a destination, a source

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a kernel has prepared for its kexec: `struct kimage` (Linux `include/linux/kexec.h`), whose
 //! first fields have been the same from 5.10 to 7.3.
 

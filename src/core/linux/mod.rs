@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the monitor knows of an arm64 Linux kernel.
 //!
 //! - [`image`]: the header in front of every kernel;

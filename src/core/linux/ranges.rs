@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A set of addresses, as few ranges in ascending order that neither overlap nor touch.
 
 /// Ranges that a set can have.

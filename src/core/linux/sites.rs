@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Finds the two calls in the kernel's `kernel_kexec()` that the monitor replaces.
 
 use super::bytes::u32_at;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The guest's memory, as what reads it sees it.
 
 /// Memory of the guest, by physical address. The monitor's own is never part of it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The guest's stage 1 walk, as far as its levels go (Arm ARM, "Translation process").
 
 use crate::memory::guest_memory::GuestMemory;

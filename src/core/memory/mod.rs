@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Physical memory: regions of it, and the guest's part of it.
 #![forbid(unsafe_code)]
 

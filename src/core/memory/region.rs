@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Ranges of physical addresses, and sets of them.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a guest's PSCI call asks for: read from its registers alone.
 #![forbid(unsafe_code)]
 

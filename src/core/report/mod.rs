@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The report of a reboot, as text.
 #![forbid(unsafe_code)]
 

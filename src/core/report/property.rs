@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The report in the next kernel's device tree, for whoever administrates it.
 //!
 //! The guest's tree has a node `/baton` with a property `report` of a fixed size. A kexec hands the

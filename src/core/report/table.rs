@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The report as a table.
 
 use baton_abi::{ROW_MISSING, ROW_TOOK_PART, ReportHeader, ReportRow, SOURCE_HOOK};

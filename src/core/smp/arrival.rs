@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Whether a CPU came in time: decided once, by the CPU or by the boot CPU, never by both.
 
 use crate::sync::atomic::{AtomicU64, Ordering};

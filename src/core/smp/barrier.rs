@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where the CPUs of a teardown meet: a tree of counters, so that no word is written by all.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};

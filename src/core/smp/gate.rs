@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Who may change the set of CPUs, and who may take it: never both at once.
 
 use crate::sync::atomic::{AtomicU32, Ordering};

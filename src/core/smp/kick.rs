@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Bringing every CPU in: the kick.
 
 use crate::smp::platform::Platform;

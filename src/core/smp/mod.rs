@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How CPUs are turned on and off, and taken from one kernel for the next: the protocols between
 //! CPUs, on hardware that a [`platform::Platform`] stands for.
 #![forbid(unsafe_code)]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How CPUs are turned on and off, where CPU_ON, CPU_OFF and takeovers meet.
 
 use crate::smp::phases;

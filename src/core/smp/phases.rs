@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The three phases, as the boot CPU and every other CPU go through them.
 
 use crate::smp::gate::Closed;

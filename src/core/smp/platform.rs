@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the phases are carried out on: the machine, or a model of it.
 
 use crate::smp::power::{Power, Start};

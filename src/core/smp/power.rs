@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The power state of a CPU as PSCI has it: who may turn it on, and where it then begins.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which CPUs a takeover takes, and how they and the boot CPU find together.
 
 use crate::smp::arrival::Arrival;

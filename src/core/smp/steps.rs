@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The table of steps that a CPU walks from ONLINE to IDLE_DEAD, as Linux's `cpuhp_step`s.
 
 use crate::hw_error::HwError;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How a CPU waits for another one (Arm ARM, A64 hints).
 
 use core::arch::asm;

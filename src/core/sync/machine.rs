@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The machine's own.
 
 #[cfg(target_os = "none")]

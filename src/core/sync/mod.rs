@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What CPUs share, and how they wait for each other.
 //!
 //! The protocols between CPUs take their atomics, locks and events from here: the machine's own, or

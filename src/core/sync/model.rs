@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A model of it, for tests: loom's, which goes through all orders in which threads can act and all
 //! values that they can then read, or shuttle's, which tries random orders of many threads.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Registers that every CPU may reach at once.
 
 use crate::gic::v2::GicV2Error;

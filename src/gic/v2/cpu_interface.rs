@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The CPU interface of the CPU that runs this, by memory (Arm IHI 0048B, 4.4).
 
 use crate::arch::verify::expect;

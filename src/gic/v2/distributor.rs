@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The distributor: interrupts of all CPUs, and SGIs and PPIs of the one that runs this (Arm IHI
 //! 0048B, 4.3).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! GICv2 (Arm IHI 0048B), by what a guest at Non-secure EL1 can have left in it.
 //!
 //! SGIs, PPIs and the CPU interface are banked: each CPU has its own behind one address, which no

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The CPU interface, by system registers (Arm IHI 0069, 12.2).
 
 use crate::arch::barrier;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The distributor: interrupts that any CPU may get (Arm IHI 0069, 12.9).
 
 use super::frames::{FrameError, check_revision, page};

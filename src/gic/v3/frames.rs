@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which redistributor belongs to which CPU.
 
 use super::redistributor::Redistributor;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An interrupt translation service (Arm IHI 0069, 5.3 and 12.19).
 
 use super::frames::{FrameError, check_revision, page};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! LPIs of a redistributor, physical and virtual (Arm IHI 0069, 5.1 and 12.11).
 
 use super::redistributor::Redistributor;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! GICv3 and GICv4 (Arm IHI 0069), by what a guest at Non-secure EL1 can have left in it.
 //!
 //! Where a GIC has two security states (`GICD_CTLR.DS` = 0), groups, Secure priorities and

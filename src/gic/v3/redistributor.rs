@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One CPU's redistributor: its SGIs and PPIs (Arm IHI 0069, 12.11).
 
 use super::{RWP_US, wait_clear};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Software generated interrupts of group 1 (Arm IHI 0069, 12.2, `ICC_SGI1R_EL1`).
 
 use crate::arch::barrier;

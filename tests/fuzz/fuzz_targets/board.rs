@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A sound device tree with changes: a board is read, or refused with a reason; what was read holds.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Stores to the registers that lead the GIC to tables: whatever a guest makes of those that it may
 //! make, redistributor and ITS use no table that is not all in its memory, and none changes in use.
 #![no_main]

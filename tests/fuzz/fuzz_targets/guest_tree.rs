@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The guest's tree: no memory node of it has the monitor's memory, and it has all of the rest.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The walk of a guest's stage 1: it ends on any tables, after as many reads as there are levels, and
 //! finds the level at which the architecture reads a page.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The Image header: what is read of it holds, and nothing behind it matters.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The symbols of a kernel: a small kernel with changes in its tables, or any bytes.
 #![no_main]
 

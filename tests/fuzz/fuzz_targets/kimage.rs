@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A kexec's list: what is planned touches guest memory alone, may be done in any order, and ends
 //! in what the kernel's own relocation would have made.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The modules below /chosen: a kernel is found where a `reg` says it is, or refused with a reason.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's command line: each word has an effect or is named as a problem, never both.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The PSCI decoder: every call is one to suspend, for firmware, for the monitor, or refused.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A device tree of any bytes: reading it in every way ends, and what is made of it opens again.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Reads an input from its front; behind its end there are zeroes.
 
 /// What is left of an input.

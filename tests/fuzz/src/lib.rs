@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the fuzz targets share: how their inputs are read, and what they are made into.
 //!
 //! An input is a short program for what a target builds, rather than the thing itself, wherever

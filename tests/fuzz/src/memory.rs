@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A guest's memory in two parts, the monitor between them.
 
 use crate::input::Input;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Device trees: a sound one, changed as an input says.
 
 use crate::input::Input;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How a model is explored.
 
 use baton_core::sync::model::mutant;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The models find what is broken on purpose.
 
 use crate::explore::Model;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The pieces, one by one.
 
 use arm_psci::{AffinityInfo, ErrorCode};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Whole takeovers, with all that CPUs can be in the middle of.
 
 use baton_races::world::{Act, At, Conditions, World};

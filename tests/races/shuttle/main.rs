@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Takeovers of as many CPUs as a large machine has, in random orders (shuttle).
 
 use baton_races::world::{Act, At, Conditions, World};

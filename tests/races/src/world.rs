@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The machine that the monitor's CPUs meet on: guests, firmware and platform, as far as they matter
 //! to who does what before whom.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the next kernel finds of the one before it: the probe's audit, and that it can fail.
 
 use crate::probe;

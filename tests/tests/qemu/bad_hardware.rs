@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What does not work as it should: named in the report, and the reboot goes on.
 
 use baton_qemu::{Machine, layout, paths};

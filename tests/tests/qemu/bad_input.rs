@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the monitor cannot start with: one clear line, then the machine is off.
 
 use baton_qemu::{Module, layout, paths};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Boards that QEMU 7.2 models, as `make board` runs them: Debian's kernel, its kexec, the next kernel.
 
 use std::path::Path;

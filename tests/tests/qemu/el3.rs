@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Firmware at EL3 whose CPUs lose all they have in a power-down (`tests/firmware`): they come back
 //! through the monitor.
 

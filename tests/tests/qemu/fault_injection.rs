@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Mistakes of the monitor itself: a line that names the CPU, and a reset, whichever CPU it is.
 
 use crate::probe;

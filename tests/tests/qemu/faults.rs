@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What CPUs, firmware and the monitor itself can be doing when the machine is rebooted, at 80 vCPUs:
 //! a test for each, with what the report must say, and the next kernel must run.
 

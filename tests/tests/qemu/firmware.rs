@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Firmware as the guest, at EL1, which starts Debian's GRUB from an EFI system partition, and that
 //! Debian's kernel by its EFI stub.
 

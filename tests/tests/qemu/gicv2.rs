@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A machine with a GICv2, which serves 8 CPUs.
 
 use crate::{audit, linux, probe};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Guests that are up to no good, with all their CPUs at once.
 
 use baton_qemu::Machine;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Debian's kernel on a machine with an ITS, and a disk that sends its interrupts as messages to it.
 
 use baton_qemu::{Machine, Task, kexec, linux, scratch};

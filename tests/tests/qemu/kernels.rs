@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Kexecs from one of Debian's kernels to another.
 
 use baton_qemu::walk::Kernels;

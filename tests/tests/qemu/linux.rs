@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Debian's kernel as the guest.
 
 use baton_qemu::{End, Machine, Task, kexec, linux, report};

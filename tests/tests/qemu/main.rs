@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Everything that boots QEMU, in one program, so that two machines run at any time.
 
 mod audit;

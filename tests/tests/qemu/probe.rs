@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The bare-metal guest that tries the monitor.
 
 use baton_qemu::{Guest, Machine, paths};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make soak', for a few minutes.
 
 use baton_tests::Scratch;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! U-Boot starts the monitor from a disk, by itself, in each way that boards are started.
 
 use crate::linux::expect_carried;

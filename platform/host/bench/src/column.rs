@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What is measured: the columns of the tables.
 
 use baton_qemu::{Guest, Machine, Task, paths};

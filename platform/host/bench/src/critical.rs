@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The critical path in instructions, from a timeline taken under `-icount`.
 //!
 //! With `-icount shift=0` an instruction of any vCPU moves the one clock by 1 ns, and with

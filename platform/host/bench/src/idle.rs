@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make bench-idle`: what the monitor costs a guest that does not reboot.
 //!
 //! The same initramfs does the same work on plain QEMU and under the monitor, with `-icount`: the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make bench`: how long a machine is away, measured beside stock Linux.
 //!
 //! [`column`] says what is measured, [`run`] measures what is still missing, [`raw`] keeps it, and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a real machine would take: a model, from counted instructions and public figures.
 
 use crate::column::Column;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The plots, as SVG and PNG.
 
 use crate::timeline::{Lane, Timeline};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The raw samples: a CSV file that is only ever appended to, so that a stopped run can go on.
 
 use baton_qemu::samples;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Reads samples off a console while it runs.
 
 use crate::column::Column;

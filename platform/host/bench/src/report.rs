@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The report: tables in Markdown, the medians as CSV, and the plots.
 
 mod drawings;

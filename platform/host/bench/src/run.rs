@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Runs what is still missing, with progress and an estimate.
 
 use crate::column::Column;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's timeline of one reboot (`report=rows`).
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make run-card`: U-Boot starts the monitor from a card, Linux boots, kexecs, and all is checked.
 
 use crate::{limits, text, variable};

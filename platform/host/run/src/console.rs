@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Watches a machine's console, within bounds of time.
 
 use crate::Error;

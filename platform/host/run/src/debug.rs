@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make debug`: the monitor in QEMU, which waits for a debugger before its first instruction.
 //!
 //! The image runs first where QEMU puts it, and then moves to a place at the end of RAM that depends on

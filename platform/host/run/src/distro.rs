@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make distro`: firmware as the guest, which starts the Debian on a disk by its own GRUB, and
 //! `systemctl kexec` in it; or a disk of the user's.
 

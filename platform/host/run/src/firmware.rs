@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Firmware as the guest: what starts the system that is installed on a disk.
 
 use crate::machine::{Machine, Module, escape};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make its`: a kexec on a machine with an ITS, without the monitor, and many under it.
 
 use crate::{limits, text, variable};

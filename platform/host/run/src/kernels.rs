@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make kernels`: a kexec from each of Debian's kernels to each, and a table of them.
 
 use crate::{limits, text, variable};

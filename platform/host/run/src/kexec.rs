@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How long a kexec took, read off the console with the host's clock.
 
 use crate::console::{Console, Line};

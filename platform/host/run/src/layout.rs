@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where a guest's modules go in the memory of QEMU's `virt`.
 
 use crate::Error;

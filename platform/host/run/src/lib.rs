@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Baton on QEMU's `virt` machine: its command line, its console, and what is read off it.
 //!
 //! The machine is a [`Machine`], filled from the environment that `make` passes on; what runs on it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The Linux guest: what its initramfs is asked to do, and the lines in which it answers.
 //!
 //! The other side is `guest/init`.

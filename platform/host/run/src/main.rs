@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Starts guests under Baton on QEMU's `virt` machine. `make help` says how it is called.
 
 mod card;

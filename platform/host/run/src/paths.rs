@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where the built images and Debian's kernels lie.
 //!
 //! `make` says it in the environment; without it they are where `make` puts them by default.

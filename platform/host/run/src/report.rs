@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The monitor's report of the last reboot, as it prints it when the guest switches the machine off.
 
 use crate::Console;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make run`: Debian's kernel under the monitor, its kexec, and the report.
 
 use crate::{limits, text, variable};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Files of samples that a later run goes on with.
 
 use std::path::{Path, PathBuf};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The disk of which every generation of the Linux guest writes a block.
 //!
 //! The other side is `check_disk` in `guest/init`: each generation writes the block of its number,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make shell`: a shell in the guest.
 
 use crate::{text, variable};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `make soak`: many kexecs in a row, each from under CPUs in other states.
 //!
 //! What was seen is kept in `target/soak/kexecs.csv`, a line for each kexec, and the next run of the same

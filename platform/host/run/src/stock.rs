@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How long the same kernel takes for the same kexec without the monitor.
 
 use crate::console::{self, Limits};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Kexecs from kernel to kernel: which there are, which way to go, and how far it came.
 //!
 //! `kernels.sh` fetches the kernels and makes the disk from which the guest takes them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::*;
 use crate::devicetree::board::Board;
 use crate::devicetree::error::BoardError;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! From where the offsets count. The kernel has a word for that, but it is zero, or relocated, or
 //! not there: the code itself is a better witness.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Finds the symbols of a kernel in memory.
 //!
 //! Linux carries all its symbols with it, for its own backtraces: tables without a header, written

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The names: for each symbol a length and so many tokens, one after another; and their markers,
 //! where every 256th of them begins. Both lie before the tokens, the names first.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The offsets: one number of 32 bits for each symbol, in ascending order.
 
 use super::names::Names;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Builds the image of a small kernel with its symbols, for tests.
 
 use std::collections::HashMap;

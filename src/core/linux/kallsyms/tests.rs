@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::synthetic::{ENTRY, IMAGE_SIZE, Kernel, LAYOUTS, Layout, PROLOGUE, RODATA, Tables, put};
 use super::*;
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The tokens: 256 strings, each ended by a zero, of which symbol names are put together; and their
 //! index, where each of them begins. The tokens of the ten digits are those digits, side by side:
 //! that is what to look for.

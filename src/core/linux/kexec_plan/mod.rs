@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The move of a kexec as a whole: checked in a dry run, then shared out among CPUs.
 //!
 //! The dry run looks at each entry by itself, gathers the destinations, and sees that no source lies

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the next kernel is entered with.
 
 use super::PlanError;

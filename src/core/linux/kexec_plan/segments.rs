@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The segments of a `kimage`, and how much of them the list fills.
 
 use crate::linux::image::PageSize;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One CPU's part of a plan.
 
 use super::Plan;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One mistake, made on purpose.
 
 use super::thread;

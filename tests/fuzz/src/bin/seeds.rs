@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Writes the inputs that fuzzing begins with, from what tests are made of: `seeds DIRECTORY`.
 
 use baton_abi::{IND_DONE, IND_SOURCE};

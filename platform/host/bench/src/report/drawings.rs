@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The plots of the report: which there are, and what is in each.
 
 use super::Report;

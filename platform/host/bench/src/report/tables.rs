@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The tables of the report, and the words between them, in Markdown.
 
 use super::Report;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The machine that `make`'s variables ask for.
 
 use super::Machine;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The kexecs that were seen so far, in a file.
 
 use baton_qemu::samples;

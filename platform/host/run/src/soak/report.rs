@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The report of a soak.
 
 use super::record::{Kind, Record, Row};

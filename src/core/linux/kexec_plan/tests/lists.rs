@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Lists by themselves: what is taken, and what is refused.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the tests of a plan share: lists in a guest's memory.
 
 mod lists;

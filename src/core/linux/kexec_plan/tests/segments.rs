@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Plans of a `kimage`, with its segments.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The parts of a plan, as each CPU reads them.
 
 use super::*;
