@@ -230,7 +230,7 @@ bench-test: setup ## the tests of what measures
 .PHONY: test
 test: build linux boards races-quick test-cards test-esp ## all tests: on the host, and in QEMU
 	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
-	@$(CARGO) host test --release -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu
+	@$(CARGO) host test --release -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu -p baton-imports
 	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3
@@ -281,14 +281,15 @@ audit: images tool ## what the next kernel finds of the one before it, register 
 	@$(TOOL) audit
 
 .PHONY: lint
-lint: setup ## rustfmt and clippy, warnings are errors
+lint: setup ## rustfmt, clippy (warnings are errors), and whether imports go one way
 	@$(CARGO) host fmt --all -- --check
 	@$(CARGO) host fmt --manifest-path tests/fuzz/Cargo.toml -- --check
 	@tests/fuzz/run.sh lint
-	@$(CARGO) host clippy --quiet -p baton -p baton-sysreg -p probe --lib --tests -- -D warnings
+	@$(CARGO) host run --quiet -p baton-imports
+	@$(CARGO) host clippy --quiet -p baton-core -p baton-abi -p baton-sysreg -p probe --lib --tests -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
-	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests -p baton-imports --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -p firmware -- -D warnings
 
 .PHONY: doc
