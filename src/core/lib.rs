@@ -18,5 +18,6 @@ pub mod options;
 pub mod power_state;
 pub mod psci;
 pub mod report;
+pub mod smccc;
 pub mod smp;
 pub mod sync;

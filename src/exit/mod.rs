@@ -14,13 +14,13 @@ mod wait;
 
 pub use panic::panicked;
 
-use self::smccc::Conduit;
 use crate::kexec_hooks;
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
 use crate::vcpu::frame::Frame;
+use baton_core::smccc::Conduit;
 use baton_sysreg::read_sysreg;
 
 /// ESR_ELx.EC (Arm ARM, ESR_EL2).
