@@ -5,7 +5,7 @@ use crate::machine::cpu::Cpu;
 use arm_psci::ErrorCode;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
-use smccc::psci::{self, Error};
+use smccc::psci::{self, Error, LowestAffinityLevel};
 use smccc::{Call, Smc};
 
 /// What SMCCC returns of a function that is not there.
@@ -123,8 +123,22 @@ pub fn version() -> Result<psci::Version, Error> {
 
 /// Returns whether firmware has the CPU `mpidr` off.
 pub fn is_off(mpidr: u64) -> bool {
-    let state = psci::affinity_info::<Firmware>(mpidr, psci::LowestAffinityLevel::All);
+    let state = psci::affinity_info::<Firmware>(mpidr, LowestAffinityLevel::All);
     state == Ok(psci::AffinityState::Off)
+}
+
+/// Returns whether firmware knows groups of CPUs at the affinity level `level`, 1 to 3, by that of the
+/// CPU `mpidr`. Without firmware there are those of MPIDR_EL1 below Aff3.
+pub fn has_affinity_level(mpidr: u64, level: u32) -> bool {
+    let lowest = match level {
+        1 => LowestAffinityLevel::Aff0Ignored,
+        2 => LowestAffinityLevel::Aff0Aff1Ignored,
+        _ => LowestAffinityLevel::Aff0Aff1Aff2Ignored,
+    };
+    match is_absent() {
+        true => level <= 2,
+        false => psci::affinity_info::<Firmware>(mpidr, lowest) != Err(Error::InvalidParameters),
+    }
 }
 
 /// Makes the call as it stands; returns x0.

@@ -2,6 +2,7 @@
 //! CPU_ON, AFFINITY_INFO and CPU_SUSPEND.
 
 use super::answer::{Answer, check_entry};
+use crate::arch::barrier;
 use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
@@ -21,11 +22,20 @@ pub fn on(machine: &Machine, caller: &Cpu, mpidr: u64, entry: EntryPoint) -> Ans
         context: entry.context_id(),
     };
     check_entry(&machine.ram, start.entry)?;
-    on_off::on(machine, caller, target, start).map(|()| 0)
+    let result = on_off::on(machine, caller, target, start);
+    if let Err(ErrorCode::OnPending | ErrorCode::AlreadyOn) = result {
+        // Who asks again meanwhile lets the CPU come up that it waits for.
+        barrier::pause();
+    }
+    result.map(|()| 0)
 }
 
 /// Says whether a CPU, or any CPU of a group, is on (DEN0022, AFFINITY_INFO).
+///
+/// Which levels of groups there are is firmware's to say.
 pub fn affinity_info(machine: &Machine, mpidr: u64, lowest_level: u32) -> Answer {
+    // A guest polls this: an emulator lets another CPU run meanwhile.
+    barrier::pause();
     if lowest_level == 0 {
         let target = machine
             .cpu_by_mpidr(mpidr)
@@ -47,6 +57,9 @@ pub fn affinity_info(machine: &Machine, mpidr: u64, lowest_level: u32) -> Answer
         .filter(|cpu| cpu.mpidr & mask == mpidr & mask)
         .peekable();
     members.peek().ok_or(ErrorCode::InvalidParameters)?;
+    if !firmware::has_affinity_level(mpidr, lowest_level) {
+        return Err(ErrorCode::InvalidParameters);
+    }
     let mut info = AffinityInfo::Off;
     for member in members {
         match member.power.affinity_info() {
