@@ -128,7 +128,7 @@ pub fn is_off(mpidr: u64) -> bool {
 }
 
 /// Returns whether firmware knows groups of CPUs at the affinity level `level`, 1 to 3, by that of the
-/// CPU `mpidr`. Without firmware there are those of MPIDR_EL1 below Aff3.
+/// CPU `mpidr`; without firmware there are all.
 pub fn has_affinity_level(mpidr: u64, level: u32) -> bool {
     let lowest = match level {
         1 => LowestAffinityLevel::Aff0Ignored,
@@ -136,7 +136,7 @@ pub fn has_affinity_level(mpidr: u64, level: u32) -> bool {
         _ => LowestAffinityLevel::Aff0Aff1Aff2Ignored,
     };
     match is_absent() {
-        true => level <= 2,
+        true => true,
         false => psci::affinity_info::<Firmware>(mpidr, lowest) != Err(Error::InvalidParameters),
     }
 }

@@ -32,7 +32,7 @@ pub fn on(machine: &Machine, caller: &Cpu, mpidr: u64, entry: EntryPoint) -> Ans
 
 /// Says whether a CPU, or any CPU of a group, is on (DEN0022, AFFINITY_INFO).
 ///
-/// Which levels of groups there are is firmware's to say.
+/// Which levels of groups there are is firmware's to say; there is none of Aff3 where no CPU has one.
 pub fn affinity_info(machine: &Machine, mpidr: u64, lowest_level: u32) -> Answer {
     // A guest polls this: an emulator lets another CPU run meanwhile.
     barrier::pause();
@@ -57,7 +57,9 @@ pub fn affinity_info(machine: &Machine, mpidr: u64, lowest_level: u32) -> Answer
         .filter(|cpu| cpu.mpidr & mask == mpidr & mask)
         .peekable();
     members.peek().ok_or(ErrorCode::InvalidParameters)?;
-    if !firmware::has_affinity_level(mpidr, lowest_level) {
+    let aff3 = machine.cpus.iter().any(|cpu| cpu.mpidr >> 32 != 0);
+    let there = lowest_level < 3 || aff3;
+    if !there || !firmware::has_affinity_level(mpidr, lowest_level) {
         return Err(ErrorCode::InvalidParameters);
     }
     let mut info = AffinityInfo::Off;
