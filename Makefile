@@ -30,7 +30,7 @@ TEST_KERNELS := bookworm trixie
 export BATON_KERNEL_DISK := $(TARGET)/guest/$(if $(filter kernels,$(MAKECMDGOALS)),kernels,test-kernels).tar
 
 # Bytes that the monitor's image may have.
-IMAGE_MAX := 262144
+IMAGE_MAX := 393216
 
 .DEFAULT_GOAL := help
 

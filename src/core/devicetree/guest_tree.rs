@@ -228,7 +228,8 @@ fn choose(chosen: &mut DeviceTreeNode, config: &GuestTree<'_>) {
 }
 
 /// Says whether a kernel that is given the tree `fdt` keeps out of the monitor's memory: no memory
-/// node has any of it but where a `no-map` region covers it. It does not allocate.
+/// node has any of it but where a `no-map` region, or an entry of the memory reservation block,
+/// covers it. It does not allocate.
 ///
 /// A kernel that is started by kexec gets a tree that its predecessor's tools made.
 ///
@@ -248,17 +249,23 @@ pub fn keeps_out(fdt: &[u8], monitor: &Region) -> Result<bool, TreeError> {
 }
 
 fn is_reserved(fdt: Fdt<'_>, part: &Region) -> bool {
-    let Some(parent) = fdt.find_node("/reserved-memory") else {
-        return false;
-    };
-    let cells = parent.address_space();
-    let mut open = part.start();
-    for _ in 0..MAX_PARTS {
-        let covering = parent
+    let parent = fdt.find_node("/reserved-memory");
+    let in_nodes = |open: u64| {
+        let parent = parent.as_ref()?;
+        let cells = parent.address_space();
+        parent
             .children()
             .filter(|node| node.property("no-map").is_some() && is_available(node))
-            .find_map(|node| banks(&node, "reg", cells).find(|region| region.contains(open)));
-        match covering {
+            .find_map(|node| banks(&node, "reg", cells).find(|region| region.contains(open)))
+    };
+    let in_block = |open: u64| {
+        fdt.memory_reservations()
+            .filter_map(|entry| Region::new(entry.address(), entry.size()).ok())
+            .find(|region| region.contains(open))
+    };
+    let mut open = part.start();
+    for _ in 0..MAX_PARTS {
+        match in_nodes(open).or_else(|| in_block(open)) {
             Some(region) if region.end() < part.end() => open = region.end(),
             Some(_) => return true,
             None => return false,

@@ -14,6 +14,7 @@ pub mod error;
 pub mod gic;
 pub mod guest_tree;
 pub mod modules;
+pub mod next_tree;
 pub mod node;
 pub mod psci;
 

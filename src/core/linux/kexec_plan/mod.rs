@@ -18,7 +18,7 @@ pub use share::{Op, Share};
 
 use super::image::PageSize;
 use super::kexec_list::{Entry, Fault, ListError, ListStart, ListedPage, Place, Walker};
-use super::kimage::Kimage;
+use super::kimage::{Kimage, Segment};
 use super::ranges::{Around, Range, Ranges};
 use crate::memory::guest_memory::GuestMemory;
 use next_kernel::Candidates;
@@ -92,6 +92,8 @@ pub struct Plan {
     /// What to fill with zeroes rather than copy.
     zeroes: Range,
     next_kernel: NextKernel,
+    /// The segment that is the next kernel's device tree, and where the list fills it, if it does.
+    device_tree: Option<(Segment, Option<Place>)>,
     /// The places of sources, of each that is a multiple of two to the power of `spacing`.
     places: [Place; MAX_PLACES],
     spacing: u32,
@@ -115,6 +117,7 @@ impl Plan {
             in_place: 0,
             zeroes: Range { start: 0, end: 0 },
             next_kernel: NextKernel { entry: 0, x0: 0 },
+            device_tree: None,
             places: [Place {
                 at: 0,
                 index: 0,
@@ -157,6 +160,30 @@ impl Plan {
         self.next_kernel
     }
 
+    /// The segment of the next kernel's device tree, if it is clear which that is.
+    pub fn device_tree(&self) -> Option<Segment> {
+        self.device_tree.map(|(segment, _)| segment)
+    }
+
+    /// Where the pages of that device tree are now, in their order; at an error they end.
+    pub fn device_tree_pages<'a, M: GuestMemory>(
+        &'a self,
+        memory: &'a M,
+    ) -> impl Iterator<Item = u64> + 'a {
+        let page = self.page.bytes();
+        let (segment, place) = self.device_tree.unwrap_or_default();
+        let mut walker = place.map(|place| Walker::resume(memory, page, place, &self.destinations));
+        let ends = (segment.start..segment.start + segment.size).step_by(page as usize);
+        ends.map_while(move |destination| match &mut walker {
+            None => Some(destination),
+            Some(walker) => {
+                let listed = walker.next_page().ok()??;
+                let there = listed.destination == destination;
+                (there && memory.contains(listed.source, page)).then_some(listed.source)
+            }
+        })
+    }
+
     /// Where pages are moved to.
     pub fn destinations(&self) -> &[Range] {
         self.destinations.as_slice()
@@ -191,6 +218,7 @@ impl Plan {
         self.segments.clear();
         self.zeroes = Range::default();
         (self.listed, self.in_place, self.spacing) = (0, 0, 0);
+        self.device_tree = None;
         // Where pages may go, as far as that is known beforehand.
         let mut bounds = Ranges::new();
         let entry = match request {
@@ -234,10 +262,11 @@ impl Plan {
         }
         self.segments.check_whole(page)?;
         for segment in self.segments.in_place() {
-            candidates.look(memory, segment, segment.start);
+            candidates.look(memory, segment, segment.start, None);
             self.in_place += page.pages(segment.size);
         }
         self.next_kernel = candidates.choose(entry)?;
+        self.device_tree = candidates.device_tree();
         // The kernel asks for zeroes behind its file, and Linux has put zeroes there. Behind the
         // file of another segment it may have written since (the measurements of IMA).
         if let Some(segment) = candidates.only_image() {
@@ -292,7 +321,13 @@ impl Plan {
                     return Err(walker.error(Fault::DestinationOutside).into());
                 }
             } else if let Some(segment) = self.segments.beginning_at(destination) {
-                candidates.look(memory, segment, source);
+                let Entry { at, index, .. } = walker.entry();
+                let place = Place {
+                    at,
+                    index,
+                    destination,
+                };
+                candidates.look(memory, segment, source, Some(place));
             }
             if destination != run.end || free == 0 {
                 self.destinations

@@ -3,6 +3,7 @@
 
 use super::PlanError;
 use crate::linux::image::{MAGIC, MAGIC_OFFSET};
+use crate::linux::kexec_list::Place;
 use crate::linux::kimage::Segment;
 use crate::memory::guest_memory::GuestMemory;
 
@@ -28,13 +29,15 @@ pub struct Candidates {
 #[derive(Default)]
 struct Found {
     first: Segment,
+    /// Where the list fills it; `None` if it is in place.
+    place: Option<Place>,
     count: usize,
 }
 
 impl Found {
-    fn count(&mut self, segment: Segment) {
+    fn count(&mut self, segment: Segment, place: Option<Place>) {
         if self.count == 0 {
-            self.first = segment;
+            (self.first, self.place) = (segment, place);
         }
         self.count += 1;
     }
@@ -52,19 +55,32 @@ impl Candidates {
         }
     }
 
-    /// Looks at the first page of a segment, which is at `source` now.
-    pub fn look(&mut self, memory: &impl GuestMemory, segment: Segment, source: u64) {
+    /// Looks at the first page of a segment, which is at `source` now. `place` is where the list fills
+    /// the segment, if it does.
+    pub fn look(
+        &mut self,
+        memory: &impl GuestMemory,
+        segment: Segment,
+        source: u64,
+        place: Option<Place>,
+    ) {
         let word = |offset| Some(memory.read_u64(source.checked_add(offset)?)? as u32);
         if segment.file_size > MAGIC_OFFSET as u64 && word(MAGIC_OFFSET as u64) == Some(MAGIC) {
-            self.images.count(segment);
+            self.images.count(segment, place);
         } else if segment.file_size > 0 && word(0) == Some(FDT_MAGIC) {
-            self.trees.count(segment);
+            self.trees.count(segment, place);
         }
     }
 
     /// The kernel, if there is exactly one.
     pub fn only_image(&self) -> Option<Segment> {
         self.images.only()
+    }
+
+    /// The device tree that the kernel is entered with, and where the list fills it, if it does.
+    pub fn device_tree(&self) -> Option<(Segment, Option<Place>)> {
+        self.images.only()?;
+        Some((self.trees.only()?, self.trees.place))
     }
 
     /// Enters the one kernel with the one device tree, as the purgatory would. Where that is not
