@@ -14,6 +14,7 @@ pub mod gic_tables;
 pub mod hw_error;
 pub mod linux;
 pub mod memory;
+pub mod mpidr;
 pub mod options;
 pub mod power_state;
 pub mod psci;

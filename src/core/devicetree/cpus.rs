@@ -3,13 +3,11 @@
 
 use super::error::BoardError;
 use super::node::{Located, big_endian, bytes, cell, is_available, text};
+use crate::mpidr::AFFINITY;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
-
-/// The affinity fields of `MPIDR_EL1`, Aff3 in bits 39:32 and Aff2 to Aff0 in bits 23:0.
-pub const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
 
 /// One CPU of the board.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +110,7 @@ fn has_failed(cpu: &Located<'_>) -> bool {
 fn mpidr(cpu: &Located<'_>) -> Result<u64, BoardError> {
     let bytes = bytes(&cpu.node, "reg");
     big_endian(bytes)
-        .filter(|mpidr| mpidr & !MPIDR_AFFINITY == 0)
+        .filter(|mpidr| mpidr & !AFFINITY == 0)
         .ok_or_else(|| BoardError::CpuReg {
             node: cpu.path(),
             reg: bytes.iter().take(16).copied().collect(),
