@@ -3,8 +3,8 @@
 #![no_main]
 
 use arm_psci::{ErrorCode, Function, FunctionId};
-use baton_core::psci::decode::{Request, decode, is_denied, is_mandatory};
 use baton_core::power_state::{Depth, Format};
+use baton_core::psci::decode::{Request, decode, is_denied, is_mandatory};
 use baton_fuzz::input::Input;
 use libfuzzer_sys::fuzz_target;
 
