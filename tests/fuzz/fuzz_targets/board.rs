@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A sound device tree with changes: a board is read, or refused with a reason; what was read holds.
+//! Reads a board from a sound device tree with changes: a board that is accepted is consistent, and
+//! an error has a text.
 #![no_main]
 
 use baton_core::devicetree::board::Board;
