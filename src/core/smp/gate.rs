@@ -11,7 +11,7 @@ const CLOSED: u32 = 1 << 30;
 
 /// Counts the CPU_ON calls that are under way, and lets one takeover at a time refuse new ones.
 ///
-/// The count is the low bits of the word, and [`PREPARING`] and [`CLOSED`] are above it.
+/// The count is the low bits of the word, and `PREPARING` and `CLOSED` are above it.
 #[derive(Debug)]
 pub struct Gate {
     word: AtomicU32,
