@@ -8,6 +8,7 @@ use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::takeover::listen::listening;
 use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
+use baton_core::mpidr::mask_from_level;
 use baton_core::power_state::Depth;
 use baton_core::smp::on_off;
 use baton_core::smp::power::Start;
@@ -42,15 +43,7 @@ pub fn affinity_info(machine: &Machine, mpidr: u64, lowest_level: u32) -> Answer
             .ok_or(ErrorCode::InvalidParameters)?;
         return Ok(u32::from(target.power.affinity_info()).into());
     }
-    // Affinity fields below the level do not count; Aff3 is apart from the others.
-    let mask = [
-        0xff_00ff_ffff_u64,
-        0xff_00ff_ff00,
-        0xff_00ff_0000,
-        0xff_0000_0000,
-    ]
-    .get(lowest_level as usize)
-    .ok_or(ErrorCode::InvalidParameters)?;
+    let mask = mask_from_level(lowest_level).ok_or(ErrorCode::InvalidParameters)?;
     let mut members = machine
         .cpus
         .iter()

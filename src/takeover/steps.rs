@@ -26,43 +26,43 @@ macro_rules! step {
 /// All steps, each in the order in which it is taken within its phase.
 pub static TABLE: [Step<Cpu, Machine>; 20] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
-    step!("timers", Own, |_, _| vcpu::timer::reset()),
-    step!("pmu", Own, |_, _| vcpu::pmu::reset()),
+    step!("timers", Private, |_, _| vcpu::timer::reset()),
+    step!("pmu", Private, |_, _| vcpu::pmu::reset()),
     Step {
         at_off: false,
-        ..step!("cluster-pmu", Own, cluster_pmu)
+        ..step!("cluster-pmu", Private, cluster_pmu)
     },
-    step!("trace", Own, |_, machine| vcpu::trace::reset(
+    step!("trace", Private, |_, machine| vcpu::trace::reset(
         machine.devices.trace
     )),
-    step!("debug", Own, |_, _| vcpu::debug::reset()),
-    step!("vectors", Own, |_, _| vcpu::vector::reset()),
-    step!("pauth", Own, |_, _| vcpu::pauth::reset()),
-    step!("el1-registers", Own, |_, _| vcpu::reset::reset_el1()),
-    step!("interrupt-routes", Own, interrupt_routes),
-    step!("cpu-interface", Own, |_, machine| machine
+    step!("debug", Private, |_, _| vcpu::debug::reset()),
+    step!("vectors", Private, |_, _| vcpu::vector::reset()),
+    step!("pauth", Private, |_, _| vcpu::pauth::reset()),
+    step!("el1-registers", Private, |_, _| vcpu::reset::reset_el1()),
+    step!("interrupt-routes", Private, interrupt_routes),
+    step!("cpu-interface", Private, |_, machine| machine
         .gic
         .reset_cpu_interface()),
-    step!("redistributor", Own, |cpu, machine| machine
+    step!("redistributor", Private, |cpu, machine| machine
         .gic
         .reset_private(cpu.mpidr)),
     // A kernel sets LPIs up once for each CPU, and finds them as they were when it turns the CPU on
     // again (Linux, `its_cpu_init_lpis()`).
     Step {
         at_off: false,
-        ..step!("lpis", Own, |cpu, machine| machine
+        ..step!("lpis", Private, |cpu, machine| machine
             .gic
             .reset_lpis(cpu.mpidr))
     },
-    step!("translations", Own, translations),
+    step!("translations", Private, translations),
     // Phase 2, on the boot CPU.
-    step!("distributor", Sync, |cpu, machine| machine
+    step!("distributor", Shared, |cpu, machine| machine
         .gic
         .reset_distributor(cpu.mpidr)),
-    step!("absent-cpus", Sync, absent_cpus),
-    step!("its", Sync, |_, machine| machine.gic.reset_its()),
+    step!("absent-cpus", Shared, absent_cpus),
+    step!("its", Shared, |_, machine| machine.gic.reset_its()),
     // Where LPIs cannot be switched off, they are disabled one by one.
-    step!("kept-lpis", Sync, |_, machine| {
+    step!("kept-lpis", Shared, |_, machine| {
         machine.gic.disable_kept_lpis();
         Ok(())
     }),

@@ -10,8 +10,8 @@ mod cpu_interface;
 mod distributor;
 
 use crate::arch::barrier;
-use crate::arch::sysreg::AFFINITY;
 use baton_core::hw_error::HwError;
+use baton_core::mpidr::AFFINITY;
 use baton_core::sync::Lock;
 use block::Block;
 use core::sync::atomic::AtomicU64;

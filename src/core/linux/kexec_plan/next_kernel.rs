@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the next kernel is entered with.
+//! Where the next kernel is entered, and with which device tree.
 
 use super::PlanError;
 use crate::linux::image::{MAGIC, MAGIC_OFFSET};
@@ -7,7 +7,7 @@ use crate::linux::kexec_list::Place;
 use crate::linux::kimage::Segment;
 use crate::memory::guest_memory::GuestMemory;
 
-/// The first word of a device tree, big-endian (Devicetree Specification, section 5.2).
+/// The first word of a device tree, big-endian (Devicetree Specification v0.4, 5.2).
 const FDT_MAGIC: u32 = u32::from_be(0xd00d_feed);
 
 /// How the next kernel is entered, with MMU and data cache off.
@@ -15,11 +15,11 @@ const FDT_MAGIC: u32 = u32::from_be(0xd00d_feed);
 pub struct NextKernel {
     /// Physical address of its first instruction.
     pub entry: u64,
-    /// What x0 holds: the physical address of a device tree, or 0.
+    /// The value of x0: the physical address of a device tree, or 0.
     pub x0: u64,
 }
 
-/// The segments that are a kernel or a device tree by their first page.
+/// The segments that are a kernel or a device tree, going by their first page.
 pub struct Candidates {
     images: Found,
     trees: Found,
@@ -35,6 +35,7 @@ struct Found {
 }
 
 impl Found {
+    /// Counts one more.
     fn count(&mut self, segment: Segment, place: Option<Place>) {
         if self.count == 0 {
             (self.first, self.place) = (segment, place);
@@ -42,12 +43,14 @@ impl Found {
         self.count += 1;
     }
 
+    /// Returns the segment if it is the only one.
     fn only(&self) -> Option<Segment> {
         (self.count == 1).then_some(self.first)
     }
 }
 
 impl Candidates {
+    /// Returns no candidates.
     pub fn new() -> Self {
         Self {
             images: Found::default(),
@@ -55,8 +58,8 @@ impl Candidates {
         }
     }
 
-    /// Looks at the first page of a segment, which is at `source` now. `place` is where the list fills
-    /// the segment, if it does.
+    /// Looks at the first page of `segment`, which is at physical address `source` now. `place` is
+    /// where the list fills the segment, if it does.
     pub fn look(
         &mut self,
         memory: &impl GuestMemory,
@@ -72,7 +75,7 @@ impl Candidates {
         }
     }
 
-    /// The kernel, if there is exactly one.
+    /// Returns the kernel's segment, if there is exactly one.
     pub fn only_image(&self) -> Option<Segment> {
         self.images.only()
     }
@@ -83,8 +86,13 @@ impl Candidates {
         Some((self.trees.only()?, self.trees.place))
     }
 
-    /// Enters the one kernel with the one device tree, as the purgatory would. Where that is not
-    /// clear it is left to `start`, if that is a purgatory, which knows better.
+    /// Chooses how to enter the next kernel: the one kernel with the one device tree, as the
+    /// purgatory would. If there is not one of each, `start` is entered, which is a purgatory that
+    /// knows them.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PlanError::NoDeviceTree`] if `start` is a kernel.
     pub fn choose(&self, start: u64) -> Result<NextKernel, PlanError> {
         match (self.images.only(), self.trees.only()) {
             (Some(image), Some(tree)) => Ok(NextKernel {
