@@ -2,6 +2,7 @@
 //! What the next kernel finds of the one before it: the probe's audit, and that it can fail.
 
 use crate::probe;
+use baton_abi::steps;
 use baton_qemu::{Disk, Guest, Machine, Task, kexec, linux, paths};
 use baton_tests::{Boot, boot, machine};
 
@@ -27,23 +28,6 @@ fn rows(boot: &Boot, what: &str, step: &str) -> u32 {
     some.unwrap_or_else(|| boot.fail(format_args!("expected a number of rows, seen \"{line}\"")))
 }
 
-const STEPS: [&str; 14] = [
-    "entry",
-    "timers",
-    "pmu",
-    "trace",
-    "debug",
-    "vectors",
-    "pauth",
-    "el1-registers",
-    "cpu-interface",
-    "redistributor",
-    "lpis",
-    "sgis",
-    "distributor",
-    "its",
-];
-
 /// The next kernel must find nothing, and something must have been left by every step that the
 /// machine has hardware for.
 #[track_caller]
@@ -59,11 +43,11 @@ pub fn clean_on(machine: &Machine, seconds: u64) {
     boot.expect_no("DIFFERS");
     boot.expect_no("baton: error: ");
     boot.expect_end();
-    for step in STEPS {
+    for step in steps::AUDITED {
         let there = match step {
-            "entry" | "trace" => continue,
-            "pauth" => cpu == MAX,
-            "lpis" | "its" => its,
+            steps::ENTRY | steps::TRACE => continue,
+            steps::PAUTH => cpu == MAX,
+            steps::LPIS | steps::ITS => its,
             _ => true,
         };
         let left = rows(&boot, "left", step);
@@ -88,7 +72,7 @@ pub fn left_out_on(mut machine: Machine, steps: &str) {
     let boot = boot(&machine, &probe::guest("test=audit"), 120);
     boot.expect("probe: FAIL audit: ");
     boot.expect_end();
-    for step in STEPS {
+    for step in steps::AUDITED {
         let left = if steps.split(',').any(|left_out| left_out == step) {
             rows(&boot, "left", step)
         } else {
@@ -142,18 +126,18 @@ fn finds_nothing_on_80_cpus() {
 #[test]
 fn finds_what_a_step_would_have_cleared() {
     for steps in [
-        "timers",
-        "pmu",
-        "debug",
-        "vectors",
-        "pauth",
-        "el1-registers",
-        "cpu-interface",
-        "redistributor",
+        steps::TIMERS,
+        steps::PMU,
+        steps::DEBUG,
+        steps::VECTORS,
+        steps::PAUTH,
+        steps::EL1_REGISTERS,
+        steps::CPU_INTERFACE,
+        steps::REDISTRIBUTOR,
         "redistributor,sgis",
-        "lpis",
-        "distributor",
-        "its",
+        steps::LPIS,
+        steps::DISTRIBUTOR,
+        steps::ITS,
     ] {
         left_out(steps);
     }
@@ -169,7 +153,7 @@ fn serial_teardown_moves_interrupts_to_the_cpu_that_stays() {
         machine.baton = format!("teardown=serial skip-steps={left_out}");
         boot(&machine, &probe::guest("test=audit"), 120)
     };
-    let moved = run("distributor");
+    let moved = run(steps::DISTRIBUTOR);
     moved.expect("probe: FAIL audit: ");
     moved.expect("probe: distributor       GICD_IROUTER<n> ");
     moved.expect_no(ROUTES_DIFFER);
@@ -218,7 +202,7 @@ fn finds_what_linux_leaves_by_itself() {
     let boot = after_linux("hooks=off");
     boot.expect(kexec::BYE);
     boot.expect("probe: FAIL audit: ");
-    if rows(&boot, "audit", "lpis") == 0 {
+    if rows(&boot, "audit", steps::LPIS) == 0 {
         boot.fail("expected LPIs that Linux has left on, seen none");
     }
 }
