@@ -95,7 +95,7 @@ impl Debugger {
     }
 
     /// Ends QEMU.
-    pub fn end(mut self) {
+    pub fn end(&mut self) {
         self.send("k");
     }
 
