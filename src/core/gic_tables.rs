@@ -48,7 +48,7 @@ pub struct Store {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Denied {
     /// A table that would be used from now on.
-    #[error("the table of {size:#x} bytes at {start:#x} is not all the guest's memory")]
+    #[error("the table of {size:#x} bytes at {start:#x} is not wholly in guest memory")]
     Table {
         /// Physical address.
         start: u64,
@@ -59,7 +59,7 @@ pub enum Denied {
     #[error("the tables are in use")]
     InUse,
     /// The registers have 32 or 64 bits, at multiples of that.
-    #[error("no register is written so")]
+    #[error("its size or alignment is wrong")]
     Shape,
     /// A table of virtual LPIs, for which a guest at EL1 has no use.
     #[error("virtual LPIs are not offered")]

@@ -53,7 +53,7 @@ fn firmware_answers_cpu_on_late() {
         })
         .at(AWAITS_LOST, |debugger, _| debugger.go_on_without(SMP, &[]))
         .run("test=late-on missing=2 late=yes");
-    boot.expect("baton: warning: a CPU_ON did not end within ");
+    boot.expect("baton: warning: firmware did not return from a CPU_ON within ");
     for cpu in [1, 2] {
         boot.expect(&format!(
             "baton: warning: cpu {cpu} (MPIDR {cpu:#x}) did not arrive"
@@ -86,7 +86,7 @@ fn firmware_refuses_cpu_on_late() {
             debugger.go_on_without(SMP, &[]);
         })
         .run("test=late-on missing=2 late=yes generations=2");
-    boot.expect("baton: warning: a CPU_ON did not end within ");
+    boot.expect("baton: warning: firmware did not return from a CPU_ON within ");
     boot.expect("baton: warning: firmware refuses CPU_ON of CPU 2: ");
     boot.expect("baton: warning: cpu 1: arrived late; it is OFF");
     boot.expect("probe: 80 of 80 CPUs are up");

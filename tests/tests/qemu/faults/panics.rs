@@ -72,7 +72,7 @@ fn a_panic_stops_all_cpus_where_firmware_does_not() {
         })
         .run(&format!("test=kexec state=masked-loop held={HELD}"));
     boot.expect("exception in the monitor: vector 4");
-    boot.expect("SYSTEM_RESET: ");
+    boot.expect("firmware refuses SYSTEM_RESET: ");
     let running = running.into_inner();
     if running.as_ref().is_none_or(|cpus| !cpus.is_empty()) {
         boot.fail(format_args!(
