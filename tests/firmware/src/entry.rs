@@ -42,13 +42,13 @@ const SCR_EL3_FIQ: u64 = 1 << 2;
 /// `SCTLR_EL2`, `SCTLR_EL1`: RES1 bits alone, MMU and caches off.
 const SCTLR_EL2: u64 = 0x30c5_0830;
 const SCTLR_EL1: u64 = 0x30d0_0800;
-/// `HCR_EL2`: VM, TGE. Nobody may build on the value that it has at reset.
+/// `HCR_EL2`: VM, TGE. A reset leaves it UNKNOWN, so that nobody may rely on a value.
 const HCR_EL2: u64 = 1 << 0 | 1 << 27;
 /// `CPTR_EL3`: EZ and ESM, so that nothing traps to EL3.
 const CPTR_EL3: u64 = 1 << 8 | 1 << 12;
 /// `CPTR_EL2`: all that can trap there does (TZ, TFP, TSM, TTA).
 const CPTR_EL2: u64 = 0x33ff | 1 << 10 | 1 << 20;
-/// What is in registers of which a reset says nothing: the address of nothing.
+/// For registers that a reset leaves UNKNOWN: an address at which there is nothing.
 const UNKNOWN: u64 = 0xdead_dead_dead_d000;
 
 /// Every CPU comes here from its reset.

@@ -60,7 +60,7 @@ fn next_kernel_finds_what_a_step_would_have_cleared() {
         "redistributor,sgis",
         steps::DISTRIBUTOR,
     ] {
-        audit::left_out_on(machine(4), steps);
+        audit::finds_what_is_left_without_on(machine(4), steps);
     }
 }
 
