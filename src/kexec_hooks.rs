@@ -92,7 +92,7 @@ pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
         false => cpu.exits.complaint().max(Level::Info),
     };
     if machine.options.hooks == Hooks::Off {
-        log::log!(level, "hooks: off; kexec goes the kernel's own way");
+        log::log!(level, "hooks: off: kexec takes the kernel's own path");
         return;
     }
     let start = time::now();
@@ -111,7 +111,10 @@ pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
             *patched = Some(found);
         }
         Err(why) => {
-            log::log!(level, "hooks: none, kexec goes the guest's own way: {why}");
+            log::log!(
+                level,
+                "hooks: none, kexec takes the guest's own path: {why}"
+            );
         }
     }
 }
@@ -154,9 +157,12 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
             }
             Err(refusal) => log::warn!("cpu {}: kexec refused: {refusal}", cpu.index),
         }
-        "the kernel's own way is taken"
+        "its request was refused"
     };
-    log::warn!("cpu {}: hooks: taken out: {why}", cpu.index);
+    log::warn!(
+        "cpu {}: hooks: removed, this kexec takes the kernel's own path: {why}",
+        cpu.index
+    );
     take_out(machine, &patched);
     // The other CPUs are up still, so the kernel must go through `machine_shutdown()` after all.
     frame.elr = patched.hook1.unwrap_or(call);

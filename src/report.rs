@@ -164,7 +164,7 @@ pub fn print_trouble(machine: &Machine) {
         if let Some((step, error)) = failed.first {
             let more = failed.count - 1;
             log::warn!(
-                "cpu {}: step \"{step}\": {error} ({more} more failed)",
+                "cpu {}: step \"{step}\" failed: {error} ({more} more failed)",
                 cpu.index
             );
         }

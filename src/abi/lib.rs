@@ -37,6 +37,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod steps;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Function id of the call that returns [`UID_WORDS`] (SMCCC 1.1, section 6.2).

@@ -21,7 +21,10 @@ pub fn configure(machine: &Machine, cpu: &Cpu) {
         ("GIC", machine.gic.cpu_online(cpu.mpidr)),
     ] {
         if let Err(error) = result {
-            log::warn!("cpu {}: {what}: {error}", cpu.index);
+            log::warn!(
+                "cpu {}: {what} is not set up as it should be: {error}",
+                cpu.index
+            );
         }
     }
 }

@@ -70,7 +70,7 @@ pub enum GuestError {
     #[error("no memory for the guest's device tree of {0} bytes")]
     NoRoom(usize),
     /// The place that the command line names for the guest's tree cannot be had.
-    #[error("tree={0:#x}: what lies there is not free memory of the guest")]
+    #[error("tree={0:#x}: the guest has no free memory there")]
     TreePlace(u64),
 }
 

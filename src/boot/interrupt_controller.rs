@@ -24,7 +24,7 @@ pub fn find(board: &Board) -> Gic {
         }
         GicNode::Bcm2836(local) => {
             let base = NonNull::new(local.start() as *mut u8)
-                .unwrap_or_else(|| stop(format_args!("no interrupt controller can be at 0")));
+                .unwrap_or_else(|| stop(format_args!("interrupt controller: its address is 0")));
             // SAFETY: `map` mapped it as a device, by pages, and only this uses it.
             Gic::Bcm2836(unsafe { bcm2836::Bcm2836::new(base) })
         }

@@ -82,7 +82,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
         board.cpus.len(),
         layout.whole
     );
-    log::info!("devices reach the monitor by DMA, and an ITS by its commands: nothing stops them");
+    log::info!("no SMMU protection: DMA and ITS commands can reach the monitor");
     check_firmware(&board);
     let gic = interrupt_controller::find(&board);
     let start = first_guest::prepare(&board, tree, &ram, layout.whole, &gic, &options)
@@ -90,7 +90,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     let machine = machine(&board, options, &layout, ram, gic, mmu).install();
     let boot_cpu = machine.cpu_by_mpidr(current_mpidr()).unwrap_or_else(|| {
         stop(format_args!(
-            "CPU {:#x} is not in the tree",
+            "the boot CPU, MPIDR {:#x}, is not in the device tree",
             current_mpidr()
         ))
     });
@@ -145,12 +145,12 @@ fn check_firmware(board: &Board) {
     match board.psci.as_ref().map(|psci| psci.conduit) {
         Some(Conduit::Smc) => {}
         Some(Conduit::Hvc) => stop(format_args!(
-            "PSCI by hvc is somebody's above the monitor: it needs smc"
+            "PSCI conduit is hvc: another hypervisor owns EL2"
         )),
         // All CPUs have spin tables then.
         None => {
             log::info!(
-                "no PSCI below: CPUs come from spin tables, and the guest's is the monitor's"
+                "no PSCI firmware: CPUs come from spin tables; the monitor offers PSCI to the guest itself"
             );
             return firmware::set_absent();
         }

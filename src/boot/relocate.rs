@@ -43,8 +43,12 @@ extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
     }
     let tree = Region::new(fdt, tree.len() as u64).ok();
     check_modules(&map.modules, tree);
-    let target = place(&map, cpus as u64, tree)
-        .unwrap_or_else(|size| stop(format_args!("no {} KiB of free memory", size >> 10)));
+    let target = place(&map, cpus as u64, tree).unwrap_or_else(|size| {
+        stop(format_args!(
+            "no {} KiB of free memory for the monitor",
+            size >> 10
+        ))
+    });
     let loaded = image::loaded();
     // SAFETY: The target is free RAM that is not mapped yet: it overlaps neither image nor tree.
     unsafe {

@@ -63,7 +63,7 @@ pub unsafe fn bring_in(board: &Board, machine: &Machine, boot_cpu: &Cpu) {
         match time::wait_us(COME_US, || cpu.power.is_parked()) {
             Ok(()) => machine.takeover.rendezvous.expect_boot_cpu(cpu),
             Err(error) => log::warn!(
-                "cpu {}: it does not come from the spin table at {:#x}: {error}; it stays OFF",
+                "cpu {}: did not leave the spin table at {:#x}: {error}; it stays OFF",
                 cpu.index,
                 word.start()
             ),

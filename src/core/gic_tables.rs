@@ -51,7 +51,7 @@ pub struct Store {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Denied {
     /// The store would make the GIC use a table that is not all the guest's memory.
-    #[error("the table of {size:#x} bytes at {start:#x} is not all the guest's memory")]
+    #[error("the table of {size:#x} bytes at {start:#x} is not wholly in guest memory")]
     Table {
         /// Physical address of the table.
         start: u64,

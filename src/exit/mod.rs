@@ -67,7 +67,11 @@ fn dispatch(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
         }
         _ => {
             cpu.exits.count(Cause::Other);
-            log::debug!("cpu {}: ESR_EL2 {esr:#x} at {:#x}", cpu.index, frame.elr);
+            log::debug!(
+                "cpu {}: unhandled exit at {:#x}, ESR_EL2 {esr:#x}: the guest gets an undefined instruction",
+                cpu.index,
+                frame.elr
+            );
             inject::undefined(frame);
         }
     }

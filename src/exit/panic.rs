@@ -41,7 +41,7 @@ pub fn panicked(info: &PanicInfo) -> ! {
     let refusal = firmware::system_reset();
     if first {
         console::panic_line(format_args!(
-            "cpu {index}: SYSTEM_RESET: {refusal}; powering off"
+            "cpu {index}: firmware refuses SYSTEM_RESET: {refusal}; powering off"
         ));
     }
     let _ = firmware::system_off();

@@ -48,14 +48,14 @@ pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
         (_, _, true) => "write",
         _ => "read",
     };
-    let whose = if machine.monitor.contains(ipa) {
-        "the monitor's memory"
+    let place = if machine.monitor.contains(ipa) {
+        "in the monitor's memory"
     } else {
-        "no memory"
+        "outside its memory"
     };
     log::log!(
         cpu.exits.complaint(),
-        "cpu {}: guest {access} at {ipa:#x} is in {whose} (ELR {:#x}); it gets an abort",
+        "cpu {}: guest {access} at {ipa:#x} is {place} (ELR {:#x}); it gets an abort",
         cpu.index,
         frame.elr
     );

@@ -37,7 +37,7 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
 extern "C" fn exit_unexpected(frame: &mut Frame, vector: u64) {
     let index = Cpu::current().map_or(0, |cpu| cpu.index);
     log::error!(
-        "cpu {index}: vector {vector} taken at {:#x} in the guest",
+        "cpu {index}: unexpected exception, vector {vector}, in the guest at {:#x}: it gets an undefined instruction",
         frame.elr
     );
     inject::undefined(frame);

@@ -167,7 +167,7 @@ pub fn take_over(machine: &Machine, cpu: &Cpu, closed: Closed) -> Start {
             start
         }
         Err(failure) => {
-            log::error!("{failure}");
+            log::error!("{failure}; resetting the machine");
             reset(machine)
         }
     }
@@ -181,7 +181,7 @@ fn walk(machine: &Machine, cpu: &Cpu, phase: Phase, at_off: bool) {
     let failed = |name, error| {
         if !machine.takeover.rendezvous.is_closed() {
             let level = cpu.exits.complaint();
-            log::log!(level, "cpu {}: step \"{name}\": {error}", cpu.index);
+            log::log!(level, "cpu {}: step \"{name}\" failed: {error}", cpu.index);
             return;
         }
         machine.takeover.note_trouble();

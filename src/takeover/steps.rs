@@ -6,15 +6,16 @@ use crate::arch::tlb;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::vcpu;
+use baton_abi::steps as names;
 use baton_core::hw_error::HwError;
 use baton_core::options::Teardown;
 use baton_core::smp::steps::{self, Phase, Step};
 use core::sync::atomic::Ordering::Relaxed;
 
 macro_rules! step {
-    ($name:literal, $phase:ident, $teardown:expr) => {
+    ($name:ident, $phase:ident, $teardown:expr) => {
         Step {
-            name: $name,
+            name: names::$name,
             phase: Phase::$phase,
             parallel: true,
             at_off: true,
@@ -26,59 +27,62 @@ macro_rules! step {
 /// All steps, each in the order in which it is taken within its phase.
 pub static TABLE: [Step<Cpu, Machine>; 20] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
-    step!("timers", Private, |_, _| vcpu::timer::reset()),
-    step!("pmu", Private, |_, _| vcpu::pmu::reset()),
+    step!(TIMERS, Private, |_, _| vcpu::timer::reset()),
+    step!(PMU, Private, |_, _| vcpu::pmu::reset()),
     Step {
         at_off: false,
-        ..step!("cluster-pmu", Private, cluster_pmu)
+        ..step!(CLUSTER_PMU, Private, cluster_pmu)
     },
-    step!("trace", Private, |_, machine| vcpu::trace::reset(
+    step!(TRACE, Private, |_, machine| vcpu::trace::reset(
         machine.devices.trace
     )),
-    step!("debug", Private, |_, _| vcpu::debug::reset()),
-    step!("vectors", Private, |_, _| vcpu::vector::reset()),
-    step!("pauth", Private, |_, _| vcpu::pauth::reset()),
-    step!("el1-registers", Private, |_, _| vcpu::reset::reset_el1()),
-    step!("interrupt-routes", Private, interrupt_routes),
-    step!("cpu-interface", Private, |_, machine| machine
+    step!(DEBUG, Private, |_, _| vcpu::debug::reset()),
+    step!(VECTORS, Private, |_, _| vcpu::vector::reset()),
+    step!(PAUTH, Private, |_, _| vcpu::pauth::reset()),
+    step!(EL1_REGISTERS, Private, |_, _| vcpu::reset::reset_el1()),
+    step!(INTERRUPT_ROUTES, Private, interrupt_routes),
+    step!(CPU_INTERFACE, Private, |_, machine| machine
         .gic
         .reset_cpu_interface()),
-    step!("redistributor", Private, |cpu, machine| machine
+    step!(REDISTRIBUTOR, Private, |cpu, machine| machine
         .gic
         .reset_private(cpu.mpidr)),
     // A kernel sets LPIs up once for each CPU, and finds them as they were when it turns the CPU on
     // again (Linux, `its_cpu_init_lpis()`).
     Step {
         at_off: false,
-        ..step!("lpis", Private, |cpu, machine| machine
+        ..step!(LPIS, Private, |cpu, machine| machine
             .gic
             .reset_lpis(cpu.mpidr))
     },
-    step!("translations", Private, translations),
+    step!(TRANSLATIONS, Private, translations),
     // Phase 2, on the boot CPU.
-    step!("distributor", Shared, |cpu, machine| machine
+    step!(DISTRIBUTOR, Shared, |cpu, machine| machine
         .gic
         .reset_distributor(cpu.mpidr)),
-    step!("absent-cpus", Shared, absent_cpus),
-    step!("its", Shared, |_, machine| machine.gic.reset_its()),
+    step!(ABSENT_CPUS, Shared, absent_cpus),
+    step!(ITS, Shared, |_, machine| machine.gic.reset_its()),
     // Where LPIs cannot be switched off, they are disabled one by one.
-    step!("kept-lpis", Shared, |_, machine| {
+    step!(KEPT_LPIS, Shared, |_, machine| {
         machine.gic.disable_kept_lpis();
         Ok(())
     }),
     // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
-    step!("lpi-cache", Load, |cpu, machine| machine
+    step!(LPI_CACHE, Load, |cpu, machine| machine
         .gic
         .forget_lpis(cpu.mpidr)),
-    step!("sgis", Load, |cpu, machine| machine
-        .gic
-        .drop_sgis(cpu.mpidr)),
-    step!("copy", Load, |cpu, machine| copy::share(
-        cpu,
-        &machine.takeover,
-        &machine.ram
-    )),
+    step!(SGIS, Load, |cpu, machine| machine.gic.drop_sgis(cpu.mpidr)),
+    step!(COPY, Load, copy_share),
 ];
+
+/// The names are those that the probe and the tests have.
+const _: () = {
+    let mut place = 0;
+    while place < TABLE.len() {
+        assert!(names::is_same(TABLE[place].name, names::ALL[place]));
+        place += 1;
+    }
+};
 
 /// Says once, at boot, what is not usual about the table: the capability check, and skipped steps.
 pub fn log_unusual(machine: &Machine) {
@@ -142,4 +146,9 @@ fn translations(_: &Cpu, _: &Machine) -> Result<(), HwError> {
     tlb::invalidate_el1_local();
     tlb::invalidate_instructions_local();
     Ok(())
+}
+
+/// A function by itself, so that a debugger can stop a CPU that begins to copy.
+fn copy_share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
+    copy::share(cpu, &machine.takeover, &machine.ram)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Lines of the console that a failure shows.
 const SHOWN: usize = 60;
 
-/// A console to which a test puts its expectations.
+/// The console of a machine that has ended, and what a test expects of it.
 pub struct Boot(Console);
 
 impl Deref for Boot {
@@ -76,7 +76,7 @@ impl Boot {
         }
     }
 
-    /// A check of its own that returns what was expected and seen.
+    /// Fails with the reason of a check that returns what was expected and seen.
     #[track_caller]
     pub fn expect_ok(&self, result: Result<(), String>) {
         if let Err(reason) = result {

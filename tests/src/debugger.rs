@@ -51,7 +51,7 @@ impl Stub {
         // QEMU may say by itself that the machine has stopped, before it answers.
         debugger.send("qC");
         while !debugger.answer("qC").starts_with("QC") {}
-        // Who does not ask for the description of the registers cannot read one by one.
+        // QEMU reads single registers only for those who have asked for their description.
         debugger.ask("qXfer:features:read:target.xml:0,40");
         debugger
     }
@@ -95,7 +95,7 @@ impl Debugger {
     }
 
     /// Ends QEMU.
-    pub fn end(mut self) {
+    pub fn end(&mut self) {
         self.send("k");
     }
 
@@ -104,7 +104,7 @@ impl Debugger {
         self.expect_ok(&format!("Z1,{address:x},4"));
     }
 
-    /// Stops no vCPU there any more.
+    /// Removes the breakpoint at `address`.
     pub fn do_not_break_at(&mut self, address: u64) {
         self.expect_ok(&format!("z1,{address:x},4"));
     }
@@ -166,7 +166,7 @@ impl Debugger {
                 byte => packet.push(byte.into()),
             }
         }
-        // The checksum of a stream that loses nothing.
+        // The checksum: a stream loses nothing, so it is not checked.
         let _ = (self.byte()?, self.byte()?);
         self.write(b"+");
         Some(packet)

@@ -10,7 +10,7 @@ use baton_qemu::{Machine, Module, paths};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
 
-/// Where the monitor is put; the firmware knows it, and the device tree's place.
+/// Where the monitor is put. `tests/firmware` has this address too, and that of the device tree.
 const MONITOR: u64 = 0x4020_0000;
 /// Where the instructions that enter it are put.
 const STUB: u64 = 0x4010_0000;

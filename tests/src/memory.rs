@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The monitor's memory, as it is seen from outside the machine.
+//! The monitor's memory, read by QEMU from outside the machine.
 
 use crate::boot::{Boot, watched};
 use crate::scratch::Scratch;

@@ -41,7 +41,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What stays behind is in Cargo's own directory.
+        // If it cannot be removed, it is in Cargo's own directory.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

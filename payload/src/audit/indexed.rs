@@ -4,6 +4,7 @@
 use super::features::Features;
 use super::isb;
 use super::sheet::{Index, Page};
+use baton_abi::steps;
 use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// An address at EL0 that nothing executes or accesses.
@@ -51,32 +52,44 @@ pub fn audit(page: &mut Page, features: &Features, place: usize) {
     };
     for n in 0..features.breakpoints() {
         let control = breakpoint_control(n, None);
-        add("debug", "DBGBCR<n>_EL1", n, ENABLE, control);
-        add("debug", "DBGBVR<n>_EL1", n, !0, breakpoint_value(n, None));
+        add(steps::DEBUG, "DBGBCR<n>_EL1", n, ENABLE, control);
+        add(
+            steps::DEBUG,
+            "DBGBVR<n>_EL1",
+            n,
+            !0,
+            breakpoint_value(n, None),
+        );
     }
     for n in 0..features.watchpoints() {
         let control = watchpoint_control(n, None);
-        add("debug", "DBGWCR<n>_EL1", n, ENABLE, control);
-        add("debug", "DBGWVR<n>_EL1", n, !0, watchpoint_value(n, None));
+        add(steps::DEBUG, "DBGWCR<n>_EL1", n, ENABLE, control);
+        add(
+            steps::DEBUG,
+            "DBGWVR<n>_EL1",
+            n,
+            !0,
+            watchpoint_value(n, None),
+        );
     }
     // OSLK, which a reset sets (Arm ARM, D24.3, OSLSR_EL1).
     // SAFETY: it is there on every CPU.
     let lock = unsafe { read_sysreg!(OSLSR_EL1) };
-    let name = ("debug", "OSLSR_EL1.OSLK", Index::None);
+    let name = (steps::DEBUG, "OSLSR_EL1.OSLK", Index::None);
     page.add(name, place, 1 << 1, 1 << 1, lock);
     for n in 0..event_counters(features) {
         select(n);
         // SAFETY: PMSELR_EL0 selects a counter that there is.
         let (kind, count) = unsafe { (read_sysreg!(PMXEVTYPER_EL0), read_sysreg!(PMXEVCNTR_EL0)) };
         page.add(
-            ("pmu", "PMEVTYPER<n>_EL0", Index::At(n)),
+            (steps::PMU, "PMEVTYPER<n>_EL0", Index::At(n)),
             place,
             0,
             !0,
             kind,
         );
         page.add(
-            ("pmu", "PMEVCNTR<n>_EL0", Index::At(n)),
+            (steps::PMU, "PMEVCNTR<n>_EL0", Index::At(n)),
             place,
             0,
             !0,

@@ -6,6 +6,7 @@ use super::sheet::{Index, Page};
 use crate::cpu::Cpu;
 use crate::gic::v2::{GicV2, gicc, gicd};
 use crate::mmio::{read8, read32, write8, write32};
+use baton_abi::steps;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -81,7 +82,7 @@ impl GicV2 {
         let mut add = |step, name, expected, mask, found: u64| {
             page.add((step, name, Index::None), place, expected, mask, found);
         };
-        const INTERFACE: &str = "cpu-interface";
+        const INTERFACE: &str = steps::CPU_INTERFACE;
         let read = |offset: u64| u64::from(read32(self.gicc + offset));
         let four = |offset: u64| (0..4).fold(0, |all, n| all | read(offset + 4 * n));
         let ctlr = read(gicc::CTLR);
@@ -96,7 +97,7 @@ impl GicV2 {
             add(INTERFACE, name, lowest, 7, found);
         }
 
-        const PRIVATE: &str = "redistributor";
+        const PRIVATE: &str = steps::REDISTRIBUTOR;
         let enabled = self.clearable(gicd::ISENABLER, gicd::ICENABLER, 0..1);
         for (name, found) in [
             ("GICD_IGROUPR0", self.any(array::IGROUPR, 0..1)),
@@ -110,14 +111,14 @@ impl GicV2 {
         let pending = self.any(array::ISPENDR, 0..1);
         let of = |mask: u32| pending & u64::from(mask);
         add(
-            "sgis",
+            steps::SGIS,
             "GICD_SPENDSGIR<n>",
             0,
             !0,
             self.pending_sgis().into(),
         );
-        add("timers", "PPIs 27, 30 pending", 0, !0, of(TIMER_LINES));
-        add("pmu", "PPI 23 pending", 0, !0, of(PMU_LINE));
+        add(steps::TIMERS, "PPIs 27, 30 pending", 0, !0, of(TIMER_LINES));
+        add(steps::PMU, "PPI 23 pending", 0, !0, of(PMU_LINE));
         let others = of(!(SGIS | DEVICE_LINES));
         add(PRIVATE, "GICD_ISPENDR0 PPIs", 0, !0, others);
     }
@@ -149,7 +150,7 @@ impl GicV2 {
             ("GICD_ITARGETSR<n>", self.any(gicd::ITARGETSR, times(8))),
             ("GICD_ICFGR<n>", self.edges(times(2))),
         ] {
-            page.add(("distributor", name, Index::None), place, 0, !0, found);
+            page.add((steps::DISTRIBUTOR, name, Index::None), place, 0, !0, found);
         }
     }
 

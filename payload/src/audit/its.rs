@@ -8,6 +8,7 @@ use crate::cpu::{Cpu, MAX_CPUS};
 use crate::mmio::{read32, read64, write32, write64};
 use crate::outcome::{Outcome, ensure};
 use crate::time;
+use baton_abi::steps;
 use core::sync::atomic::Ordering::Relaxed;
 
 const CTLR: u64 = 0x0000;
@@ -39,7 +40,7 @@ const EVENT_BITS: u64 = MAX_CPUS.ilog2() as u64;
 /// Adds what is in the ITS.
 pub fn audit(page: &mut Page, its: u64, place: usize) {
     let mut add = |name, index, expected, mask, found| {
-        page.add((super::ITS, name, index), place, expected, mask, found);
+        page.add((steps::ITS, name, index), place, expected, mask, found);
     };
     // Disabled, and nothing under way.
     let state = ENABLED | QUIESCENT;

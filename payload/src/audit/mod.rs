@@ -20,36 +20,12 @@ use crate::cpu::Cpu;
 use crate::entry_state::{BOOT_STATE, EntryState};
 use crate::time;
 use arm_sysregs::el0::accessors::read_cntvct_el0;
+use baton_abi::steps;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use features::Features;
 use registers::Register;
 use sheet::{Index, Page, SHEET};
-
-/// The steps that have rows, in the monitor's order; `entry` is how a CPU is entered.
-pub const STEPS: [&str; 13] = [
-    "entry",
-    "timers",
-    "pmu",
-    "trace",
-    "debug",
-    "vectors",
-    "pauth",
-    "el1-registers",
-    "cpu-interface",
-    "redistributor",
-    "lpis",
-    "sgis",
-    "distributor",
-];
-
-/// The step of the rows of the ITS, beside [`STEPS`].
-pub const ITS: &str = "its";
-
-/// All steps that can have rows.
-pub fn steps() -> impl Iterator<Item = &'static str> {
-    STEPS.into_iter().chain([ITS])
-}
 
 /// CPUs that have audited themselves.
 pub static AUDITED: AtomicU64 = AtomicU64::new(0);
@@ -82,7 +58,7 @@ fn cpu(page: &mut Page, entry: &EntryState, place: usize) {
     let features = Features::of_this_cpu();
     rows(page, registers::AT_ENTRY, entry, place);
     page.add(
-        ("entry", "CNTPCT - CNTVCT", Index::None),
+        (steps::ENTRY, "CNTPCT - CNTVCT", Index::None),
         place,
         0,
         !0,

@@ -7,6 +7,7 @@
 
 use super::features::Features;
 use crate::entry_state::EntryState;
+use baton_abi::steps;
 use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// A register.
@@ -35,13 +36,13 @@ macro_rules! registers {
     (@mask) => { ALL };
     (@mask $mask:expr) => { $mask };
     ($($visibility:vis static $table:ident = {
-        $($step:literal, $there:ident:
+        $([$step:ident, $there:ident]
             $($name:ident $(mask $mask:expr)? => $dirt:expr;)+
         )+
     })+) => {
         $($visibility static $table: &[Register] = &[$($(
             Register {
-                step: $step,
+                step: steps::$step,
                 name: stringify!($name),
                 there: Features::$there,
                 // One that an emulator ignores reads as zero.
@@ -82,32 +83,32 @@ const SCTLR_AARCH32: u64 = 1 << 5 | 1 << 7 | 1 << 8;
 /// What the probe changes on its way in, as it was before.
 pub static AT_ENTRY: &[Register] = &[
     // EL1, its own stack pointer, D, A, I and F masked (booting.rst; DEN0022, 6.4.3).
-    entry("entry", "CurrentEL", |e| e.currentel, 1 << 2, ALL),
-    entry("entry", "SPSel", |e| e.spsel, 1, ALL),
-    entry("entry", "DAIF", |e| e.daif, 0xf << 6, ALL),
+    entry(steps::ENTRY, "CurrentEL", |e| e.currentel, 1 << 2, ALL),
+    entry(steps::ENTRY, "SPSel", |e| e.spsel, 1, ALL),
+    entry(steps::ENTRY, "DAIF", |e| e.daif, 0xf << 6, ALL),
     // M = C = I = 0 (booting.rst), and RES1 as Armv8.0 has it (Arm ARM, D24.2, SCTLR_EL1): bits 29,
     // 28, 23, 22, 20 and 11.
     entry(
-        "el1-registers",
+        steps::EL1_REGISTERS,
         "SCTLR_EL1",
         |e| e.sctlr_el1,
         0x30d0_0800,
         !SCTLR_AARCH32,
     ),
-    entry("el1-registers", "TCR_EL1", |e| e.tcr_el1, 0, ALL),
-    entry("el1-registers", "MAIR_EL1", |e| e.mair_el1, 0, ALL),
-    entry("el1-registers", "TTBR0_EL1", |e| e.ttbr0_el1, 0, ALL),
-    entry("el1-registers", "VBAR_EL1", |e| e.vbar_el1, 0, ALL),
-    entry("el1-registers", "TPIDR_EL1", |e| e.tpidr_el1, 0, ALL),
-    entry("el1-registers", "SP_EL1", |e| e.sp_el1, 0, ALL),
-    entry("timers", "CNTKCTL_EL1", |e| e.cntkctl_el1, 0, ALL),
+    entry(steps::EL1_REGISTERS, "TCR_EL1", |e| e.tcr_el1, 0, ALL),
+    entry(steps::EL1_REGISTERS, "MAIR_EL1", |e| e.mair_el1, 0, ALL),
+    entry(steps::EL1_REGISTERS, "TTBR0_EL1", |e| e.ttbr0_el1, 0, ALL),
+    entry(steps::EL1_REGISTERS, "VBAR_EL1", |e| e.vbar_el1, 0, ALL),
+    entry(steps::EL1_REGISTERS, "TPIDR_EL1", |e| e.tpidr_el1, 0, ALL),
+    entry(steps::EL1_REGISTERS, "SP_EL1", |e| e.sp_el1, 0, ALL),
+    entry(steps::TIMERS, "CNTKCTL_EL1", |e| e.cntkctl_el1, 0, ALL),
 ];
 
 /// What the boot CPU finds in x1 to x3 (booting.rst: "0, reserved for future use").
 pub static AT_BOOT: &[Register] = &[
-    entry("entry", "x1", |e| e.x1, 0, ALL),
-    entry("entry", "x2", |e| e.x2, 0, ALL),
-    entry("entry", "x3", |e| e.x3, 0, ALL),
+    entry(steps::ENTRY, "x1", |e| e.x1, 0, ALL),
+    entry(steps::ENTRY, "x2", |e| e.x2, 0, ALL),
+    entry(steps::ENTRY, "x3", |e| e.x3, 0, ALL),
 ];
 
 /// A pattern for registers that nothing looks at.
@@ -123,13 +124,13 @@ const TIMER_CTL: u64 = 3;
 
 registers! {
     pub static CONTROL = {
-        "el1-registers", always:
+        [EL1_REGISTERS, always]
             // FPEN, ZEN, SMEN: open.
             CPACR_EL1 => 3 << 20 | 3 << 16 | 3 << 24;
     }
 
     pub static GENERAL = {
-        "el1-registers", always:
+        [EL1_REGISTERS, always]
             TTBR1_EL1 => 0x42 << 48 | ADDRESS;
             AMAIR_EL1 => PATTERN;
             ESR_EL1 => 0x25 << 26 | 0x46;
@@ -145,35 +146,35 @@ registers! {
             CONTEXTIDR_EL1 => 0x1234;
             TPIDR_EL0 => PATTERN;
             TPIDRRO_EL0 => PATTERN;
-        "el1-registers", tcr2:
+        [EL1_REGISTERS, tcr2]
             // PnCH: a hint of the walks.
             TCR2_EL1 => 1;
-        "el1-registers", sctlr2:
+        [EL1_REGISTERS, sctlr2]
             // EnADERR: of asynchronous errors, of which there are none.
             SCTLR2_EL1 => 1 << 4;
-        "el1-registers", s1pie:
+        [EL1_REGISTERS, s1pie]
             PIRE0_EL1 => 0x1111;
             PIR_EL1 => 0x1111;
-        "el1-registers", s1poe:
+        [EL1_REGISTERS, s1poe]
             POR_EL0 => 0x1111;
             POR_EL1 => 0x1111;
-        "el1-registers", ordering_regions:
+        [EL1_REGISTERS, ordering_regions]
             LORC_EL1 => 1;
-        "el1-registers", mte:
+        [EL1_REGISTERS, mte]
             RGSR_EL1 => 0xaa05;
             GCR_EL1 => 0x1_5a5a;
             TFSR_EL1 => 3;
             TFSRE0_EL1 => 3;
-        "el1-registers", gcs:
+        [EL1_REGISTERS, gcs]
             GCSPR_EL1 => ADDRESS;
             GCSPR_EL0 => ADDRESS;
-        "el1-registers", ras:
+        [EL1_REGISTERS, ras]
             DISR_EL1 => 1 << 31 | 1;
-        "el1-registers", mpam:
+        [EL1_REGISTERS, mpam]
             MPAM1_EL1 mask MPAM_IDS => 1;
             MPAM0_EL1 mask MPAM_IDS => 1;
 
-        "pauth", address_auth:
+        [PAUTH, address_auth]
             APIAKeyLo_EL1 => PATTERN;
             APIAKeyHi_EL1 => PATTERN;
             APIBKeyLo_EL1 => PATTERN;
@@ -182,18 +183,18 @@ registers! {
             APDAKeyHi_EL1 => PATTERN;
             APDBKeyLo_EL1 => PATTERN;
             APDBKeyHi_EL1 => PATTERN;
-        "pauth", generic_auth:
+        [PAUTH, generic_auth]
             APGAKeyLo_EL1 => PATTERN;
             APGAKeyHi_EL1 => PATTERN;
 
-        "debug", always:
+        [DEBUG, always]
             // SS, KDE, MDE: DAIF.D masks them all.
             MDSCR_EL1 => 1 | 1 << 13 | 1 << 15;
             MDCCINT_EL1 => 1 << 30 | 1 << 29;
-        "debug", double_lock:
+        [DEBUG, double_lock]
             OSDLR_EL1 => 1;
 
-        "pmu", pmu:
+        [PMU, pmu]
             PMCCNTR_EL0 => 0xffff_ffff_fff0_0000;
             // Not at EL0.
             PMCCFILTR_EL0 => 1 << 30;
@@ -204,10 +205,10 @@ registers! {
             PMOVSSET_EL0 => 1 << 31 | 0xf;
             // E, D, X, DP, LC; P and C read as zero, LC may be fixed.
             PMCR_EL0 mask 0x3f => 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6;
-        "pmu", amu:
+        [PMU, amu]
             AMUSERENR_EL0 => 1;
 
-        "trace", spe:
+        [TRACE, spe]
             PMBLIMITR_EL1 => ADDRESS;
             PMBPTR_EL1 => ADDRESS;
             PMBSR_EL1 => 1 << 17;
@@ -217,22 +218,22 @@ registers! {
             PMSFCR_EL1 => 7;
             PMSEVFR_EL1 => 2;
             PMSLATFR_EL1 => 5;
-        "trace", trace_filter:
+        [TRACE, trace_filter]
             TRFCR_EL1 => 3;
-        "trace", trace_buffer:
+        [TRACE, trace_buffer]
             TRBLIMITR_EL1 => ADDRESS;
             TRBPTR_EL1 mask PAGES => ADDRESS;
             TRBBASER_EL1 mask PAGES => ADDRESS;
             TRBSR_EL1 => 1 << 17;
             TRBMAR_EL1 => 0xff;
             TRBTRG_EL1 => 1;
-        "trace", branch_records:
+        [TRACE, branch_records]
             BRBCR_EL1 => 3;
             BRBFCR_EL1 => 1 << 22;
     }
 
     pub static TIMERS = {
-        "timers", always:
+        [TIMERS, always]
             CNTV_CTL_EL0 mask TIMER_CTL => 1;
             CNTP_CTL_EL0 mask TIMER_CTL => 1;
             // Filled when they are armed.
@@ -242,17 +243,17 @@ registers! {
 
     // To be read with CPACR_EL1 open.
     pub static VECTOR = {
-        "vectors", sme:
+        [VECTORS, sme]
             SMCR_EL1 => 1;
             SMPRI_EL1 => 3;
             TPIDR2_EL0 => PATTERN;
-        "vectors", sve:
+        [VECTORS, sve]
             ZCR_EL1 => 0xf;
-        "vectors", fp:
+        [VECTORS, fp]
             // FZ, RMode, DN; QC and the cumulative exceptions.
             FPCR => 0x03c0_0000;
             FPSR => 0x0800_009f;
-        "vectors", fpmr:
+        [VECTORS, fpmr]
             FPMR => 1;
     }
 }

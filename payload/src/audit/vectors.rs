@@ -4,10 +4,11 @@
 use super::features::Features;
 use super::isb;
 use super::sheet::{Index, Page};
+use baton_abi::steps;
 use baton_sysreg::{read_sysreg, write_sysreg};
 use core::arch::asm;
 
-const STEP: &str = "vectors";
+const STEP: &str = steps::VECTORS;
 /// SVCR.SM.
 const STREAMING: u64 = 1;
 /// SVCR.ZA.

@@ -5,7 +5,7 @@ use crate::cpu::Cpu;
 use crate::{gic, hints};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Lets interrupts reach the CPU, where there is a GIC that the probe knows.
+/// Enables interrupts at the CPU, where there is a GIC that the probe knows.
 pub fn enable_interrupts(this: &'static Cpu) {
     if this.redistributor.load(Relaxed) != 0 || gic::v2::get().is_some() {
         gic::enable(this, 0);

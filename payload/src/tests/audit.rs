@@ -19,6 +19,7 @@ use crate::outcome::{Outcome, ensure, expect, fail};
 use crate::time::TIMEOUT_MS;
 use crate::tree::Gic;
 use crate::{gic, time};
+use baton_abi::steps;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Fills, or audits.
@@ -66,7 +67,7 @@ fn leave_everything(context: &Context) -> Outcome {
     {
         let mut page = SHEET.lock();
         ensure!(!page.is_full(), "expected room for all rows");
-        for step in audit::steps() {
+        for step in steps::AUDITED {
             let count = page.count(Some(step));
             say!("left: {step}: {} of {} rows", count.differing, count.rows);
         }
@@ -186,10 +187,10 @@ fn print(cpus: &[Cpu]) -> Outcome {
     let page = SHEET.lock();
     ensure!(!page.is_full(), "expected room for all rows");
     sheet::print_head();
-    for step in audit::steps() {
+    for step in steps::AUDITED {
         page.print(step, cpus, None);
     }
-    for step in audit::steps() {
+    for step in steps::AUDITED {
         let count = page.count(Some(step));
         say!(
             "audit: {step}: {} of {} rows differ",
@@ -203,7 +204,7 @@ fn print(cpus: &[Cpu]) -> Outcome {
         return Ok(());
     }
     sheet::print_head();
-    for step in audit::steps() {
+    for step in steps::AUDITED {
         page.print(step, cpus, Some(true));
     }
     fail!("audit: {} rows of {}", count.differing, count.rows)

@@ -84,7 +84,10 @@ fn leave<P: Platform>(platform: &P, cpu: &P::Cpu) {
         return;
     }
     if let Err(refusal) = platform.firmware_off(cpu) {
-        log::warn!("cpu {}: firmware refuses CPU_OFF: {refusal}", cpu.index());
+        log::warn!(
+            "cpu {}: firmware refuses CPU_OFF: {refusal}; it waits in the monitor",
+            cpu.index()
+        );
         while !platform.rendezvous().admit(cpu) {
             crate::sync::pause();
         }

@@ -63,7 +63,7 @@ pub fn take_over<P: Platform>(
     platform.mark_reached(Milestone::Phase3);
 
     if !starts_ended {
-        log::warn!("a CPU_ON did not end within {CPU_ON_US} us");
+        log::warn!("firmware did not return from a CPU_ON within {CPU_ON_US} us");
     }
     if !loaded {
         return Err(Failure::NotLoaded);

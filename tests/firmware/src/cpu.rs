@@ -41,7 +41,7 @@ impl Cpu {
         }
     }
 
-    /// The CPU with these affinity fields, which may be one that the machine has not.
+    /// The CPU with these affinity fields, whether the machine has it or not.
     pub fn by_mpidr(mpidr: u64) -> Option<&'static Self> {
         let (aff1, aff0) = (mpidr >> 8, mpidr & 0xff);
         if aff0 >= CLUSTER {

@@ -38,7 +38,8 @@ pub fn init_cpu(number: usize) {
     }
 }
 
-/// The CPU interface as a power-down leaves it. With SCR_EL3.NS set, ICC_IGRPEN1_EL1 is the Non-secure one.
+/// Puts the CPU interface into the state that a power-down leaves. With SCR_EL3.NS set, ICC_IGRPEN1_EL1
+/// is the Non-secure one.
 ///
 /// Where FIQs go to EL3, Non-secure EL1 can only choose masks from 0x80 on, which it sees as 0 on, and
 /// only if the mask is one already.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the next kernel finds of the one before it: the probe's audit, and that it can fail.
+//! The probe's audit of what the next kernel finds of the one before it, and that it does find what a
+//! skipped step leaves.
 
 use crate::probe;
+use baton_abi::steps;
 use baton_qemu::{Disk, Guest, Machine, Task, kexec, linux, paths};
 use baton_tests::{Boot, boot, machine};
 
@@ -27,25 +29,8 @@ fn rows(boot: &Boot, what: &str, step: &str) -> u32 {
     some.unwrap_or_else(|| boot.fail(format_args!("expected a number of rows, seen \"{line}\"")))
 }
 
-const STEPS: [&str; 14] = [
-    "entry",
-    "timers",
-    "pmu",
-    "trace",
-    "debug",
-    "vectors",
-    "pauth",
-    "el1-registers",
-    "cpu-interface",
-    "redistributor",
-    "lpis",
-    "sgis",
-    "distributor",
-    "its",
-];
-
-/// The next kernel must find nothing, and something must have been left by every step that the
-/// machine has hardware for.
+/// The next kernel must find nothing; before the reboot, there must have been something to clear for
+/// every step that the machine has hardware for.
 #[track_caller]
 fn clean(cpu: &str, its: bool, smp: u32, seconds: u64) {
     clean_on(&machine_with(cpu, its, smp), seconds);
@@ -59,11 +44,11 @@ pub fn clean_on(machine: &Machine, seconds: u64) {
     boot.expect_no("DIFFERS");
     boot.expect_no("baton: error: ");
     boot.expect_end();
-    for step in STEPS {
+    for step in steps::AUDITED {
         let there = match step {
-            "entry" | "trace" => continue,
-            "pauth" => cpu == MAX,
-            "lpis" | "its" => its,
+            steps::ENTRY | steps::TRACE => continue,
+            steps::PAUTH => cpu == MAX,
+            steps::LPIS | steps::ITS => its,
             _ => true,
         };
         let left = rows(&boot, "left", step);
@@ -75,21 +60,21 @@ pub fn clean_on(machine: &Machine, seconds: u64) {
     }
 }
 
-/// Without some steps, the next kernel must find all that was left for them to clear, and nothing
-/// else.
+/// Where steps are skipped, the next kernel must find all that was left for them to clear, and
+/// nothing else.
 #[track_caller]
-fn left_out(steps: &str) {
-    left_out_on(machine_with(MAX, true, 4), steps);
+fn finds_what_is_left_without(steps: &str) {
+    finds_what_is_left_without_on(machine_with(MAX, true, 4), steps);
 }
 
 #[track_caller]
-pub fn left_out_on(mut machine: Machine, steps: &str) {
+pub fn finds_what_is_left_without_on(mut machine: Machine, steps: &str) {
     machine.baton = format!("skip-steps={steps}");
     let boot = boot(&machine, &probe::guest("test=audit"), 120);
     boot.expect("probe: FAIL audit: ");
     boot.expect_end();
-    for step in STEPS {
-        let left = if steps.split(',').any(|left_out| left_out == step) {
+    for step in steps::AUDITED {
+        let left = if steps.split(',').any(|skipped| skipped == step) {
             rows(&boot, "left", step)
         } else {
             0
@@ -137,25 +122,25 @@ fn finds_nothing_on_80_cpus() {
     clean("neoverse-n1", true, 80, 600);
 }
 
-/// The sgis step drops SGIs that come after the redistributor was reset; that it does can only be
-/// seen where that step does not drop them all.
+/// The step `sgis` drops SGIs that come after `redistributor` has dropped all: what it does shows only
+/// where that one is skipped too.
 #[test]
 fn finds_what_a_step_would_have_cleared() {
     for steps in [
-        "timers",
-        "pmu",
-        "debug",
-        "vectors",
-        "pauth",
-        "el1-registers",
-        "cpu-interface",
-        "redistributor",
+        steps::TIMERS,
+        steps::PMU,
+        steps::DEBUG,
+        steps::VECTORS,
+        steps::PAUTH,
+        steps::EL1_REGISTERS,
+        steps::CPU_INTERFACE,
+        steps::REDISTRIBUTOR,
         "redistributor,sgis",
-        "lpis",
-        "distributor",
-        "its",
+        steps::LPIS,
+        steps::DISTRIBUTOR,
+        steps::ITS,
     ] {
-        left_out(steps);
+        finds_what_is_left_without(steps);
     }
 }
 
@@ -164,12 +149,12 @@ fn finds_what_a_step_would_have_cleared() {
 #[test]
 fn serial_teardown_moves_interrupts_to_the_cpu_that_stays() {
     const ROUTES_DIFFER: &str = "GICD_IROUTER<n>       0x0                0x1 ";
-    let run = |left_out: &str| {
+    let run = |skipped: &str| {
         let mut machine = machine_with("cortex-a57", false, 4);
-        machine.baton = format!("teardown=serial skip-steps={left_out}");
+        machine.baton = format!("teardown=serial skip-steps={skipped}");
         boot(&machine, &probe::guest("test=audit"), 120)
     };
-    let moved = run("distributor");
+    let moved = run(steps::DISTRIBUTOR);
     moved.expect("probe: FAIL audit: ");
     moved.expect("probe: distributor       GICD_IROUTER<n> ");
     moved.expect_no(ROUTES_DIFFER);
@@ -218,7 +203,7 @@ fn finds_what_linux_leaves_by_itself() {
     let boot = after_linux("hooks=off");
     boot.expect(kexec::BYE);
     boot.expect("probe: FAIL audit: ");
-    if rows(&boot, "audit", "lpis") == 0 {
+    if rows(&boot, "audit", steps::LPIS) == 0 {
         boot.fail("expected LPIs that Linux has left on, seen none");
     }
 }

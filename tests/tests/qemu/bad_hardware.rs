@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What does not work as it should: named in the report, and the reboot goes on.
+//! Hardware that does not work as it should: it is named in the report, and the reboot goes on.
 
 use baton_qemu::{Machine, layout, paths};
 use baton_tests::{Blob, Scratch, boot_by_hand, machine, tree};
@@ -9,7 +9,7 @@ use dtoolkit::{Node, Property};
 /// Bytes of a GICv3 redistributor: two frames of 64 KiB.
 const REDISTRIBUTOR: u64 = 0x2_0000;
 
-/// The tree has redistributors for three of four CPUs.
+/// The device tree has redistributors for three of four CPUs.
 #[test]
 fn redistributor_that_is_not_there() {
     let scratch = Scratch::new("redistributor");
@@ -45,7 +45,7 @@ fn redistributor_that_is_not_there() {
         bytes: probe,
     };
     let boot = boot_by_hand(&machine, &tree.to_dtb(), &[kernel], 60, &scratch);
-    boot.expect("baton: warning: cpu 3: step \"redistributor\": no redistributor for 0x3");
+    boot.expect("baton: warning: cpu 3: step \"redistributor\" failed: no redistributor for 0x3");
     // The next kernel runs, and finds the four steps in the report: redistributor, LPIs, their cache,
     // SGIs.
     boot.expect("probe: memory content came over");

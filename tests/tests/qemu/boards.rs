@@ -57,6 +57,9 @@ fn versal_kexecs() {
 #[test]
 fn raspi3_kexecs() {
     let console = run("raspi3");
-    expect(&console, "baton: no PSCI below");
+    expect(
+        &console,
+        "baton: no PSCI firmware: CPUs come from spin tables",
+    );
     expect(&console, "psci: Using PSCI v0.1 Function IDs from DT");
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Mistakes of the monitor itself: a line that names the CPU, and a reset, whichever CPU it is.
+//! Faults injected into the monitor itself: each ends in a line that names the CPU, and a reset,
+//! whichever CPU it is.
 
 use crate::probe;
 use baton_qemu::Machine;
 use baton_tests::{Boot, boot, machine};
 
-/// Reboots four CPUs, one of which makes a mistake in phase 3.
+/// Reboots four CPUs, one of which has `fault` in phase 3.
 #[track_caller]
 fn run(fault: &str) -> Boot {
     let machine = Machine {
@@ -14,7 +15,7 @@ fn run(fault: &str) -> Boot {
     };
     let boot = boot(&machine, &probe::guest("test=kexec generations=1"), 60);
     boot.expect("4 CPUs, monitor at");
-    boot.expect("devices reach the monitor by DMA");
+    boot.expect("no SMMU protection: DMA and ITS commands can reach the monitor");
     boot.expect_no("generation 1");
     boot.expect_end();
     boot

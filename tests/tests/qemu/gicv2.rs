@@ -2,6 +2,7 @@
 //! A machine with a GICv2, which serves 8 CPUs.
 
 use crate::{audit, linux, probe};
+use baton_abi::steps;
 use baton_qemu::{Machine, Task};
 use baton_tests::machine as virt;
 
@@ -54,12 +55,12 @@ fn next_kernel_finds_nothing() {
 #[test]
 fn next_kernel_finds_what_a_step_would_have_cleared() {
     for steps in [
-        "cpu-interface",
-        "redistributor",
+        steps::CPU_INTERFACE,
+        steps::REDISTRIBUTOR,
         "redistributor,sgis",
-        "distributor",
+        steps::DISTRIBUTOR,
     ] {
-        audit::left_out_on(machine(4), steps);
+        audit::finds_what_is_left_without_on(machine(4), steps);
     }
 }
 

@@ -41,7 +41,7 @@ fn messages_work(times: u32, baton: &str) -> Boot {
     boot
 }
 
-/// What the monitor is compared with: the same kernel does not survive its own kexec.
+/// Without the monitor, the same kernel does not survive its own kexec.
 #[test]
 fn the_stock_kernel_dies() {
     let machine = Machine {

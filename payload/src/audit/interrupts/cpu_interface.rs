@@ -6,6 +6,7 @@ use crate::audit::isb;
 use crate::audit::sheet::{Index, Page};
 use crate::cpu::Cpu;
 use crate::gic::v2;
+use baton_abi::steps;
 use baton_sysreg::{read_sysreg, write_sysreg};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -24,7 +25,7 @@ pub fn audit_cpu_interface(page: &mut Page, place: usize) {
         isb();
         let mut add = |name, expected, mask, found| {
             page.add(
-                ("cpu-interface", name, Index::None),
+                (steps::CPU_INTERFACE, name, Index::None),
                 place,
                 expected,
                 mask,

@@ -9,6 +9,7 @@ use crate::mmio::{read32, read64, write32, write64};
 use crate::outcome::{Outcome, ensure};
 use crate::time;
 use crate::tree::Gic;
+use baton_abi::steps;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Registers of the distributor (IHI 0069, 12.9).
@@ -68,7 +69,7 @@ impl Controller {
         let (words, extended) = self.words();
         let mut add = |name, expected, mask, found| {
             page.add(
-                ("distributor", name, Index::None),
+                (steps::DISTRIBUTOR, name, Index::None),
                 place,
                 expected,
                 mask,

@@ -5,6 +5,7 @@ use super::{FRAME, PMU_LINE, SGIS, TIMER_LINES, array, gicr};
 use crate::audit::sheet::{Index, Page};
 use crate::cpu::Cpu;
 use crate::mmio::{read32, read64};
+use baton_abi::steps;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Adds what is in a CPU's redistributor.
@@ -16,10 +17,10 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
     let mut add = |step, name, expected, mask, found: u64| {
         page.add((step, name, Index::None), place, expected, mask, found);
     };
-    const OWNER: &str = "redistributor";
+    const OWNER: &str = steps::REDISTRIBUTOR;
     let ctlr = read32(base + gicr::CTLR);
     add(
-        "lpis",
+        steps::LPIS,
         "GICR_CTLR",
         0,
         (gicr::ENABLE_LPIS | gicr::DPG).into(),
@@ -29,14 +30,14 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
         // Where the tables are, and how large.
         let table = 0xf_ffff_ffff_f000;
         let properties = read64(base + gicr::PROPBASER);
-        add("lpis", "GICR_PROPBASER", 0, table | 0x1f, properties);
+        add(steps::LPIS, "GICR_PROPBASER", 0, table | 0x1f, properties);
         let pending = read64(base + gicr::PENDBASER);
-        add("lpis", "GICR_PENDBASER", 0, table, pending);
+        add(steps::LPIS, "GICR_PENDBASER", 0, table, pending);
     }
     if typer & 2 != 0 {
         // GICv4: Valid.
         let resident = read64(base + gicr::VPENDBASER);
-        add("lpis", "GICR_VPENDBASER", 0, 1 << 63, resident);
+        add(steps::LPIS, "GICR_VPENDBASER", 0, 1 << 63, resident);
     }
     // PPInum: 31, 1055 or 1119 is the last PPI.
     let words = 1 + (typer >> 27 & 0x1f).min(2);
@@ -81,9 +82,9 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
     );
     let pending = read32(sgi + array::ISPENDR);
     let of = |mask: u32| u64::from(pending & mask);
-    add("sgis", "GICR_ISPENDR0 SGIs", 0, !0, of(SGIS));
-    add("timers", "PPIs 27, 30 pending", 0, !0, of(TIMER_LINES));
-    add("pmu", "PPI 23 pending", 0, !0, of(PMU_LINE));
+    add(steps::SGIS, "GICR_ISPENDR0 SGIs", 0, !0, of(SGIS));
+    add(steps::TIMERS, "PPIs 27, 30 pending", 0, !0, of(TIMER_LINES));
+    add(steps::PMU, "PPI 23 pending", 0, !0, of(PMU_LINE));
     let others = of(!(SGIS | TIMER_LINES | PMU_LINE));
     add(
         OWNER,

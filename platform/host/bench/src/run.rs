@@ -213,15 +213,15 @@ fn start(raw: &mut Raw, cell: &Cell, machine: &Machine) -> Result<String, String
         .and_then(Path::file_name)
         .unwrap_or_default();
     match found {
-        Some((enter, plant)) => {
+        Some((enter, patch)) => {
             let metrics = [
                 (
                     "start instructions".to_owned(),
                     format!("{:.0}", enter * 1e3),
                 ),
                 (
-                    "planting instructions".to_owned(),
-                    format!("{:.0}", plant * 1e3),
+                    "patching instructions".to_owned(),
+                    format!("{:.0}", patch * 1e3),
                 ),
                 ("kernel".to_owned(), version.to_string_lossy().into_owned()),
             ];
@@ -235,21 +235,21 @@ fn start(raw: &mut Raw, cell: &Cell, machine: &Machine) -> Result<String, String
     }
 }
 
-/// The microseconds from the monitor's entry to the guest's, and those that planting took.
+/// The microseconds from the monitor's entry to the guest's, and those that patching took.
 fn start_figures<'a>(lines: impl Iterator<Item = &'a str>) -> Option<(f64, f64)> {
     let before_us = |line: &str| -> Option<f64> {
         let (before, _) = line.split_once(" us")?;
         before.rsplit(' ').next()?.parse().ok()
     };
-    let (mut enter, mut plant) = (None, None);
+    let (mut enter, mut patch) = (None, None);
     for line in lines {
         if line.contains("entering it after") {
             enter = before_us(line);
         } else if line.contains("hooks: kernel at") {
-            plant = before_us(line);
+            patch = before_us(line);
         }
     }
-    Some((enter?, plant?))
+    Some((enter?, patch?))
 }
 
 /// The largest of the kernels that were fetched, or `own`.

@@ -201,9 +201,9 @@ impl Report<'_> {
             "## Start, instructions (virtual clock, `-icount shift=0,sleep=off`), 80 CPUs\n\n\
              | what | median | goal |\n|---|--:|--:|\n\
              | the monitor's entry to the guest's | {} | 10,000,000 |\n\
-             | planting the hooks in {kernel}, the largest kernel at hand | {} | 50,000,000 |\n",
+             | patching the hooks in {kernel}, the largest kernel at hand | {} | 50,000,000 |\n",
             self.cell(Column::Start, 80, "start instructions"),
-            self.cell(Column::Start, 80, "planting instructions"),
+            self.cell(Column::Start, 80, "patching instructions"),
         );
     }
 
