@@ -8,6 +8,9 @@
 #![no_std]
 
 extern crate alloc;
+// Fakes are per thread.
+#[cfg(not(target_os = "none"))]
+extern crate std;
 
 pub mod arch;
 pub mod baton_calls;

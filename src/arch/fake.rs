@@ -2,13 +2,14 @@
 //! What `assembly` has, for a PC: Rust that does the same to memory, and notes the rest in
 //! [`baton_sysreg::fake`]. Firmware answers what a test has it answer.
 
+#[cfg(test)]
+pub mod mmio;
+
 use super::copy::TURN;
 use baton_sysreg::{instruction, read_sysreg, write_sysreg};
 use core::cell::RefCell;
 use core::ptr;
 use smccc::Call;
-
-extern crate std;
 
 /// As on the bare machine; each turn's `dc cvac` is noted.
 ///
