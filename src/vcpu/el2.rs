@@ -364,3 +364,6 @@ fn gic(features: &Features) -> Result<(), HwError> {
     unsafe { write_sysreg!(ICH_HCR_EL2, 0) };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

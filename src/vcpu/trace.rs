@@ -104,3 +104,6 @@ fn trace_buffer() -> Result<(), HwError> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

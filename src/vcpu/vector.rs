@@ -62,3 +62,6 @@ fn clear_z() -> Result<(), HwError> {
     // SAFETY: ZCR_EL1 is there with SVE, and limits EL1 and EL0 alone.
     result.and(unsafe { reset_registers!(ZCR_EL1 = 0;) })
 }
+
+#[cfg(test)]
+mod tests;
