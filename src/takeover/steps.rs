@@ -141,3 +141,6 @@ fn translations(_: &Cpu, _: &Machine) -> Result<(), HwError> {
     tlb::invalidate_instructions_local();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
