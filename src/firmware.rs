@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The PSCI of firmware, below the monitor, by SMC. A board whose CPUs wait in a spin table may have none.
 
+use crate::arch::routines::Smc;
 use crate::machine::cpu::Cpu;
 use arm_psci::ErrorCode;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
+use smccc::Call;
 use smccc::psci::{self, Error, LowestAffinityLevel};
-use smccc::{Call, Smc};
 
 /// What SMCCC returns of a function that is not there.
 const NOT_SUPPORTED: u64 = u64::MAX;

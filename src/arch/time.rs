@@ -2,26 +2,20 @@
 //! The system counter, and waits that end.
 
 use super::barrier;
-use core::arch::asm;
+use baton_sysreg::read_sysreg;
 use thiserror::Error;
 
 /// Returns the system counter (`CNTPCT_EL0`) in ticks, read in program order.
 pub fn now() -> u64 {
-    let ticks;
+    barrier::isb();
     // SAFETY: CNTPCT_EL0 can be read at EL2 whatever the guest set up.
-    unsafe {
-        asm!("isb", "mrs {ticks}, cntpct_el0", ticks = out(reg) ticks, options(nostack, preserves_flags));
-    }
-    ticks
+    unsafe { read_sysreg!(CNTPCT_EL0) }
 }
 
 /// Returns the ticks a second of the system counter (`CNTFRQ_EL0`), at least 1.
 pub fn frequency() -> u64 {
-    let hertz: u64;
     // SAFETY: CNTFRQ_EL0 can be read at any exception level above EL0.
-    unsafe {
-        asm!("mrs {hertz}, cntfrq_el0", hertz = out(reg) hertz, options(nomem, nostack, preserves_flags));
-    }
+    let hertz = unsafe { read_sysreg!(CNTFRQ_EL0) };
     hertz.max(1)
 }
 
@@ -36,9 +30,9 @@ pub fn us_from_ticks(ticks: u64) -> u64 {
     u64::try_from(u128::from(ticks) * 1_000_000 / u128::from(frequency())).unwrap_or(u64::MAX)
 }
 
-/// What was waited for did not come in time.
+/// What was waited for did not happen in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("nothing came within {waited_us} us")]
+#[error("it did not happen within {waited_us} us")]
 pub struct TimedOut {
     /// How long was waited, in microseconds.
     pub waited_us: u64,

@@ -2,6 +2,8 @@
 //! The interrupt controller, which belongs to the guest and is left by the monitor as at reset.
 
 pub mod bcm2836;
+#[cfg(test)]
+pub mod fake;
 pub mod v2;
 pub mod v3;
 

@@ -152,3 +152,6 @@ fn translations(_: &Cpu, _: &Machine) -> Result<(), HwError> {
 fn copy_share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
     copy::share(cpu, &machine.takeover, &machine.ram)
 }
+
+#[cfg(test)]
+mod tests;

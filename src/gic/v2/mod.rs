@@ -194,3 +194,6 @@ impl GicV2 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -239,3 +239,6 @@ const _: () = {
     assert!(core::mem::offset_of!(Gicd, irouter_e) == 0x8000);
     assert!(size_of::<Gicd>() == 0x1_0000);
 };
+
+#[cfg(test)]
+mod tests;

@@ -202,3 +202,6 @@ impl Frames {
         self.0.iter()
     }
 }
+
+#[cfg(test)]
+mod tests;
