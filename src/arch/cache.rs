@@ -48,3 +48,52 @@ pub fn sync_instructions(start: usize, size: usize) {
     barrier::dsb_ish();
     barrier::isb();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_sysreg::fake::{self, Event};
+
+    /// A CPU with lines of 64 bytes (`CTR_EL0.DminLine`: 16 words).
+    fn lines_of_64() {
+        fake::reset();
+        fake::set("CTR_EL0", 4 << 16);
+    }
+
+    #[test]
+    fn every_line_is_cleaned_that_has_a_byte_of_it() {
+        lines_of_64();
+        clean_to_poc(0x103f, 0x42);
+        assert_eq!(
+            fake::events(),
+            [
+                Event::Execute("dc cvac", Some(0x1000)),
+                Event::Execute("dc cvac", Some(0x1040)),
+                Event::Execute("dc cvac", Some(0x1080)),
+                Event::Execute("dsb sy", None),
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_has_no_line() {
+        lines_of_64();
+        clean_lines_to_poc(0x1000, 0);
+        assert_eq!(fake::events(), []);
+    }
+
+    #[test]
+    fn invalidation_is_waited_for() {
+        lines_of_64();
+        clean_invalidate_to_poc(0x1000, 0x80);
+        assert_eq!(fake::instructions(), ["dc civac", "dc civac", "dsb sy"]);
+    }
+
+    #[test]
+    fn instructions_are_in_memory_before_they_are_fetched_anew() {
+        lines_of_64();
+        sync_instructions(0x1000, 4);
+        let expected = ["dc cvac", "dsb sy", "ic ialluis", "dsb ish", "isb"];
+        assert_eq!(fake::instructions(), expected);
+    }
+}

@@ -39,3 +39,33 @@ pub fn invalidate_instructions_local() {
     barrier::dsb_ish();
     barrier::isb();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_sysreg::fake;
+
+    /// Tables are written before the TLB forgets them, and it has before anything goes on (Arm ARM,
+    /// D8.17, "TLB maintenance instructions and barriers").
+    #[track_caller]
+    fn stands_between_barriers(invalidate: fn(), instruction: &str) {
+        fake::reset();
+        invalidate();
+        let expected = ["dsb ishst", instruction, "dsb ish", "isb"];
+        assert_eq!(fake::instructions(), expected);
+    }
+
+    #[test]
+    fn each_invalidation_stands_between_barriers() {
+        stands_between_barriers(invalidate_el2_local, "tlbi alle2");
+        stands_between_barriers(invalidate_el1_local, "tlbi alle1");
+        stands_between_barriers(invalidate_current_vmid, "tlbi vmalls12e1is");
+    }
+
+    #[test]
+    fn instructions_are_gone_when_it_returns() {
+        fake::reset();
+        invalidate_instructions_local();
+        assert_eq!(fake::instructions(), ["ic iallu", "dsb ish", "isb"]);
+    }
+}

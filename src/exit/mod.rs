@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Exits: what brings a CPU into the monitor, and where it goes on.
 //!
-//! vector (`vectors.S`) → dispatch (here) → service ([`smccc`], [`stage2_fault`],
-//! [`crate::kexec_hooks`]) → register. A service returns what its CPU does next, and [`run`] does it.
+//! vector (`vectors.S`) → dispatch (here) → service (`smccc`, `stage2_fault`,
+//! [`crate::kexec_hooks`]) → register. A service returns what its CPU does next, and `run` does it.
 
 mod inject;
 mod panic;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::arch::fake::mmio::{self, Memory};
+use baton_sysreg::fake;
 
 fn used() -> (Memory, Bcm2836) {
     let memory = Memory::new(0x1000);
@@ -42,7 +43,10 @@ fn what_cpus_share_goes_to_the_first() {
 #[test]
 fn a_kick_opens_the_first_mailbox_and_sets_it() {
     let (memory, local) = used();
+    fake::reset();
     local.kick(1);
+    // What was stored before is seen by who takes it.
+    assert_eq!(fake::instructions(), ["dsb ish"]);
     memory.expect("core 1 mailboxes", 0x54..0x58, 1);
     memory.expect("core 1 mailbox 0 set", 0x90..0x94, 1);
     memory.expect("core 1 mailbox 1 set", 0x94..0x98, !0);

@@ -206,10 +206,15 @@ fn a_kick_from_outside_reaches_the_interface_of_the_cpu() {
     gic.kick_from_outside(CPU);
     assert_eq!(mmio::writes(), [], "it has not come");
     assert_eq!(gic.cpu_online(CPU), Ok(()));
+    fake.gicd.fill(0x420..0x460);
     gic.kick_from_outside(CPU);
     let targets = u32::from_le_bytes([1 << INTERFACE; 4]);
     fake.gicd.expect("GICD_ITARGETSR<n>", 0x820..0x840, targets);
     fake.gicd.expect("GICD_ITARGETSR<n>", 0x840..0x860, 0);
+    // Half of them in each group: a guest may have switched one off.
+    fake.gicd.expect("GICD_IGROUPR1", 0x84..0x88, 0xaaaa_aaaa);
+    fake.gicd.expect("GICD_IPRIORITYR<n>", 0x420..0x440, 0);
+    fake.gicd.expect("GICD_IPRIORITYR<n>", 0x440..0x460, !0);
     fake.gicd.expect("GICD_ISPENDR1", 0x204..0x208, !0);
     fake.gicd.expect("GICD_ISENABLER1", 0x104..0x108, !0);
     fake.gicd.expect("GICD_CTLR", 0x0..0x4, 3);
