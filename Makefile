@@ -285,6 +285,7 @@ lint: setup ## rustfmt, clippy (warnings are errors), and whether imports go one
 	@$(CARGO) host fmt --all -- --check
 	@$(CARGO) host fmt --manifest-path tests/fuzz/Cargo.toml -- --check
 	@tests/fuzz/run.sh lint
+	@$(CARGO) host run --quiet -p baton-imports
 	@$(CARGO) host clippy --quiet -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe --lib --tests -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
