@@ -182,10 +182,8 @@ fn keeps_lpis() -> Bench {
     let start = bench.ram.base() as u64;
     let memory = baton_core::memory::region::Region::new(start, size).expect("a region");
     // SAFETY: No GIC uses it.
-    assert_eq!(
-        unsafe { bench.machine.gic.preset_lpis(memory, true) },
-        Ok(())
-    );
+    let result = unsafe { bench.machine.gic.preset_lpis(memory, true) };
+    assert_eq!(result, Ok(()));
     bench
 }
 
@@ -271,15 +269,10 @@ fn a_list_that_changed_is_an_error_and_no_kernel() {
     let bench = Bench::new(Options::default());
     let request = request(&bench);
     let machine = &bench.machine;
+    let needs = needs(machine);
     // SAFETY: Nobody else has the plan.
-    assert!(
-        unsafe {
-            machine
-                .takeover
-                .validate(&machine.ram, request, &needs(machine))
-        }
-        .is_ok()
-    );
+    let result = unsafe { machine.takeover.validate(&machine.ram, request, &needs) };
+    assert!(result.is_ok(), "seen {result:?}");
     machine.takeover.rendezvous.share_out(&machine.cpus, 1, 0);
     mmio::poke64(bench.ram.base() + 0x1010, baton_abi::IND_DONE);
     let result = take(&bench, "copy", 0);
