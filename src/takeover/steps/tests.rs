@@ -181,10 +181,8 @@ fn keeps_lpis() -> Bench {
     let start = bench.ram.base() as u64;
     let memory = baton_core::memory::region::Region::new(start, size).expect("a region");
     // SAFETY: No GIC uses it.
-    assert_eq!(
-        unsafe { bench.machine.gic.preset_lpis(memory, true) },
-        Ok(())
-    );
+    let result = unsafe { bench.machine.gic.preset_lpis(memory, true) };
+    assert_eq!(result, Ok(()));
     bench
 }
 
