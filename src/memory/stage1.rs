@@ -117,7 +117,7 @@ impl MmuConfig {
 ///
 /// # Errors
 ///
-/// [`MapError`] if it lies beyond the mapping's reach.
+/// [`MapError`] if it lies outside the mapping's address space.
 pub fn map<T: Translation<El23Attributes>>(
     mapping: &mut Mapping<T, El2>,
     region: &Region,
@@ -126,7 +126,7 @@ pub fn map<T: Translation<El23Attributes>>(
     map_at(mapping, region, what, region.start())
 }
 
-/// Maps `region`, widened to pages, at the virtual address `at`, as far into a page as it is
+/// Maps `region`, widened to pages, at the virtual address `at`, which is as far into a page as it is
 /// itself.
 ///
 /// # Errors

@@ -35,6 +35,9 @@ const TABLES_ON_DEMAND: usize = 64;
 /// Bits of an address below those that choose an entry of a root at level 0.
 const ROOT_SHIFT: u32 = 39;
 
+/// `VTCR_EL2` but for PS, SL0 and T0SZ: RES1 bit, table walks inner shareable and write-back.
+const VTCR: u64 = 1 << 31 | 3 << 12 | 1 << 10 | 1 << 8;
+
 /// The guest chooses memory types by its stage 1: stage 2 has the weakest, with which any combines
 /// to itself.
 const PASS_THROUGH: Stage2Attributes = Stage2Attributes::MEMATTR_NORMAL_OUTER_WB
@@ -326,12 +329,9 @@ fn geometry() -> (usize, u32, u64) {
     } else {
         (1, 1, pa_bits.min(39))
     };
-    let vtcr = 1 << 31
-        | pa_range << 16
-        | 3 << 12
-        | 1 << 10
-        | 1 << 8
-        | start_level << 6
-        | u64::from(64 - bits);
+    let vtcr = VTCR | pa_range << 16 | start_level << 6 | u64::from(64 - bits);
     (level, bits, vtcr)
 }
+
+#[cfg(test)]
+mod tests;
