@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What takes more than one instruction, or registers that Rust does not have, and calls of firmware.
+//! What takes more than one instruction, or registers that Rust does not have, and calls of
+//! firmware.
 //!
 //! `fake` has functions of the same names and results for a PC.
 
@@ -109,8 +110,8 @@ pub unsafe fn clear_v() -> u64 {
     low | high
 }
 
-/// Zeroes Z0 to Z31, P0 to P15 and FFR at the length that `ZCR_EL2` gives; returns the OR of what is
-/// read back from all of Z0 to Z31.
+/// Zeroes Z0 to Z31, P0 to P15 and FFR at the length that `ZCR_EL2` gives; returns the OR of what
+/// is read back from all of Z0 to Z31.
 ///
 /// # Safety
 ///

@@ -28,7 +28,8 @@ barriers! {
     sev("dsb ishst" "sev");
     /// Waits for an event; may return without one.
     wfe("wfe");
-    /// Waits for an interrupt, once all CPUs can see what was stored before; may return without one.
+    /// Waits for an interrupt, once all CPUs can see what was stored before; may return without
+    /// one.
     wfi("dsb sy" "wfi");
     /// Tells the machine that this CPU is polling. An emulator lets another vCPU run.
     pause("yield");

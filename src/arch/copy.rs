@@ -10,8 +10,8 @@ pub const TURN: u64 = 64;
 /// `DCZID_EL0.DZP`: DC ZVA is prohibited.
 const ZVA_PROHIBITED: u64 = 1 << 4;
 
-/// Copies `size` bytes from `source` to `destination`, and cleans each line of the copy to the point
-/// of coherency as soon as it is whole. The caller executes `dsb sy`.
+/// Copies `size` bytes from `source` to `destination`, and cleans each line of the copy to the
+/// point of coherency as soon as it is whole. The caller executes `dsb sy`.
 ///
 /// # Safety
 ///

@@ -74,8 +74,8 @@ std::thread_local! {
     static FIRMWARE: RefCell<Option<Firmware>> = const { RefCell::new(None) };
 }
 
-/// Has `firmware` answer this thread's calls: it gets the function and its first three arguments, and
-/// returns x0 to x3.
+/// Has `firmware` answer this thread's calls: it gets the function and its first three arguments,
+/// and returns x0 to x3.
 pub fn answer_calls(firmware: impl FnMut(u64, [u64; 3]) -> [u64; 4] + 'static) {
     FIRMWARE.set(Some(std::boxed::Box::new(firmware)));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Registers that are written and then asked whether they took it.
+//! Registers that are written and read back.
 
 use baton_core::hw_error::HwError;
 

@@ -42,12 +42,12 @@ pub unsafe fn init(console: &devicetree::console::Console, level: LevelFilter) {
     set_level(level);
 }
 
-/// Shows nothing below `level` from now on.
+/// Sets the least severe level that is shown.
 pub fn set_level(level: LevelFilter) {
     log::set_max_level(level);
 }
 
-/// Writes a line whatever other CPUs are doing: the monitor is about to end.
+/// Writes a line even if another CPU holds the UART: the monitor is about to reset the machine.
 pub fn panic_line(line: fmt::Arguments) {
     // A CPU that holds the lock may be the one that panics: a short wait, then the line goes out.
     let deadline = Deadline::after_us(FIFO_WAIT_US);
@@ -102,7 +102,7 @@ impl Write for Console {
                     crate::arch::barrier::pause();
                 }
             }
-            // Once it was waited for in vain, it is not waited for again before it takes one.
+            // After a wait in vain there is no other wait until the UART takes a character again.
             self.stuck = self.uart.is_full();
             if !self.stuck {
                 self.uart.send(byte);

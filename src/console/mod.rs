@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The console: what the monitor says, on the UART that the device tree names.
+//! The console: the monitor's log, on the UART that the device tree names.
 
 mod logger;
 mod uart;

@@ -152,3 +152,6 @@ fn register<T>(console: &Console, offset: u64) -> Option<NonNull<T>> {
     let pointer = NonNull::new(address as *mut T).filter(|_| fits)?;
     pointer.is_aligned().then_some(pointer)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The local interrupt controller of a Raspberry Pi 3, which has no GIC (BCM2836 ARM-local
-//! peripherals, QA7 rev 3.4): what it sends to each CPU, and mailboxes for interrupts between CPUs.
+//! peripherals, QA7 rev 3.4): interrupt enables for each CPU, and mailboxes for interrupts between
+//! CPUs.
 
 use crate::arch::barrier;
 use core::ptr::NonNull;
@@ -30,7 +31,7 @@ mod register {
 /// The controller.
 pub struct Bcm2836(NonNull<u8>);
 
-// SAFETY: Each store is whole by itself; bits are set and cleared, not exchanged.
+// SAFETY: Each store is atomic, and no register is read, changed and written back.
 unsafe impl Send for Bcm2836 {}
 // SAFETY: As above.
 unsafe impl Sync for Bcm2836 {}
@@ -51,7 +52,7 @@ impl Bcm2836 {
         register.store(value, Relaxed);
     }
 
-    /// Interrupts the CPU `mpidr` by its first mailbox, whatever the guest made of it.
+    /// Interrupts the CPU `mpidr` by its first mailbox, whatever the guest has set up.
     pub fn kick(&self, mpidr: u64) {
         let cpu = mpidr & (CPUS - 1);
         barrier::dsb_ish();
@@ -66,7 +67,7 @@ impl Bcm2836 {
             .for_each(|cpu| self.kick(cpu));
     }
 
-    /// Sends the CPU `mpidr` nothing any more, and forgets what it was sent.
+    /// Disables all interrupts of the CPU `mpidr`, and clears its mailboxes.
     pub fn reset_private(&self, mpidr: u64) {
         let cpu = mpidr & (CPUS - 1);
         self.write(register::TIMERS + 4 * cpu, 0);
@@ -74,7 +75,7 @@ impl Bcm2836 {
         self.drop_kicks(mpidr);
     }
 
-    /// Leaves the CPU `mpidr` no kick, when nobody sends any more.
+    /// Clears the mailboxes of the CPU `mpidr`; to be called when nobody sends any more.
     pub fn drop_kicks(&self, mpidr: u64) {
         let cpu = mpidr & (CPUS - 1);
         for mailbox in 0..MAILBOXES {
@@ -82,7 +83,7 @@ impl Bcm2836 {
         }
     }
 
-    /// Leaves what CPUs share as at reset. With all CPUs quiet.
+    /// Resets what CPUs share. To be called when no other CPU uses it.
     pub fn reset_shared(&self) {
         self.write(register::GPU_ROUTING, 0);
         self.write(register::PMU_ROUTING_CLEAR, !0);

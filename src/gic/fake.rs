@@ -14,8 +14,8 @@ pub const SGI_BASE: usize = 0x1_0000;
 /// Offset of VLPI_base.
 pub const VLPI_BASE: usize = 0x2_0000;
 
-/// `GICD_TYPER` of a distributor with 64 SPIs (ITLinesNumber), 32 extended SPIs (ESPI), NMIs, and 16
-/// bits of an interrupt's number (IDbits).
+/// `GICD_TYPER` of a distributor with 64 SPIs (ITLinesNumber), 32 extended SPIs (ESPI), NMIs, and
+/// 16 bits of an interrupt's number (IDbits).
 const GICD_TYPER: u32 = 2 | 1 << 8 | 1 << 9 | 15 << 19;
 /// `GICD_CTLR.DS`: one security state.
 const ONE_STATE: u32 = 1 << 6;
@@ -49,8 +49,8 @@ pub fn gicd() -> Memory {
     memory
 }
 
-/// Makes what is at `base`, of four pages if `typer` has VLPIS, the redistributor of the CPU with the
-/// affinity `affinity` (Aff3 to Aff0, a byte each).
+/// Makes what is at `base`, of four pages if `typer` has VLPIS, the redistributor of the CPU with
+/// the affinity `affinity` (Aff3 to Aff0, a byte each).
 pub fn redistributor(base: usize, affinity: u32, typer: u64) {
     mmio::poke(base, CES);
     mmio::poke64(base + 0x8, u64::from(affinity) << 32 | typer);

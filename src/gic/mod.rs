@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The interrupt controller, which belongs to the guest and is left by the monitor as at reset.
+//! The interrupt controller. It is the guest's; for the next kernel the monitor resets it.
 
 pub mod bcm2836;
 #[cfg(test)]
@@ -20,7 +20,7 @@ pub enum Gic {
     V3(v3::GicV3),
     /// GICv2.
     V2(v2::GicV2),
-    /// None, but what a Raspberry Pi 3 has in its place.
+    /// No GIC: what a Raspberry Pi 3 has in its place.
     Bcm2836(bcm2836::Bcm2836),
 }
 
@@ -35,14 +35,14 @@ impl Gic {
         }
     }
 
-    /// The CPU that runs this, `mpidr`, is the monitor's from now on.
+    /// The CPU that runs this, `mpidr`, has come from firmware.
     ///
     /// # Errors
     ///
     /// [`HwError`], naming the register that did not take its value.
     pub fn cpu_online(&self, mpidr: u64) -> Result<(), HwError> {
         match self {
-            // What a CPU has of its own can be reached from outside.
+            // Other CPUs can reach what is private to a CPU: there is nothing to learn.
             Self::V3(_) | Self::Bcm2836(_) => Ok(()),
             Self::V2(gic) => gic.cpu_online(mpidr),
         }
@@ -65,25 +65,25 @@ impl Gic {
         }
     }
 
-    /// Lets SGI `number` (0 to 15) through to the CPU `mpidr` whatever the guest made of it, and
-    /// sends it, unless the CPU is not `still_out`.
-    pub fn kick_from_outside(&self, mpidr: u64, number: u8, still_out: impl FnOnce() -> bool) {
+    /// Enables SGI `number` (0 to 15) of the CPU `mpidr`, whatever the guest has set up, and sends
+    /// it, if the CPU is still `awaited`.
+    pub fn kick_from_outside(&self, mpidr: u64, number: u8, awaited: impl FnOnce() -> bool) {
         match self {
             Self::V3(gic) => {
-                // What cannot be opened is reported by the CPU's absence.
+                // If group 1 stays disabled, the CPU does not come, and the report names it.
                 let _ = gic.distributor.lock().open_group1();
                 if let Some(frame) = gic.frames.of(mpidr) {
-                    frame.lock().kick_from_outside(number, still_out);
+                    frame.lock().kick_from_outside(number, awaited);
                 }
                 sgi::to_one(mpidr, number);
             }
             Self::V2(gic) => {
-                if still_out() {
+                if awaited() {
                     gic.kick_from_outside(mpidr);
                 }
             }
             Self::Bcm2836(local) => {
-                if still_out() {
+                if awaited() {
                     local.kick(mpidr);
                 }
             }
@@ -100,8 +100,8 @@ impl Gic {
         }
     }
 
-    /// Runs `wait` with the CPU interface of the CPU that runs this open for a kick, and nothing else
-    /// that a guest would use.
+    /// Runs `wait` while the CPU interface of the CPU that runs this lets a kick through, and no
+    /// interrupt of a lower priority.
     pub fn listening<T>(&self, wait: impl FnOnce() -> T) -> T {
         match self {
             Self::V3(gic) => {
@@ -136,7 +136,7 @@ impl Gic {
     pub fn reset_private(&self, mpidr: u64) -> Result<(), HwError> {
         match self {
             Self::V3(gic) => frame(gic, mpidr)?.lock().reset_private(),
-            // One that never came resets them as it comes.
+            // A CPU that has not come yet resets its own when it comes.
             Self::V2(_) if mpidr != current_mpidr() => Ok(()),
             Self::V2(gic) => gic.reset_private(),
             Self::Bcm2836(local) => {
@@ -175,8 +175,8 @@ impl Gic {
         }
     }
 
-    /// Resets what all CPUs share, and routes it to the CPU `mpidr`; of a GICv2, a reset leaves it
-    /// without a target. With all CPUs quiet.
+    /// Resets the interrupts that all CPUs share, and routes them to the CPU `mpidr`; those of a
+    /// GICv2 have no target after a reset. To be called when no other CPU uses the GIC.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl Gic {
         }
     }
 
-    /// Resets the translation of messages to interrupts. With all CPUs quiet.
+    /// Resets the interrupt translation services. To be called when no other CPU uses the GIC.
     ///
     /// # Errors
     ///
@@ -200,7 +200,7 @@ impl Gic {
     pub fn reset_its(&self) -> Result<(), HwError> {
         match self {
             Self::V3(gic) => {
-                // All of them, whatever becomes of one.
+                // If one fails, the others are reset all the same.
                 let mut result = Ok(());
                 for its in &gic.its {
                     result = result.and(its.lock().reset());
@@ -211,8 +211,8 @@ impl Gic {
         }
     }
 
-    /// Returns the bytes of memory, from a multiple of 64 KiB on, in which LPIs stay for ever, where
-    /// they cannot be switched off. `keep`: as if they could not.
+    /// Returns how many bytes of memory, aligned to 64 KiB, the tables of LPIs need if LPIs cannot
+    /// be switched off once they are on. `keep`: assume that they cannot.
     pub fn lpi_tables(&self, keep: bool) -> Option<u64> {
         match self {
             Self::V3(gic) => gic.lpi_tables(keep),
@@ -220,7 +220,7 @@ impl Gic {
         }
     }
 
-    /// Switches LPIs on with tables in `memory`, where they cannot be switched off.
+    /// Where LPIs cannot be switched off, switches them on with tables in `memory`.
     ///
     /// # Errors
     ///
@@ -228,7 +228,7 @@ impl Gic {
     ///
     /// # Safety
     ///
-    /// `memory` is zero, and for LPIs alone.
+    /// `memory` is zero, and nothing else ever uses it.
     pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), HwError> {
         match self {
             // SAFETY: Handed on to the caller.
@@ -237,14 +237,16 @@ impl Gic {
         }
     }
 
-    /// Disables every LPI where they cannot be switched off. With all CPUs quiet.
+    /// Where LPIs cannot be switched off, disables each of them. To be called when no other CPU
+    /// uses the GIC.
     pub fn disable_kept_lpis(&self) {
         if let Self::V3(gic) = self {
             gic.disable_kept_lpis();
         }
     }
 
-    /// Lets the CPU `mpidr` know of [`Gic::disable_kept_lpis`].
+    /// Drops what the redistributor of the CPU `mpidr` has cached of the LPIs' configuration, after
+    /// [`Gic::disable_kept_lpis`].
     ///
     /// # Errors
     ///
@@ -256,8 +258,8 @@ impl Gic {
         }
     }
 
-    /// Returns the pages of registers that lead the GIC to memory: a guest may only read them, and its
-    /// stores are for [`Gic::store`].
+    /// Returns the pages of registers that hold addresses of tables in memory: a guest may only
+    /// read them, and its stores go to [`Gic::store`].
     pub fn guarded(&self) -> impl Iterator<Item = Region> {
         let v3 = match self {
             Self::V3(gic) => Some(gic),
@@ -266,8 +268,8 @@ impl Gic {
         v3.into_iter().flat_map(v3::GicV3::guarded)
     }
 
-    /// Makes a guest's store of `size` bytes at physical `address`, unless the GIC could then write to
-    /// what is not in `memory`; `None` if the address is in no guarded page.
+    /// Makes a guest's store of `size` bytes at physical `address`, unless the GIC could then write
+    /// to what is not in `memory`; `None` if the address is in no guarded page.
     pub fn store(
         &self,
         address: u64,

@@ -6,8 +6,8 @@ use baton_core::memory::guest_memory::GuestMemory;
 use baton_core::memory::region::{Region, RegionSet};
 use core::slice;
 
-/// Where the monitor has a bank that begins at 0 a second time: Rust has no references to address 0.
-/// No machine has memory there itself.
+/// Where the monitor maps a bank that begins at address 0 a second time: Rust has no references to
+/// address 0. No machine has memory at this address itself.
 pub const ZERO_ALIAS: u64 = 1 << 47;
 
 /// All RAM that is the guest's: mapped read-write in the monitor at its own address, and with
@@ -30,8 +30,8 @@ impl GuestRam {
     /// # Safety
     ///
     /// They are RAM, mapped read-write at EL2 at their own addresses for ever (one that begins at 0
-    /// at [`ZERO_ALIAS`] too), and neither the image nor a stack nor the heap of the monitor lies in
-    /// them.
+    /// at [`ZERO_ALIAS`] too), and neither the image nor a stack nor the heap of the monitor lies
+    /// in them.
     pub unsafe fn new(banks: RegionSet) -> Self {
         let largest = banks.iter().copied().max_by_key(Region::size);
         Self { banks, largest }

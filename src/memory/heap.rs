@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The monitor's heap: filled at boot, closed while CPUs are taken.
+//! The monitor's heap: filled at boot, sealed during a takeover.
 
 use baton_core::sync::Lock;
 use buddy_system_allocator::Heap;
@@ -8,7 +8,7 @@ use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Serves the image until it knows where memory is.
+/// Bytes of the heap inside the image, which serves until the memory map is known.
 const EARLY_SIZE: usize = 256 << 10;
 /// Blocks of up to 2³¹ bytes.
 const ORDER: usize = 32;
@@ -52,7 +52,8 @@ impl MonitorHeap {
         unsafe { self.heap.lock().add_to_heap(start, start + size) }
     }
 
-    /// Closes or opens it: a teardown must not depend on memory being left.
+    /// Seals or unseals it. While it is sealed, every allocation fails: a teardown must not depend
+    /// on free memory.
     pub fn seal(&self, sealed: bool) {
         self.sealed.store(sealed, Relaxed);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sizes in the monitor's own memory that more than one part of it knows.
+//! Sizes in the monitor's own memory that several modules use.
 
 /// Size of a page in bytes.
 pub const PAGE: u64 = 4096;

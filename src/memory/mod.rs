@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Physical memory: the monitor's own, the guest's, and the tables that tell them apart.
+//! Physical memory: the monitor's own, the guest's, and the translation tables that separate them.
 
 pub mod guest_ram;
 pub mod heap;

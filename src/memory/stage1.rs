@@ -8,7 +8,7 @@ use aarch64_paging::{MapError, Mapping};
 use baton_core::memory::region::Region;
 use baton_sysreg::read_sysreg;
 
-/// How far the map reaches: a walk is the shorter the less it does.
+/// The size of the address space that is mapped: a smaller one has a shorter walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VaSize {
     /// 39 bits of address: the root is a table of level 1.
@@ -18,7 +18,7 @@ pub enum VaSize {
 }
 
 impl VaSize {
-    /// Returns what reaches to the last of `regions`.
+    /// Returns the smallest that holds all of `regions`.
     pub fn of<'a>(regions: impl Iterator<Item = &'a Region>) -> Self {
         match regions.map(Region::end).max() {
             Some(end) if end > 1 << 39 => Self::Bits48,
@@ -63,7 +63,7 @@ pub enum MemoryKind {
     Data,
     /// Registers of a device.
     Device,
-    /// The image before it was told apart: all of it. Only in the map it starts with.
+    /// The whole image, writable and executable. Only in the map that it starts with.
     Image,
 }
 
@@ -117,7 +117,7 @@ impl MmuConfig {
 ///
 /// # Errors
 ///
-/// [`MapError`] if it lies beyond the mapping's reach.
+/// [`MapError`] if it lies outside the mapping's address space.
 pub fn map<T: Translation<El23Attributes>>(
     mapping: &mut Mapping<T, El2>,
     region: &Region,
@@ -126,7 +126,8 @@ pub fn map<T: Translation<El23Attributes>>(
     map_at(mapping, region, what, region.start())
 }
 
-/// Maps `region`, widened to pages, at the virtual address `at`, as far into a page as it is itself.
+/// Maps `region`, widened to pages, at the virtual address `at`, which is as far into a page as it is
+/// itself.
 ///
 /// # Errors
 ///

@@ -22,19 +22,24 @@ use thiserror::Error;
 /// How many roots there are: as many generations can have CPUs left behind in them, less one.
 const ROOTS: usize = 1 << ROOT_BITS;
 const ROOT_BITS: u32 = 4;
-/// No generation had the root yet.
+/// Marks a root that no generation has had yet.
 const NEVER_HAD: u64 = u64::MAX;
 const ENTRIES: usize = 512;
-/// What is mapped from the start; beyond it, a block is mapped when the guest first touches it.
+/// The end of what is mapped at boot; beyond it, a block is mapped when the guest first accesses
+/// it.
 const MAPPED_AT_BOOT: u64 = 1 << 40;
 const GIB: u64 = 1 << 30;
-/// Tables that a guest can have made by what it touches; each serves 512 GiB. Without a bound it
-/// could use up the heap.
+/// How many tables a guest's accesses can add, each for 512 GiB. Without a bound it could use up
+/// the heap.
 const TABLES_ON_DEMAND: usize = 64;
 /// Bits of an address below those that choose an entry of a root at level 0.
 const ROOT_SHIFT: u32 = 39;
 
-/// Memory types are the guest's own to choose: stage 2 gives the weakest, stage 1 strengthens it.
+/// `VTCR_EL2` but for PS, SL0 and T0SZ: RES1 bit, table walks inner shareable and write-back.
+const VTCR: u64 = 1 << 31 | 3 << 12 | 1 << 10 | 1 << 8;
+
+/// The guest chooses memory types by its stage 1: stage 2 has the weakest, with which any combines
+/// to itself.
 const PASS_THROUGH: Stage2Attributes = Stage2Attributes::MEMATTR_NORMAL_OUTER_WB
     .union(Stage2Attributes::MEMATTR_NORMAL_INNER_WB)
     .union(Stage2Attributes::S2AP_ACCESS_RW)
@@ -42,7 +47,7 @@ const PASS_THROUGH: Stage2Attributes = Stage2Attributes::MEMATTR_NORMAL_OUTER_WB
     .union(Stage2Attributes::ACCESS_FLAG)
     .union(Stage2Attributes::VALID);
 
-/// Registers that a guest may only read: a store comes to the monitor.
+/// Registers that a guest may only read: a store traps to the monitor.
 const READ_THROUGH: Stage2Attributes = PASS_THROUGH.difference(Stage2Attributes::S2AP_ACCESS_WO);
 
 /// No root is free for a new generation: CPUs were left behind in all the others.
@@ -84,7 +89,8 @@ pub struct Generations {
     vtcr: u64,
     /// Bits of an intermediate physical address.
     ipa_bits: u32,
-    /// The GiBs beyond [`MAPPED_AT_BOOT`] with pages that may only be read: they are mapped for ever.
+    /// The GiBs beyond [`MAPPED_AT_BOOT`] with pages that may only be read: they are mapped for
+    /// ever.
     guarded: Vec<u64>,
     roots: Box<[Root; ROOTS]>,
     /// How many CPUs are left behind in each root: it is not filled again before they all came.
@@ -112,9 +118,9 @@ impl Generations {
         let mut shared = Mapping::new(IdTranslation::new(), root_level, Stage2);
         let top = (1 << ipa_bits).min(MAPPED_AT_BOOT);
         map_around(&mut shared, &monitor, 0, top)?;
-        // A guest can reach for no register beyond its last address.
+        // A guest cannot access registers beyond its last address.
         let guarded: Vec<Region> = guarded.filter(|page| page.end() <= 1 << ipa_bits).collect();
-        // What is guarded comes last: it is taken out of the blocks around it.
+        // Guarded pages are mapped last: that splits the blocks around them.
         for part in ram.iter().chain(&guarded).filter(|part| part.end() > top) {
             let start = part.start().max(top) & !(GIB - 1);
             map_around(
@@ -179,15 +185,16 @@ impl Generations {
         self.empty_current();
     }
 
-    /// Ends the current generation for good, whoever holds the lock; for a monitor that is about to
-    /// end. The calling CPU may be of another generation.
+    /// Ends the current generation without taking the lock; for a monitor that is about to reset
+    /// the machine. The calling CPU may be of another generation.
     pub fn stop(&self) {
         self.enter(self.current().0);
         self.empty_current();
     }
 
     fn empty_current(&self) {
-        // Who traps on an emptied entry sees what was stored before: that its kernel is over.
+        // A CPU that traps on an emptied entry sees what was stored before: that its kernel is
+        // over.
         barrier::dsb_ishst();
         for entry in &self.roots[self.current().1].entries {
             entry.store(0, Ordering::Relaxed);
@@ -201,8 +208,8 @@ impl Generations {
         (self.left_behind.iter().filter(free).count(), ROOTS)
     }
 
-    /// Keeps the current generation's root empty until `count` CPUs that are left behind in it have
-    /// said that they came.
+    /// Keeps the current generation's root empty until all `count` CPUs that are left behind in it
+    /// have come ([`Generations::came_from`]).
     pub fn leave_behind(&self, count: usize) {
         self.left_behind[self.current().1].store(count as u32, Ordering::Relaxed);
     }
@@ -224,7 +231,7 @@ impl Generations {
         if current != number {
             return false;
         }
-        // VMID 0 is left to whoever ran here before.
+        // VMID 0 may have translations from before the monitor.
         let vmid = index as u64 + 1;
         let root = &raw const self.roots[index] as u64;
         // SAFETY: These decide what the guest sees, and nothing of what the monitor sees.
@@ -242,7 +249,8 @@ impl Generations {
     }
 
     /// Maps the GiB around the intermediate physical address `ipa`, unless it is the monitor's,
-    /// beyond what there can be, or one too many. Returns whether the access that faulted can be tried again.
+    /// beyond what there can be, or one too many. Returns whether the access that faulted can be
+    /// tried again.
     pub fn map_on_demand(&self, ipa: u64) -> bool {
         if ipa >> self.ipa_bits != 0 || self.monitor.contains(ipa) || ipa < MAPPED_AT_BOOT {
             return false;
@@ -268,7 +276,7 @@ impl Generations {
     }
 
     fn fill(&self, root: usize, shared: &Shared) {
-        // A walk that finds an entry finds the table that it names filled.
+        // A walk that finds an entry finds the table that it points to filled.
         barrier::dsb_ishst();
         for (index, entry) in self.roots[root].entries.iter().enumerate() {
             entry.store(shared.root_entry(index), Ordering::Relaxed);
@@ -321,12 +329,9 @@ fn geometry() -> (usize, u32, u64) {
     } else {
         (1, 1, pa_bits.min(39))
     };
-    let vtcr = 1 << 31
-        | pa_range << 16
-        | 3 << 12
-        | 1 << 10
-        | 1 << 8
-        | start_level << 6
-        | u64::from(64 - bits);
+    let vtcr = VTCR | pa_range << 16 | start_level << 6 | u64::from(64 - bits);
     (level, bits, vtcr)
 }
+
+#[cfg(test)]
+mod tests;

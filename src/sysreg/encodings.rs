@@ -120,8 +120,8 @@ macro_rules! encoding {
     ($($part:literal)+) => { concat!($($part),+) };
 }
 
-/// What the assembler takes for an instruction that has no general register as its result: the name,
-/// or where the assembler does not know that, the instruction it is a name for.
+/// What the assembler takes for an instruction that has no general register as its result: the
+/// name, or where the assembler does not know that, the instruction it is a name for.
 #[macro_export]
 macro_rules! mnemonic {
     // C6.2, base instructions: hints that synchronise profiling and trace.

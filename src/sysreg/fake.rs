@@ -2,9 +2,9 @@
 //! A CPU that is not there: its system registers and instructions, as a test wants them.
 //!
 //! Each thread has its own, so tests can run side by side. A register holds what was written or
-//! [`set`] last, 0 if nothing was. [`fix`] takes bits out of that, [`on_write`] and [`on_read`] make
-//! more of it than memory, [`on_instruction`] gives an instruction an effect. `CNTPCT_EL0` counts its
-//! reads.
+//! [`set`] last, 0 if nothing was. [`fix`] takes bits out of that, [`on_write`] and [`on_read`]
+//! make more of it than memory, [`on_instruction`] gives an instruction an effect. `CNTPCT_EL0`
+//! counts its reads.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -127,8 +127,8 @@ pub unsafe fn read(name: &'static str) -> u64 {
     unsafe { read_or(name, 0) }
 }
 
-/// What `read_sysreg!(NAME or otherwise)` is on a PC: a register that was never given a value is one
-/// that is not there.
+/// What `read_sysreg!(NAME or otherwise)` is on a PC: a register that was never given a value is
+/// one that is not there.
 ///
 /// # Safety
 ///

@@ -3,8 +3,8 @@
 
 /// Reads a system register: `read_sysreg!(CNTVOFF_EL2)`.
 ///
-/// An emulator may ignore the read of a register that it does not have: `read_sysreg!(MDCCINT_EL1 or 0)`
-/// gives 0 then, where the value is undefined without `or`.
+/// An emulator may ignore the read of a register that it does not have: `read_sysreg!(MDCCINT_EL1
+/// or 0)` gives 0 then, where the value is undefined without `or`.
 ///
 /// To be used in an `unsafe` block: the register must exist on this CPU and be accessible at this
 /// exception level, and reading it must have no side effect that other code does not expect.

@@ -7,19 +7,21 @@ use crate::vcpu::features::Features;
 use baton_core::hw_error::HwError;
 use baton_sysreg::{read_sysreg, write_sysreg};
 
-/// Breakpoints, and watchpoints, that can be reached at a time; `MDSELR_EL1` chooses which.
+/// Breakpoints, and watchpoints, in a bank; `MDSELR_EL1` selects the bank.
 const BANK: u64 = 16;
 
 /// `DBGBCR<n>_EL1.E` and `DBGWCR<n>_EL1.E`. Other fields of them may be fixed.
 const ENABLE: u64 = 1;
 
-/// For registers that QEMU ignores: what it gives for them is what was in the destination before.
+/// The mask of registers that are not checked: QEMU ignores a read of them, so that what is read is
+/// what was in the destination before.
 const UNREADABLE: u64 = 0;
 
-/// Removes every breakpoint and watchpoint, ends single step, and locks the OS lock as a reset does.
+/// Removes every breakpoint and watchpoint, ends single step, and locks the OS lock as a reset
+/// does.
 ///
-/// What is an external debugger's stays: the exceptions that it catches (`OSECCR_EL1`, a view of
-/// `EDECCR`), and the claim tags, by which it and software take turns.
+/// What belongs to an external debugger stays: the exceptions that it catches (`OSECCR_EL1`, a view
+/// of `EDECCR`), and the claim tags, by which it and software take turns.
 ///
 /// # Errors
 ///
@@ -61,7 +63,7 @@ pub fn reset() -> Result<(), HwError> {
     result
 }
 
-/// Makes `number` reachable: of each bank, its place in the bank.
+/// Selects the bank of the breakpoint or watchpoint `number`; returns its place in the bank.
 fn select(features: &Features, number: u64) -> u64 {
     if features.debug_banks() && number.is_multiple_of(BANK) {
         // SAFETY: MDSELR_EL1 is there with FEAT_Debugv8p9; its BANK field is bits 5 and 4.

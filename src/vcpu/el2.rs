@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! EL2 for a guest that owns the machine: nothing is trapped that need not be, everything the CPU
-//! has is offered (Linux, Documentation/arch/arm64/booting.rst, "the following requirements").
+//! EL2 for a guest that owns the machine: nothing is trapped without need, and every feature of the
+//! CPU is enabled (Linux, Documentation/arch/arm64/booting.rst, "the following requirements").
 //!
 //! Not written here: what the monitor itself runs on (`SCTLR_EL2`, `TCR_EL2`, `MAIR_EL2`,
 //! `TTBR0_EL2`, `VBAR_EL2`), stage 2 (`VTCR_EL2`, `VTTBR_EL2`), and `ACTLR_EL2`, which is
@@ -68,12 +68,12 @@ fn hypervisor_configuration() -> HcrEl2 {
 }
 
 fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError> {
-    // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE; but see
-    // `trap_wfi`), SMC is: PSCI is ours to answer. Faults injected into error records (no FIEN) would
-    // be the monitor's too.
+    // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE; but
+    // see `trap_wfi`), SMC is: the monitor answers PSCI. Faults cannot be injected into error
+    // records (no FIEN): the monitor uses them too.
     let mut hcr = HcrEl2::RW | HcrEl2::VM | HcrEl2::TSC;
-    // What the implementer defines may show what is in the caches, or change how the CPU works at all
-    // levels; where the cluster's PMU is among it, ACTLR_EL2 has to keep the rest.
+    // What the implementer defines may show what is in the caches, or change how the CPU works at
+    // all levels; where the cluster's PMU is among it, ACTLR_EL2 has to keep the rest.
     hcr.set(HcrEl2::TIDCP, !dsu_pmu);
     if dsu_pmu {
         // CLUSTERPMUEN (Cortex-A76 TRM, B2.6, and that of each CPU that has a DSU).
@@ -90,7 +90,7 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError>
     // SAFETY: The monitor runs without VHE, on which alone these bits have an effect at EL2.
     unsafe { write_sysreg!(HCR_EL2, hcr.bits()) };
     barrier::isb();
-    // What the monitor stands on; others say what there is, and read as zero where there is nothing.
+    // The bits that the monitor depends on; others may read as zero where the feature is not there.
     let vital = hcr | HcrEl2::E2H | HcrEl2::TGE | HcrEl2::IMO | HcrEl2::FMO | HcrEl2::AMO;
     let result = expect(
         "HCR_EL2",
@@ -104,8 +104,8 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError>
         hcrx.set(HcrxEl2::ENALS, features.ls64());
         hcrx.set(HcrxEl2::ENASR, features.ls64_v());
         hcrx.set(HcrxEl2::ENAS0, features.ls64_accdata());
-        // Without MCE2, an exception of a copy goes to EL1: a guest that runs on one CPU's kind, or
-        // knows of others, needs no help.
+        // Without MCE2, a memory copy exception goes to EL1: a guest whose CPUs are all alike, or
+        // that handles it, needs no help.
         hcrx.set(HcrxEl2::MSCEN, features.mops());
         hcrx.set(HcrxEl2::TCR2EN, features.tcr2());
         hcrx.set(HcrxEl2::SCTLR2EN, features.sctlr2());
@@ -125,7 +125,7 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError>
     result
 }
 
-/// The guest sees the CPU's own identity, and no trap of AArch32 or of the implementer is left.
+/// The guest sees the CPU's own identity; no trap of AArch32 or of the implementer is enabled.
 fn identity() {
     // SAFETY: These registers are there on every CPU with EL2, and govern EL1 and EL0 alone.
     unsafe {
@@ -138,7 +138,7 @@ fn identity() {
 
 /// Vectors of every length, and memory partitions.
 fn features_for_el1(features: &Features) {
-    // All that is RES1 without VHE; TZ and TSM are where there is no SVE or SME.
+    // The bits that are RES1 without VHE; TZ and TSM are so only without SVE and SME.
     const CPTR_RES1: u64 = 0x33ff;
     const CPTR_TZ: u64 = 1 << 8;
     const CPTR_TSM: u64 = 1 << 12;
@@ -198,9 +198,9 @@ fn features_for_el1(features: &Features) {
     }
 }
 
-/// Leaves no fine-grained trap. Most bits trap when they are 1; those called n… trap when they are
-/// 0, and belong to features that a hypervisor may not know. Where such a feature is not there, its
-/// bit has no effect.
+/// Disables all fine-grained traps. Most bits trap when they are 1; those called n… trap when they
+/// are 0, and belong to features that a hypervisor may not know. Where such a feature is not there,
+/// its bit has no effect.
 fn fine_traps(features: &Features) {
     if !features.fine_traps() {
         return;
@@ -280,7 +280,7 @@ fn performance_and_debug(features: &Features, trace: bool) {
         // HPMN: all counters are the guest's.
         mdcr |= pmcr >> 11 & 0x1f;
     }
-    // Nor do they count at EL2: events from PMUv3p1 on, cycles from PMUv3p5 on.
+    // They do not count at EL2: events from PMUv3p1 on, cycles from PMUv3p5 on.
     let version = features.pmu().unwrap_or(0);
     if version >= 4 {
         mdcr |= MdcrEl2::HPMD.bits();

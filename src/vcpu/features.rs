@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a CPU has, as far as the registers to write depend on it.
+//! The features of a CPU that decide which registers it has, and which bits of them to set.
 
 use baton_sysreg::read_sysreg;
 
@@ -131,7 +131,8 @@ present! {
 impl Features {
     /// Reads the ID registers of the CPU that runs this.
     pub fn of_this_cpu() -> Self {
-        // SAFETY: The whole space of ID registers can be read at EL2; what is not allocated is zero.
+        // SAFETY: The whole space of ID registers can be read at EL2; what is not allocated is
+        // zero.
         unsafe {
             Self {
                 pfr0: read_sysreg!(ID_AA64PFR0_EL1),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What `vectors.S` saves of a guest.
+//! The guest's registers, as `vectors.S` saves them.
 
 /// SPSR of EL1 with its own stack pointer, D, A, I and F masked.
 pub const EL1H_MASKED: u64 = 0x3c5;
 
-/// SPSR.SS: the instruction is yet to be stepped.
+/// SPSR.SS: software step is active, and has not stepped the next instruction yet.
 const SPSR_SS: u64 = 1 << 21;
 
 /// The guest's general registers, and where it goes on.
@@ -32,10 +32,10 @@ impl Frame {
         }
     }
 
-    /// Goes on behind the instruction that trapped: it has been seen to.
+    /// Makes the guest go on after the instruction that trapped: the monitor has handled it.
     pub fn skip(&mut self) {
         self.elr += 4;
-        // A single step ends with it.
+        // A software step of it is complete.
         self.spsr &= !SPSR_SS;
     }
 }

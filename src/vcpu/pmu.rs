@@ -59,8 +59,8 @@ fn all_counters(features: &Features) -> u64 {
 
 fn counters_off(features: &Features) -> Result<(), HwError> {
     let all = all_counters(features);
-    // SAFETY: The registers are there with a PMU, which the monitor does not use. From EL2, PMCR_EL0.P
-    // reaches all counters.
+    // SAFETY: The registers are there with a PMU, which the monitor does not use. From EL2,
+    // PMCR_EL0.P reaches all counters.
     unsafe {
         write_sysreg!(PMCR_EL0, pmcr::P | pmcr::C | pmcr::LC);
         write_sysreg!(PMCNTENCLR_EL0, all);
@@ -129,8 +129,8 @@ fn others(features: &Features, version: u64) -> Result<(), HwError> {
     result
 }
 
-/// Stops and clears the PMU of this CPU's DynamIQ cluster (Arm DSU TRM, "PMU registers"): one CPU of
-/// each cluster is enough, and several do no harm.
+/// Stops and clears the PMU of this CPU's DynamIQ cluster (Arm DSU TRM, "PMU registers"): one CPU
+/// of each cluster is enough, and several do no harm.
 ///
 /// # Errors
 ///

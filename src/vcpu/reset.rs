@@ -2,12 +2,12 @@
 //! The system registers of EL1 and EL0 as a reset leaves them, where the architecture says how, and
 //! zero where it leaves it open (Arm ARM, D24.2).
 //!
-//! `ACTLR_EL1` and the implementer's own registers stay: they carry what firmware set for the errata
-//! of the CPU, and a kernel at EL1 has seldom any access.
+//! `ACTLR_EL1` and the implementer's own registers stay: they carry what firmware set for the
+//! errata of the CPU, and a kernel at EL1 has seldom any access.
 //!
 //! Registers that firmware may keep for itself (a trap to EL3), and that the boot protocol does not
-//! promise to a kernel, are not touched: `ERRSELR_EL1`, `SCXTNUM_ELx`, `ACCDATA_EL1`, `RCWMASK_EL1`,
-//! `MAIR2_EL1`. None has an effect on a kernel that does not set it up first.
+//! promise to a kernel, are not touched: `ERRSELR_EL1`, `SCXTNUM_ELx`, `ACCDATA_EL1`,
+//! `RCWMASK_EL1`, `MAIR2_EL1`. None has an effect on a kernel that does not set it up first.
 
 use crate::arch::barrier;
 use crate::arch::verify::reset_registers;
@@ -38,8 +38,8 @@ pub fn reset_cpu(devices: Devices) -> Result<(), HwError> {
     timer::reset().and(reset_woken_cpu(devices))
 }
 
-/// As [`reset_cpu`], but for the timers: they go on through a power-down, unless the device tree says
-/// otherwise (idle-states.yaml, `local-timer-stop`), and a guest is woken by what it has set.
+/// As [`reset_cpu`], but for the timers: they go on through a power-down, unless the device tree
+/// says otherwise (idle-states.yaml, `local-timer-stop`), and a guest is woken by what it has set.
 ///
 /// # Errors
 ///
@@ -96,7 +96,7 @@ fn translation_and_exceptions() -> Result<(), HwError> {
     }
 }
 
-/// What only software gives a meaning to: stacks, thread pointers, context numbers.
+/// Registers that have a meaning for software only: stack and thread pointers, context numbers.
 fn software_registers() -> Result<(), HwError> {
     // SAFETY: The registers are there on every CPU; the monitor runs on SP_EL2.
     unsafe {
@@ -151,7 +151,7 @@ fn ordering_regions(features: &Features) -> Result<(), HwError> {
         // LORID_EL1.LD: the number of descriptors.
         let descriptors = read_sysreg!(LORID_EL1) >> 16 & 0xff;
         for descriptor in 0..descriptors {
-            // LORC_EL1.DS, with EN clear; LORSA_EL1.Valid, LOREA_EL1, LORN_EL1.
+            // LORC_EL1.DS selects the descriptor, EN is clear; LORSA_EL1.Valid is cleared.
             write_sysreg!(LORC_EL1, descriptor << 2);
             barrier::isb();
             write_sysreg!(LORSA_EL1, 0);
@@ -196,8 +196,8 @@ fn guarded_stacks(features: &Features) -> Result<(), HwError> {
 fn errors_and_partitions(features: &Features) -> Result<(), HwError> {
     let mut result = Ok(());
     if features.ras() {
-        // SAFETY: DISR_EL1 is there with FEAT_RAS. A deferred error that the old kernel did not take is
-        // dropped with it.
+        // SAFETY: DISR_EL1 is there with FEAT_RAS. A deferred error that the old kernel did not
+        // take is dropped with it.
         result = unsafe { reset_registers!(DISR_EL1 = 0;) };
     }
     if features.mpam() {

@@ -16,8 +16,8 @@ const KEPT_ABOVE: u64 = 1 << 4;
 
 /// Stops and drains what writes samples, trace and branch records, and forgets the buffers.
 ///
-/// `filter`: the CPU's trace unit is there to be used. Where no kernel knows of it, firmware may keep
-/// `TRFCR_EL1` for itself, which a reset has cleared.
+/// `filter`: the CPU's trace unit is there to be used. Where no kernel knows of it, firmware may
+/// keep `TRFCR_EL1` for itself, which a reset has cleared.
 ///
 /// Returns when no such write to memory is under way on this CPU.
 ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Floating point, SVE and SME: the registers of the old kernel's last process.
+//! Floating point, SVE and SME: registers in which the old kernel's last process left its data.
 
 use crate::arch::verify::{expect, reset_registers};
 use crate::arch::{barrier, routines};
@@ -30,8 +30,8 @@ pub fn reset() -> Result<(), HwError> {
 }
 
 fn leave_streaming() -> Result<(), HwError> {
-    // SAFETY: The registers are there with SME. Clearing SVCR.SM and SVCR.ZA also clears the vectors
-    // and ZA, which the monitor does not use.
+    // SAFETY: The registers are there with SME. Clearing SVCR.SM and SVCR.ZA also clears the
+    // vectors and ZA, which the monitor does not use.
     unsafe {
         reset_registers!(
             SVCR = 0;

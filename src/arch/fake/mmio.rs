@@ -49,8 +49,8 @@ pub fn stick(address: usize, mask: u32) {
     });
 }
 
-/// Makes two blocks of `bytes` of registers show the same bits, of which a one that is written sets a
-/// bit in the block at `set`, and clears it in the block at `clear`.
+/// Makes two blocks of `bytes` of registers show the same bits, of which a one that is written sets
+/// a bit in the block at `set`, and clears it in the block at `clear`.
 pub fn set_and_clear(set: usize, clear: usize, bytes: usize) {
     on_write(set..set + bytes, move |address, ones| {
         let now = peek(address) | ones as u32;

@@ -50,7 +50,8 @@ pub struct Saved {
     control: u32,
 }
 
-/// Returns whether no interrupt reaches this CPU: the groups are off, or the mask lets none through.
+/// Returns whether no interrupt reaches this CPU: the groups are off, or the mask lets none
+/// through.
 pub fn kick_is_masked(registers: UniqueMmioPointer<Registers>) -> bool {
     field_shared!(registers, ctlr).read() & GROUPS == 0 || field_shared!(registers, pmr).read() == 0
 }

@@ -47,7 +47,7 @@ pub fn revision(registers: UniqueMmioPointer<Registers>) -> u32 {
 
 /// Returns the CPU that runs this as a target of interrupts; 0 if it is the only one.
 pub fn own_targets(mut registers: UniqueMmioPointer<Registers>) -> u32 {
-    // Its private interrupts have it as their target; those that there are not have none.
+    // Its private interrupts have it as their target; those that are not implemented have none.
     let mut private = targets(&mut registers);
     let all = private.iter().take(PRIVATE).map(|target| target.read());
     all.fold(0, |all, target| all | u32::from(target))
@@ -86,16 +86,16 @@ pub fn raise_shared(mut registers: UniqueMmioPointer<Registers>, target: u8) {
 /// Leaves SGIs and PPIs of this CPU disabled, not pending, not active, in group 0, of the highest
 /// priority, PPIs level-sensitive where they can be.
 ///
-/// The CPU's own devices should be quiet before: a level-sensitive interrupt that is still signalled
-/// stays pending.
+/// The CPU's own devices should be quiet before: a level-sensitive interrupt that is still
+/// signalled stays pending.
 ///
 /// # Errors
 ///
 /// [`HwError::Sticky`] with the first register that did not take its value. Pending SGIs are not
-/// looked at: a kick can still come in; [`drop_sgis`] has the last word.
+/// checked: a kick can still arrive; [`drop_sgis`] checks them.
 pub fn reset_private(mut registers: UniqueMmioPointer<Registers>) -> Result<(), HwError> {
     fill!(registers, cpendsgir[0; 4], !0);
-    // SGIs may be enabled for ever.
+    // SGIs may be enabled permanently (IHI 0048B, 4.3.5).
     reset(field!(registers, gicd), 0..1, !SGIS)
 }
 
@@ -128,8 +128,8 @@ pub fn reset_shared(mut registers: UniqueMmioPointer<Registers>) -> Result<(), H
     reset(gicd, 1..words, !0)
 }
 
-/// Resets the interrupts of some registers of 32, and asks the bits `enables` of each whether they
-/// are disabled.
+/// Resets the interrupts of `words`, registers of 32 interrupts each, and checks that those of
+/// `enables` in each are disabled.
 fn reset(
     mut gicd: UniqueMmioPointer<Gicd>,
     words: Range<usize>,
@@ -137,7 +137,7 @@ fn reset(
 ) -> Result<(), HwError> {
     let (first, count) = (words.start, words.len());
     fill!(gicd, icenabler[first; count], !0);
-    // Before pending is cleared: what has become level-sensitive keeps no edge.
+    // Before pending is cleared: a level-sensitive interrupt keeps no edge.
     fill!(gicd, icfgr[2 * first; 2 * count], 0);
     fill!(gicd, icpendr[first; count], !0);
     fill!(gicd, icactiver[first; count], !0);
@@ -153,7 +153,8 @@ fn reset(
         .and(expect("GICD_IPRIORITYR<n>", 0, !0, priority.into()))
 }
 
-/// Has every SPI that goes to the CPU interface `from` alone go to `to` instead, and none to `from`.
+/// Has every SPI that goes to the CPU interface `from` alone go to `to` instead, and none to
+/// `from`.
 pub fn retarget(mut registers: UniqueMmioPointer<Registers>, from: u8, to: u8) {
     for mut targets in targets(&mut registers).iter().skip(PRIVATE) {
         let before = targets.read();

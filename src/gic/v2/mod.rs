@@ -2,8 +2,8 @@
 //! GICv2 (Arm IHI 0048B), by what a guest at Non-secure EL1 can have left in it.
 //!
 //! SGIs, PPIs and the CPU interface are banked: each CPU has its own behind one address, which no
-//! other CPU reaches. Where the GIC has the Security Extensions, group 0 is firmware's: it reads as
-//! zero here and ignores writes, so that a value of zero can be both written and expected.
+//! other CPU reaches. Where the GIC has the Security Extensions, group 0 is firmware's and RAZ/WI
+//! here: a value of zero can be both written and expected.
 
 mod block;
 mod cpu_interface;
@@ -25,7 +25,7 @@ const REVISION: u32 = 2;
 /// Marks an affinity in [`GicV2::interfaces`] as one that was seen.
 const SEEN: u64 = 1 << 63;
 
-/// The device tree does not lead to the GIC.
+/// The addresses in the device tree are not those of a GICv2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GicV2Error {
     /// An address is zero, or not on a page of 4 KiB.
@@ -57,8 +57,8 @@ pub struct GicV2 {
 }
 
 impl GicV2 {
-    /// Takes the GIC whose distributor is at `gicd`, and whose CPU interface is at `gicc`. Addresses
-    /// are physical, mapped 1:1.
+    /// Takes the GIC whose distributor is at `gicd`, and whose CPU interface is at `gicc`.
+    /// Addresses are physical, mapped 1:1.
     ///
     /// # Errors
     ///
@@ -126,8 +126,9 @@ impl GicV2 {
         distributor::send_to_all_others(self.distributor.registers(), sgi);
     }
 
-    /// Has interrupts reach the CPU `mpidr` that pass whatever it made of its SGIs, which only it
-    /// can change: shared ones, of either group. They stay until the distributor is reset.
+    /// Makes shared interrupts of both groups pending for the CPU `mpidr`, so that one gets through
+    /// whatever it has set up for its SGIs, which only it can change. They stay pending until the
+    /// distributor is reset.
     pub fn kick_from_outside(&self, mpidr: u64) {
         if let Some(interface) = self.interface(mpidr) {
             let _shared = self.shared.lock();
@@ -141,7 +142,8 @@ impl GicV2 {
         cpu_interface::kick_is_masked(self.cpu_interface.registers())
     }
 
-    /// Runs `wait` with the CPU interface of the CPU that runs this open for high priorities.
+    /// Runs `wait` while the CPU interface of the CPU that runs this lets the highest priorities
+    /// through.
     pub fn listening<T>(&self, wait: impl FnOnce() -> T) -> T {
         let saved = cpu_interface::listen(self.cpu_interface.registers());
         let result = wait();
@@ -176,7 +178,7 @@ impl GicV2 {
         distributor::drop_sgis(self.distributor.registers())
     }
 
-    /// Resets what CPUs share of the distributor. With all CPUs quiet.
+    /// Resets what CPUs share of the distributor. To be called when no other CPU uses it.
     ///
     /// # Errors
     ///
@@ -186,7 +188,8 @@ impl GicV2 {
         distributor::reset_shared(self.distributor.registers())
     }
 
-    /// Has every SPI that goes to the CPU `from` alone go to the CPU `to` instead, and none to `from`.
+    /// Has every SPI that goes to the CPU `from` alone go to the CPU `to` instead, and none to
+    /// `from`.
     pub fn move_spis(&self, from: u64, to: u64) {
         if let (Some(from), Some(to)) = (self.interface(from), self.interface(to)) {
             let _shared = self.shared.lock();

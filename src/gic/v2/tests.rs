@@ -8,8 +8,8 @@ use std::ops::Range;
 const INTERFACE: u8 = 2;
 const CPU: u64 = 0x102;
 
-/// What a distributor with 64 SPIs has for them: name, offsets, and what is there after a reset (IHI
-/// 0048B, 4.3: all of them reset to 0, or to what is implementation defined).
+/// What a distributor with 64 SPIs has for them: name, offsets, and what is there after a reset
+/// (IHI 0048B, 4.3: all of them reset to 0, or to what is implementation defined).
 const SHARED: [(&str, Range<usize>); 10] = [
     ("GICD_IGROUPR<n>", 0x084..0x08c),
     ("GICD_ISENABLER<n>", 0x104..0x10c),
@@ -223,7 +223,10 @@ fn a_kick_from_outside_reaches_the_interface_of_the_cpu() {
 #[test]
 fn an_sgi_for_all_others_says_so() {
     let fake = V2::new(INTERFACE);
+    baton_sysreg::fake::reset();
     fake.gic().send_to_all_others(3);
+    // What was stored before is seen by who takes it.
+    assert_eq!(baton_sysreg::fake::instructions(), ["dsb ish"]);
     // 4.3.15: TargetListFilter 0b01, SGIINTID.
     let sgir = (fake.gicd.base() + 0xf00, 1 << 24 | 3);
     assert_eq!(mmio::writes(), [sgir]);

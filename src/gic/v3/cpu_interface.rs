@@ -12,12 +12,12 @@ const IDLE_PRIORITY: u64 = 0xff;
 /// `ICC_CTLR_EL1`: CBPR, EOImode, PMHE.
 const CTLR_CHOICES: u64 = 1 << 0 | 1 << 1 | 1 << 6;
 
-/// `ICC_CTLR_EL1.EOImode`, the one of them that is writable whatever firmware set up.
+/// `ICC_CTLR_EL1.EOImode`, the only one of them that is writable whatever firmware has set up.
 const CTLR_EOIMODE: u64 = 1 << 1;
 
-/// With two security states, priorities of Non-secure interrupts lie in the lower half, from here on, and
-/// their registers hide that. `ICC_PMR_EL1` hides it too if `SCR_EL3.FIQ` is set, and else does not
-/// (Arm IHI 0069, 4.8.6).
+/// With two security states, priorities of Non-secure interrupts lie in the lower half, from here
+/// on, and their registers hide that. `ICC_PMR_EL1` hides it too if `SCR_EL3.FIQ` is set, and else
+/// does not (Arm IHI 0069, 4.8.6).
 const SHIFTED: u64 = 0x80;
 
 /// Leaves this CPU's interface as at reset: groups disabled, all masked, one-step EOI, and no
@@ -64,8 +64,8 @@ pub struct Saved {
     group1: u64,
 }
 
-/// Returns whether no interrupt of group 1 reaches this CPU, of whatever priority: the group is off,
-/// or the mask lets nothing through. `two_states`: as [`listen`].
+/// Returns whether no interrupt of group 1 reaches this CPU, of whatever priority: the group is
+/// off, or the mask lets nothing through. `two_states`: as [`listen`].
 pub fn kick_is_masked(two_states: bool) -> bool {
     // SAFETY: Reading ICC_IGRPEN1_EL1 and ICC_PMR_EL1 changes nothing; they are there.
     unsafe {
@@ -94,8 +94,8 @@ pub fn listen(two_states: bool) -> Saved {
     }
 }
 
-/// Returns the `ICC_PMR_EL1` that lets a priority of 0 through, as an interrupt's own register has it,
-/// and no other.
+/// Returns the `ICC_PMR_EL1` that lets a priority of 0 through, as an interrupt's own register has
+/// it, and no other.
 ///
 /// # Safety
 ///
@@ -109,7 +109,7 @@ unsafe fn lowest_open_mask(two_states: bool) -> u64 {
     match group0 {
         true if two_states => SHIFTED | 1 << (8 - priority_bits),
         true => 1 << (8 - priority_bits),
-        // The lowest bit is not in sight.
+        // The lowest bit of a priority is hidden.
         false => 1 << (9 - priority_bits),
     }
 }

@@ -88,7 +88,7 @@ impl Distributor {
         )
     }
 
-    /// Lets group 1 through, so that an SGI reaches a CPU even if the guest never set the GIC up.
+    /// Enables group 1, so that an SGI reaches a CPU even if the guest never set the GIC up.
     ///
     /// # Errors
     ///
@@ -100,11 +100,12 @@ impl Distributor {
         self.wait()
     }
 
-    /// Leaves the distributor as at reset: groups off; SPIs and extended SPIs disabled, not pending,
-    /// not active, in group 0, of the highest priority, maskable, level-sensitive, and routed to the CPU whose
-    /// `MPIDR_EL1` is `mpidr`. Affinity routing stays on.
+    /// Leaves the distributor as after a reset: groups off; SPIs and extended SPIs disabled, not
+    /// pending, not active, in group 0, of the highest priority, maskable, level-sensitive, and
+    /// routed to the CPU whose `MPIDR_EL1` is `mpidr`. Affinity routing stays on.
     ///
-    /// To be called once, with every CPU quiet. An SPI whose device still signals stays pending.
+    /// To be called when no other CPU uses the GIC. An SPI whose device still signals stays
+    /// pending.
     ///
     /// # Errors
     ///
@@ -204,8 +205,8 @@ impl Distributor {
             ))
     }
 
-    /// Routes every SPI that goes to the CPU `from` to the CPU `to` instead, both as in `MPIDR_EL1`,
-    /// and returns how many there were. One that is pending goes along.
+    /// Routes every SPI that goes to the CPU `from` to the CPU `to` instead, both as in
+    /// `MPIDR_EL1`, and returns how many there were. One that is pending goes along.
     pub fn move_spis(&mut self, from: u64, to: u64) -> usize {
         let (spis, extended) = self.words();
         let mut moved = 0;

@@ -26,7 +26,7 @@ pub struct Region {
     pub size: usize,
 }
 
-/// The device tree does not lead to the GIC.
+/// The addresses in the device tree are not those of a GICv3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
     /// An address is zero, not on a page of 64 KiB, or the end of memory.
@@ -35,7 +35,7 @@ pub enum FrameError {
         /// The address.
         base: usize,
     },
-    /// What is there does not say that it is a GICv3 or GICv4.
+    /// What is there does not identify itself as a GICv3 or GICv4.
     #[error("no GICv3 at {base:#x}: architecture revision {revision}")]
     NotV3 {
         /// The address.
@@ -104,8 +104,8 @@ impl Frame {
 pub struct Frames(Vec<Frame>);
 
 impl Frames {
-    /// Walks the regions once, each up to the frame that says it is the last, to its end, or to where
-    /// there are no more. `nmi`: the distributor knows non-maskable interrupts.
+    /// Walks the regions once, each up to the frame that says it is the last, to its end, or to
+    /// where there are no more. `nmi`: the distributor knows non-maskable interrupts.
     ///
     /// # Errors
     ///
@@ -157,7 +157,8 @@ impl Frames {
     ///
     /// # Safety
     ///
-    /// As [`GicV3::new`](super::GicV3::new), of the frame at `base`; and it may be passed only once.
+    /// As [`GicV3::new`](super::GicV3::new), of the frame at `base`; and it may be passed only
+    /// once.
     unsafe fn at(base: usize, nmi: bool) -> Result<(Frame, usize, bool), FrameError> {
         let pointer = page::<GicrSgi>(base)?;
         // SAFETY: The caller vouches for the registers, and that there is no other pointer.

@@ -79,7 +79,7 @@ impl Its {
         self.base
     }
 
-    /// Returns what the registers say of its tables.
+    /// Returns the registers of its tables.
     pub fn translations(&self) -> Translations {
         let ctlr = field_shared!(self.registers, ctlr).read();
         let mut now = Translations {
@@ -97,7 +97,7 @@ impl Its {
 
     /// Disables the ITS, waits until it is quiescent, and takes its command queue and tables away.
     ///
-    /// To be called once, with every CPU quiet.
+    /// To be called when no other CPU uses the GIC.
     ///
     /// # Errors
     ///

@@ -47,7 +47,7 @@ impl Redistributor {
     ///
     /// Returns whether `tables` are in use. To be called at boot, before the guest runs; a
     /// redistributor that says that they can be switched off (`GICR_CTLR.CES`) is not touched,
-    /// unless it is to `keep` them on for all that.
+    /// unless it is to `keep` them on nonetheless.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ impl Redistributor {
             .and(expect("GICR_PENDBASER", 0, TABLE, pendbaser))
     }
 
-    /// Returns what the registers say of LPIs; `id_bits` as in [`Lpis::id_bits`].
+    /// Returns the registers of LPIs; `id_bits` as in [`Lpis::id_bits`].
     pub fn lpis(&mut self, id_bits: u32) -> Lpis {
         let gicr = self.gicr();
         Lpis {
@@ -137,7 +137,7 @@ impl Redistributor {
         }
     }
 
-    /// Returns whether LPIs, once on, may not be switched off again; as `keep` has it, they may not.
+    /// Returns whether LPIs may stay on once they are. `keep`: assume that they do.
     pub fn lpis_may_stick(&mut self, keep: bool) -> bool {
         let typer = field_shared!(self.gicr(), typer).read();
         let ctlr = field_shared!(self.gicr(), ctlr).read();

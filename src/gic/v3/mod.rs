@@ -2,8 +2,7 @@
 //! GICv3 and GICv4 (Arm IHI 0069), by what a guest at Non-secure EL1 can have left in it.
 //!
 //! Where a GIC has two security states (`GICD_CTLR.DS` = 0), groups, Secure priorities and
-//! `GICR_WAKER` are firmware's: they read as zero here and ignore writes, so that a value of zero
-//! can be both written and expected.
+//! `GICR_WAKER` are firmware's and RAZ/WI here: a value of zero can be both written and expected.
 
 pub mod cpu_interface;
 pub mod distributor;
@@ -39,7 +38,7 @@ pub struct GicV3 {
     pub frames: Frames,
     /// Every interrupt translation service.
     pub its: Vec<Lock<Its>>,
-    /// One guest's store at a time goes to registers that name tables.
+    /// Held while a guest's store to a register that holds a table's address is checked and made.
     guest_stores: Lock<()>,
     /// The property table that LPIs keep using where they cannot be switched off.
     kept_properties: Once<Region, Relax>,
@@ -93,8 +92,9 @@ impl GicV3 {
         }
     }
 
-    /// Returns how many bytes the tables of LPIs need that may not be switched off again, from a
-    /// multiple of 64 KiB on; `None` if all can be. `keep`: as if none could.
+    /// Returns how many bytes of memory, aligned to 64 KiB, the tables of LPIs need if LPIs may
+    /// stay on once they are; `None` if all redistributors can switch them off. `keep`: assume that
+    /// none can.
     pub fn lpi_tables(&self, keep: bool) -> Option<u64> {
         let sticks = self
             .frames
@@ -103,7 +103,7 @@ impl GicV3 {
         sticks.then(|| LPI_BLOCK * (1 + self.frames.iter().count() as u64))
     }
 
-    /// Gives the redistributors tables in `memory`, which [`GicV3::lpi_tables`] told the size of.
+    /// Gives the redistributors tables in `memory`, whose size is that of [`GicV3::lpi_tables`].
     ///
     /// # Errors
     ///
@@ -111,7 +111,8 @@ impl GicV3 {
     ///
     /// # Safety
     ///
-    /// As [`redistributor::Redistributor::preset_lpis`]: `memory` is zero, and for LPIs alone.
+    /// As [`redistributor::Redistributor::preset_lpis`]: `memory` is zero, and nothing else ever
+    /// uses it.
     pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), HwError> {
         let mut result = Ok(());
         for (frame, number) in self.frames.iter().zip(1..) {
@@ -132,8 +133,8 @@ impl GicV3 {
         result
     }
 
-    /// Returns the pages of registers that lead the GIC to tables in memory. A guest may read them;
-    /// what it stores there is for [`GicV3::store`].
+    /// Returns the pages of registers that hold addresses of tables in memory. A guest may read
+    /// them; its stores go to [`GicV3::store`].
     pub fn guarded(&self) -> impl Iterator<Item = Region> {
         let frames = self.frames.iter();
         let frames = frames.flat_map(|frame| [Some(frame.base()), frame.virtual_base()]);
@@ -144,8 +145,8 @@ impl GicV3 {
             .filter_map(|base| Region::new(base, PAGE).ok())
     }
 
-    /// Makes a guest's store of `size` bytes at physical `address`, if none of the GIC's tables then
-    /// lies outside `memory`; `None` if no such registers are there.
+    /// Makes a guest's store of `size` bytes at physical `address`, if none of the GIC's tables
+    /// then lies outside `memory`; `None` if no such registers are there.
     pub fn store(
         &self,
         address: u64,
@@ -158,13 +159,13 @@ impl GicV3 {
             size,
             value,
         };
-        // What is looked at stays so until the store is made.
+        // Under the lock, what is checked stays as it is until the store is made.
         let _turn = self.guest_stores.lock();
         let verdict = store.check(&self.page_at(address - store.offset)?, memory);
         if verdict.is_ok() {
             let register = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
-            // SAFETY: The register is mapped as a device, has the size of the store, and leads the GIC
-            // to no memory but the guest's.
+            // SAFETY: The register is mapped as a device, has the size of the store, and makes the
+            // GIC use no memory but the guest's.
             unsafe {
                 match size {
                     4 => register.cast::<u32>().write_volatile(value as u32),
@@ -175,7 +176,7 @@ impl GicV3 {
         Some(verdict)
     }
 
-    /// Returns which of the guarded pages is at `base`, and what it says.
+    /// Returns which of the guarded pages is at `base`, and what its registers hold.
     fn page_at(&self, base: u64) -> Option<Page> {
         for frame in self.frames.iter() {
             if frame.base() == base {
@@ -191,7 +192,8 @@ impl GicV3 {
         Some(Page::Its(its.translations()))
     }
 
-    /// Disables every LPI in the table that is kept, if there is one. With all CPUs quiet.
+    /// Disables every LPI in the property table that is kept, if there is one. To be called when no
+    /// other CPU uses the GIC.
     pub fn disable_kept_lpis(&self) {
         if let Some(memory) = self.kept_properties.get() {
             // SAFETY: The table is in guest memory, which is mapped; no vCPU runs.

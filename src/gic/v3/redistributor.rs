@@ -27,7 +27,7 @@ pub struct Vlpi {
 pub struct Redistributor {
     registers: UniqueMmioPointer<'static, GicrSgi>,
     pub(super) virtual_lpis: Option<UniqueMmioPointer<'static, Vlpi>>,
-    /// LPIs stay on, with the monitor's own tables.
+    /// LPIs cannot be switched off: they stay on, with the monitor's own tables.
     pub(super) preset: bool,
     /// Interrupts can be non-maskable (`GICD_TYPER.NMI`).
     nmi: bool,
@@ -104,8 +104,9 @@ impl Redistributor {
     /// # Errors
     ///
     /// [`HwError::Timeout`] if the enables do not take effect in time, [`HwError::Sticky`] if an
-    /// interrupt stays enabled or active. Pending ones are not looked at: a kick can still come in,
-    /// and a level that is signalled stays; [`drop_sgis`](Self::drop_sgis) has the last word.
+    /// interrupt stays enabled or active. Pending ones are not checked here: a kick can still
+    /// arrive, and a level that is still signalled stays; [`drop_sgis`](Self::drop_sgis) checks the
+    /// SGIs.
     pub fn reset_private(&mut self) -> Result<(), HwError> {
         let nmi = self.nmi;
         // 32 interrupts a register: one for SGIs and PPIs, up to two for extended PPIs.
@@ -116,8 +117,8 @@ impl Redistributor {
         fill!(sgi, icenabler[0; words], u32::MAX);
         let waited = self.wait();
         let mut sgi = self.sgi();
-        // Before pending is cleared: what has become level-sensitive keeps no edge.
-        // The first register is of the SGIs, which are edges for ever.
+        // Before pending is cleared: a level-sensitive interrupt keeps no edge. The first register
+        // is that of the SGIs, which are always edge-triggered.
         fill!(sgi, icfgr[1; 2 * words - 1], 0);
         fill!(sgi, icpendr[0; words], u32::MAX);
         fill!(sgi, icactiver[0; words], u32::MAX);
@@ -169,14 +170,14 @@ impl Redistributor {
         expect("GICR_ISPENDR0", 0, !0, pending.into())
     }
 
-    /// Enables SGI `sgi` (0 to 15) in group 1 and gives it the highest priority, for a CPU that does
-    /// not answer the kick. `still_out` is asked while this redistributor is locked: when the CPU
+    /// Enables SGI `sgi` (0 to 15) in group 1 and gives it the highest priority, for a CPU that
+    /// does not answer the kick. `awaited` is called while this redistributor is locked: if the CPU
     /// has arrived meanwhile, nothing is done, and what it resets stays reset.
     ///
     /// Returns whether it was done.
-    pub fn kick_from_outside(&mut self, sgi: u8, still_out: impl FnOnce() -> bool) -> bool {
+    pub fn kick_from_outside(&mut self, sgi: u8, awaited: impl FnOnce() -> bool) -> bool {
         let number = usize::from(sgi & 0xf);
-        if !still_out() {
+        if !awaited() {
             return false;
         }
         let mut block = self.sgi();

@@ -6,11 +6,12 @@ use crate::vcpu::fake::{
 };
 use baton_sysreg::fake::{self, Event};
 
-/// `SCTLR_EL1` (Arm ARM, D24.2): M, C and I reset to 0 where EL1 is the highest level; here it is what
-/// is RES1 without the feature: LSMAOE, nTLSMD, SPAN, EIS, TSCXT, EOS.
+/// `SCTLR_EL1` (Arm ARM, D24.2): M, C and I reset to 0 where EL1 is the highest level; here it is
+/// what is RES1 without the feature: LSMAOE, nTLSMD, SPAN, EIS, TSCXT, EOS.
 const SCTLR: u64 = 1 << 29 | 1 << 28 | 1 << 23 | 1 << 22 | 1 << 20 | 1 << 11;
 
-/// D24.2: UNKNOWN at reset but for what is said; then zero, so that nothing of the old kernel is left.
+/// D24.2: UNKNOWN at reset but for what is said; then zero, so that nothing of the old kernel is
+/// left.
 const AFTER_RESET: [Expected; 22] = [
     ("SCTLR_EL1", SCTLR, 0),
     ("CPACR_EL1", 0, 20),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::*;
-use baton_sysreg::fake;
+use baton_sysreg::fake::{self, Event};
 
 /// Active priorities of a CPU with seven bits of priority: four registers for each group.
 const ACTIVE: [&str; 8] = [
@@ -149,6 +149,7 @@ fn a_kick_is_masked_by_the_group_and_by_the_mask() {
     assert!(!kick_is_masked(false), "PMR 0xf0, group 1 on");
     fake::set("ICC_PMR_EL1", 0);
     assert!(kick_is_masked(false), "PMR 0");
+    assert_eq!(fake::get("ICC_PMR_EL1"), 0, "as the guest has it");
     fake::set("ICC_PMR_EL1", 0xf0);
     fake::set("ICC_IGRPEN1_EL1", 0);
     assert!(kick_is_masked(false), "group 1 off");
@@ -171,7 +172,9 @@ fn listening_lets_the_highest_priority_through_and_is_undone() {
         let saved = listen(two_states);
         assert_eq!(fake::get("ICC_PMR_EL1"), mask, "{two_states} {firmware}");
         assert_eq!(fake::get("ICC_IGRPEN1_EL1"), 1);
+        assert_eq!(fake::events().last(), Some(&Event::Execute("isb", None)));
         saved.restore();
+        assert_eq!(fake::events().last(), Some(&Event::Execute("isb", None)));
         assert_eq!(fake::get("ICC_PMR_EL1"), 0xf0);
         assert_eq!(fake::get("ICC_IGRPEN1_EL1"), 0);
     }

@@ -6,8 +6,8 @@ use crate::gic::v3::GicV3;
 use baton_core::hw_error::HwError;
 use std::ops::Range;
 
-/// SGIs, PPIs and 64 extended PPIs (`GICR_TYPER.PPInum` is 2): name, offsets from SGI_base, and what
-/// is there after a reset (IHI 0069H.b, 12.11).
+/// SGIs, PPIs and 64 extended PPIs (`GICR_TYPER.PPInum` is 2): name, offsets from SGI_base, and
+/// what is there after a reset (IHI 0069H.b, 12.11).
 const AFTER_RESET: [(&str, Range<usize>, u32); 11] = [
     ("GICR_IGROUPR<n>", 0x080..0x08c, 0),
     ("GICR_ISENABLER<n>", 0x100..0x10c, 0),
