@@ -120,6 +120,12 @@ impl<'a> Symbols<'a> {
         self.names.count()
     }
 
+    /// Where the names begin, in bytes from the start of the Image: in its read-only data, behind the
+    /// code.
+    pub fn start(&self) -> usize {
+        self.names.start()
+    }
+
     /// The offset of symbol `number` from the start of the Image in bytes. Ascends with the number;
     /// the last ones may lie behind the Image.
     pub fn offset(&self, number: usize) -> Option<u64> {
