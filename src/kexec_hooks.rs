@@ -6,7 +6,7 @@ use crate::arch::{cache, time};
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
-use crate::machine::hook_state::{HOOK1, HOOK2, Patched, hvc};
+use crate::machine::hook_state::{FirstCall, HOOK1, HOOK2, Patched, hvc};
 use crate::machine::next::Next;
 use crate::machine::takeover::KexecRequest;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
@@ -137,7 +137,7 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
     // Before it is served: from the second one there may be no return.
     cpu.exits.count(Cause::Hook);
     if hook == HOOK1 {
-        // Past `bl machine_shutdown`: the kernel's own way through the CPUs never begins.
+        // Past the call, which returns nothing: the kernel's own way through the CPUs never begins.
         return Some(Next::Resume);
     }
     let why = if machine.options.hooks == Hooks::Refuse {
@@ -164,13 +164,17 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
         cpu.index
     );
     take_out(machine, &patched);
-    // The other CPUs are up still, so the kernel must go through `machine_shutdown()` after all.
-    frame.elr = patched.hook1.unwrap_or(call);
+    // The other CPUs are up still, so the kernel must take them down after all. What it passed on the
+    // way from there to here, its messages, is passed again.
+    match patched.hook1 {
+        Some(first) => (frame.elr, frame.x) = (first.address, first.x),
+        None => frame.elr = call,
+    }
     Some(Next::Resume)
 }
 
 /// Returns what is patched, if the guest is at `hook` of it, by its call at virtual address `call`. At
-/// HOOK1 the call is kept.
+/// HOOK1 it is kept how the guest came there.
 fn reached(machine: &Machine, frame: &Frame, hook: u16, call: u64) -> Option<Patched> {
     let mut guard = machine.hooks.patched.lock();
     let patched = guard.as_mut()?;
@@ -181,7 +185,10 @@ fn reached(machine: &Machine, frame: &Frame, hook: u16, call: u64) -> Option<Pat
     };
     let here = frame.spsr & 0xf == EL1H && translate(call) == Some(patched.image + site.offset);
     if here && hook == HOOK1 {
-        patched.hook1 = Some(call);
+        patched.hook1 = Some(FirstCall {
+            address: call,
+            x: frame.x,
+        });
     }
     here.then_some(*patched)
 }

@@ -9,7 +9,7 @@ use core::sync::atomic::AtomicU64;
 
 /// `hvc #imm` without its immediate (Arm ARM, C6.2, HVC).
 const HVC: u32 = 0xd400_0002;
-/// The immediate in place of `bl machine_shutdown`.
+/// The immediate in place of the call that takes the other CPUs down.
 pub const HOOK1: u16 = 0xba71;
 /// The immediate in place of `bl machine_kexec`.
 pub const HOOK2: u16 = 0xba72;
@@ -17,6 +17,15 @@ pub const HOOK2: u16 = 0xba72;
 /// Returns the instruction `hvc #immediate`.
 pub const fn hvc(immediate: u16) -> u32 {
     HVC | (immediate as u32) << 5
+}
+
+/// The guest at the first call, before it is made.
+#[derive(Clone, Copy)]
+pub struct FirstCall {
+    /// Virtual address of the call.
+    pub address: u64,
+    /// x0 to x30: the call's argument, if it has one, and what the code around it counts on.
+    pub x: [u64; 31],
 }
 
 /// A kernel with both calls patched.
@@ -28,8 +37,8 @@ pub struct Patched {
     pub sites: HookSites,
     /// The kernel's page size.
     pub page: PageSize,
-    /// Virtual address of HOOK1, once it was passed.
-    pub hook1: Option<u64>,
+    /// The guest at HOOK1, once that was passed.
+    pub hook1: Option<FirstCall>,
 }
 
 impl Patched {

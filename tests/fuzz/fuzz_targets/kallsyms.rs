@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 
 /// How many bytes the tables of the small kernel have at most.
 const TABLES: usize = 0x1_0000;
+const REBOOT: u64 = 0x1800;
 const CALLER: u64 = 0x2000;
 const SHUTDOWN: u64 = 0x1400;
 const KEXEC: u64 = 0x9000;
@@ -28,7 +29,12 @@ fn kernels() -> &'static Vec<(Vec<u8>, Tables)> {
             ] {
                 kernel.rename(at, 'T', name);
             }
-            for (from, to) in [(CALLER + 8, SHUTDOWN), (CALLER + 0x14, KEXEC)] {
+            let calls = [
+                (REBOOT + 8, CALLER),
+                (CALLER + 8, SHUTDOWN),
+                (CALLER + 0x14, KEXEC),
+            ];
+            for (from, to) in calls {
                 let call = 0x9400_0000 | (to.wrapping_sub(from) >> 2) as u32 & 0x03ff_ffff;
                 kernel.words.push((from, call));
             }

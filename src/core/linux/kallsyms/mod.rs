@@ -125,6 +125,12 @@ impl<'a> Symbols<'a> {
         self.names.count()
     }
 
+    /// Returns where the names begin, in bytes from the start of the Image: in its read-only data, behind the
+    /// code.
+    pub fn start(&self) -> usize {
+        self.names.start()
+    }
+
     /// Returns the offset of symbol `number` from the start of the Image, in bytes. Offsets ascend
     /// with the number; the last ones may be behind the Image.
     pub fn offset(&self, number: usize) -> Option<u64> {
