@@ -11,6 +11,7 @@
 mod encodings;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
+pub mod gic;
 
 /// Reads a system register: `read_sysreg!(CNTVOFF_EL2)`.
 ///
