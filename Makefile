@@ -30,7 +30,7 @@ TEST_KERNELS := bookworm trixie
 export BATON_KERNEL_DISK := $(TARGET)/guest/$(if $(filter kernels,$(MAKECMDGOALS)),kernels,test-kernels).tar
 
 # Bytes that the monitor's image may have.
-IMAGE_MAX := 262144
+IMAGE_MAX := 393216
 
 .DEFAULT_GOAL := help
 
@@ -230,7 +230,7 @@ bench-test: setup ## the tests of what measures
 .PHONY: test
 test: build linux boards races-quick test-cards test-esp ## all tests: on the host, and in QEMU
 	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
-	@$(CARGO) host test --release -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu
+	@$(CARGO) host test --release -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu -p baton-imports
 	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3
@@ -281,20 +281,25 @@ audit: images tool ## what the next kernel finds of the one before it, register 
 	@$(TOOL) audit
 
 .PHONY: lint
-lint: setup ## rustfmt and clippy, warnings are errors
+lint: setup ## rustfmt, clippy (warnings are errors), and whether imports go one way
 	@$(CARGO) host fmt --all -- --check
 	@$(CARGO) host fmt --manifest-path tests/fuzz/Cargo.toml -- --check
 	@tests/fuzz/run.sh lint
-	@$(CARGO) host clippy --quiet -p baton -p baton-sysreg -p probe --lib --tests -- -D warnings
+	@$(CARGO) host run --quiet -p baton-imports
+	@$(CARGO) host clippy --quiet -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe --lib --tests -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
-	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests -p baton-imports --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -p firmware -- -D warnings
 
+# The monitor and the probe as they are on the bare machine, the rest as it is here.
 .PHONY: doc
-doc: setup ## the documentation, in target/doc
-	@RUSTDOCFLAGS='-D warnings' $(CARGO) host doc --quiet --no-deps -p baton -p baton-sysreg -p baton-qemu -p baton-tests
-	@echo "  $(TARGET)/doc/baton/index.html"
+doc: export RUSTDOCFLAGS := -D warnings
+doc: setup ## the documentation, for the bare machine and for the host; broken links are errors
+	@$(CARGO) target doc --quiet --no-deps --lib -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe
+	@$(CARGO) host doc --quiet --no-deps -p baton-sysreg -p baton-qemu -p baton-tests
+	@echo '  $(TARGET)/aarch64-unknown-none-softfloat/doc/baton/index.html'
+	@echo '  $(TARGET)/doc/baton_qemu/index.html'
 
 .PHONY: clean
 clean: ## remove what was built; what was fetched stays in the cache

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The PSCI of firmware, below the monitor, by SMC. A board whose CPUs wait in a spin table may have none.
 
+use crate::arch::routines::Smc;
 use crate::machine::cpu::Cpu;
 use arm_psci::ErrorCode;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
-use smccc::psci::{self, Error};
-use smccc::{Call, Smc};
+use smccc::Call;
+use smccc::psci::{self, Error, LowestAffinityLevel};
 
 /// What SMCCC returns of a function that is not there.
 const NOT_SUPPORTED: u64 = u64::MAX;
@@ -123,8 +124,22 @@ pub fn version() -> Result<psci::Version, Error> {
 
 /// Returns whether firmware has the CPU `mpidr` off.
 pub fn is_off(mpidr: u64) -> bool {
-    let state = psci::affinity_info::<Firmware>(mpidr, psci::LowestAffinityLevel::All);
+    let state = psci::affinity_info::<Firmware>(mpidr, LowestAffinityLevel::All);
     state == Ok(psci::AffinityState::Off)
+}
+
+/// Returns whether firmware knows groups of CPUs at the affinity level `level`, 1 to 3, by that of the
+/// CPU `mpidr`; without firmware there are all.
+pub fn has_affinity_level(mpidr: u64, level: u32) -> bool {
+    let lowest = match level {
+        1 => LowestAffinityLevel::Aff0Ignored,
+        2 => LowestAffinityLevel::Aff0Aff1Ignored,
+        _ => LowestAffinityLevel::Aff0Aff1Aff2Ignored,
+    };
+    match is_absent() {
+        true => true,
+        false => psci::affinity_info::<Firmware>(mpidr, lowest) != Err(Error::InvalidParameters),
+    }
 }
 
 /// Makes the call as it stands; returns x0.
@@ -136,4 +151,81 @@ pub fn pass(function: u64, arguments: [u64; 3]) -> u64 {
 
 fn refusal(result: Result<(), Error>) -> Error {
     result.err().unwrap_or(Error::Unknown(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::fake::answer_calls;
+    use crate::memory::stage1::MmuConfig;
+    use alloc::rc::Rc;
+    use alloc::vec::Vec;
+    use core::cell::RefCell;
+
+    type Calls = Rc<RefCell<Vec<(u64, [u64; 3])>>>;
+
+    /// Firmware that gives `x0` back, and a note of what it was asked.
+    fn firmware(x0: i64) -> Calls {
+        let calls = Calls::default();
+        let seen = calls.clone();
+        answer_calls(move |function, arguments| {
+            seen.borrow_mut().push((function, arguments));
+            [x0 as u64, 0, 0, 0]
+        });
+        calls
+    }
+
+    #[test]
+    fn a_cpu_is_started_with_its_own_address() {
+        let calls = firmware(0);
+        let cpu = Cpu::new(1, 0x1_0000_0102, MmuConfig::default(), 0);
+        assert_eq!(cpu_on(&cpu), Ok(()));
+        // DEN0022, 5.1: CPU_ON of SMC64, with MPIDR, entry and context.
+        let context = &raw const cpu as u64;
+        let expected = (0xc400_0003, [0x1_0000_0102, entry(), context]);
+        assert_eq!(*calls.borrow(), [expected]);
+    }
+
+    #[test]
+    fn a_refusal_comes_back_as_its_code() {
+        firmware(-4);
+        let cpu = Cpu::new(1, 1, MmuConfig::default(), 0);
+        let refusal = cpu_on(&cpu).expect_err("it is on already");
+        assert_eq!(error_code(refusal), ErrorCode::AlreadyOn);
+    }
+
+    #[test]
+    fn what_must_not_return_returns_why_it_did() {
+        firmware(-3);
+        assert_eq!(error_code(cpu_off()), ErrorCode::Denied);
+        assert_eq!(error_code(system_reset()), ErrorCode::Denied);
+        // 0 is no refusal, and no success either.
+        firmware(0);
+        assert_eq!(error_code(cpu_off()), ErrorCode::InternalFailure);
+    }
+
+    #[test]
+    fn what_firmware_does_not_have_is_not_there() {
+        firmware(-1);
+        assert_eq!(features(0xc400_000e), None);
+        assert!(version().is_err());
+        assert!(!is_off(1));
+    }
+
+    #[test]
+    fn a_cpu_is_off_if_firmware_says_so() {
+        // DEN0022, 5.7.1: 0 is ON, 1 OFF, 2 ON_PENDING.
+        for (answer, off) in [(0, false), (1, true), (2, false)] {
+            let calls = firmware(answer);
+            assert_eq!(is_off(0x100), off, "{answer}");
+            assert_eq!(*calls.borrow(), [(0xc400_0004, [0x100, 0, 0])]);
+        }
+    }
+
+    #[test]
+    fn a_call_is_passed_as_it_stands() {
+        let calls = firmware(0x1234);
+        assert_eq!(pass(0x8400_0009, [1, 2, 3]), 0x1234);
+        assert_eq!(*calls.borrow(), [(0x8400_0009, [1, 2, 3])]);
+    }
 }

@@ -11,6 +11,7 @@ use crate::machine::next::Next;
 use crate::machine::takeover::KexecRequest;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::report;
+use crate::takeover::interrupts;
 use crate::takeover::request::{self, Refusal};
 use crate::vcpu::frame::Frame;
 use arm_psci::AffinityInfo;
@@ -19,6 +20,7 @@ use baton_core::linux::sites::{self, Site};
 use baton_core::options::Hooks;
 use baton_sysreg::read_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
+use log::Level;
 use thiserror::Error;
 
 /// SCTLR_EL1.M.
@@ -31,6 +33,8 @@ const KERNEL_MAX: u64 = 128 << 20;
 const PSCI_VERSION: u32 = 0x8400_0000;
 /// SPSR: EL1 with its own stack pointer.
 const EL1H: u64 = 0x5;
+/// SPSR.I.
+const MASKED: u64 = 1 << 7;
 
 /// Why no calls are patched: the guest's own kexec stays as it is.
 #[derive(Debug, Error)]
@@ -47,39 +51,57 @@ enum NotPatched {
     PageSize(u64),
 }
 
-/// Looks at the guest at its first call with the MMU on, and patches the calls if it is a kernel
-/// that has the places for them.
+/// Looks at the kernel that makes the call in `frame`, if it was not looked at before, and patches the
+/// calls if it has the places for them. A kernel is looked at with its MMU on: that is at its first
+/// call in a generation.
 ///
-/// A kernel that came by its predecessor's own kexec is known by its call of PSCI_VERSION, which
-/// Linux makes once, before any other.
-pub fn patch_if_due(machine: &Machine, cpu: &Cpu, function: u64) {
+/// One that came by its predecessor's own kexec, or after a crash, is known by its call of
+/// PSCI_VERSION, which Linux makes once, before any other: who calls is not what is patched.
+pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
     let generation = machine.takeover.rendezvous.generation() + 1;
     let looked_at = &machine.hooks.looked_at;
     // SAFETY: SCTLR_EL1 is the guest's.
-    let due = (looked_at.load(Relaxed) != generation || function as u32 == PSCI_VERSION)
+    let due = (looked_at.load(Relaxed) != generation || frame.x[0] as u32 == PSCI_VERSION)
         && unsafe { read_sysreg!(SCTLR_EL1) } & MMU_ON != 0;
     if !due {
         return;
     }
     let mut patched = machine.hooks.patched.lock();
+    // It may have been held for as long as a takeover lasts: its kernel is over then.
+    if machine.takeover.rendezvous.is_over(&cpu.member) {
+        return;
+    }
     let first_look = looked_at.swap(generation, Relaxed) != generation;
-    if !first_look && patched.is_some_and(|patched| patched.is_in_place(&machine.ram)) {
+    let caller = image_of_caller(&machine.ram);
+    if !first_look && patched.is_some_and(|patched| is_the_patched(&patched, &caller, &machine.ram))
+    {
         return;
     }
     *patched = None;
     if first_look && generation > 1 {
         report::print_summary(machine);
+    } else if !first_look
+        && is_alone(machine, cpu)
+        && frame.spsr & MASKED == MASKED
+        && caller.is_ok()
+    {
+        interrupts::reset_for_next_kernel(machine, cpu);
     }
+    let level = match first_look {
+        true => Level::Info,
+        false => cpu.exits.complaint().max(Level::Info),
+    };
     if machine.options.hooks == Hooks::Off {
-        log::info!("hooks: off: kexec takes the kernel's own path");
+        log::log!(level, "hooks: off: kexec takes the kernel's own path");
         return;
     }
     let start = time::now();
-    match find(machine, cpu) {
+    match find(machine, cpu, caller) {
         Ok(found) => {
             write(&machine.ram, found.image, found.sites.shutdown, hvc(HOOK1));
             write(&machine.ram, found.image, found.sites.kexec, hvc(HOOK2));
-            log::info!(
+            log::log!(
+                level,
                 "hooks: kernel at {:#x}, patched at offsets {:#x} and {:#x} in {} us",
                 found.image,
                 found.sites.shutdown.offset,
@@ -88,11 +110,22 @@ pub fn patch_if_due(machine: &Machine, cpu: &Cpu, function: u64) {
             );
             *patched = Some(found);
         }
-        Err(why) if first_look => {
-            log::info!("hooks: none, kexec takes the guest's own path: {why}");
+        Err(why) => {
+            log::log!(
+                level,
+                "hooks: none, kexec takes the guest's own path: {why}"
+            );
         }
-        Err(_) => {}
     }
+}
+
+/// Returns whether the kernel that calls is the one with the calls in it. The memory of one that has
+/// crashed still shows them while the crash kernel runs.
+fn is_the_patched(patched: &Patched, caller: &Result<Caller, NotPatched>, ram: &GuestRam) -> bool {
+    caller
+        .as_ref()
+        .is_ok_and(|caller| caller.image == patched.image)
+        && patched.is_in_place(ram)
 }
 
 /// The guest executed `hvc #immediate`; returns what its CPU does next, or `None` if that is no hook
@@ -162,20 +195,45 @@ fn take_out(machine: &Machine, patched: &Patched) {
     *guard = None;
 }
 
-fn find(machine: &Machine, cpu: &Cpu) -> Result<Patched, NotPatched> {
-    // Its memory is read as a whole: nobody else may write it meanwhile.
-    let alone = machine
-        .cpus
-        .iter()
-        .all(|other| other.index == cpu.index || other.power.affinity_info() == AffinityInfo::Off);
-    if !alone {
-        return Err(NotPatched::OthersRun);
-    }
+/// Returns whether `cpu` is the only one that its guest has on. One that was lost in a takeover before
+/// has no memory.
+fn is_alone(machine: &Machine, cpu: &Cpu) -> bool {
+    let others = machine.cpus.iter().filter(|other| other.index != cpu.index);
+    let rendezvous = &machine.takeover.rendezvous;
+    others.into_iter().all(|other| {
+        other.power.affinity_info() == AffinityInfo::Off || rendezvous.is_over(&other.member)
+    })
+}
+
+/// The Image that the calling kernel was started from.
+struct Caller {
+    image: u64,
+    header: ImageHeader,
+    range: GuestRange,
+}
+
+/// Returns the Image that has the guest's vectors in it.
+fn image_of_caller(ram: &GuestRam) -> Result<Caller, NotPatched> {
     // SAFETY: VBAR_EL1 is the guest's.
     let vbar = unsafe { read_sysreg!(VBAR_EL1) };
     let vectors = translate(vbar).ok_or(NotPatched::Vectors(vbar))?;
-    let (image, header, range) =
-        image_around(&machine.ram, vectors).ok_or(NotPatched::NoImage(vectors))?;
+    image_around(ram, vectors).ok_or(NotPatched::NoImage(vectors))
+}
+
+fn find(
+    machine: &Machine,
+    cpu: &Cpu,
+    caller: Result<Caller, NotPatched>,
+) -> Result<Patched, NotPatched> {
+    // Its memory is read as a whole: nobody else may write it meanwhile.
+    if !is_alone(machine, cpu) {
+        return Err(NotPatched::OthersRun);
+    }
+    let Caller {
+        image,
+        header,
+        range,
+    } = caller?;
     let page = header.page_size().ok_or(NotPatched::PageSize(image))?;
     // SAFETY: No other vCPU runs, this one is here, and the slice is gone before it goes on.
     let sites = sites::find(unsafe { range.bytes() })?;
@@ -187,8 +245,8 @@ fn find(machine: &Machine, cpu: &Cpu) -> Result<Patched, NotPatched> {
     })
 }
 
-/// Returns the Image that has physical address `inside` in it: its start, header and memory.
-fn image_around(ram: &GuestRam, inside: u64) -> Option<(u64, ImageHeader, GuestRange)> {
+/// Returns the Image that has physical address `inside` in it.
+fn image_around(ram: &GuestRam, inside: u64) -> Option<Caller> {
     let highest = inside & !(KERNEL_ALIGN - 1);
     let lowest = highest.saturating_sub(KERNEL_MAX);
     (lowest / KERNEL_ALIGN..=highest / KERNEL_ALIGN)
@@ -199,7 +257,11 @@ fn image_around(ram: &GuestRam, inside: u64) -> Option<(u64, ImageHeader, GuestR
             // SAFETY: As in `find`.
             let header = ImageHeader::parse(unsafe { first.bytes() }).ok()?;
             let range = ram.range(start, header.image_size())?;
-            (inside - start < header.image_size()).then_some((start, header, range))
+            (inside - start < header.image_size()).then_some(Caller {
+                image: start,
+                header,
+                range,
+            })
         })
 }
 

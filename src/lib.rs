@@ -8,11 +8,17 @@
 #![no_std]
 
 extern crate alloc;
+// Fakes are per thread.
+#[cfg(not(target_os = "none"))]
+extern crate std;
 
 pub mod arch;
 pub mod baton_calls;
+// Entry code and vectors in assembly: there is nothing for a PC to enter.
+#[cfg(target_os = "none")]
 pub mod boot;
 pub mod console;
+#[cfg(target_os = "none")]
 pub mod exit;
 pub mod firmware;
 pub mod gic;

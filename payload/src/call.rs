@@ -34,9 +34,6 @@ pub mod code {
     pub const AFFINITY_ON_PENDING: i64 = 2;
 }
 
-/// Bit of a function id: the call is an SMC64/HVC64 one.
-const CALL64: u32 = 1 << 30;
-
 static PSCI_BY_HVC: AtomicBool = AtomicBool::new(false);
 
 /// Sets the conduit of [`psci`], from `method` in the device tree's `/psci` node.
@@ -72,14 +69,9 @@ pub fn raw(conduit: Conduit, id: u32, [x1, x2, x3]: [u64; 3]) -> [u64; 4] {
     [x0, x1, x2, x3]
 }
 
-/// Makes a call and returns its code: x0, or w0 of a 32-bit call, sign-extended.
+/// Makes a call and returns x0, all of it: an error of a 32-bit call is sign-extended too (DEN0028).
 pub fn by(conduit: Conduit, id: u32, arguments: [u64; 3]) -> i64 {
-    let [x0, ..] = raw(conduit, id, arguments);
-    if id & CALL64 != 0 {
-        x0 as i64
-    } else {
-        i64::from(x0 as i32)
-    }
+    raw(conduit, id, arguments)[0] as i64
 }
 
 /// Makes a PSCI call.

@@ -9,31 +9,31 @@
 //! |--------------------|--------------|-----------------------------|---------------------------------|
 //! | [`UID`]            | `0x8600FF01` |                             | w0–w3: [`UID_WORDS`]            |
 //! | [`REVISION`]       | `0x8600FF03` |                             | w0: major, w1: minor            |
-//! | [`FEATURES`]       | `0xC6000000` |                             | x0: bit n set: function n is there |
+//! | [`FEATURES`]       | `0xC6000000` |                             | x0: bit n is set if there is a function n |
 //! | [`KEXEC`]          | `0xC6000001` | x1: list, x2: entry, x3: device tree | x0: an error; none on success |
-//! | [`REPORT`]         | `0xC6000002` | x1: buffer, x2: its size    | x0: size of the report, or an error |
+//! | [`REPORT`]         | `0xC6000002` | x1: buffer, x2: its size    | x0: size of the report in bytes, or an error |
 //!
 //! # KEXEC
 //!
-//! x1 is the physical address of the first page of an indirection list as Linux's `kimage` has it:
-//! 64-bit entries, an address with a flag in its low bits ([`IND_DESTINATION`],
-//! [`IND_INDIRECTION`], [`IND_SOURCE`], [`IND_DONE`]). Pages are 4 KiB. A source must not lie in
-//! the destination of another source. The next kernel is entered at x2 with x0 = x3, MMU and caches
-//! off, on the calling CPU; all other CPUs are `OFF`.
+//! Takes over all CPUs for the next kernel. x1 is the physical address of the first page of an
+//! indirection list like that of Linux's `kimage`: 64-bit entries, each an address with a flag in
+//! its low bits ([`IND_DESTINATION`], [`IND_INDIRECTION`], [`IND_SOURCE`], [`IND_DONE`]). Pages
+//! have 4 KiB. A source must not be in the destination of another source. The next kernel is
+//! entered at x2 with x0 = x3, MMU and caches off, on the calling CPU; all other CPUs are `OFF`.
 //!
 //! The call returns only if it is refused, and then nothing has been stopped:
 //!
 //! | x0                   | meaning                                                     |
 //! |----------------------|-------------------------------------------------------------|
 //! | `INVALID_ADDRESS`    | the list, the entry or the device tree is not in guest memory |
-//! | `INVALID_PARAMETERS` | the list has no end, a flag that is not known, or an overlap |
-//! | `DENIED`             | a reboot is under way already                               |
+//! | `INVALID_PARAMETERS` | the list has no end, an unknown flag, or an overlap           |
+//! | `DENIED`             | a takeover is under way already                             |
 //!
 //! # REPORT
 //!
-//! Writes a [`ReportHeader`] followed by [`ReportHeader::rows`] times [`ReportRow`], and returns the
-//! size in bytes of it all. Nothing is written if x2 is smaller; x1 = x2 = 0 asks for the size.
-//! x1 must be a multiple of 8. `NOT_PRESENT` before the first reboot.
+//! Writes a [`ReportHeader`] and then [`ReportHeader::rows`] times a [`ReportRow`], and returns the
+//! size of all that in bytes. Writes nothing if x2 is smaller than that; x1 = x2 = 0 asks for the
+//! size. x1 must be a multiple of 8. Returns `NOT_PRESENT` before the first takeover.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -45,50 +45,51 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const UID: u32 = 0x8600_ff01;
 /// Function id of the call that returns [`REVISION_MAJOR`] and [`REVISION_MINOR`].
 pub const REVISION: u32 = 0x8600_ff03;
-/// Function id of the call that says which functions there are.
+/// Function id of the call that returns [`FEATURE_BITS`].
 pub const FEATURES: u32 = 0xc600_0000;
-/// Function id of the call that reboots into another kernel.
+/// Function id of the call that takes all CPUs over to another kernel.
 pub const KEXEC: u32 = 0xc600_0001;
-/// Function id of the call that returns the timeline of the last reboot.
+/// Function id of the call that returns the report of the last takeover.
 pub const REPORT: u32 = 0xc600_0002;
 
 /// Baton's UUID, 5c1c4a9e-6f0b-4d0e-9d52-2b4e3a6c8f17, as w0–w3 (SMCCC: each word little-endian).
 pub const UID_WORDS: [u32; 4] = [0x9e4a_1c5c, 0x0e4d_0b6f, 0x4e2b_529d, 0x178f_6c3a];
-/// Major revision: raised when a caller of an older one would be misled.
+/// Major revision: raised by changes that callers of an older one cannot take.
 pub const REVISION_MAJOR: u32 = 1;
-/// Minor revision: raised when something is added.
+/// Minor revision: raised by additions.
 pub const REVISION_MINOR: u32 = 1;
-/// What [`FEATURES`] returns: a bit for each function number.
+/// The result of [`FEATURES`]: a bit for each function, numbered by the low 16 bits of its id.
 pub const FEATURE_BITS: u64 =
     1 << (FEATURES & 0xffff) | 1 << (KEXEC & 0xffff) | 1 << (REPORT & 0xffff);
 
-/// The entry is the destination of the next source (Linux `include/linux/kexec.h`).
+/// Flag of an entry that is the destination of the next source (Linux `include/linux/kexec.h`).
 pub const IND_DESTINATION: u64 = 1;
-/// The entry is the next page of the list.
+/// Flag of an entry that is the address of the list's next page.
 pub const IND_INDIRECTION: u64 = 2;
-/// The entry ends the list.
+/// Flag of the entry that ends the list.
 pub const IND_DONE: u64 = 4;
-/// The entry is a page to copy; the destination moves on by a page.
+/// Flag of an entry that is a page to copy. After it the destination is a page further.
 pub const IND_SOURCE: u64 = 8;
 
 /// `"BATONRPT"`, the first eight bytes of a report.
 pub const REPORT_MAGIC: u64 = u64::from_le_bytes(*b"BATONRPT");
-/// The layout of [`ReportHeader`] and [`ReportRow`].
+/// Version of the layout of [`ReportHeader`] and [`ReportRow`].
 pub const REPORT_VERSION: u64 = 2;
 
-/// [`ReportHeader::source`]: the reboot was caught in Linux's `kernel_kexec()`.
+/// [`ReportHeader::source`]: the request came from Linux's own kexec, by the patched calls in
+/// `kernel_kexec()`.
 pub const SOURCE_HOOK: u64 = 1;
-/// [`ReportHeader::source`]: the reboot was asked for by [`KEXEC`].
+/// [`ReportHeader::source`]: the request came from the call [`KEXEC`].
 pub const SOURCE_CALL: u64 = 2;
 
-/// [`ReportRow::flags`]: the CPU took part in the reboot.
+/// [`ReportRow::flags`]: the CPU took part in the takeover.
 pub const ROW_TOOK_PART: u64 = 1;
-/// [`ReportRow::flags`]: the CPU did not arrive in time, and was left behind.
+/// [`ReportRow::flags`]: the CPU did not arrive in time, and was given up.
 pub const ROW_MISSING: u64 = 2;
-/// [`ReportRow::flags`]: the CPU asked for the reboot, and boots the next kernel.
+/// [`ReportRow::flags`]: the CPU made the request, and boots the next kernel.
 pub const ROW_BOOT_CPU: u64 = 4;
 
-/// The last reboot as a whole. Times are ticks of `CNTPCT_EL0`; 0 means that it did not come to it.
+/// The last takeover as a whole. Times are ticks of `CNTPCT_EL0`, and 0 for what did not happen.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -104,46 +105,46 @@ pub struct ReportHeader {
     pub row_size: u64,
     /// Number of rows: one for each CPU of the machine, in the order of the device tree.
     pub rows: u64,
-    /// Number of the kernel that the reboot started; the first kernel of all is 0.
+    /// Generation of the kernel that the takeover started; that of the first kernel is 0.
     pub generation: u64,
-    /// Ticks a second (`CNTFRQ_EL0`).
+    /// Ticks per second (`CNTFRQ_EL0`).
     pub frequency: u64,
     /// [`SOURCE_HOOK`] or [`SOURCE_CALL`].
     pub source: u64,
-    /// The request reached the monitor.
+    /// When the request reached the monitor.
     pub requested: u64,
-    /// The list had been validated, nothing had been stopped.
+    /// When the request had been validated, and nothing had been stopped.
     pub validated: u64,
-    /// The old kernel's memory was gone, and all CPUs had been kicked.
+    /// When the old kernel had lost its memory, and all CPUs had been kicked.
     pub kicked: u64,
-    /// The last CPU had finished phase 1 (ONLINE to TEARDOWN_CPU).
+    /// When the last CPU had finished phase 1 (ONLINE to TEARDOWN_CPU).
     pub phase1_end: u64,
-    /// The boot CPU had finished phase 2 (sync).
+    /// When the boot CPU had finished phase 2 (shared state).
     pub phase2_end: u64,
-    /// The last CPU had finished phase 3 (TEARDOWN_CPU to IDLE_DEAD).
+    /// When the last CPU had finished phase 3 (TEARDOWN_CPU to IDLE_DEAD).
     pub phase3_end: u64,
-    /// The next kernel was entered.
+    /// When the next kernel was entered.
     pub entered: u64,
-    /// Bytes copied.
+    /// How many bytes were copied.
     pub copied: u64,
-    /// Bytes zeroed behind the end of a segment's file.
+    /// How many bytes behind the file of a segment were zeroed.
     pub zeroed: u64,
-    /// CPUs that did not arrive.
+    /// How many CPUs did not arrive in time.
     pub missing: u64,
-    /// Teardown steps that failed, over all CPUs.
+    /// How many teardown steps failed, on all CPUs together.
     pub failed_steps: u64,
-    /// Exits of the kernel that was left, for PSCI and SMCCC calls.
+    /// How often the old kernel exited for PSCI and SMCCC calls.
     pub exits_call: u64,
-    /// Exits of the kernel that was left, for the hooks.
+    /// How often the old kernel exited for the patched calls.
     pub exits_hook: u64,
-    /// Exits of the kernel that was left, for stage 2 faults before the reboot.
+    /// How often the old kernel exited for stage 2 faults, before the takeover.
     pub exits_fault: u64,
-    /// Exits of the kernel that was left, for any other cause: most of them stores to the pages in
-    /// which the interrupt controller is told its tables and commands.
+    /// How often the old kernel exited for any other cause: mostly stores to the registers that
+    /// tell the interrupt controller its tables and commands.
     pub exits_other: u64,
 }
 
-/// One CPU in the last reboot. Times are ticks of `CNTPCT_EL0`; 0 means that it did not come to it.
+/// One CPU in the last takeover. Times are ticks of `CNTPCT_EL0`, and 0 for what did not happen.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -153,20 +154,20 @@ pub struct ReportRow {
     pub mpidr: u64,
     /// [`ROW_TOOK_PART`], [`ROW_MISSING`], [`ROW_BOOT_CPU`].
     pub flags: u64,
-    /// The CPU was in the monitor.
+    /// When the CPU had arrived in the monitor.
     pub arrived: u64,
-    /// It had finished phase 1.
+    /// When it had finished phase 1.
     pub phase1_end: u64,
-    /// It began to copy.
+    /// When it began to copy.
     pub copy_start: u64,
-    /// It had copied its share.
+    /// When it had copied its share.
     pub copy_end: u64,
-    /// It had finished phase 3.
+    /// When it had finished phase 3.
     pub phase3_end: u64,
-    /// It entered the next kernel.
+    /// When it entered the next kernel.
     pub online: u64,
-    /// Bytes it copied and zeroed.
+    /// How many bytes it copied and zeroed.
     pub copied: u64,
-    /// It began phase 3 (since version 2).
+    /// When it began phase 3 (since version 2).
     pub phase3_start: u64,
 }

@@ -1,54 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Barriers, events and hints (Arm ARM, A64 base instructions).
 
-use core::arch::asm;
+use baton_sysreg::instruction;
 
-macro_rules! instruction {
-    ($(#[$doc:meta])* $name:ident, $text:literal) => {
-        $(#[$doc])*
+macro_rules! barriers {
+    ($($(#[$doc:meta])* $name:ident($($text:tt)+);)+) => {
+        $($(#[$doc])*
         #[inline(always)]
         pub fn $name() {
             // SAFETY: A barrier or a hint changes no register and no memory.
-            unsafe { asm!($text, options(nostack, preserves_flags)) }
-        }
+            unsafe { $(instruction!($text);)+ }
+        })+
     };
 }
 
-instruction!(
+barriers! {
     /// Waits until all memory accesses, cache and TLB maintenance of this CPU are complete.
-    dsb_sy, "dsb sy"
-);
-instruction!(
+    dsb_sy("dsb sy");
     /// As [`dsb_sy`], as far as the inner shareable domain (all CPUs) is concerned.
-    dsb_ish, "dsb ish"
-);
-instruction!(
+    dsb_ish("dsb ish");
     /// As [`dsb_ish`], for stores alone.
-    dsb_ishst, "dsb ishst"
-);
-instruction!(
-    /// Makes what was written to system registers count from the next instruction on.
-    isb, "isb"
-);
-instruction!(
-    /// Wakes every CPU that waits in [`wfe`], when it can see what was stored before: else it would
-    /// look, find nothing, and wait again.
-    sev, "dsb ishst\n    sev"
-);
-instruction!(
+    dsb_ishst("dsb ishst");
+    /// Makes writes to system registers take effect before the next instruction.
+    isb("isb");
+    /// Wakes every CPU that waits in [`wfe`], once it can see what was stored before: otherwise it
+    /// would look, find nothing, and wait again.
+    sev("dsb ishst" "sev");
     /// Waits for an event; may return without one.
-    wfe, "wfe"
-);
-instruction!(
-    /// Waits for an interrupt, when all can see what was stored before; may return without one.
-    wfi, "dsb sy\n    wfi"
-);
-instruction!(
+    wfe("wfe");
+    /// Waits for an interrupt, once all CPUs can see what was stored before; may return without one.
+    wfi("dsb sy" "wfi");
     /// Tells the machine that this CPU is polling. An emulator lets another vCPU run.
-    pause, "yield"
-);
+    pause("yield");
+    /// Waits until the samples of the statistical profiling extension are in memory.
+    drain_samples("psb csync" "dsb sy");
+    /// Waits until the trace of the trace buffer extension is in memory.
+    drain_trace("tsb csync" "dsb sy");
+}
 
-/// Waits for ever.
+/// Waits forever.
 pub fn halt() -> ! {
     loop {
         wfe();

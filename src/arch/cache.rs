@@ -2,10 +2,9 @@
 //! Cache maintenance by address (Arm ARM, cache maintenance instructions).
 
 use super::barrier;
-use baton_sysreg::read_sysreg;
-use core::arch::asm;
+use baton_sysreg::{instruction, read_sysreg};
 
-/// Returns the smallest data cache line of any cache in bytes (`CTR_EL0.DminLine`).
+/// Returns the size in bytes of the smallest line of all data caches (`CTR_EL0.DminLine`).
 pub fn data_line() -> usize {
     // SAFETY: CTR_EL0 is an ID register, readable everywhere.
     let ctr = unsafe { read_sysreg!(CTR_EL0) };
@@ -18,34 +17,83 @@ pub fn clean_to_poc(start: usize, size: usize) {
     barrier::dsb_sy();
 }
 
-/// As [`clean_to_poc`], but without waiting for it: the caller does, by `dsb sy`.
+/// As [`clean_to_poc`], but returns before the cleaning is complete: the caller executes `dsb sy`.
 pub fn clean_lines_to_poc(start: usize, size: usize) {
     let line = data_line();
     let mut address = start & !(line - 1);
     while address < start + size {
         // SAFETY: Cleaning changes no value that this CPU can see.
-        unsafe { asm!("dc cvac, {}", in(reg) address, options(nostack, preserves_flags)) };
+        unsafe { instruction!("dc cvac", address as u64) };
         address += line;
     }
 }
 
-/// Cleans the `size` bytes from `start` to the point of coherency and drops them from the caches.
+/// Cleans the `size` bytes from `start` to the point of coherency, and invalidates them.
 pub fn clean_invalidate_to_poc(start: usize, size: usize) {
     let line = data_line();
     let mut address = start & !(line - 1);
     while address < start + size {
         // SAFETY: Clean and invalidate changes no value that this CPU can see.
-        unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
+        unsafe { instruction!("dc civac", address as u64) };
         address += line;
     }
     barrier::dsb_sy();
 }
 
-/// Makes the `size` bytes from `start` what every CPU fetches as instructions.
+/// Makes every CPU fetch the `size` bytes from `start` as they are now, when it executes them.
 pub fn sync_instructions(start: usize, size: usize) {
     clean_to_poc(start, size);
-    // SAFETY: Dropping instructions from the caches changes nothing but speed.
-    unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
+    // SAFETY: An instruction that is invalidated is fetched again.
+    unsafe { instruction!("ic ialluis") };
     barrier::dsb_ish();
     barrier::isb();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_sysreg::fake::{self, Event};
+
+    /// A CPU with lines of 64 bytes (`CTR_EL0.DminLine`: 16 words).
+    fn lines_of_64() {
+        fake::reset();
+        fake::set("CTR_EL0", 4 << 16);
+    }
+
+    #[test]
+    fn every_line_is_cleaned_that_has_a_byte_of_it() {
+        lines_of_64();
+        clean_to_poc(0x103f, 0x42);
+        assert_eq!(
+            fake::events(),
+            [
+                Event::Execute("dc cvac", Some(0x1000)),
+                Event::Execute("dc cvac", Some(0x1040)),
+                Event::Execute("dc cvac", Some(0x1080)),
+                Event::Execute("dsb sy", None),
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_has_no_line() {
+        lines_of_64();
+        clean_lines_to_poc(0x1000, 0);
+        assert_eq!(fake::events(), []);
+    }
+
+    #[test]
+    fn invalidation_is_waited_for() {
+        lines_of_64();
+        clean_invalidate_to_poc(0x1000, 0x80);
+        assert_eq!(fake::instructions(), ["dc civac", "dc civac", "dsb sy"]);
+    }
+
+    #[test]
+    fn instructions_are_in_memory_before_they_are_fetched_anew() {
+        lines_of_64();
+        sync_instructions(0x1000, 4);
+        let expected = ["dc cvac", "dsb sy", "ic ialluis", "dsb ish", "isb"];
+        assert_eq!(fake::instructions(), expected);
+    }
 }

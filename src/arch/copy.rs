@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Moving memory with general registers: two at a time, a line at a time.
+//! Copying and zeroing memory with general registers, and cleaning it from the caches on the way.
 
-use super::cache;
+use super::{cache, routines};
 use baton_sysreg::read_sysreg;
-use core::arch::asm;
 
-/// Bytes of a turn of the copy loop: a cache line.
+/// Bytes of a turn of the copy loop: a cache line of nearly every CPU.
 pub const TURN: u64 = 64;
-/// Bytes of a turn where there is that much left.
-const LONG_TURN: u64 = 8 * TURN;
+
+/// `DCZID_EL0.DZP`: DC ZVA is prohibited.
+const ZVA_PROHIBITED: u64 = 1 << 4;
 
 /// Copies `size` bytes from `source` to `destination`, and cleans each line of the copy to the point
-/// of coherency as it is whole. A barrier is left to the caller.
+/// of coherency as soon as it is whole. The caller executes `dsb sy`.
 ///
 /// # Safety
 ///
@@ -19,47 +19,9 @@ const LONG_TURN: u64 = 8 * TURN;
 /// [`TURN`].
 pub unsafe fn copy_and_clean(destination: *mut u8, source: *const u8, size: usize) {
     debug_assert!((size as u64).is_multiple_of(TURN));
-    let (lines, turns) = (size as u64 % LONG_TURN / TURN, size as u64 / LONG_TURN);
-    // SAFETY: The loops read and write `size` bytes from each start on. A line is TURN bytes on
-    // nearly every CPU; where it is shorter, `clean_lines_to_poc` does what one clean leaves.
-    unsafe {
-        asm!(
-            ".macro line",
-            "ldp {a}, {b}, [{source}], #64",
-            "ldp {c}, {d}, [{source}, #-48]",
-            "ldp {e}, {f}, [{source}, #-32]",
-            "ldp {g}, {h}, [{source}, #-16]",
-            "stp {a}, {b}, [{destination}]",
-            "stp {c}, {d}, [{destination}, #16]",
-            "stp {e}, {f}, [{destination}, #32]",
-            "stp {g}, {h}, [{destination}, #48]",
-            "dc cvac, {destination}",
-            "add {destination}, {destination}, #64",
-            ".endm",
-            "cbz {lines}, 3f",
-            "2:",
-            "line",
-            "sub {lines}, {lines}, #1",
-            "cbnz {lines}, 2b",
-            "3:",
-            "cbz {turns}, 5f",
-            "4:",
-            ".rept 8",
-            "line",
-            ".endr",
-            "sub {turns}, {turns}, #1",
-            "cbnz {turns}, 4b",
-            "5:",
-            ".purgem line",
-            source = inout(reg) source => _,
-            destination = inout(reg) destination => _,
-            lines = inout(reg) lines => _,
-            turns = inout(reg) turns => _,
-            a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
-            e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
-            options(nostack, preserves_flags),
-        );
-    }
+    // SAFETY: The caller's promise.
+    unsafe { routines::copy_turns(destination, source, size) };
+    // Where a line is shorter than a turn, it cleaned the first line of each turn.
     if (cache::data_line() as u64) < TURN {
         cache::clean_lines_to_poc(destination as usize, size);
     }
@@ -79,11 +41,7 @@ pub unsafe fn zero(destination: *mut u8, size: usize) {
     // SAFETY: All of it lies between `start` and `end`.
     unsafe {
         zero_words(start, first);
-        let mut at = first;
-        while at < last {
-            asm!("dc zva, {}", in(reg) at, options(nostack, preserves_flags));
-            at += block;
-        }
+        routines::zero_blocks(first, last, block);
         zero_words(last, end);
     }
 }
@@ -98,13 +56,16 @@ unsafe fn zero_words(start: usize, end: usize) {
     }
 }
 
-/// Returns the block of DC ZVA in bytes, or a size that no block reaches where it is forbidden.
+/// Returns the block of DC ZVA in bytes, or a size that no block reaches where it is prohibited.
 fn zva_block() -> usize {
     // SAFETY: DCZID_EL0 is an ID register.
     let dczid = unsafe { read_sysreg!(DCZID_EL0) };
-    if dczid & 1 << 4 == 0 {
+    if dczid & ZVA_PROHIBITED == 0 {
         4 << (dczid & 0xf)
     } else {
         1 << 30
     }
 }
+
+#[cfg(test)]
+mod tests;

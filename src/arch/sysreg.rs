@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Fields of system registers that several places ask for.
 
+use baton_core::mpidr::AFFINITY;
 use baton_sysreg::read_sysreg;
-
-/// The affinity fields of `MPIDR_EL1`, as the GIC and PSCI have them too.
-pub const AFFINITY: u64 = 0xff_00ff_ffff;
 
 /// Returns bits `[low + 3 : low]` of an ID register: the usual four-bit feature field.
 pub const fn id_field(register: u64, low: u32) -> u64 {

@@ -2,40 +2,70 @@
 //! TLB maintenance (Arm ARM, TLB maintenance instructions).
 
 use super::barrier;
-use core::arch::asm;
+use baton_sysreg::instruction;
 
-/// Drops this CPU's translations of EL2, as a firmware before us may have left some.
+/// Invalidates this CPU's translations of EL2: firmware may have left some.
 pub fn invalidate_el2_local() {
     barrier::dsb_ishst();
-    // SAFETY: Dropped translations are walked again.
-    unsafe { asm!("tlbi alle2", options(nostack, preserves_flags)) };
+    // SAFETY: A translation that is invalidated is walked again.
+    unsafe { instruction!("tlbi alle2") };
     barrier::dsb_ish();
     barrier::isb();
 }
 
-/// Drops this CPU's translations of EL1 and EL0, stage 1 and 2, of every VMID.
+/// Invalidates this CPU's translations of EL1 and EL0, stages 1 and 2, for every VMID.
 pub fn invalidate_el1_local() {
     barrier::dsb_ishst();
-    // SAFETY: Dropped translations are walked again.
-    unsafe { asm!("tlbi alle1", options(nostack, preserves_flags)) };
+    // SAFETY: A translation that is invalidated is walked again.
+    unsafe { instruction!("tlbi alle1") };
     barrier::dsb_ish();
     barrier::isb();
 }
 
-/// Drops, on every CPU, the translations of EL1 and EL0, stage 1 and 2, of the VMID that
-/// `VTTBR_EL2` of this CPU names; returns when it is done everywhere.
+/// Invalidates, on every CPU, the translations of EL1 and EL0, stages 1 and 2, for the VMID in
+/// `VTTBR_EL2` of this CPU; returns when that is done everywhere.
 pub fn invalidate_current_vmid() {
     barrier::dsb_ishst();
-    // SAFETY: Dropped translations are walked again.
-    unsafe { asm!("tlbi vmalls12e1is", options(nostack, preserves_flags)) };
+    // SAFETY: A translation that is invalidated is walked again.
+    unsafe { instruction!("tlbi vmalls12e1is") };
     barrier::dsb_ish();
     barrier::isb();
 }
 
-/// Drops the instructions that this CPU has cached.
+/// Invalidates this CPU's instruction caches.
 pub fn invalidate_instructions_local() {
-    // SAFETY: Dropping instructions from the caches changes nothing but speed.
-    unsafe { asm!("ic iallu", options(nostack, preserves_flags)) };
+    // SAFETY: An instruction that is invalidated is fetched again.
+    unsafe { instruction!("ic iallu") };
     barrier::dsb_ish();
     barrier::isb();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_sysreg::fake;
+
+    /// Tables are written before the TLB forgets them, and it has before anything goes on (Arm ARM,
+    /// D8.17, "TLB maintenance instructions and barriers").
+    #[track_caller]
+    fn stands_between_barriers(invalidate: fn(), instruction: &str) {
+        fake::reset();
+        invalidate();
+        let expected = ["dsb ishst", instruction, "dsb ish", "isb"];
+        assert_eq!(fake::instructions(), expected);
+    }
+
+    #[test]
+    fn each_invalidation_stands_between_barriers() {
+        stands_between_barriers(invalidate_el2_local, "tlbi alle2");
+        stands_between_barriers(invalidate_el1_local, "tlbi alle1");
+        stands_between_barriers(invalidate_current_vmid, "tlbi vmalls12e1is");
+    }
+
+    #[test]
+    fn instructions_are_gone_when_it_returns() {
+        fake::reset();
+        invalidate_instructions_local();
+        assert_eq!(fake::instructions(), ["ic iallu", "dsb ish", "isb"]);
+    }
 }

@@ -27,7 +27,6 @@ pub fn expect(register: &'static str, wanted: u64, mask: u64, found: u64) -> Res
 /// take. The value is a `Result<(), HwError>` with the first register that did not.
 ///
 /// To be used in an `unsafe` block, under the terms of `read_sysreg!` and `write_sysreg!`.
-#[cfg(target_os = "none")]
 macro_rules! reset_registers {
     (@mask) => { u64::MAX };
     (@mask $mask:expr) => { $mask };
@@ -44,7 +43,6 @@ macro_rules! reset_registers {
     }};
 }
 
-#[cfg(target_os = "none")]
 pub(crate) use reset_registers;
 
 #[cfg(test)]

@@ -12,6 +12,18 @@
     movk    \register, #((\value) >> 16), lsl #16
 .endm
 
+// A function, for debuggers. Nobody called what calls it, or it is a leaf: nothing is to be unwound.
+.macro function name
+    .type   \name, %function
+\name:
+    .cfi_startproc
+.endm
+
+.macro end name
+    .cfi_endproc
+    .size   \name, . - \name
+.endm
+
 // EL2 as this code stands on it: no VHE, which gives TCR_EL2 and others another layout, MMU and
 // caches off, no translation left from whoever was here before. Clobbers x1.
 .macro plain_el2
@@ -28,6 +40,7 @@
     isb
 .endm
 
+    .cfi_sections .debug_frame
     .section .head, "ax"
     .global head
 head:                                       // Documentation/arch/arm64/booting.rst
@@ -45,7 +58,8 @@ APPENDED:                                   // a guest kernel behind the image (
     .quad   0                               // its size
 
 // x0: device tree. MMU and data cache off, any exception level.
-loaded:
+    function loaded
+    .cfi_undefined x30
     msr     daifset, #0xf
     mov     x19, x0
     mov     x20, xzr
@@ -60,19 +74,23 @@ loaded:
     bl      started_elsewhere
 0:  wfe
     b       0b
+    end     loaded
 
 // Enters the copy of the image at another place.
 // x0: device tree, x1: the old place, x2: its size, x3: CNTPCT_EL0 when a loader entered it there.
     .global moved
-moved:
+    function moved
+    .cfi_undefined x30
     mov     x19, x0
     mov     x20, x1
     mov     x21, x2
     mov     x22, x3
+    end     moved
 
 // x19: device tree, x20, x21: the old place and its size, 0 if this is it, x22: CNTPCT_EL0 when a
 // loader entered it. At EL2.
-start:
+    function start
+    .cfi_undefined x30
     plain_el2
     msr     tpidr_el2, xzr                  // nobody knows yet which CPU this is
     bl      prepare_image
@@ -107,9 +125,10 @@ start:
     bl      boot_primary                    // returns the guest's frame
     mov     sp, x0
     b       leave_for_guest
+    end     start
 
 // Clears .bss, relocates the image to where it is, sets the stack. Clobbers x0–x6.
-prepare_image:
+    function prepare_image
     adrp    x0, __bss_start
     add     x0, x0, :lo12:__bss_start
     adrp    x1, __bss_end
@@ -135,11 +154,12 @@ prepare_image:
 4:  adrp    x0, __boot_stack_end
     mov     sp, x0
     ret
+    end     prepare_image
 
 // Turns the MMU on, or from one map to another. Both maps must hold this code at its own address.
 // x0: struct MmuConfig. Clobbers x1–x6.
     .global enable_mmu
-enable_mmu:
+    function enable_mmu
     ldr     x1, [x0, #{MMU_MAIR}]
     ldr     x2, [x0, #{MMU_TCR}]
     ldr     x3, [x0, #{MMU_TTBR0}]
@@ -157,10 +177,12 @@ enable_mmu:
     msr     sctlr_el2, x4
     isb
     ret
+    end     enable_mmu
 
 // Where firmware enters a CPU: MMU off, EL2. x0: struct Cpu, physical.
     .global secondary_entry
-secondary_entry:
+    function secondary_entry
+    .cfi_undefined x30
     msr     daifset, #0xf
     mov     x19, x0
     plain_el2
@@ -177,10 +199,12 @@ secondary_entry:
     mov     x1, sp
     bl      boot_secondary                  // fills in the guest's frame
     b       leave_for_guest
+    end     secondary_entry
 
 // Where a CPU comes in that waited in a spin table: MMU off, EL2. It looks for its struct Cpu.
     .global spin_table_entry
-spin_table_entry:
+    function spin_table_entry
+    .cfi_undefined x30
     mrs     x1, mpidr_el1
     mov     x2, #0xffffff                   // Aff2 to Aff0
     movk    x2, #0xff, lsl #32              // Aff3
@@ -198,11 +222,13 @@ spin_table_entry:
     b       1b
 2:  wfe
     b       2b
+    end     spin_table_entry
 
 // Leaves this copy of the image for another. x0: device tree, x1, x2: this place and its size,
 // x3: the other place, cleaned to the point of coherency, x4: CNTPCT_EL0 when a loader entered it.
     .global leave_for_copy
-leave_for_copy:
+    function leave_for_copy
+    .cfi_undefined x30
     mov32   x5, SCTLR_EL2_OFF
     dsb     sy
     msr     sctlr_el2, x5
@@ -217,3 +243,4 @@ leave_for_copy:
     add     x5, x5, x3
     mov     x3, x4
     br      x5
+    end     leave_for_copy

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From the first instruction to the guest's: `head.S`, then [`relocate`], then [`primary`].
+//! From the first instruction to the guest's: `head.S`, then `relocate`, then `primary`.
 
 mod configure;
 mod early_map;

@@ -98,6 +98,17 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     configure(machine, boot_cpu);
     machine.takeover.rendezvous.expect_boot_cpu(boot_cpu);
     steps::log_unusual(machine);
+    for cpu in machine
+        .cpus
+        .iter()
+        .filter(|cpu| !machine.gic.has_cpu(cpu.mpidr))
+    {
+        log::warn!(
+            "cpu {} (MPIDR {:#x}) is in the device tree and not in the machine: no redistributor",
+            cpu.index,
+            cpu.mpidr
+        );
+    }
     if board.psci.is_none() {
         // SAFETY: `map` mapped the words, and no guest runs yet.
         unsafe { spin_table::bring_in(&board, machine, boot_cpu) };

@@ -18,7 +18,7 @@ extern "C" fn boot_secondary(cpu: &'static Cpu, frame: *mut Frame) {
     };
     configure(machine, cpu);
     if firmware::is_absent() {
-        cpu.power.came();
+        cpu.power.park_unless_claimed();
     }
     let mut begins = Frame::beginning_at(0, 0);
     run::run(machine, cpu, Next::Park, &mut begins);

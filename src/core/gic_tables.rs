@@ -1,82 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which of its writes a guest may make to registers that lead the GIC to tables in memory
+//! Which writes a guest may make to the registers that tell the GIC where its tables in memory are
 //! (Arm IHI 0069, 12.11 and 12.19).
 //!
-//! The GIC reads and writes its tables by itself, past stage 2. It begins to when LPIs or the ITS
-//! are enabled, and from then on which tables they are can no longer be chosen. So a guest may write
-//! what it likes to these registers while nothing is enabled, and what counts is what they say when
-//! it is: then all of each table must be the guest's memory. Writes to them after that are
-//! UNPREDICTABLE, and dropped.
+//! The GIC reads and writes its tables itself, and stage 2 does not restrain it. It does so once
+//! LPIs or the ITS are enabled, and from then on the tables cannot be changed. So a guest may write
+//! what it likes to these registers while nothing is enabled. The write that enables LPIs or an ITS
+//! is allowed only if all of each table is the guest's memory then. Later writes to the registers,
+//! which the architecture calls UNPREDICTABLE, are dropped.
 
 use crate::memory::guest_memory::GuestMemory;
 use thiserror::Error;
 
-/// Bits 51 to 12 of the registers that name a table.
+/// Bits 51:12, the address in the registers that name a table.
 const ADDRESS: u64 = 0xf_ffff_ffff_f000;
 /// `GICR_CTLR.EnableLPIs`, `GITS_CTLR.Enabled`.
 const ENABLE: u64 = 1;
 /// `GITS_CBASER.Valid`, `GITS_BASER<n>.Valid`, `GICR_VPROPBASER.Valid`, `GICR_VPENDBASER.Valid`.
 const VALID: u64 = 1 << 63;
-/// Numbers of interrupts below this are no LPIs; the property table begins with it.
+/// The first interrupt id that is an LPI; the property table begins with it.
 const FIRST_LPI: u64 = 8192;
-/// `GICR_PENDBASER` counts blocks of this size.
+/// The alignment of the pending table, whose address is in bits 51:16 of `GICR_PENDBASER`.
 const PENDING_ALIGN: u64 = 64 << 10;
 
-/// `GICR_CTLR` and `GITS_CTLR` are at 0.
+/// Where `GICR_CTLR` and `GITS_CTLR`, which are at 0, end.
 const CTLR_END: u64 = 4;
-/// `GICR_PROPBASER` and `GICR_PENDBASER`; in VLPI_base, `GICR_VPROPBASER` and `GICR_VPENDBASER`.
+/// `GICR_PROPBASER`; in VLPI_base, `GICR_VPROPBASER`.
 const PROPBASER: u64 = 0x70;
+/// `GICR_PENDBASER`; in VLPI_base, `GICR_VPENDBASER`.
 const PENDBASER: u64 = 0x78;
 const LPIS_END: u64 = 0x80;
+/// `GITS_CBASER`.
 const CBASER: u64 = 0x80;
 const CBASER_END: u64 = 0x88;
+/// `GITS_BASER0` to `GITS_BASER7`.
 const BASERS: u64 = 0x100;
 const BASERS_END: u64 = 0x140;
 
-/// A store of a guest, to a page of registers.
+/// A guest's store to a page of registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// From the start of the page, in bytes.
+    /// Offset in the page, in bytes.
     pub offset: u64,
-    /// How many bytes: 1, 2, 4 or 8.
+    /// Size in bytes: 1, 2, 4 or 8.
     pub size: u64,
-    /// What is stored; the bytes above `size` are zero.
+    /// The value; the bytes above `size` are zero.
     pub value: u64,
 }
 
 /// Why a store is dropped.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Denied {
-    /// A table that would be used from now on.
+    /// The store would make the GIC use a table that is not all the guest's memory.
     #[error("the table of {size:#x} bytes at {start:#x} is not wholly in guest memory")]
     Table {
-        /// Physical address.
+        /// Physical address of the table.
         start: u64,
-        /// Bytes.
+        /// Size of the table in bytes.
         size: u64,
     },
-    /// The tables are in use.
+    /// The register names a table that is in use.
     #[error("the tables are in use")]
     InUse,
-    /// The registers have 32 or 64 bits, at multiples of that.
-    #[error("its size or alignment is wrong")]
+    /// The store is not of 32 or 64 bits, or not aligned to its size, as all stores to these pages
+    /// must be.
+    #[error("not an aligned store of 32 or 64 bits")]
     Shape,
-    /// A table of virtual LPIs, for which a guest at EL1 has no use.
+    /// The store names a table of virtual LPIs, which are for hypervisors.
     #[error("virtual LPIs are not offered")]
     Virtual,
 }
 
-/// A store that is dropped.
+/// A store that is dropped, and why.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("{register}: {why}")]
 pub struct Refused {
     /// The register, as the architecture names it.
     pub register: &'static str,
-    /// Why.
+    /// Why it is dropped.
     pub why: Denied,
 }
 
-/// What a redistributor's registers say.
+/// The registers of a redistributor before the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lpis {
     /// `GICR_CTLR`.
@@ -85,16 +89,16 @@ pub struct Lpis {
     pub propbaser: u64,
     /// `GICR_PENDBASER`.
     pub pendbaser: u64,
-    /// Bits of an interrupt's number that the GIC has (`GICD_TYPER.IDbits`, plus one).
+    /// Bits of an interrupt id that the GIC has (`GICD_TYPER.IDbits`, plus one).
     pub id_bits: u32,
 }
 
-/// What an ITS's registers say.
+/// The registers of an ITS before the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translations {
     /// `GITS_CTLR.Enabled`.
     pub enabled: bool,
-    /// `GITS_CTLR.Quiescent`: nothing is under way.
+    /// `GITS_CTLR.Quiescent`: the ITS has come to rest.
     pub quiescent: bool,
     /// `GITS_CBASER`.
     pub cbaser: u64,
@@ -102,7 +106,7 @@ pub struct Translations {
     pub basers: [u64; 8],
 }
 
-/// The page of registers that a store goes to, and what it says now.
+/// The page of registers that a store goes to, and what they are before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// RD_base of a redistributor.
@@ -114,11 +118,11 @@ pub enum Page {
 }
 
 impl Store {
-    /// Says whether the guest may make this store to `page`.
+    /// Checks whether the guest, whose memory is `memory`, may make this store to `page`.
     ///
     /// # Errors
     ///
-    /// [`Refused`] says why not.
+    /// Returns [`Refused`] if it may not: the store has to be dropped.
     pub fn check(&self, page: &Page, memory: &impl GuestMemory) -> Result<(), Refused> {
         let verdict = if !matches!(self.size, 4 | 8) || !self.offset.is_multiple_of(self.size) {
             Err(Denied::Shape)
@@ -135,6 +139,7 @@ impl Store {
         })
     }
 
+    /// Returns the name of the register that the store goes to.
     fn register(&self, page: &Page) -> &'static str {
         match (page, self.offset) {
             (Page::Redistributor(_), 0..CTLR_END) => "GICR_CTLR",
@@ -149,6 +154,7 @@ impl Store {
         }
     }
 
+    /// Returns whether the store enables LPIs or an ITS.
     fn enables(&self) -> bool {
         self.offset == 0 && self.value & ENABLE != 0
     }
@@ -161,7 +167,7 @@ impl Store {
             };
         }
         let ids = 1 << ((now.propbaser & 0x1f) as u32 + 1).min(now.id_bits);
-        // With fewer bits there are no LPIs, and no table.
+        // With so few bits of an id there are no LPIs, and no table.
         if !self.enables() || ids <= FIRST_LPI {
             return Ok(());
         }
@@ -173,9 +179,10 @@ impl Store {
         )
     }
 
-    /// The tables of virtual LPIs are for a hypervisor, which the guest is not.
+    /// Refuses stores that make a table of virtual LPIs valid: those are for a hypervisor, which
+    /// the guest at EL1 is not.
     fn check_virtual_lpis(&self) -> Result<(), Denied> {
-        // The highest bit of the register, or of the upper half of it.
+        // Valid is bit 63 of the register: the highest bit of all of it, or of its upper half.
         let valid =
             (self.offset + self.size).is_multiple_of(8) && self.value >> (8 * self.size - 1) != 0;
         match self.offset {
@@ -204,18 +211,19 @@ impl Store {
     }
 }
 
-/// `GITS_CBASER.Size`, `GITS_BASER<n>.Size`.
+/// Returns the number of pages that `GITS_CBASER.Size` or `GITS_BASER<n>.Size` says.
 const fn pages(register: u64) -> u64 {
     (register & 0xff) + 1
 }
 
-/// Where the table of a `GITS_BASER<n>` is, and its bytes; of two levels, the first.
+/// Returns where the table of a `GITS_BASER<n>` is, and its size in bytes; of a table with two
+/// levels, the first.
 const fn its_table(register: u64) -> (u64, u64) {
     let low = register & 0xffff_ffff_f000;
     match register >> 8 & 3 {
         0 => (low, pages(register) << 12),
         1 => (low & !0x3fff, pages(register) << 14),
-        // Bits 15 to 12 are bits 51 to 48 of the address.
+        // Bits 15:12 are bits 51:48 of the address.
         _ => (
             low & !0xffff | (register & 0xf000) << 36,
             pages(register) << 16,
@@ -223,6 +231,7 @@ const fn its_table(register: u64) -> (u64, u64) {
     }
 }
 
+/// Checks that all of a table is the guest's memory.
 fn check(memory: &impl GuestMemory, start: u64, size: u64) -> Result<(), Denied> {
     match memory.contains(start, size) {
         true => Ok(()),

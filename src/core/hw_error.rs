@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What can go wrong in a step.
+//! Why a teardown step can fail.
 
 use thiserror::Error;
 
-/// Why a step did not do all it should. The teardown goes on; the report names it.
+/// Why a teardown step failed. The walk goes on, and the report names the step and this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HwError {
-    /// A register does not take a value.
+    /// A register did not keep the value that was written to it.
     #[error("{register} is {found:#x} after {wanted:#x} was written")]
     Sticky {
         /// The register's name, as its specification spells it.
@@ -16,14 +16,14 @@ pub enum HwError {
         /// What was read back.
         found: u64,
     },
-    /// A register did not say in time that it is done.
+    /// A register did not show in time that an operation is done.
     #[error("{register} is still {found:#x} after {waited_us} us")]
     Timeout {
         /// The register's name, as its specification spells it.
         register: &'static str,
         /// What was read last.
         found: u64,
-        /// How long was waited, in microseconds.
+        /// How long the CPU waited, in microseconds.
         waited_us: u64,
     },
     /// A device that should be there is not.
@@ -31,7 +31,7 @@ pub enum HwError {
     Absent {
         /// What is missing.
         what: &'static str,
-        /// For which CPU (MPIDR) or at which physical address.
+        /// The CPU (MPIDR) or the physical address that it is missing for.
         id: u64,
     },
 }

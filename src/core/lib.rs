@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the monitor decides without touching hardware: parsers, state machines, tables.
+//! What the monitor decides without touching hardware: parsers, state machines, tables, and the
+//! protocols between CPUs.
 //!
-//! All of it runs in `cargo test` on any machine, under loom and shuttle (what CPUs share), and under
-//! libFuzzer (what is parsed).
+//! All of it runs in `cargo test` on any machine. What CPUs share also runs under loom and shuttle
+//! (`tests/races`), and what parses input under libFuzzer (`tests/fuzz`).
 #![cfg_attr(not(any(test, fuzzing)), no_std)]
 
 extern crate alloc;
@@ -14,9 +15,11 @@ pub mod gic_tables;
 pub mod hw_error;
 pub mod linux;
 pub mod memory;
+pub mod mpidr;
 pub mod options;
 pub mod power_state;
 pub mod psci;
 pub mod report;
+pub mod smccc;
 pub mod smp;
 pub mod sync;

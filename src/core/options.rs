@@ -8,40 +8,41 @@ use core::time::Duration;
 use log::LevelFilter;
 use thiserror::Error;
 
-/// What the monitor's words begin with on a command line that is the guest's too.
+/// Prefix of the monitor's options on a command line that it shares with the guest.
 const PREFIX: &str = "baton.";
-/// Shortest and longest bound that `wait=` takes, in milliseconds.
+/// The values that `wait=` may have, in milliseconds.
 const WAIT_MS: core::ops::RangeInclusive<u64> = 1..=60_000;
 
-/// What becomes of the calls in a Linux guest's `kernel_kexec()`.
+/// What the monitor does with the two calls in a Linux guest's `kernel_kexec()` that lead to the
+/// next kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hooks {
-    /// They are replaced by calls of the monitor.
+    /// They are patched, so that they call the monitor.
     #[default]
     On,
-    /// They are left alone: the guest's own path runs.
+    /// They are left alone: Linux's own kexec runs.
     Off,
-    /// They are replaced, and every kimage is refused: the fallback runs.
+    /// They are patched, and the monitor refuses every kimage: Linux's own kexec runs after all.
     Refuse,
 }
 
 /// How the CPUs walk the table of teardown steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Teardown {
-    /// All at once, but for steps that are not safe so.
+    /// All CPUs at once, but for steps that are not safe in parallel.
     #[default]
     Parallel,
-    /// Every step runs CPU by CPU.
+    /// One CPU after another, at every step.
     Serial,
 }
 
-/// In which form the report of a reboot is printed.
+/// How the report of a takeover is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Report {
     /// As a table, when the machine is switched off or reset.
     #[default]
     Table,
-    /// And every CPU's times as numbers for programs, after every reboot.
+    /// The same, and after every takeover the times of each CPU, as numbers for programs.
     Rows,
 }
 
@@ -50,33 +51,34 @@ pub enum Report {
 pub enum FaultInjection {
     /// A CPU runs over the end of its stack.
     Stack,
-    /// A CPU allocates while the CPUs are taken.
+    /// A CPU allocates during a takeover, when the heap is sealed.
     Heap,
 }
 
-/// What the command line of the monitor can set.
+/// The options of the monitor's command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `hooks=on|off|refuse`.
     pub hooks: Hooks,
-    /// `log=error|warn|info|debug|trace|off`: the most that the console shows.
+    /// `log=error|warn|info|debug|trace|off`: the least severe messages that the console shows.
     pub log: LevelFilter,
     /// `teardown=parallel|serial`.
     pub teardown: Teardown,
     /// `report=table|rows`.
     pub report: Report,
-    /// `wait=<ms>`, 1 to 60000: how long the boot CPU waits for the others to arrive.
+    /// `wait=<ms>`, 1 to 60000: how long the boot CPU of a takeover waits for the others to arrive.
     pub wait: Duration,
-    /// `lpis=keep`: LPIs stay on once they are, as on interrupt controllers that cannot switch them
-    /// off; to try what is done there.
+    /// `lpis=keep`: LPIs are not switched off, as on interrupt controllers that cannot; to test
+    /// what the monitor does there.
     pub keep_lpis: bool,
-    /// `tree=<address>`: where the guest's device tree is put, for firmware as a guest that looks for
-    /// it at one place only.
+    /// `tree=<address>`: physical address of the guest's device tree, for a guest that expects it
+    /// at one place, as firmware does.
     pub tree: Option<u64>,
-    /// `skip-steps=<step>,…`: steps of the teardown that are skipped, to see that an audit finds it.
+    /// `skip-steps=<step>,…`: teardown steps that are skipped, to test that an audit finds what
+    /// they leave.
     pub skip_steps: Option<Box<str>>,
-    /// `inject=stack@<cpu>|heap@<cpu>`: a CPU, by index, has that fault in phase 3 of a takeover, to see
-    /// that it ends in a line and a reset.
+    /// `inject=stack@<cpu>|heap@<cpu>`: the CPU with that index has that fault in phase 3 of a
+    /// takeover, to test that it ends in a message and a reset.
     pub fault_injection: Option<(FaultInjection, usize)>,
 }
 
@@ -99,7 +101,7 @@ impl Default for Options {
 /// A word of the command line that has no effect, and why.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Problem<'a> {
-    /// The word is none of the monitor's.
+    /// The word is no option of the monitor.
     #[error("unknown option \"{0}\" ignored")]
     Unknown(&'a str),
     /// The option is known, its value is not.
@@ -107,17 +109,17 @@ pub enum Problem<'a> {
     Value {
         /// The whole word.
         word: &'a str,
-        /// What would have been taken.
+        /// The values that the option takes.
         expected: &'static str,
     },
 }
 
 impl Options {
-    /// Reads a command line of words separated by white space; of the same option twice, the last
-    /// one counts.
+    /// Reads a command line, whose words are separated by white space. Of an option that is there
+    /// twice, the last one counts.
     ///
-    /// Firmware puts words of its own there, so none is fatal: what has no effect is returned
-    /// beside the options.
+    /// Firmware may put words of its own there, so none is an error: those that have no effect are
+    /// returned beside the options.
     pub fn parse(line: &str) -> (Self, Vec<Problem<'_>>) {
         let mut options = Self::default();
         let problems = line
@@ -127,10 +129,11 @@ impl Options {
         (options, problems)
     }
 
-    /// The same from a command line that is the guest's too: the monitor's words are those that begin
-    /// with `baton.`, as Linux takes none that has a dot for its own.
+    /// Reads a command line that the monitor shares with the guest. The monitor's options are the
+    /// words that begin with `baton.`: Linux takes words with a dot for parameters of modules, and
+    /// leaves these alone.
     ///
-    /// What is none of the monitor's is no problem there.
+    /// Words without that prefix, and options that the monitor does not have, are no problem there.
     pub fn parse_shared(line: &str) -> (Self, Vec<Problem<'_>>) {
         let mut options = Self::default();
         let problems = line
@@ -141,6 +144,7 @@ impl Options {
         (options, problems)
     }
 
+    /// Sets the option that `word` names.
     fn apply<'a>(&mut self, word: &'a str) -> Result<(), Problem<'a>> {
         let (key, value) = word.split_once('=').ok_or(Problem::Unknown(word))?;
         let expected = match key {
@@ -159,6 +163,7 @@ impl Options {
             .ok_or(Problem::Value { word, expected })
     }
 
+    /// Sets option `key`; `None` if it does not take `value`.
     fn set(&mut self, key: &str, value: &str) -> Option<()> {
         match (key, value) {
             ("hooks", "on") => self.hooks = Hooks::On,

@@ -2,16 +2,16 @@
 //! The `power_state` argument of CPU_SUSPEND (DEN0022), in both formats.
 #![forbid(unsafe_code)]
 
-/// How firmware wants `power_state` written (PSCI_FEATURES of CPU_SUSPEND, bit 1).
+/// The format of `power_state` that firmware takes (PSCI_FEATURES of CPU_SUSPEND, bit 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// State type in bit 16, power level in bits 25:24.
     Original,
-    /// State type in bit 30, all below it the state's id.
+    /// State type in bit 30, the state's id in bits 27:0.
     Extended,
 }
 
-/// What a CPU that suspends keeps.
+/// What a CPU keeps when it suspends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
     /// Everything: the call returns.
@@ -21,7 +21,7 @@ pub enum Depth {
 }
 
 impl Format {
-    /// Returns the format that the feature flags of CPU_SUSPEND name.
+    /// Returns the format that `flags`, what PSCI_FEATURES returns for CPU_SUSPEND, name.
     pub fn from_features(flags: u32) -> Self {
         if flags & 1 << 1 == 0 {
             Self::Original

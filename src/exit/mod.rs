@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Exits: what brings a CPU into the monitor, and where it goes on.
 //!
-//! vector (`vectors.S`) → dispatch (here) → service ([`smccc`], [`stage2_fault`],
-//! [`crate::kexec_hooks`]) → register. A service returns what its CPU does next, and [`run`] does it.
+//! vector (`vectors.S`) → dispatch (here) → service (`smccc`, `stage2_fault`,
+//! [`crate::kexec_hooks`]) → register. A service returns what its CPU does next, and `run` does it.
 
 mod inject;
 mod panic;
@@ -14,13 +14,13 @@ mod wait;
 
 pub use panic::panicked;
 
-use self::smccc::Conduit;
 use crate::kexec_hooks;
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
 use crate::vcpu::frame::Frame;
+use baton_core::smccc::Conduit;
 use baton_sysreg::read_sysreg;
 
 /// ESR_ELx.EC (Arm ARM, ESR_EL2).

@@ -89,3 +89,6 @@ impl Bcm2836 {
         self.write(register::TIMER, 0);
     }
 }
+
+#[cfg(test)]
+mod tests;

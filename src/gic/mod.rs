@@ -2,6 +2,8 @@
 //! The interrupt controller, which belongs to the guest and is left by the monitor as at reset.
 
 pub mod bcm2836;
+#[cfg(test)]
+pub mod fake;
 pub mod v2;
 pub mod v3;
 
@@ -23,6 +25,16 @@ pub enum Gic {
 }
 
 impl Gic {
+    /// Returns whether there is an interface for the CPU `mpidr`: one without is not in the machine,
+    /// whatever the device tree says.
+    pub fn has_cpu(&self, mpidr: u64) -> bool {
+        match self {
+            Self::V3(gic) => gic.frames.of(mpidr).is_some(),
+            // What each CPU has of its own is behind one address.
+            Self::V2(_) | Self::Bcm2836(_) => true,
+        }
+    }
+
     /// The CPU that runs this, `mpidr`, is the monitor's from now on.
     ///
     /// # Errors

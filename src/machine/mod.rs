@@ -3,6 +3,8 @@
 
 pub mod counters;
 pub mod cpu;
+#[cfg(test)]
+pub mod fake;
 pub mod hook_state;
 pub mod next;
 pub mod takeover;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the CPUs of a takeover share.
 
-use crate::arch::time;
+use crate::arch::{cache, time};
 use crate::machine::cpu::Cpu;
 use crate::memory::guest_ram::GuestRam;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use baton_core::devicetree::next_tree::{self, Needs, NextTreeError};
 use baton_core::linux::image::PageSize;
 use baton_core::linux::kexec_plan::{NextKernel, Plan, PlanError, Request};
 use baton_core::linux::kimage::{Kimage, KimageError};
@@ -38,7 +40,7 @@ pub enum KexecRequest {
 }
 
 /// Why a request is refused.
-#[derive(Clone, Copy, Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum InvalidRequest {
     /// The kimage is none.
     #[error(transparent)]
@@ -46,6 +48,12 @@ pub enum InvalidRequest {
     /// The list, a segment or the entry is wrong.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The next kernel's device tree would have it overwrite the monitor, or go around it.
+    #[error(transparent)]
+    Tree(#[from] NextTreeError),
+    /// There is no memory to look at the next kernel's device tree.
+    #[error("no memory to look at the next kernel's device tree of {0} bytes")]
+    TreeSize(usize),
 }
 
 /// When the takeover as a whole did what, in ticks of CNTPCT_EL0.
@@ -67,8 +75,16 @@ pub struct Milestones {
     pub entered: AtomicU64,
 }
 
+/// What is to be done, as it was validated.
+struct Validated {
+    plan: Plan,
+    /// The next kernel's device tree, where it is not what the kernel before has made: it is written
+    /// over that after the copy.
+    tree: Option<Vec<u8>>,
+}
+
 /// On the heap, as it is large.
-struct PlanCell(Box<UnsafeCell<Plan>>);
+struct PlanCell(Box<UnsafeCell<Validated>>);
 
 // SAFETY: Written by whoever has the gate's `Preparation` or `Closed`, of which there is one; read
 // by other CPUs only between a release and the end of phase 3, when that one does not write.
@@ -101,7 +117,10 @@ impl Takeover {
         Self {
             rendezvous: Rendezvous::new(),
             serial: Lock::new(()),
-            plan: PlanCell(Box::new(UnsafeCell::new(Plan::new()))),
+            plan: PlanCell(Box::new(UnsafeCell::new(Validated {
+                plan: Plan::new(),
+                tree: None,
+            }))),
             copy_failed: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
             boot_cpu: AtomicU64::new(0),
@@ -124,14 +143,17 @@ impl Takeover {
         &self,
         memory: &GuestRam,
         request: KexecRequest,
+        needs: &Needs,
     ) -> Result<(), InvalidRequest> {
         // SAFETY: The caller is the only one that has the plan.
-        let plan = unsafe { &mut *self.plan.0.get() };
+        let Validated { plan, tree } = unsafe { &mut *self.plan.0.get() };
+        *tree = None;
         let pages = |size: PageSize| memory.banks().total() / size.bytes();
         match request {
             KexecRequest::Hook { kimage, page } => {
                 let kimage = Kimage::read(memory, kimage)?;
                 plan.prepare(memory, page, pages(page), Request::Kimage(&kimage))?;
+                *tree = completed_tree(plan, memory, needs)?;
             }
             KexecRequest::Call {
                 list,
@@ -181,7 +203,7 @@ impl Takeover {
     /// Only in phase 3.
     pub unsafe fn share_of(&self, cpu: &Cpu) -> (&Plan, usize, usize) {
         // SAFETY: In phase 3 nobody writes it.
-        let plan = unsafe { &*self.plan.0.get() };
+        let plan = unsafe { &(*self.plan.0.get()).plan };
         let (place, of) = self.rendezvous.share_of(cpu);
         (plan, place, of)
     }
@@ -209,14 +231,69 @@ impl Takeover {
     /// Returns how many bytes the plan moves. To be called by the boot CPU after phase 3.
     pub fn bytes(&self) -> u64 {
         // SAFETY: Nobody writes the plan before the gate is open again.
-        let plan = unsafe { &*self.plan.0.get() };
+        let plan = unsafe { &(*self.plan.0.get()).plan };
         plan.pages() * plan.page_size()
     }
 
     /// Returns where the next kernel begins. To be called by the boot CPU after phase 3.
     pub fn next_kernel(&self) -> NextKernel {
         // SAFETY: Nobody writes the plan before the gate is open again.
-        unsafe { (*self.plan.0.get()).next_kernel() }
+        unsafe { (*self.plan.0.get()).plan.next_kernel() }
+    }
+
+    /// Writes the next kernel's device tree as it was completed, if that was necessary. To be called by
+    /// the boot CPU after phase 3.
+    pub fn write_tree(&self, memory: &GuestRam) {
+        // SAFETY: Nobody writes the plan before the gate is open again.
+        let Validated { plan, tree } = unsafe { &*self.plan.0.get() };
+        if let Some(tree) = tree
+            && let Some(place) = memory.range(plan.next_kernel().x0, tree.len() as u64)
+            && place.write(tree)
+        {
+            cache::clean_to_poc(place.start() as usize, tree.len());
+        }
+    }
+}
+
+/// Looks at the device tree that `plan` has for the next kernel; returns what it is to be, if it is not
+/// that already.
+fn completed_tree(
+    plan: &Plan,
+    memory: &GuestRam,
+    needs: &Needs,
+) -> Result<Option<Vec<u8>>, InvalidRequest> {
+    let Some(segment) = plan.device_tree() else {
+        return Ok(None);
+    };
+    let page = plan.page_size() as usize;
+    let mut tree = Vec::new();
+    // Of the first page's header, how much there is; up to then, that page.
+    let mut used = 1_usize;
+    for address in plan.device_tree_pages(memory) {
+        let Some(range) = memory.range(address, page as u64) else {
+            break;
+        };
+        let size = used.next_multiple_of(page) + next_tree::GROWTH;
+        tree.try_reserve_exact(size - tree.len())
+            .map_err(|_| InvalidRequest::TreeSize(used))?;
+        range.append_to(&mut tree);
+        if tree.len() == page {
+            used = next_tree::used(&tree).unwrap_or(0);
+        }
+        if tree.len() >= used {
+            break;
+        }
+    }
+    tree.truncate(used);
+    match next_tree::complete(&mut tree, segment.size as usize, needs)? {
+        true => Ok(None),
+        false => {
+            log::info!(
+                "the next kernel's device tree at {:#x} did not reserve the monitor's memory: it does now",
+                segment.start
+            );
+            Ok(Some(tree))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The guest's memory, as the monitor may touch it: checked once, by type.
 
+use alloc::vec::Vec;
 use baton_core::memory::guest_memory::GuestMemory;
 use baton_core::memory::region::{Region, RegionSet};
 use core::slice;
@@ -100,6 +101,24 @@ impl GuestRange {
             // it meanwhile, hence volatile.
             unsafe { self.as_ptr().cast::<u64>().read_volatile() }
         })
+    }
+
+    /// Copies its bytes behind those of `bytes`, which must have room for them: nothing is allocated.
+    /// The guest may write them meanwhile.
+    pub fn append_to(&self, bytes: &mut Vec<u8>) {
+        let size = self.size() as usize;
+        let room = bytes.spare_capacity_mut();
+        if let Some(room) = room.get_mut(..size) {
+            // SAFETY: The range is mapped and has that many bytes, all values are bytes, and the room is
+            // the vector's own.
+            unsafe {
+                room.as_mut_ptr()
+                    .cast::<u8>()
+                    .copy_from(self.as_ptr(), size)
+            };
+            // SAFETY: They have just been written.
+            unsafe { bytes.set_len(bytes.len() + size) };
+        }
     }
 
     /// Returns its bytes.

@@ -2,11 +2,13 @@
 //! CPU_ON, AFFINITY_INFO and CPU_SUSPEND.
 
 use super::answer::{Answer, check_entry};
+use crate::arch::barrier;
 use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::takeover::listen::listening;
 use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
+use baton_core::mpidr::mask_from_level;
 use baton_core::power_state::Depth;
 use baton_core::smp::on_off;
 use baton_core::smp::power::Start;
@@ -21,32 +23,38 @@ pub fn on(machine: &Machine, caller: &Cpu, mpidr: u64, entry: EntryPoint) -> Ans
         context: entry.context_id(),
     };
     check_entry(&machine.ram, start.entry)?;
-    on_off::on(machine, caller, target, start).map(|()| 0)
+    let result = on_off::on(machine, caller, target, start);
+    if let Err(ErrorCode::OnPending | ErrorCode::AlreadyOn) = result {
+        // Who asks again meanwhile lets the CPU come up that it waits for.
+        barrier::pause();
+    }
+    result.map(|()| 0)
 }
 
 /// Says whether a CPU, or any CPU of a group, is on (DEN0022, AFFINITY_INFO).
+///
+/// Which levels of groups there are is firmware's to say; there is none of Aff3 where no CPU has one.
 pub fn affinity_info(machine: &Machine, mpidr: u64, lowest_level: u32) -> Answer {
+    // A guest polls this: an emulator lets another CPU run meanwhile.
+    barrier::pause();
     if lowest_level == 0 {
         let target = machine
             .cpu_by_mpidr(mpidr)
             .ok_or(ErrorCode::InvalidParameters)?;
         return Ok(u32::from(target.power.affinity_info()).into());
     }
-    // Affinity fields below the level do not count; Aff3 is apart from the others.
-    let mask = [
-        0xff_00ff_ffff_u64,
-        0xff_00ff_ff00,
-        0xff_00ff_0000,
-        0xff_0000_0000,
-    ]
-    .get(lowest_level as usize)
-    .ok_or(ErrorCode::InvalidParameters)?;
+    let mask = mask_from_level(lowest_level).ok_or(ErrorCode::InvalidParameters)?;
     let mut members = machine
         .cpus
         .iter()
         .filter(|cpu| cpu.mpidr & mask == mpidr & mask)
         .peekable();
     members.peek().ok_or(ErrorCode::InvalidParameters)?;
+    let aff3 = machine.cpus.iter().any(|cpu| cpu.mpidr >> 32 != 0);
+    let there = lowest_level < 3 || aff3;
+    if !there || !firmware::has_affinity_level(mpidr, lowest_level) {
+        return Err(ErrorCode::InvalidParameters);
+    }
     let mut info = AffinityInfo::Off;
     for member in members {
         match member.power.affinity_info() {

@@ -15,8 +15,6 @@ use baton_core::smp::power::Start;
 
 /// What PSCI_VERSION says: 1.1.
 const VERSION: u64 = 1 << 16 | 1;
-/// Function ids that return 64 bits.
-const SMC64: u64 = 1 << 30;
 
 /// Answers the PSCI call in `frame`.
 pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
@@ -27,14 +25,11 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
         return Next::Park;
     }
     let answer = request.and_then(|request| answer(machine, cpu, &arguments, request));
-    let code = match answer {
+    // An error is sign-extended to all of x0, as firmware does: callers of 32-bit functions compare
+    // 64 bits too.
+    frame.x[0] = match answer {
         Ok(value) => value,
         Err(error) => i64::from(i32::from(error)) as u64,
-    };
-    frame.x[0] = if arguments[0] & SMC64 == 0 {
-        u64::from(code as u32)
-    } else {
-        code
     };
     Next::Resume
 }

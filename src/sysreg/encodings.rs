@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The registers whose names the assembler does not know.
+//! The registers and instructions whose names the assembler does not know.
 //!
 //! Rust's target is Armv8.0 without extensions; the assembler refuses the names of what came later.
 //! Sections are those of the Arm ARM (DDI 0487), which has registers by the alphabet in each, and
@@ -38,6 +38,9 @@ macro_rules! encoding {
     (LORID_EL1) => { "S3_0_C10_C4_7" };
     (LORN_EL1) => { "S3_0_C10_C4_2" };
     (LORSA_EL1) => { "S3_0_C10_C4_0" };
+
+    // D24.2: what HCR_EL2 has no room for.
+    (HCRX_EL2) => { "S3_4_C1_C2_2" };
 
     // D24.2: memory tagging.
     (GCR_EL1) => { "S3_0_C1_C0_6" };
@@ -115,4 +118,26 @@ macro_rules! encoding {
 
     ($name:ident) => { stringify!($name) };
     ($($part:literal)+) => { concat!($($part),+) };
+}
+
+/// What the assembler takes for an instruction that has no general register as its result: the name,
+/// or where the assembler does not know that, the instruction it is a name for.
+#[macro_export]
+macro_rules! mnemonic {
+    // C6.2, base instructions: hints that synchronise profiling and trace.
+    ("psb csync") => {
+        "hint #17"
+    };
+    ("tsb csync") => {
+        "hint #18"
+    };
+
+    // C5.7, branch record buffer: drops all records.
+    ("brb iall") => {
+        "sys #1, C7, C2, #4"
+    };
+
+    ($text:literal) => {
+        $text
+    };
 }

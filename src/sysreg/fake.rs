@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! System registers of a CPU that is not there: what a test puts in, and what came of it.
+//! A CPU that is not there: its system registers and instructions, as a test wants them.
 //!
 //! Each thread has its own, so tests can run side by side. A register holds what was written or
-//! [`set`] last, 0 if nothing was; [`fix`] takes bits out of that.
+//! [`set`] last, 0 if nothing was. [`fix`] takes bits out of that, [`on_write`] and [`on_read`] make
+//! more of it than memory, [`on_instruction`] gives an instruction an effect. `CNTPCT_EL0` counts its
+//! reads.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,15 +12,30 @@ use std::collections::HashMap;
 #[derive(Default)]
 struct Cpu {
     registers: HashMap<&'static str, Register>,
-    writes: Vec<(&'static str, u64)>,
+    instructions: HashMap<&'static str, Hook<Option<u64>, ()>>,
+    events: Vec<Event>,
 }
 
-/// What was put in, and which bits are fixed to what.
+/// What the code under test did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It wrote this value to a register: as given, fixed bits or not.
+    Write(&'static str, u64),
+    /// It executed an instruction, with an operand if it has one.
+    Execute(&'static str, Option<u64>),
+}
+
+/// A test's own code; it is taken out while it runs, so that it can use the registers.
+type Hook<T, R> = Option<Box<dyn FnMut(T) -> R>>;
+
+/// What was put in, which bits are fixed to what, and what a test makes of accesses.
 #[derive(Default)]
 struct Register {
     value: Option<u64>,
     fixed_mask: u64,
     fixed: u64,
+    on_write: Hook<u64, u64>,
+    on_read: Hook<u64, u64>,
 }
 
 impl Register {
@@ -35,7 +52,7 @@ fn with<T>(name: &'static str, access: impl FnOnce(&mut Register) -> T) -> T {
     CPU.with_borrow_mut(|cpu| access(cpu.registers.entry(name).or_default()))
 }
 
-/// Forgets every value, every fixed bit and every write of this thread.
+/// Forgets all of this thread's registers, hooks and events.
 pub fn reset() {
     CPU.take();
 }
@@ -45,7 +62,7 @@ pub fn set(name: &'static str, value: u64) {
     with(name, |register| register.value = Some(value));
 }
 
-/// Returns what a read of the register gives.
+/// Returns what is in a register; [`on_read`] has no say in it.
 pub fn get(name: &'static str) -> u64 {
     with(name, |register| register.read_or(0))
 }
@@ -58,9 +75,46 @@ pub fn fix(name: &'static str, mask: u64, value: u64) {
     });
 }
 
-/// Returns what this thread's code wrote, in order: the values as given, fixed bits or not.
+/// Has `hook` see each value that is written to a register; what it returns is stored.
+///
+/// A register in which ones clear bits is `on_write(name, move |ones| get(name) & !ones)`.
+pub fn on_write(name: &'static str, hook: impl FnMut(u64) -> u64 + 'static) {
+    with(name, |register| register.on_write = Some(Box::new(hook)));
+}
+
+/// Has `hook` see each value that is read from a register; what it returns is read.
+pub fn on_read(name: &'static str, hook: impl FnMut(u64) -> u64 + 'static) {
+    with(name, |register| register.on_read = Some(Box::new(hook)));
+}
+
+/// Has `hook` called with the operand whenever the instruction `text` is executed.
+pub fn on_instruction(text: &'static str, mut hook: impl FnMut(u64) + 'static) {
+    let hook: Box<dyn FnMut(Option<u64>)> =
+        Box::new(move |operand| hook(operand.unwrap_or_default()));
+    CPU.with_borrow_mut(|cpu| cpu.instructions.insert(text, Some(hook)));
+}
+
+/// Returns what this thread's code wrote to registers, in order.
 pub fn writes() -> Vec<(&'static str, u64)> {
-    CPU.with_borrow(|cpu| cpu.writes.clone())
+    let write = |event| match event {
+        Event::Write(name, value) => Some((name, value)),
+        Event::Execute(..) => None,
+    };
+    events().into_iter().filter_map(write).collect()
+}
+
+/// Returns what this thread's code wrote and executed, in order.
+pub fn events() -> Vec<Event> {
+    CPU.with_borrow(|cpu| cpu.events.clone())
+}
+
+/// Returns the instructions that this thread's code executed, in order, without their operands.
+pub fn instructions() -> Vec<&'static str> {
+    let instruction = |event| match event {
+        Event::Execute(text, _) => Some(text),
+        Event::Write(..) => None,
+    };
+    events().into_iter().filter_map(instruction).collect()
 }
 
 /// What `read_sysreg!(NAME)` is on a PC.
@@ -69,7 +123,8 @@ pub fn writes() -> Vec<(&'static str, u64)> {
 ///
 /// None is needed. It is unsafe so that callers are the same on a PC and on the bare machine.
 pub unsafe fn read(name: &'static str) -> u64 {
-    get(name)
+    // SAFETY: None is needed.
+    unsafe { read_or(name, 0) }
 }
 
 /// What `read_sysreg!(NAME or otherwise)` is on a PC: a register that was never given a value is one
@@ -79,7 +134,17 @@ pub unsafe fn read(name: &'static str) -> u64 {
 ///
 /// As [`read`].
 pub unsafe fn read_or(name: &'static str, otherwise: u64) -> u64 {
-    with(name, |register| register.read_or(otherwise))
+    let (mut value, hook) = with(name, |register| {
+        if name == "CNTPCT_EL0" {
+            register.value = Some(register.value.unwrap_or(0) + 1);
+        }
+        (register.read_or(otherwise), register.on_read.take())
+    });
+    if let Some(mut hook) = hook {
+        value = hook(value);
+        with(name, |register| register.on_read = Some(hook));
+    }
+    value
 }
 
 /// What `write_sysreg!(NAME, value)` is on a PC.
@@ -88,104 +153,60 @@ pub unsafe fn read_or(name: &'static str, otherwise: u64) -> u64 {
 ///
 /// As [`read`].
 pub unsafe fn write(name: &'static str, value: u64) {
-    set(name, value);
-    CPU.with_borrow_mut(|cpu| cpu.writes.push((name, value)));
+    note(Event::Write(name, value));
+    let mut stored = value;
+    if let Some(mut hook) = with(name, |register| register.on_write.take()) {
+        stored = hook(value);
+        with(name, |register| register.on_write = Some(hook));
+    }
+    set(name, stored);
+}
+
+/// What `instruction!("text", operand)` is on a PC.
+///
+/// # Safety
+///
+/// As [`read`].
+pub unsafe fn execute(text: &'static str, operand: Option<u64>) {
+    note(Event::Execute(text, operand));
+    let hook = |cpu: &mut Cpu| cpu.instructions.get_mut(text).and_then(Option::take);
+    if let Some(mut hook) = CPU.with_borrow_mut(hook) {
+        hook(operand);
+        CPU.with_borrow_mut(|cpu| cpu.instructions.insert(text, Some(hook)));
+    }
+}
+
+fn note(event: Event) {
+    CPU.with_borrow_mut(|cpu| cpu.events.push(event));
+}
+
+/// Reads a register of [`fake`](crate::fake): the terms are those of the bare machine.
+#[macro_export]
+macro_rules! read_sysreg {
+    ($name:ident or $otherwise:expr) => {
+        $crate::fake::read_or(stringify!($name), $otherwise)
+    };
+    ($name:ident) => { $crate::fake::read(stringify!($name)) };
+    ($($part:literal)+) => { $crate::fake::read(concat!($($part),+)) };
+}
+
+/// Writes a register of [`fake`](crate::fake): the terms are those of the bare machine.
+#[macro_export]
+macro_rules! write_sysreg {
+    ($name:ident, $value:expr $(,)?) => { $crate::fake::write(stringify!($name), $value) };
+    ($($part:literal)+, $value:expr $(,)?) => { $crate::fake::write(concat!($($part),+), $value) };
+}
+
+/// Has [`fake`](crate::fake) note an instruction: the terms are those of the bare machine.
+#[macro_export]
+macro_rules! instruction {
+    ($text:literal) => {
+        $crate::fake::execute($text, None)
+    };
+    ($text:literal, $operand:expr) => {
+        $crate::fake::execute($text, Some($operand))
+    };
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{encoding, read_sysreg, write_sysreg};
-
-    #[test]
-    fn a_register_holds_what_was_written_last() {
-        // SAFETY: Fakes need none.
-        unsafe {
-            assert_eq!(read_sysreg!(ICC_PMR_EL1), 0, "nothing was written");
-            write_sysreg!(ICC_PMR_EL1, 0xf0);
-            write_sysreg!(ICC_IGRPEN1_EL1, 1);
-            write_sysreg!(ICC_PMR_EL1, read_sysreg!(ICC_PMR_EL1) | 8);
-            assert_eq!(read_sysreg!(ICC_PMR_EL1), 0xf8);
-        }
-        assert_eq!(get("ICC_IGRPEN1_EL1"), 1);
-        assert_eq!(
-            writes(),
-            [
-                ("ICC_PMR_EL1", 0xf0),
-                ("ICC_IGRPEN1_EL1", 1),
-                ("ICC_PMR_EL1", 0xf8)
-            ]
-        );
-    }
-
-    #[test]
-    fn what_a_test_sets_is_read_and_is_no_write() {
-        set("ID_AA64PFR0_EL1", 0x11);
-        // SAFETY: Fakes need none.
-        assert_eq!(unsafe { read_sysreg!(ID_AA64PFR0_EL1) }, 0x11);
-        assert_eq!(writes(), []);
-    }
-
-    #[test]
-    fn fixed_bits_do_not_take() {
-        fix("SCTLR_EL1", 0xff0, 0x540);
-        assert_eq!(get("SCTLR_EL1"), 0x540);
-        // SAFETY: Fakes need none.
-        unsafe {
-            write_sysreg!(SCTLR_EL1, 0xffff);
-            assert_eq!(read_sysreg!(SCTLR_EL1), 0xf54f);
-        }
-        assert_eq!(writes(), [("SCTLR_EL1", 0xffff)], "as it was written");
-        fix("SCTLR_EL1", 0, 0);
-        assert_eq!(get("SCTLR_EL1"), 0xffff, "no bit is fixed any more");
-    }
-
-    #[test]
-    fn a_register_that_is_not_there_reads_as_its_stand_in() {
-        // SAFETY: Fakes need none.
-        unsafe {
-            assert_eq!(read_sysreg!(MDCCINT_EL1 or 7), 7);
-            write_sysreg!(MDCCINT_EL1, 0);
-            assert_eq!(read_sysreg!(MDCCINT_EL1 or 7), 0, "it was written");
-        }
-    }
-
-    #[test]
-    fn parts_are_one_name() {
-        // SAFETY: Fakes need none.
-        unsafe {
-            write_sysreg!("DBGBCR" 3 "_EL1", 1);
-            assert_eq!(read_sysreg!(DBGBCR3_EL1), 1);
-            assert_eq!(read_sysreg!("DBGBCR" 3 "_EL1"), 1);
-        }
-    }
-
-    #[test]
-    fn each_thread_has_its_own() {
-        set("HCR_EL2", 1);
-        let other = std::thread::spawn(|| get("HCR_EL2"));
-        assert_eq!(other.join().unwrap(), 0);
-        assert_eq!(get("HCR_EL2"), 1);
-    }
-
-    #[test]
-    fn reset_forgets_all() {
-        fix("HCR_EL2", 1, 1);
-        // SAFETY: Fakes need none.
-        unsafe { write_sysreg!(HCR_EL2, 2) };
-        reset();
-        assert_eq!(get("HCR_EL2"), 0);
-        assert_eq!(writes(), []);
-    }
-
-    #[test]
-    fn names_that_the_assembler_lacks_have_an_encoding() {
-        assert_eq!(encoding!(ZCR_EL1), "S3_0_C1_C2_0");
-        assert_eq!(encoding!(ICC_PMR_EL1), "ICC_PMR_EL1");
-        assert_eq!(encoding!("DBGBCR" 3 "_EL1"), "DBGBCR3_EL1");
-        assert_eq!(
-            concat!("mrs {value}, ", encoding!(FPCR)),
-            "mrs {value}, S3_3_C4_C4_0"
-        );
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@
 
 mod copy;
 mod fault_injection;
+pub mod interrupts;
 pub mod listen;
 pub mod platform;
 pub mod request;

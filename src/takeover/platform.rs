@@ -52,11 +52,11 @@ impl Platform for Machine {
         time::wait_us(us, done).is_ok()
     }
 
-    fn patience_us(&self) -> u64 {
+    fn arrival_timeout_us(&self) -> u64 {
         self.options.wait.as_micros() as u64
     }
 
-    fn reached(&self, milestone: Milestone) {
+    fn mark_reached(&self, milestone: Milestone) {
         self.takeover.reached(milestone);
     }
 
@@ -81,27 +81,27 @@ impl Platform for Machine {
         self.generations.leave_behind(missing);
     }
 
-    fn came_from(&self, generation: u64) {
+    fn mark_recovered(&self, generation: u64) {
         self.generations.came_from(generation);
     }
 
-    fn own(&self, cpu: &Cpu, late: bool) {
+    fn teardown_private(&self, cpu: &Cpu, late: bool) {
         if late {
-            return walk(self, cpu, Phase::Own, false);
+            return walk(self, cpu, Phase::Private, false);
         }
         cpu.times.clear();
         cpu.times.arrived.store(time::now(), Relaxed);
         cpu.exits.retire();
         *cpu.failed.lock() = Failed::default();
-        walk(self, cpu, Phase::Own, false);
+        walk(self, cpu, Phase::Private, false);
         cpu.times.phase1_end.store(time::now(), Relaxed);
     }
 
-    fn sync(&self, cpu: &Cpu, missing: usize) {
+    fn teardown_shared(&self, cpu: &Cpu, missing: usize) {
         if missing > 0 {
             self.takeover.note_missing(missing);
         }
-        walk(self, cpu, Phase::Sync, false);
+        walk(self, cpu, Phase::Shared, false);
     }
 
     fn load(&self, cpu: &Cpu) {
@@ -124,6 +124,7 @@ impl Platform for Machine {
             HEAP.used()
         );
         let next = self.takeover.next_kernel();
+        self.takeover.write_tree(&self.ram);
         report::write_to_tree(self, next.x0, self.takeover.bytes());
         Ok(Start {
             entry: next.entry,
@@ -148,11 +149,11 @@ impl Platform for Machine {
         Err(firmware::error_code(firmware::cpu_off()))
     }
 
-    fn clear_at_off(&self, cpu: &Cpu, stays: Option<&Cpu>) {
-        if let Some(other) = stays {
-            self.gic.move_shared(cpu.mpidr, other.mpidr);
+    fn teardown_at_off(&self, cpu: &Cpu, heir: Option<&Cpu>) {
+        if let Some(heir) = heir {
+            self.gic.move_shared(cpu.mpidr, heir.mpidr);
         }
-        walk(self, cpu, Phase::Own, true);
+        walk(self, cpu, Phase::Private, true);
     }
 }
 

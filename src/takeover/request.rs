@@ -3,16 +3,18 @@
 
 use super::platform;
 use crate::arch::time;
+use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
 use crate::machine::takeover::{InvalidRequest, KexecRequest};
 use arm_psci::ErrorCode;
+use baton_core::devicetree::next_tree::Needs;
 use core::sync::atomic::Ordering::Relaxed;
 use thiserror::Error;
 
 /// Why a request is refused: nothing has been stopped.
-#[derive(Clone, Copy, Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum Refusal {
     /// Another CPU's request came first.
     #[error("another CPU is rebooting the machine")]
@@ -31,7 +33,9 @@ impl Refusal {
             Self::Invalid(InvalidRequest::Plan(error)) if error.is_address() => {
                 ErrorCode::InvalidAddress
             }
-            Self::Invalid(InvalidRequest::Plan(_)) => ErrorCode::InvalidParameters,
+            Self::Invalid(
+                InvalidRequest::Plan(_) | InvalidRequest::Tree(_) | InvalidRequest::TreeSize(_),
+            ) => ErrorCode::InvalidParameters,
         }
     }
 }
@@ -49,8 +53,12 @@ pub fn kexec(machine: &Machine, cpu: &Cpu, request: KexecRequest) -> Result<Next
         .rendezvous
         .prepare(&cpu.member)
         .ok_or(Refusal::Busy)?;
+    let needs = Needs {
+        monitor: machine.monitor,
+        own_psci: firmware::is_absent(),
+    };
     // SAFETY: `preparation` is the right to it.
-    unsafe { takeover.validate(&machine.ram, request) }?;
+    unsafe { takeover.validate(&machine.ram, request, &needs) }?;
     takeover.times.requested.store(requested, Relaxed);
     takeover.times.validated.store(time::now(), Relaxed);
     takeover.source.store(request.source(), Relaxed);

@@ -27,41 +27,43 @@ macro_rules! step {
 /// All steps, each in the order in which it is taken within its phase.
 pub static TABLE: [Step<Cpu, Machine>; 20] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
-    step!(TIMERS, Own, |_, _| vcpu::timer::reset()),
-    step!(PMU, Own, |_, _| vcpu::pmu::reset()),
+    step!(TIMERS, Private, |_, _| vcpu::timer::reset()),
+    step!(PMU, Private, |_, _| vcpu::pmu::reset()),
     Step {
         at_off: false,
-        ..step!(CLUSTER_PMU, Own, cluster_pmu)
+        ..step!(CLUSTER_PMU, Private, cluster_pmu)
     },
-    step!(TRACE, Own, |_, machine| vcpu::trace::reset(
+    step!(TRACE, Private, |_, machine| vcpu::trace::reset(
         machine.devices.trace
     )),
-    step!(DEBUG, Own, |_, _| vcpu::debug::reset()),
-    step!(VECTORS, Own, |_, _| vcpu::vector::reset()),
-    step!(PAUTH, Own, |_, _| vcpu::pauth::reset()),
-    step!(EL1_REGISTERS, Own, |_, _| vcpu::reset::reset_el1()),
-    step!(INTERRUPT_ROUTES, Own, interrupt_routes),
-    step!(CPU_INTERFACE, Own, |_, machine| machine
+    step!(DEBUG, Private, |_, _| vcpu::debug::reset()),
+    step!(VECTORS, Private, |_, _| vcpu::vector::reset()),
+    step!(PAUTH, Private, |_, _| vcpu::pauth::reset()),
+    step!(EL1_REGISTERS, Private, |_, _| vcpu::reset::reset_el1()),
+    step!(INTERRUPT_ROUTES, Private, interrupt_routes),
+    step!(CPU_INTERFACE, Private, |_, machine| machine
         .gic
         .reset_cpu_interface()),
-    step!(REDISTRIBUTOR, Own, |cpu, machine| machine
+    step!(REDISTRIBUTOR, Private, |cpu, machine| machine
         .gic
         .reset_private(cpu.mpidr)),
     // A kernel sets LPIs up once for each CPU, and finds them as they were when it turns the CPU on
     // again (Linux, `its_cpu_init_lpis()`).
     Step {
         at_off: false,
-        ..step!(LPIS, Own, |cpu, machine| machine.gic.reset_lpis(cpu.mpidr))
+        ..step!(LPIS, Private, |cpu, machine| machine
+            .gic
+            .reset_lpis(cpu.mpidr))
     },
-    step!(TRANSLATIONS, Own, translations),
+    step!(TRANSLATIONS, Private, translations),
     // Phase 2, on the boot CPU.
-    step!(DISTRIBUTOR, Sync, |cpu, machine| machine
+    step!(DISTRIBUTOR, Shared, |cpu, machine| machine
         .gic
         .reset_distributor(cpu.mpidr)),
-    step!(ABSENT_CPUS, Sync, absent_cpus),
-    step!(ITS, Sync, |_, machine| machine.gic.reset_its()),
+    step!(ABSENT_CPUS, Shared, absent_cpus),
+    step!(ITS, Shared, |_, machine| machine.gic.reset_its()),
     // Where LPIs cannot be switched off, they are disabled one by one.
-    step!(KEPT_LPIS, Sync, |_, machine| {
+    step!(KEPT_LPIS, Shared, |_, machine| {
         machine.gic.disable_kept_lpis();
         Ok(())
     }),
@@ -127,7 +129,9 @@ fn cluster_pmu(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
 fn absent_cpus(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
     let mut result = Ok(());
     if machine.takeover.rendezvous.has_absent() {
-        let absent = |cpu: &&Cpu| !cpu.member.arrival().is_expected();
+        // One that is in the device tree alone has nothing to clear.
+        let absent =
+            |cpu: &&Cpu| !cpu.member.arrival().is_expected() && machine.gic.has_cpu(cpu.mpidr);
         for cpu in machine.cpus.iter().filter(absent) {
             result = result
                 .and(machine.gic.reset_private(cpu.mpidr))
@@ -148,3 +152,6 @@ fn translations(_: &Cpu, _: &Machine) -> Result<(), HwError> {
 fn copy_share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
     copy::share(cpu, &machine.takeover, &machine.ram)
 }
+
+#[cfg(test)]
+mod tests;

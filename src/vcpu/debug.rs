@@ -103,3 +103,6 @@ fn watchpoint(features: &Features, number: u64) -> Result<(), HwError> {
     let (control, value) = clear_pair!(select(features, number), "DBGWCR", "DBGWVR");
     expect("DBGWCR<n>_EL1", 0, ENABLE, control).and(expect("DBGWVR<n>_EL1", 0, u64::MAX, value))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,10 +9,6 @@
 use crate::arch::barrier;
 use crate::arch::verify::expect;
 use crate::vcpu::features::Features;
-use arm_sysregs::el2::accessors::{
-    read_hcr_el2, read_icc_sre_el2, write_cnthctl_el2, write_hcr_el2, write_hcrx_el2,
-    write_icc_sre_el2,
-};
 use arm_sysregs::el2::registers::{
     CnthctlEl2, HcrEl2, HcrxEl2, HdfgrtrEl2, HdfgwtrEl2, HfgitrEl2, HfgrtrEl2, HfgwtrEl2, IccSreEl2,
 };
@@ -44,25 +40,31 @@ pub fn configure(devices: Devices) -> Result<(), HwError> {
 
 /// Traps WFI of the guest on this CPU (`HCR_EL2.TWI`), or leaves it alone.
 pub fn trap_wfi(trap: bool) {
-    let mut hcr = read_hcr_el2();
+    let mut hcr = hypervisor_configuration();
     hcr.set(HcrEl2::TWI, trap);
     // SAFETY: It governs EL1 and EL0 alone.
-    unsafe { write_hcr_el2(hcr) };
+    unsafe { write_sysreg!(HCR_EL2, hcr.bits()) };
     barrier::isb();
 }
 
 /// Waits at EL2 until an interrupt reaches this CPU, which does not take it.
 pub fn wait_for_interrupt() {
-    let hcr = read_hcr_el2();
+    let hcr = hypervisor_configuration();
     // Only interrupts that are routed to this level, or above it, end a wait here (Arm ARM, "WFI
     // wake-up events").
     // SAFETY: EL2 has interrupts masked, and the guest does not run before it is undone.
-    unsafe { write_hcr_el2(hcr | HcrEl2::IMO | HcrEl2::FMO) };
+    unsafe { write_sysreg!(HCR_EL2, (hcr | HcrEl2::IMO | HcrEl2::FMO).bits()) };
     barrier::isb();
     barrier::wfi();
     // SAFETY: As it was before.
-    unsafe { write_hcr_el2(hcr) };
+    unsafe { write_sysreg!(HCR_EL2, hcr.bits()) };
     barrier::isb();
+}
+
+/// Returns `HCR_EL2`.
+fn hypervisor_configuration() -> HcrEl2 {
+    // SAFETY: HCR_EL2 is there on every CPU with EL2.
+    HcrEl2::from_bits_retain(unsafe { read_sysreg!(HCR_EL2) })
 }
 
 fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError> {
@@ -86,7 +88,7 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError>
     hcr.set(HcrEl2::ATA, features.mte());
     hcr.set(HcrEl2::ENSCXT, features.scxtnum());
     // SAFETY: The monitor runs without VHE, on which alone these bits have an effect at EL2.
-    unsafe { write_hcr_el2(hcr) };
+    unsafe { write_sysreg!(HCR_EL2, hcr.bits()) };
     barrier::isb();
     // What the monitor stands on; others say what there is, and read as zero where there is nothing.
     let vital = hcr | HcrEl2::E2H | HcrEl2::TGE | HcrEl2::IMO | HcrEl2::FMO | HcrEl2::AMO;
@@ -94,7 +96,7 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError>
         "HCR_EL2",
         hcr.bits(),
         (vital - HcrEl2::ENSCXT).bits(),
-        read_hcr_el2().bits(),
+        hypervisor_configuration().bits(),
     );
 
     if features.hcrx() {
@@ -118,7 +120,7 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError>
         hcrx.set(HcrxEl2::ENFPM, features.fpmr());
         hcrx.set(HcrxEl2::PACMEN, features.pacm());
         // SAFETY: The register is there, and governs EL1 and EL0 alone.
-        unsafe { write_hcrx_el2(hcrx) };
+        unsafe { write_sysreg!(HCRX_EL2, hcrx.bits()) };
     }
     result
 }
@@ -329,9 +331,10 @@ fn performance_and_debug(features: &Features, trace: bool) {
 /// The guest's counters show the machine's time, and EL2's timers are off. Without CNTHCTL_EL2.ECV,
 /// CNTPOFF_EL2, which firmware may keep for itself, does not count.
 fn timers(features: &Features) {
-    write_cnthctl_el2(CnthctlEl2::EL0PCTEN | CnthctlEl2::EL1PCEN);
+    let open = CnthctlEl2::EL0PCTEN | CnthctlEl2::EL1PCEN;
     // SAFETY: The monitor uses no timer of EL2; the registers are there as far as it was asked.
     unsafe {
+        write_sysreg!(CNTHCTL_EL2, open.bits());
         write_sysreg!(CNTVOFF_EL2, 0);
         write_sysreg!(CNTHP_CTL_EL2, 0);
         if features.vhe() {
@@ -347,16 +350,20 @@ fn gic(features: &Features) -> Result<(), HwError> {
     }
     let sre = IccSreEl2::SRE | IccSreEl2::DFB | IccSreEl2::DIB | IccSreEl2::ENABLE;
     // SAFETY: The register is there with the GIC's system registers, which the guest shall use.
-    unsafe { write_icc_sre_el2(sre) };
+    unsafe { write_sysreg!(ICC_SRE_EL2, sre.bits()) };
     barrier::isb();
-    let found = read_icc_sre_el2();
+    // SAFETY: As above.
+    let found = unsafe { read_sysreg!(ICC_SRE_EL2) };
     expect(
         "ICC_SRE_EL2",
         sre.bits(),
         (IccSreEl2::SRE | IccSreEl2::ENABLE).bits(),
-        found.bits(),
+        found,
     )?;
     // SAFETY: ICH_HCR_EL2 can be accessed with ICC_SRE_EL2.SRE set, as was just read.
     unsafe { write_sysreg!(ICH_HCR_EL2, 0) };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a CPU has, as far as the registers to write depend on it.
 
+use baton_sysreg::read_sysreg;
+
 /// The ID registers of one CPU (Arm ARM, D24.2). Registers that an old CPU does not know read as
 /// zero there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,9 +130,7 @@ present! {
 
 impl Features {
     /// Reads the ID registers of the CPU that runs this.
-    #[cfg(target_os = "none")]
     pub fn of_this_cpu() -> Self {
-        use baton_sysreg::read_sysreg;
         // SAFETY: The whole space of ID registers can be read at EL2; what is not allocated is zero.
         unsafe {
             Self {

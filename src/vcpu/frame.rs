@@ -39,3 +39,36 @@ impl Frame {
         self.spsr &= !SPSR_SS;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::offset_of;
+
+    #[test]
+    fn a_cpu_begins_with_its_context_and_nothing_else() {
+        let frame = Frame::beginning_at(0x4000_0000, 7);
+        assert_eq!(frame.x[0], 7);
+        assert_eq!(frame.x[1..], [0; 30]);
+        assert_eq!(frame.elr, 0x4000_0000);
+        // M: EL1h; D, A, I and F masked (Arm ARM, C5.2.19).
+        assert_eq!(frame.spsr, 0b0101 | 0xf << 6);
+    }
+
+    #[test]
+    fn what_is_skipped_is_stepped_too() {
+        let mut frame = Frame::beginning_at(0x4000_0000, 0);
+        frame.spsr |= 1 << 21;
+        frame.skip();
+        assert_eq!(frame.elr, 0x4000_0004);
+        assert_eq!(frame.spsr, EL1H_MASKED, "SPSR.SS is clear");
+    }
+
+    #[test]
+    fn registers_lie_in_pairs() {
+        // `vectors.S` stores two at a time, and keeps SP aligned to 16.
+        assert_eq!(size_of::<Frame>() % 16, 0);
+        assert_eq!(offset_of!(Frame, elr), 31 * 8);
+        assert_eq!(offset_of!(Frame, spsr), 32 * 8);
+    }
+}

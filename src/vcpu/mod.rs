@@ -3,6 +3,8 @@
 
 pub mod debug;
 pub mod el2;
+#[cfg(test)]
+pub mod fake;
 pub mod features;
 pub mod frame;
 pub mod pauth;

@@ -41,3 +41,6 @@ pub fn reset() -> Result<(), HwError> {
     }
     result
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,3 +185,6 @@ pub unsafe fn reset_cluster() -> Result<(), HwError> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,3 +216,6 @@ fn errors_and_partitions(features: &Features) -> Result<(), HwError> {
     }
     result
 }
+
+#[cfg(test)]
+mod tests;

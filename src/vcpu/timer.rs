@@ -25,3 +25,6 @@ pub fn reset() -> Result<(), HwError> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,7 @@ use crate::arch::barrier;
 use crate::arch::verify::reset_registers;
 use crate::vcpu::features::Features;
 use baton_core::hw_error::HwError;
-use baton_sysreg::{read_sysreg, write_sysreg};
-use core::arch::asm;
+use baton_sysreg::{instruction, read_sysreg, write_sysreg};
 
 /// `PMBIDR_EL1.P` and `TRBIDR_EL1.P`: a higher exception level keeps the buffer.
 const KEPT_ABOVE: u64 = 1 << 4;
@@ -39,14 +38,13 @@ pub fn reset(filter: bool) -> Result<(), HwError> {
         result = result.and(trace_buffer());
     }
     if features.branch_records() {
-        // SAFETY: The registers are there with FEAT_BRBE; BRB IALL (sys #1, C7, C2, #4) drops the
-        // records.
+        // SAFETY: The registers are there with FEAT_BRBE, and BRB IALL, which drops the records.
         result = result.and(unsafe {
             let stopped = reset_registers!(
                 BRBCR_EL1 = 0;
                 BRBFCR_EL1 = 0;
             );
-            asm!("sys #1, C7, C2, #4", options(nostack, preserves_flags));
+            instruction!("brb iall");
             barrier::isb();
             stopped
         });
@@ -64,9 +62,7 @@ fn samples(features: &Features) -> Result<(), HwError> {
     unsafe {
         write_sysreg!(PMSCR_EL1, 0);
         barrier::isb();
-        // PSB CSYNC, then DSB: all samples are in memory.
-        asm!("hint #17", options(nostack, preserves_flags));
-        barrier::dsb_sy();
+        barrier::drain_samples();
         let mut result = reset_registers!(
             PMBLIMITR_EL1 = 0;
             PMSCR_EL1 = 0;
@@ -97,9 +93,7 @@ fn trace_buffer() -> Result<(), HwError> {
     const ADDRESS: u64 = !0xfff;
     // SAFETY: The registers are there with TRBE and EL2's to write, as P is clear.
     unsafe {
-        // TSB CSYNC, then DSB: all trace is in memory.
-        asm!("hint #18", options(nostack, preserves_flags));
-        barrier::dsb_sy();
+        barrier::drain_trace();
         reset_registers!(
             TRBLIMITR_EL1 = 0, mask ENABLE;
             TRBSR_EL1 = 0;
@@ -110,3 +104,6 @@ fn trace_buffer() -> Result<(), HwError> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Floating point, SVE and SME: the registers of the old kernel's last process.
 
-use crate::arch::barrier;
 use crate::arch::verify::{expect, reset_registers};
+use crate::arch::{barrier, routines};
 use crate::vcpu::features::Features;
 use baton_core::hw_error::HwError;
-use core::arch::asm;
 
 /// Clears all vector state at every length, leaves streaming mode and switches ZA and ZT0 off.
 ///
@@ -44,27 +43,8 @@ fn leave_streaming() -> Result<(), HwError> {
 }
 
 fn clear_v(features: &Features) -> Result<(), HwError> {
-    let (low, high): (u64, u64);
-    // SAFETY: The monitor is built without floating point: no value of its own is in V0 to V31. What
-    // was cleared is read back as the OR of all.
-    unsafe {
-        asm!(
-            ".arch_extension fp",
-            ".arch_extension simd",
-            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
-            "movi v\\n\\().2d, #0",
-            ".endr",
-            ".irp n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
-            "orr v0.16b, v0.16b, v\\n\\().16b",
-            ".endr",
-            "umov {low}, v0.d[0]",
-            "umov {high}, v0.d[1]",
-            low = out(reg) low,
-            high = out(reg) high,
-            options(nostack, preserves_flags),
-        );
-    }
-    let mut result = expect("V0-V31", 0, u64::MAX, low | high);
+    // SAFETY: The monitor is built without floating point: no value of its own is in V0 to V31.
+    let mut result = expect("V0-V31", 0, u64::MAX, unsafe { routines::clear_v() });
     // SAFETY: The registers are there with floating point, which the monitor does not use.
     result = result.and(unsafe { reset_registers!(FPCR = 0; FPSR = 0;) });
     if features.fpmr() {
@@ -75,33 +55,13 @@ fn clear_v(features: &Features) -> Result<(), HwError> {
 }
 
 fn clear_z() -> Result<(), HwError> {
-    let any: u64;
     // SAFETY: As for V0 to V31. ZCR_EL2 gives EL2 the longest vectors, and ZCR_EL1 can only shorten
     // them: what is clear here is clear at every length.
-    unsafe {
-        asm!(
-            ".arch_extension sve",
-            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
-            "mov z\\n\\().d, #0",
-            ".endr",
-            ".irp n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
-            "orr z0.d, z0.d, z\\n\\().d",
-            ".endr",
-            "ptrue p0.d",
-            "orv d0, p0, z0.d",
-            ".arch_extension fp",
-            "fmov {any}, d0",
-            "mov z0.d, #0",
-            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
-            "pfalse p\\n\\().b",
-            ".endr",
-            "wrffr p0.b",
-            any = out(reg) any,
-            options(nostack, preserves_flags),
-        );
-    }
-    let result = expect("Z0-Z31", 0, u64::MAX, any);
+    let result = expect("Z0-Z31", 0, u64::MAX, unsafe { routines::clear_z() });
     barrier::isb();
     // SAFETY: ZCR_EL1 is there with SVE, and limits EL1 and EL0 alone.
     result.and(unsafe { reset_registers!(ZCR_EL1 = 0;) })
 }
+
+#[cfg(test)]
+mod tests;

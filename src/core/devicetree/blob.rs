@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The structure of a flattened device tree, checked before it is read.
+//! Checks the structure of a flattened device tree before it is read (Devicetree Specification
+//! v0.4, chapter 5).
 //!
-//! Devicetree Specification v0.4, chapter 5. `dtoolkit` panics on a malformed blob that it did not
-//! validate, and its own validation refuses names that real trees have (Linux's bindings have
-//! properties of more than 31 characters) and says nothing of depth, by which its recursion would
-//! run over a small stack.
+//! `dtoolkit` panics on a malformed blob that it did not validate. Its own validation is no use
+//! here: it refuses names that real trees have (Linux's bindings have properties of more than 31
+//! characters), and it does not bound the depth, so that its recursion could run over a small
+//! stack.
 
 use dtoolkit::fdt::Fdt;
 use thiserror::Error;
@@ -31,13 +32,13 @@ const END: u32 = 9;
 /// What is wrong with the structure of a flattened device tree.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum BlobError {
-    /// There is no header.
+    /// It is too short for a header.
     #[error("device tree of {0} bytes has no room for a header")]
     Short(usize),
-    /// It is no device tree.
+    /// It does not begin with the magic number of a device tree.
     #[error("device tree begins with {0:#010x} rather than 0xd00dfeed")]
     Magic(u32),
-    /// Version 17 is not among those it can be read as.
+    /// It cannot be read as version 17.
     #[error("device tree has version {version}, readable as {last_compatible} and later")]
     Version {
         /// Its version.
@@ -45,7 +46,7 @@ pub enum BlobError {
         /// Oldest version that it can be read as.
         last_compatible: u32,
     },
-    /// It is larger than what was given.
+    /// Its header says that it is larger than the bytes that were given.
     #[error("device tree says that it has {said} bytes, of {given}")]
     Truncated {
         /// `totalsize` of the header.
@@ -63,7 +64,7 @@ pub enum BlobError {
         /// Its size in bytes.
         size: u32,
     },
-    /// A token is not what may stand there.
+    /// A token is unknown, or may not be where it is.
     #[error("device tree has the token {token:#x} out of place at offset {offset}")]
     Token {
         /// The token.
@@ -74,7 +75,7 @@ pub enum BlobError {
     /// Something runs over the end of its block.
     #[error("device tree's {what} at offset {offset} has no end")]
     Unterminated {
-        /// What it is.
+        /// What has no end.
         what: &'static str,
         /// Its offset in bytes.
         offset: usize,
@@ -87,11 +88,11 @@ pub enum BlobError {
     Depth(usize),
 }
 
-/// The largest device tree of the arm64 boot protocol, in bytes.
+/// The largest device tree that the arm64 boot protocol allows, in bytes.
 pub const MAX_SIZE: u64 = 2 << 20;
 
-/// Returns how many bytes a tree that begins with `header` says it has, [`MAX_SIZE`] at most; `None`
-/// if that is not how a tree begins.
+/// Returns the size in bytes that a tree says it has in `header`, the bytes it begins with, but
+/// [`MAX_SIZE`] at most; `None` if that is no header of a tree.
 pub fn size_in_header(header: &[u8]) -> Option<u64> {
     match header {
         [0xd0, 0x0d, 0xfe, 0xed, size @ ..] => {
@@ -102,8 +103,8 @@ pub fn size_in_header(header: &[u8]) -> Option<u64> {
     }
 }
 
-/// Returns the tree up to the end of its structure block; `None` if that is not in `tree`. Nothing
-/// else is checked.
+/// Returns `tree` up to the end of its structure block; `None` if that end is not in `tree`. Checks
+/// nothing else.
 pub fn structure(tree: &[u8]) -> Option<&[u8]> {
     let start = word_at(tree, STRUCTURE_OFFSET)? as usize;
     let size = word_at(tree, STRUCTURE_SIZE)? as usize;
@@ -112,11 +113,11 @@ pub fn structure(tree: &[u8]) -> Option<&[u8]> {
 
 /// Checks the structure of the tree at the beginning of `data`, and opens it.
 ///
-/// No call on the result panics, as long as no iterator is asked again after its end.
+/// No call on the result panics, as long as no iterator is used after its end.
 ///
 /// # Errors
 ///
-/// [`BlobError`], with the place where the structure is broken.
+/// Returns [`BlobError`], with the offset at which the structure is broken.
 pub fn open(data: &[u8]) -> Result<Fdt<'_>, BlobError> {
     let word = |offset| word_at(data, offset).ok_or(BlobError::Short(data.len()));
     let magic = word(0)?;
@@ -151,12 +152,14 @@ pub fn open(data: &[u8]) -> Result<Fdt<'_>, BlobError> {
     Ok(Fdt::new_unchecked(data))
 }
 
+/// Returns the big-endian word at `offset`.
 fn word_at(data: &[u8], offset: usize) -> Option<u32> {
     data.get(offset..)?
         .first_chunk()
         .map(|bytes| u32::from_be_bytes(*bytes))
 }
 
+/// Returns the block that the header says is at `offset`.
 fn block<'a>(
     data: &'a [u8],
     block: &'static str,
@@ -176,6 +179,7 @@ fn block<'a>(
         })
 }
 
+/// Checks that the memory reservation block has an end.
 fn check_reservations(data: &[u8], offset: u32) -> Result<(), BlobError> {
     const ENTRY: usize = 16;
     let start = offset as usize;
@@ -199,7 +203,7 @@ fn check_reservations(data: &[u8], offset: u32) -> Result<(), BlobError> {
     })
 }
 
-/// A walk over the structure block: `data` ends where it does.
+/// A walk over the structure block: `data` is the tree up to the end of it.
 struct Structure<'a> {
     data: &'a [u8],
     strings: &'a [u8],

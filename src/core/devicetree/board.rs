@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The board as its device tree describes it.
+//! Reads the board from its device tree.
 
 use super::blob;
 use super::chosen;
@@ -16,43 +16,44 @@ use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
 
-/// What lies where in memory.
+/// The board's memory, and what is loaded in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryMap {
     /// Memory that kernels may map: all `/memory` nodes without the `no-map` regions.
     pub memory: RegionSet,
-    /// What is reserved, whether in memory or not: `/memreserve/` and `/reserved-memory`.
+    /// Reserved regions, in memory or not: `/memreserve/` and `/reserved-memory`.
     pub reserved: RegionSet,
-    /// The guest.
+    /// The guest's kernel and ramdisk.
     pub modules: Modules,
 }
 
 /// What the monitor needs to know of a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Board {
-    /// What lies where.
+    /// Its memory.
     pub map: MemoryMap,
     /// The CPUs, in the order of the tree.
     pub cpus: Vec<Cpu>,
-    /// The firmware's PSCI; `None` only if all CPUs wait in spin tables.
+    /// Firmware's PSCI; `None` only if all CPUs wait in spin tables.
     pub psci: Option<Psci>,
     /// The interrupt controller.
     pub gic: Gic,
-    /// What the CPUs have that the tree alone says.
+    /// Devices of the CPUs that only the tree tells of.
     pub devices: Devices,
-    /// The UART of the console; a bad one is taken for none, as there is nowhere to say so.
+    /// The UART of the console. `None` also if its node cannot be used: there is nowhere to report
+    /// that.
     pub console: Option<Console>,
     /// The monitor's own command line; empty if there is none.
     pub bootargs: String,
 }
 
 impl MemoryMap {
-    /// Reads the map of a board to which the monitor came with a guest kernel behind it, at
-    /// `appended`: that is the guest if `/chosen` has no module that is a kernel.
+    /// Reads the map of a board. `appended` is where a guest kernel lies that was loaded in one
+    /// file with the monitor: it is the guest's if `/chosen` has no module that is a kernel.
     ///
     /// # Errors
     ///
-    /// [`BoardError`]: the first thing that is missing or unusable.
+    /// Returns [`BoardError`] for the first thing that is missing or unusable.
     pub fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Self, BoardError> {
         let (memory, reserved) = memory(fdt)?;
         Ok(Self {
@@ -68,16 +69,16 @@ impl Board {
     ///
     /// # Errors
     ///
-    /// [`BoardError`]: the first thing that is missing or unusable.
+    /// Returns [`BoardError`] for the first thing that is missing or unusable.
     pub fn read(fdt: &[u8]) -> Result<Self, BoardError> {
         Self::read_with(blob::open(fdt)?, None)
     }
 
-    /// The same with a guest kernel behind the monitor, as in [`MemoryMap::read`].
+    /// Reads the board from a tree that is open; `appended` is as in [`MemoryMap::read`].
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// Returns [`BoardError`] for the first thing that is missing or unusable.
     pub fn read_with(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Self, BoardError> {
         let map = MemoryMap::read(fdt, appended)?;
         let cpus = cpus::read(fdt)?;
@@ -99,11 +100,12 @@ impl Board {
     }
 }
 
-/// Reads only the console, so that whatever is wrong with the rest of the tree can be said on it.
+/// Reads the console alone, so that errors of the rest of the tree can be printed on it.
 pub fn console(fdt: Fdt<'_>) -> Option<Console> {
     console::read(fdt).ok().flatten()
 }
 
+/// Reads memory and reserved regions.
 fn memory(fdt: Fdt<'_>) -> Result<(RegionSet, RegionSet), BoardError> {
     let root = Located::find(fdt, "/").ok_or(BoardError::NoMemory)?;
     let mut memory = RegionSet::new();
@@ -133,7 +135,7 @@ fn memory(fdt: Fdt<'_>) -> Result<(RegionSet, RegionSet), BoardError> {
     }
 }
 
-/// Says whether a child of the root is a memory node.
+/// Returns whether a child of the root is a memory node.
 fn is_memory(node: &FdtNode<'_>) -> bool {
     text(node, "device_type") == Some("memory")
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `/chosen`: what the loader has to say to the kernel (Devicetree Specification, 3.6).
+//! `/chosen`: what the loader tells the kernel (Devicetree Specification v0.4, 3.6).
 
 use super::error::BoardError;
 use super::node::{Located, bytes, text};
@@ -7,11 +7,11 @@ use alloc::string::{String, ToString};
 use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
 
-/// Returns `/chosen/bootargs`; no line if there is none.
+/// Returns `/chosen/bootargs`; an empty line if there is none.
 ///
 /// # Errors
 ///
-/// [`BoardError::Text`] if it is no text.
+/// Returns [`BoardError::Text`] if it is not a string.
 pub(super) fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
     let Some(chosen) = Located::find(fdt, "/chosen") else {
         return Ok(String::new());
@@ -21,7 +21,7 @@ pub(super) fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
         text(&chosen.node, "bootargs"),
     ) {
         (None, _) => Ok(String::new()),
-        // A property without any byte is an empty string to U-Boot and Linux.
+        // U-Boot and Linux take a property without any byte for an empty string.
         (Some(_), None) if bytes(&chosen.node, "bootargs").is_empty() => Ok(String::new()),
         (Some(_), None) => Err(BoardError::Text {
             node: chosen.path(),

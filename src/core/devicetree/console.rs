@@ -10,11 +10,12 @@ use dtoolkit::standard::NodeStandard;
 /// The UART of the console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Console {
-    /// What it is programmed like.
+    /// How it is programmed.
     pub kind: UartKind,
-    /// Its registers; physical, and beginning with the first register of `kind`.
+    /// Physical addresses of its registers, from the first register of `kind` on.
     pub registers: Region,
-    /// What stands behind the colon of `stdout-path`, as in `115200n8`; firmware has set it up so.
+    /// What is behind the colon of `stdout-path`, such as `115200n8`. Firmware has set the UART up
+    /// so.
     pub settings: Option<String>,
 }
 
@@ -25,16 +26,16 @@ pub enum UartKind {
     Pl011,
     /// A 16550.
     Ns16550 {
-        /// Bits by which a register's number is shifted to become its offset in bytes.
+        /// By how many bits a register's number is shifted left to get its offset in bytes.
         reg_shift: u32,
-        /// Bytes of an access: 1, 2 or 4.
+        /// Size of an access in bytes: 1, 2 or 4.
         io_width: u32,
     },
     /// Cadence's, as in Xilinx's Zynq.
     Cadence,
     /// NXP's, of the i.MX.
     Imx,
-    /// Another one, by the first of its `compatible`.
+    /// Any other UART, with the first string of its `compatible`.
     Unknown(String),
 }
 
@@ -52,7 +53,7 @@ const BCM2835_AUX: &str = "brcm,bcm2835-aux-uart";
 /// Part number of a PL011 in the `arm,primecell-periphid` of an `arm,primecell`.
 const PL011_PART: u64 = 0x011;
 
-/// Reads the console; none if `stdout-path` is absent or names no node.
+/// Reads the console; `None` if `stdout-path` is absent or names no node.
 pub(super) fn read(fdt: Fdt<'_>) -> Result<Option<Console>, RegError> {
     let Some((uart, settings)) = find(fdt) else {
         return Ok(None);
@@ -75,6 +76,7 @@ pub(super) fn read(fdt: Fdt<'_>) -> Result<Option<Console>, RegError> {
     }))
 }
 
+/// Finds the node that `stdout-path` names, directly or by an alias, and the settings behind it.
 fn find<'a>(fdt: Fdt<'a>) -> Option<(Located<'a>, Option<&'a str>)> {
     let chosen = Located::find(fdt, "/chosen")?;
     let stdout =
@@ -109,7 +111,7 @@ fn kind(uart: &FdtNode<'_>) -> UartKind {
             io_width: small("reg-io-width", 1),
         }
     } else if uart.is_compatible(BCM2835_AUX) {
-        // The binding has no properties for it: registers are 32-bit words.
+        // The binding has no properties for it: its registers are 32-bit words.
         UartKind::Ns16550 {
             reg_shift: 2,
             io_width: 4,

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The CPUs of the board, from `/cpus`, and what else the tree says of them.
+//! Reads the CPUs of the board from `/cpus`, and what other nodes say of them.
 
 use super::error::BoardError;
 use super::node::{Located, big_endian, bytes, cell, is_available, text};
+use crate::mpidr::AFFINITY;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
-
-/// The affinity fields of `MPIDR_EL1`, Aff3 in bits 39:32 and Aff2 to Aff0 in bits 23:0.
-pub const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
 
 /// One CPU of the board.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,35 +23,35 @@ pub struct Cpu {
 pub enum EnableMethod {
     /// By PSCI `CPU_ON`.
     Psci,
-    /// By an address written to `release`, and SEV.
+    /// It polls the word at `release` for the address to begin at; an event wakes it.
     SpinTable {
         /// Physical address of the 64-bit word that the CPU polls.
         release: u64,
     },
-    /// By another method, or none is given; it is called as the tree calls it.
+    /// By another method, with its name in the tree, or by none.
     Other(Option<String>),
 }
 
-/// What CPUs have by the device tree. An ID register says nothing of the first, and of the second not
-/// whether firmware keeps it (`MDCR_EL3.TTRF`): a tree names what a kernel may use.
+/// Devices of the CPUs that the tree tells of. No ID register tells of the first; one tells of the
+/// second, but not whether firmware traps it (`MDCR_EL3.TTRF`), while the tree names only what a
+/// kernel may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Devices {
-    /// Their clusters have PMUs (`arm,dsu-pmu`), which are among the registers that the implementer
-    /// defines.
+    /// Their clusters have PMUs (`arm,dsu-pmu`), whose registers are IMPLEMENTATION DEFINED.
     pub dsu_pmu: bool,
     /// They have trace units, whose filter is `TRFCR_EL1`.
     pub trace: bool,
 }
 
-/// Looks through the whole tree for what [`Devices`] says.
+/// Searches the whole tree for [`Devices`].
 pub fn devices(fdt: Fdt<'_>) -> Devices {
     let mut devices = Devices::default();
-    // One walk for all of them, to its end.
+    // One search for all of them: it finds nothing, and so goes through the whole tree.
     Located::search(fdt, |node| {
         for name in node.compatible().into_iter().flatten() {
             match name {
                 "arm,dsu-pmu" => devices.dsu_pmu |= is_available(node),
-                // Trace units that are reached by system registers, and what they write to.
+                // Trace units with system registers, and the buffers that they write to.
                 "arm,embedded-trace-extension"
                 | "arm,trace-buffer-extension"
                 | "arm,coresight-etm4x-sysreg" => devices.trace |= is_available(node),
@@ -67,13 +65,14 @@ pub fn devices(fdt: Fdt<'_>) -> Devices {
 
 /// Reads the CPUs in the order of the tree, which is the order that Linux numbers them in.
 ///
-/// As in Linux on arm64, a CPU is left out if its `status` is `"fail"` or `"fail-…"` only: of a
-/// secondary CPU, `"disabled"` means that it is waiting to be started (Devicetree Specification
-/// v0.4, 3.8.1).
+/// As in Linux on arm64, a CPU is left out only if its `status` is `"fail"` or `"fail-…"`: the
+/// status `"disabled"` of a secondary CPU means that it waits to be started (Devicetree
+/// Specification v0.4, 3.8.1).
 ///
 /// # Errors
 ///
-/// [`BoardError`] of the first CPU that cannot be told from others or started.
+/// Returns [`BoardError`] for the first CPU that cannot be told from another one, or cannot be
+/// started.
 pub fn read(fdt: Fdt<'_>) -> Result<Vec<Cpu>, BoardError> {
     let mut cpus: Vec<Cpu> = Vec::new();
     let parent = Located::find(fdt, "/cpus").ok_or(BoardError::NoCpus)?;
@@ -112,7 +111,7 @@ fn has_failed(cpu: &Located<'_>) -> bool {
 fn mpidr(cpu: &Located<'_>) -> Result<u64, BoardError> {
     let bytes = bytes(&cpu.node, "reg");
     big_endian(bytes)
-        .filter(|mpidr| mpidr & !MPIDR_AFFINITY == 0)
+        .filter(|mpidr| mpidr & !AFFINITY == 0)
         .ok_or_else(|| BoardError::CpuReg {
             node: cpu.path(),
             reg: bytes.iter().take(16).copied().collect(),

@@ -7,14 +7,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use thiserror::Error;
 
-/// Why a device tree does not describe a board that the monitor can run on. Nodes are named by
-/// their full paths.
+/// Why the monitor cannot run on the board that a device tree describes. Nodes are named by their
+/// full paths.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BoardError {
-    /// The tree does not parse.
+    /// The structure of the tree is broken.
     #[error(transparent)]
     Blob(#[from] BlobError),
-    /// The `reg` of something needed is no use.
+    /// The `reg` of a node that is needed cannot be used.
     #[error(transparent)]
     Reg(#[from] RegError),
     /// No node says where memory is.
@@ -36,7 +36,7 @@ pub enum BoardError {
     SecondCpu {
         /// The second node.
         node: String,
-        /// Its affinity.
+        /// Its affinity fields.
         mpidr: u64,
     },
     /// A CPU that waits in a spin table does not say where.
@@ -53,7 +53,7 @@ pub enum BoardError {
         "no PSCI: no available node is compatible with \"arm,psci\", and CPU {mpidr:#x} has no spin table"
     )]
     NoPsci {
-        /// Affinity of the first such CPU.
+        /// Affinity fields of the first such CPU's MPIDR.
         mpidr: u64,
     },
     /// The PSCI node does not say how to call it.
@@ -64,7 +64,7 @@ pub enum BoardError {
         /// Its method.
         method: Option<String>,
     },
-    /// There is nothing to run.
+    /// There is no kernel to run.
     #[error(
         "no kernel: no child of /chosen is compatible with \"multiboot,kernel\" \
          (U-Boot: `fdt resize` makes room for it)"
@@ -115,7 +115,7 @@ pub enum BoardError {
         /// Its size in bytes.
         size: u64,
     },
-    /// A property is no text.
+    /// A property is not a string.
     #[error("{node}: {property} is not a NUL-terminated UTF-8 string")]
     Text {
         /// The node.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The interrupt controller: GICv3 (`arm,gic-v3.yaml`), GICv2 (`arm,gic.yaml`), or what a Raspberry
-//! Pi 3 has in its place (`brcm,bcm2836-l1-intc.txt`).
+//! Reads the interrupt controller: a GICv3 (`arm,gic-v3.yaml`), a GICv2 (`arm,gic.yaml`), or the
+//! one of a Raspberry Pi 3 (`brcm,bcm2836-l1-intc.txt`).
 
 use super::error::BoardError;
 use super::node::{Located, RegError, cell, first_compatible, is_available};
@@ -10,14 +10,14 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 
-/// The GIC that interrupts come through. Regions are physical.
+/// The interrupt controller. Regions are physical.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gic {
     /// GICv3, or a later one that is compatible with it.
     V3(GicV3),
     /// GICv2, with memory-mapped CPU interfaces.
     V2(GicV2),
-    /// No GIC, but the local interrupt controller of a BCM2836 or BCM2837, at this region.
+    /// No GIC, but the local interrupt controller of a BCM2836 or BCM2837, with its registers here.
     Bcm2836(Region),
 }
 
@@ -26,13 +26,13 @@ pub enum Gic {
 pub struct GicV3 {
     /// Distributor (`GICD_*`).
     pub distributor: Region,
-    /// Regions of redistributors (`GICR_*`), each with one frame set a CPU.
+    /// Regions of redistributors (`GICR_*`), of which each CPU has one.
     pub redistributors: Vec<Region>,
-    /// Bytes from one redistributor to the next; `None`: as `GICR_TYPER.VLPIS` tells.
+    /// Bytes from one redistributor to the next; `None` if `GICR_TYPER.VLPIS` tells.
     pub redistributor_stride: Option<u64>,
     /// Interrupt translation services (`GITS_*`).
     pub its: Vec<Region>,
-    /// SPIs that are free for message-based interrupts.
+    /// SPIs that devices may use for message-based interrupts.
     pub mbi_ranges: Vec<MbiRange>,
 }
 
@@ -41,7 +41,7 @@ pub struct GicV3 {
 pub struct MbiRange {
     /// Interrupt id of the first one.
     pub first: u32,
-    /// Number of SPIs.
+    /// How many SPIs these are.
     pub count: u32,
 }
 
@@ -71,7 +71,7 @@ const GICS: [&str; 7] = [
 
 const BCM2836: &str = "brcm,bcm2836-l1-intc";
 
-/// Reads the first GIC that is available; without one, the controller of a BCM2836.
+/// Reads the first available GIC; if there is none, the controller of a BCM2836.
 pub(super) fn read(fdt: Fdt<'_>) -> Result<Gic, BoardError> {
     let is_gic = |node: &_| first_compatible(node, &GICS).is_some() && is_available(node);
     let Some(gic) = Located::search(fdt, is_gic) else {
@@ -252,8 +252,7 @@ mod tests {
     fn takes_a_bcm2836_where_there_is_no_gic() {
         let mut tree = Sample::virt();
         tree.set("/soc/local@100", "compatible", BCM2836)
-            .set("/soc", "#address-cells", 1u32)
-            .set("/soc", "#size-cells", 1u32)
+            .set_cells("/soc", 1, 1)
             .set("/soc", "ranges", Vec::new())
             .set("/soc/local@100", "reg", cells(&[0x4000_0000, 0x100]));
         assert_eq!(tree.read(read), Ok(Gic::V3(virt())), "beside a GIC");

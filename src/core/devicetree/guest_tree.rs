@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The device tree that the guest is given.
+//! Makes the device tree of the guest, and checks those of kernels after it.
 
 use super::blob::{self, BOOT_CPUID_OFFSET, BlobError};
 use super::modules::is_module;
@@ -15,32 +15,33 @@ use dtoolkit::standard::{AddressSpaceProperties, NodeStandard};
 use dtoolkit::{Node, Property};
 use thiserror::Error;
 
-/// Properties of a memory node that say where memory is; Linux takes the second one if it is there.
+/// Properties of a memory node that say where memory is. Linux prefers the second one.
 const MEMORY_PROPERTIES: [&str; 2] = ["reg", "linux,usable-memory"];
-/// Most regions of `/reserved-memory` that may together cover the monitor's.
+/// How many regions of `/reserved-memory` may cover the monitor's memory together.
 const MAX_PARTS: usize = 16;
 
-/// What the guest's tree says that the board's does not.
+/// What the guest's tree has that the board's does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuestTree<'a> {
     /// The monitor's own memory, which the guest must not use.
     pub monitor: Region,
-    /// Memory in which LPIs stay: it is the guest's, but reserved.
+    /// Memory of LPI tables that stay in use from one kernel to the next: the guest's, but
+    /// reserved.
     pub lpi_tables: Option<Region>,
-    /// The guest's command line; without one, the guest finds none.
+    /// The guest's command line, if it has one.
     pub bootargs: Option<&'a str>,
-    /// Where the initial ramdisk lies; without one, the guest finds none.
+    /// Where the guest's initial ramdisk lies, if it has one.
     pub ramdisk: Option<Region>,
-    /// The board has no PSCI, the guest does: the monitor's.
+    /// The board has no PSCI, and the guest is told of the monitor's.
     pub own_psci: bool,
-    /// The report of a reboot, of a fixed size, as it is before the first one (`/baton/report`).
+    /// The property `/baton/report`, with the size that the report of a takeover will need.
     pub report: &'a [u8],
 }
 
-/// Why a tree for the guest cannot be made, or not be judged.
+/// Why a tree for the guest cannot be made, or cannot be checked.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TreeError {
-    /// The tree does not parse.
+    /// The structure of the tree is broken.
     #[error(transparent)]
     Blob(#[from] BlobError),
     /// The length of a property does not fit the cells of its parent, or these are not 1 or 2.
@@ -57,7 +58,7 @@ pub enum TreeError {
         /// `#size-cells` of the parent.
         size_cells: u32,
     },
-    /// An address or a size needs more than the one cell it has.
+    /// An address or a size needs two cells, and has one.
     #[error("{node}: {region} does not fit its cells")]
     Wide {
         /// Path of the node.
@@ -72,14 +73,14 @@ pub enum TreeError {
 
 /// Makes the guest's tree from the board's: the monitor's memory is taken out of `/memory` and
 /// named in `/reserved-memory` as `no-map`, and `/chosen` has the guest's own command line and
-/// ramdisk in place of the modules. `/baton` has room for the report of a reboot.
+/// ramdisk in place of the modules. `/baton` has room for the report of a takeover.
 ///
-/// All else stays, as the seeds, `stdout-path` and `linux,kho-*` in `/chosen`, and the memory
-/// reservations do.
+/// All else stays: in `/chosen` the seeds, `stdout-path` and `linux,kho-*`, and the memory
+/// reservations.
 ///
 /// # Errors
 ///
-/// [`TreeError`], with the node that stands in the way.
+/// Returns [`TreeError`], with the node that cannot be used or changed.
 pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeError> {
     if let Some(nul) = config.bootargs.and_then(|line| line.find('\0')) {
         return Err(TreeError::Bootargs(nul));
@@ -111,6 +112,7 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
     Ok(bytes)
 }
 
+/// Takes the monitor's memory out of all memory nodes.
 fn trim_memory(
     root: &mut DeviceTreeNode,
     cells: AddressSpaceProperties,
@@ -181,8 +183,8 @@ fn reserve(
     Ok(())
 }
 
-/// Has CPUs come by PSCI that came from spin tables. It is PSCI 0.1, which has no SYSTEM_RESET and no
-/// SYSTEM_OFF: those are the board's own, by drivers of the guest.
+/// Offers the monitor's PSCI for all CPUs, in place of spin tables. It is PSCI 0.1, which has no
+/// SYSTEM_RESET and no SYSTEM_OFF: the guest's own drivers do that on such a board.
 fn offer_psci(root: &mut DeviceTreeNode) {
     let psci = node_mut(root, "psci");
     set(psci, "compatible", b"arm,psci\0".to_vec());
@@ -201,6 +203,7 @@ fn offer_psci(root: &mut DeviceTreeNode) {
     }
 }
 
+/// Puts the guest's command line and ramdisk into `/chosen`, in place of the modules.
 fn choose(chosen: &mut DeviceTreeNode, config: &GuestTree<'_>) {
     let modules = chosen.children().filter(is_module);
     let modules: Vec<String> = modules.map(|node| node.name().to_string()).collect();
@@ -227,15 +230,17 @@ fn choose(chosen: &mut DeviceTreeNode, config: &GuestTree<'_>) {
     }
 }
 
-/// Says whether a kernel that is given the tree `fdt` keeps out of the monitor's memory: no memory
-/// node has any of it but where a `no-map` region covers it. It does not allocate.
+/// Returns whether a kernel with the tree `fdt` keeps out of the monitor's memory: no memory node
+/// has any of it, unless a `no-map` region, or an entry of the memory reservation block, covers
+/// that. Does not allocate.
 ///
-/// A kernel that is started by kexec gets a tree that its predecessor's tools made.
+/// This is for a kernel that is started by kexec, whose tree the tools of the kernel before it
+/// made.
 ///
 /// # Errors
 ///
-/// [`TreeError`] if the tree does not parse; a node whose `reg` does not is taken for one that
-/// neither has nor keeps out of anything.
+/// Returns [`TreeError`] if the structure of the tree is broken. A node whose `reg` cannot be read
+/// counts as one without any region.
 pub fn keeps_out(fdt: &[u8], monitor: &Region) -> Result<bool, TreeError> {
     let fdt = blob::open(fdt)?;
     Ok(fdt.root().children().filter(is_memory).all(|node| {
@@ -247,18 +252,25 @@ pub fn keeps_out(fdt: &[u8], monitor: &Region) -> Result<bool, TreeError> {
     }))
 }
 
+/// Returns whether `no-map` regions cover all of `part`.
 fn is_reserved(fdt: Fdt<'_>, part: &Region) -> bool {
-    let Some(parent) = fdt.find_node("/reserved-memory") else {
-        return false;
-    };
-    let cells = parent.address_space();
-    let mut open = part.start();
-    for _ in 0..MAX_PARTS {
-        let covering = parent
+    let parent = fdt.find_node("/reserved-memory");
+    let in_nodes = |open: u64| {
+        let parent = parent.as_ref()?;
+        let cells = parent.address_space();
+        parent
             .children()
             .filter(|node| node.property("no-map").is_some() && is_available(node))
-            .find_map(|node| banks(&node, "reg", cells).find(|region| region.contains(open)));
-        match covering {
+            .find_map(|node| banks(&node, "reg", cells).find(|region| region.contains(open)))
+    };
+    let in_block = |open: u64| {
+        fdt.memory_reservations()
+            .filter_map(|entry| Region::new(entry.address(), entry.size()).ok())
+            .find(|region| region.contains(open))
+    };
+    let mut open = part.start();
+    for _ in 0..MAX_PARTS {
+        match in_nodes(open).or_else(|| in_block(open)) {
             Some(region) if region.end() < part.end() => open = region.end(),
             Some(_) => return true,
             None => return false,
@@ -267,6 +279,7 @@ fn is_reserved(fdt: Fdt<'_>, part: &Region) -> bool {
     false
 }
 
+/// Returns the regions that property `name` of a memory node lists.
 fn banks<'a>(
     node: &FdtNode<'a>,
     name: &str,
@@ -282,12 +295,13 @@ fn banks<'a>(
         .filter_map(|[start, size]| Region::new(number(start)?, number(size)?).ok())
 }
 
+/// Returns whether a child of the root is a memory node.
 fn is_memory<N: Node>(node: &N) -> bool {
     node.property("device_type")
         .is_some_and(|kind| kind.value() == b"memory\0")
 }
 
-/// Returns the child of that name, whatever its unit address; it is made if there is none.
+/// Returns the child of that name, whatever its unit address; makes one if there is none.
 fn node_mut<'a>(root: &'a mut DeviceTreeNode, name: &str) -> &'a mut DeviceTreeNode {
     let full = root
         .child(name)
@@ -295,6 +309,7 @@ fn node_mut<'a>(root: &'a mut DeviceTreeNode, name: &str) -> &'a mut DeviceTreeN
     root.add_child_mut(DeviceTreeNode::new_unchecked(full))
 }
 
+/// Sets a property, which is added if it is not there.
 fn set(node: &mut DeviceTreeNode, name: &str, value: Vec<u8>) {
     match node.property_mut(name) {
         Some(property) => property.set_value(value.as_slice()),
@@ -302,6 +317,7 @@ fn set(node: &mut DeviceTreeNode, name: &str, value: Vec<u8>) {
     }
 }
 
+/// Returns the regions that `property` lists, for a tree that is changed.
 fn regions<'a>(
     path: &str,
     name: &'static str,
@@ -324,6 +340,7 @@ fn regions<'a>(
     Ok(entries.filter_map(|[start, size]| Region::new(number(start)?, number(size)?).ok()))
 }
 
+/// Returns the value of a property that lists `regions`.
 fn encode(
     path: &str,
     regions: &[Region],

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The device tree: what the board is, and what the guest is told of it.
+//! The device tree: reads the board from it, and makes the guest's from it.
 //!
-//! Trees come from firmware and from kernels, so nothing in them is trusted to be well-formed:
-//! [`blob::open`] checks the structure once, and what is read after that is checked by value.
+//! Trees come from firmware and from guests, and may be malformed: [`blob::open`] checks the
+//! structure once, and each value is checked when it is read.
 #![forbid(unsafe_code)]
 
 pub mod blob;
@@ -14,6 +14,7 @@ pub mod error;
 pub mod gic;
 pub mod guest_tree;
 pub mod modules;
+pub mod next_tree;
 pub mod node;
 pub mod psci;
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the monitor was given to run: the modules below `/chosen`, or a kernel behind its own image.
+//! Finds what the monitor was given to run: the modules below `/chosen`, or a kernel behind its own
+//! image.
 //!
-//! The nodes are Xen's (`docs/misc/arm/device-tree/booting.txt` of Xen). QEMU's `guest-loader`
-//! writes them, and so do scripts of U-Boot. Where nobody can write nodes, as in an extlinux.conf, a
-//! kernel comes behind the monitor in one file; then `/chosen` is what any loader of Linux makes it.
+//! The nodes are those of Xen (`docs/misc/arm/device-tree/booting.txt`). QEMU's `guest-loader` and
+//! scripts of U-Boot write them. A loader that cannot, as one with an extlinux.conf, loads the
+//! monitor and a kernel behind it as one file; then `/chosen` has what a loader of Linux puts
+//! there.
 
 use super::chosen;
 use super::error::BoardError;
@@ -18,7 +20,7 @@ const MODULE: [&str; 3] = ["multiboot,module", "xen,linux-zimage", "xen,linux-in
 const KERNEL: [&str; 2] = ["multiboot,kernel", "xen,linux-zimage"];
 const RAMDISK: [&str; 2] = ["multiboot,ramdisk", "xen,linux-initrd"];
 
-/// The guest as it was loaded.
+/// The guest's files as they were loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Modules {
     /// Where the kernel's file lies.
@@ -27,11 +29,12 @@ pub struct Modules {
     pub bootargs: Option<String>,
     /// Where the initial ramdisk lies.
     pub ramdisk: Option<Region>,
-    /// The kernel came behind the monitor: both are given the one command line of `/chosen`.
+    /// The kernel was loaded in one file with the monitor, and shares the command line of `/chosen`
+    /// with it.
     pub appended: bool,
 }
 
-/// Says whether a child of `/chosen` is a module.
+/// Returns whether a child of `/chosen` is a module.
 pub(super) fn is_module<N: Node>(node: &N) -> bool {
     [&MODULE[..], &KERNEL[..], &RAMDISK[..]]
         .into_iter()
@@ -39,8 +42,9 @@ pub(super) fn is_module<N: Node>(node: &N) -> bool {
         .any(|name| node.is_compatible(name))
 }
 
-/// Reads the modules. One that says neither kernel nor ramdisk is what is missing yet of the two,
-/// in this order; further ones are not for the monitor. Without a kernel among them, `appended` is it.
+/// Reads the modules. One that does not say what it is, is taken for the kernel if there is none
+/// yet, else for the ramdisk if there is none yet, else it is ignored. If no module is a kernel,
+/// `appended` is it.
 pub(super) fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Modules, BoardError> {
     let chosen = Located::find(fdt, "/chosen").ok_or(BoardError::NoKernel)?;
     let mut found = Found::default();
@@ -84,12 +88,13 @@ pub(super) fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Modules, Bo
     }
 }
 
-/// The ramdisk as a loader of Linux says it; one that is empty is none to Linux either.
+/// Returns the ramdisk that a loader of Linux names. As in Linux, an empty one is none.
 fn linux_initrd(chosen: &FdtNode<'_>) -> Option<Region> {
     let bound = |name| big_endian(bytes(chosen, name));
     Region::from_bounds(bound("linux,initrd-start")?, bound("linux,initrd-end")?).ok()
 }
 
+/// The modules found so far.
 #[derive(Default)]
 struct Found<'a> {
     kernel: Option<Located<'a>>,
@@ -142,7 +147,7 @@ fn bootargs(kernel: &Located<'_>) -> Result<Option<String>, BoardError> {
 }
 
 /// Reads a module's `reg`. QEMU writes two 64-bit numbers whatever the cells of `/chosen` are, so
-/// the length of the property decides where it can.
+/// where the length of the property leaves no choice, it decides.
 fn region(chosen: &FdtNode<'_>, module: &Located<'_>) -> Result<Region, BoardError> {
     let reg = bytes(&module.node, "reg");
     let split = match reg.len() {

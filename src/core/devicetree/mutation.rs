@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Damaged trees: whatever they say, reading them ends, and without a panic.
+//! Tests with damaged trees: reading them ends, and does not panic.
 
 use super::board::{Board, console};
 use super::guest_tree::{GuestTree, guest_tree, keeps_out};
@@ -7,7 +7,7 @@ use super::sample::{Sample, cells, wide};
 use crate::memory::region::Region;
 use alloc::vec::Vec;
 
-/// Words that sit at the edges of what lengths, offsets, tokens and numbers may be.
+/// Words at the limits of what lengths, offsets, tokens and numbers may be.
 const EDGES: [u32; 14] = [
     0,
     1,
@@ -26,7 +26,8 @@ const EDGES: [u32; 14] = [
 ];
 const ROUNDS: usize = 8_000;
 
-/// A small generator of random numbers (xorshift64*), so that a failure can be had again.
+/// A generator of random numbers (xorshift64*) with a fixed seed, so that a failure can be
+/// repeated.
 struct Random(u64);
 
 impl Random {
@@ -38,14 +39,13 @@ impl Random {
     }
 }
 
-/// A tree that has something of everything that is read.
+/// Returns a tree that has something of everything that is read.
 fn rich() -> Vec<u8> {
     let mut tree = Sample::virt();
     tree.0.memory_reservations = alloc::vec![dtoolkit::memreserve::MemoryReservation::new(1, 2)];
     tree.set("/chosen", "stdout-path", "serial0:115200n8");
     tree.set("/aliases", "serial0", "/soc/serial@1000");
-    tree.set("/soc", "#address-cells", 1u32)
-        .set("/soc", "#size-cells", 1u32);
+    tree.set_cells("/soc", 1, 1);
     tree.set("/soc", "ranges", cells(&[0, 0, 0x900_0000, 0x1_0000]));
     tree.set("/soc/serial@1000", "compatible", "ns16550a").set(
         "/soc/serial@1000",
@@ -53,11 +53,7 @@ fn rich() -> Vec<u8> {
         2u32,
     );
     tree.set("/soc/serial@1000", "reg", cells(&[0x1000, 0x100]));
-    tree.set("/reserved-memory", "#address-cells", 2u32).set(
-        "/reserved-memory",
-        "#size-cells",
-        2u32,
-    );
+    tree.set_cells("/reserved-memory", 2, 2);
     tree.set("/reserved-memory", "ranges", Vec::new());
     tree.set(
         "/reserved-memory/fw@50000000",
@@ -72,7 +68,7 @@ fn rich() -> Vec<u8> {
     tree.blob()
 }
 
-/// Reads a tree in every way; returns whether it parsed.
+/// Reads a tree in every way; returns whether its structure is sound.
 fn read(blob: &[u8]) -> bool {
     let monitor = Region::new(0x7fe0_0000, 0x20_0000).expect("test region");
     let config = GuestTree {

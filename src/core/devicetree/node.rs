@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Nodes with their way from the root: paths, addresses as the CPU sees them, typed properties.
+//! Nodes with their ancestors: paths, addresses as the CPU sees them, typed properties.
 
 use crate::memory::region::{Region, RegionError};
 use alloc::string::{String, ToString};
@@ -8,7 +8,7 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Cells, FdtStringListIterator, Node, Property, ToCellInt};
 use thiserror::Error;
 
-/// Why an entry of a node's `reg` is no address of the CPU.
+/// Why an entry of a node's `reg` is not an address that the CPU can use.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RegError {
     /// The property is not there, or has no such entry.
@@ -28,7 +28,7 @@ pub enum RegError {
         /// Length of the property in bytes.
         length: usize,
     },
-    /// It is empty or wraps around.
+    /// The region is empty or wraps around.
     #[error("{node}: {error}")]
     Region {
         /// Path of the node.
@@ -36,12 +36,12 @@ pub enum RegError {
         /// What is wrong with it.
         error: RegionError,
     },
-    /// No `ranges` of the buses above leads to it.
+    /// A bus above does not map it: it is not in its `ranges`.
     #[error("{node}: {region} is not in the ranges of {bus}")]
     Unmapped {
         /// Path of the node.
         node: String,
-        /// The region as the bus has it.
+        /// The region as the bus addresses it.
         region: Region,
         /// Path of the bus.
         bus: String,
@@ -57,7 +57,7 @@ pub struct Located<'a> {
 }
 
 impl<'a> Located<'a> {
-    /// Finds the node of a path, each part of which may leave out its unit address.
+    /// Finds the node of a full path. Each name in the path may be without its unit address.
     pub fn find(fdt: Fdt<'a>, path: &str) -> Option<Self> {
         let mut located = Self {
             node: fdt.root(),
@@ -74,7 +74,7 @@ impl<'a> Located<'a> {
         Some(located)
     }
 
-    /// Finds the first node of the tree, in its order, that is `wanted`.
+    /// Finds the first node in the order of the tree that is `wanted`.
     pub fn search(fdt: Fdt<'a>, mut wanted: impl FnMut(&FdtNode<'a>) -> bool) -> Option<Self> {
         search_below(&mut Vec::new(), fdt.root(), &mut wanted)
     }
@@ -102,7 +102,7 @@ impl<'a> Located<'a> {
     ///
     /// # Errors
     ///
-    /// [`RegError`], with the path of the node.
+    /// Returns [`RegError`], with the path of the node.
     pub fn reg(&self, index: usize) -> Result<Region, RegError> {
         let missing = || RegError::Missing {
             node: self.path(),
@@ -112,11 +112,11 @@ impl<'a> Located<'a> {
         self.translate(self.region(start, size)?)
     }
 
-    /// Returns all entries of `reg` that have any bytes, as the parent addresses them.
+    /// Returns all entries of `reg` that are not empty, as the parent addresses them.
     ///
     /// # Errors
     ///
-    /// [`RegError`] of the first bad entry.
+    /// Returns [`RegError`] for the first bad entry.
     pub fn regs(&self) -> Result<Vec<Region>, RegError> {
         self.entries()?
             .filter(|entry| !matches!(entry, Ok((_, 0))))
@@ -124,6 +124,7 @@ impl<'a> Located<'a> {
             .collect()
     }
 
+    /// Returns address and size of each entry of `reg`.
     fn entries(&self) -> Result<impl Iterator<Item = Result<(u64, u64), RegError>>, RegError> {
         let length = bytes(&self.node, "reg").len();
         let cells = move || RegError::Cells {
@@ -145,8 +146,8 @@ impl<'a> Located<'a> {
         })
     }
 
-    /// Follows the `ranges` of the buses between the node and the root (Devicetree Specification
-    /// v0.4, 2.3.8).
+    /// Translates `region` by the `ranges` of the buses between the node and the root (Devicetree
+    /// Specification v0.4, 2.3.8).
     fn translate(&self, region: Region) -> Result<Region, RegError> {
         let mut buses = self.ancestors.iter().enumerate().skip(1).rev();
         buses.try_fold(region, |region, (depth, bus)| {
@@ -159,6 +160,7 @@ impl<'a> Located<'a> {
     }
 }
 
+/// Finds the first node that is `wanted`, at `node` or below it.
 fn search_below<'a>(
     ancestors: &mut Vec<FdtNode<'a>>,
     node: FdtNode<'a>,
@@ -178,6 +180,7 @@ fn search_below<'a>(
     found
 }
 
+/// Returns the full path of `node`.
 fn path(ancestors: &[FdtNode<'_>], node: &FdtNode<'_>) -> String {
     let mut path = String::new();
     for part in ancestors.iter().chain([node]).skip(1) {
@@ -191,6 +194,7 @@ fn path(ancestors: &[FdtNode<'_>], node: &FdtNode<'_>) -> String {
     }
 }
 
+/// Translates `region` from the addresses below `bus` to those above it.
 fn through(bus: &FdtNode<'_>, region: Region) -> Option<Region> {
     if bus.property("ranges")?.value().is_empty() {
         return Some(region);
@@ -206,24 +210,24 @@ fn through(bus: &FdtNode<'_>, region: Region) -> Option<Region> {
     })
 }
 
-/// Returns the number that at most two cells hold.
+/// Returns the number in one or two cells; `None` if it needs more than 64 bits.
 pub fn number(cells: Cells<'_>) -> Option<u64> {
     cells.to_int().ok()
 }
 
-/// Returns a property's value, empty if it is absent.
+/// Returns a property's value; no bytes if it is absent.
 pub fn bytes<'a>(node: &FdtNode<'a>, name: &str) -> &'a [u8] {
     node.property(name)
         .and_then(|property| property.value_as().ok())
         .unwrap_or_default()
 }
 
-/// Returns a property that holds one number of one or two cells.
+/// Returns the number in a property of one or two cells.
 pub fn cell(node: &FdtNode<'_>, name: &str) -> Option<u64> {
     big_endian(bytes(node, name))
 }
 
-/// Returns the number that 4 or 8 big-endian bytes hold.
+/// Returns the number in 4 or 8 big-endian bytes.
 pub fn big_endian(bytes: &[u8]) -> Option<u64> {
     match bytes.len() {
         4 => bytes
@@ -242,7 +246,7 @@ pub fn text<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a str> {
         .next()
 }
 
-/// Says whether the node may be used: `status` is absent, `"okay"` or, as Linux takes it, `"ok"`.
+/// Returns whether the node may be used: its `status` is absent, `"okay"` or, as in Linux, `"ok"`.
 pub fn is_available(node: &FdtNode<'_>) -> bool {
     node.property("status").is_none() || matches!(text(node, "status"), Some("okay" | "ok"))
 }

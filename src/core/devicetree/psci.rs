@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The firmware's PSCI, from the node that the binding `arm/psci.yaml` describes.
+//! Reads firmware's PSCI from its node (binding `arm/psci.yaml`).
 
 use super::error::BoardError;
 use super::node::{Located, cell, first_compatible, is_available, text};
 use alloc::string::ToString;
 use dtoolkit::fdt::Fdt;
 
-/// The firmware's PSCI.
+/// Firmware's PSCI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Psci {
     /// The instruction that calls it.
     pub conduit: Conduit,
-    /// Its version, as far as the tree tells.
+    /// Its version, as far as the tree tells it.
     pub version: PsciVersion,
 }
 
@@ -20,11 +20,12 @@ pub struct Psci {
 pub enum Conduit {
     /// `SMC #0`.
     Smc,
-    /// `HVC #0`: something at EL2 answers, so EL2 is not free for the monitor.
+    /// `HVC #0`: another hypervisor answers at EL2, and the monitor cannot run there.
     Hvc,
 }
 
-/// The version of PSCI that the tree names; from 0.2 on, `PSCI_VERSION` tells the rest.
+/// The version of PSCI that the tree names. From 0.2 on, the call `PSCI_VERSION` returns the exact
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PsciVersion {
     /// `arm,psci`: the function ids are the board's own.
@@ -35,7 +36,7 @@ pub enum PsciVersion {
     V1_0,
 }
 
-/// Function ids of PSCI 0.1; those that are absent are not offered.
+/// Function ids of PSCI 0.1; `None` for a function that firmware does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FunctionIds {
     /// `CPU_ON`.
@@ -48,7 +49,7 @@ pub struct FunctionIds {
 
 const COMPATIBLE: [&str; 3] = ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"];
 
-/// Reads the first PSCI node that is available.
+/// Reads the first available PSCI node; `None` if there is none.
 pub(super) fn read(fdt: Fdt<'_>) -> Result<Option<Psci>, BoardError> {
     let compatible = |node: &_| first_compatible(node, &COMPATIBLE);
     let found = Located::search(fdt, |node| compatible(node).is_some() && is_available(node));

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Trees for tests, in the likeness of QEMU's virt machine.
+//! Trees for tests, like that of QEMU's virt machine.
 
 use alloc::vec::Vec;
 use dtoolkit::ToPropertyValue;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
-/// A tree to change.
+/// A tree that a test can change.
 #[derive(Clone)]
 pub struct Sample(pub DeviceTree);
 
-/// Cells of 64-bit numbers, two each.
+/// Returns the cells of 64-bit numbers, two each.
 pub fn wide(numbers: &[u64]) -> Vec<u8> {
     numbers
         .iter()
@@ -18,7 +18,7 @@ pub fn wide(numbers: &[u64]) -> Vec<u8> {
         .collect()
 }
 
-/// Cells, one a number.
+/// Returns the cells of 32-bit numbers, one each.
 pub fn cells(numbers: &[u32]) -> Vec<u8> {
     numbers
         .iter()
@@ -27,16 +27,16 @@ pub fn cells(numbers: &[u32]) -> Vec<u8> {
 }
 
 impl Sample {
-    /// A root alone.
+    /// Returns a tree with a root alone.
     pub fn empty() -> Self {
         Self(DeviceTree::new())
     }
 
-    /// Two CPUs, 1 GiB of memory, GICv3 with an ITS, a PL011, a kernel and a ramdisk.
+    /// Returns a tree with two CPUs, 1 GiB of memory, a GICv3 with an ITS, a PL011, a kernel and a
+    /// ramdisk.
     pub fn virt() -> Self {
         let mut tree = Self::empty();
-        tree.set("/", "#address-cells", 2u32)
-            .set("/", "#size-cells", 2u32);
+        tree.set_cells("/", 2, 2);
         tree.set("/chosen", "bootargs", "log=debug").set(
             "/chosen",
             "stdout-path",
@@ -62,8 +62,7 @@ impl Sample {
             "reg",
             wide(&[0x4000_0000, 0x4000_0000]),
         );
-        tree.set("/cpus", "#address-cells", 1u32)
-            .set("/cpus", "#size-cells", 0u32);
+        tree.set_cells("/cpus", 1, 0);
         for (path, reg) in [("/cpus/cpu@0", 0u32), ("/cpus/cpu@1", 1)] {
             tree.set(path, "device_type", "cpu")
                 .set(path, "enable-method", "psci")
@@ -83,8 +82,7 @@ impl Sample {
                 "reg",
                 wide(&[0x800_0000, 0x1_0000, 0x80a_0000, 0xf6_0000]),
             )
-            .set(gic, "#address-cells", 2u32)
-            .set(gic, "#size-cells", 2u32)
+            .set_cells(gic, 2, 2)
             .set(gic, "ranges", Vec::new())
             .set("/intc@8000000/its@8080000", "compatible", "arm,gic-v3-its")
             .set(
@@ -101,7 +99,7 @@ impl Sample {
         tree
     }
 
-    /// The node of a full path, made if it is not there.
+    /// Returns the node of a full path; makes it if it is not there.
     pub fn node(&mut self, path: &str) -> &mut DeviceTreeNode {
         path.split('/')
             .filter(|name| !name.is_empty())
@@ -118,6 +116,12 @@ impl Sample {
         self
     }
 
+    /// Sets how many cells addresses and sizes below a node have.
+    pub fn set_cells(&mut self, path: &str, address: u32, size: u32) -> &mut Self {
+        self.set(path, "#address-cells", address)
+            .set(path, "#size-cells", size)
+    }
+
     /// Sets a property to a list of strings.
     pub fn strings(&mut self, path: &str, name: &str, values: &[&str]) -> &mut Self {
         let mut bytes = alloc::vec![0; values.property_value_len()];
@@ -125,7 +129,7 @@ impl Sample {
         self.set(path, name, bytes)
     }
 
-    /// Takes a property away.
+    /// Removes a property, which must be there.
     pub fn unset(&mut self, path: &str, name: &str) -> &mut Self {
         self.node(path)
             .remove_property(name)
@@ -133,7 +137,7 @@ impl Sample {
         self
     }
 
-    /// Takes a node away.
+    /// Removes a node, which must be there.
     pub fn remove(&mut self, path: &str) -> &mut Self {
         let (parent, name) = path.rsplit_once('/').expect("a full path");
         self.node(parent)
@@ -142,20 +146,20 @@ impl Sample {
         self
     }
 
-    /// The tree as a blob.
+    /// Returns the tree as a blob.
     pub fn blob(&self) -> Vec<u8> {
         self.0.to_dtb()
     }
 
-    /// Opens the tree, and hands it to `read`.
+    /// Opens the tree, and returns what `read` makes of it.
     pub fn read<T>(&self, read: impl FnOnce(Fdt<'_>) -> T) -> T {
         read(super::blob::open(&self.blob()).expect("a tree that opens"))
     }
 }
 
-/// What a property can be set to.
+/// A value that a property can be set to.
 pub trait Value {
-    /// The property's value.
+    /// Returns the value's bytes.
     fn bytes(self) -> Vec<u8>;
 }
 

@@ -5,7 +5,7 @@ use crate::memory::guest_memory::GuestMemory;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// Sparse RAM with the monitor in its midst.
+/// RAM with the monitor's memory in the middle of it. Words that no test has written are 0.
 pub struct Ram {
     words: RefCell<HashMap<u64, u64>>,
     start: u64,
@@ -14,13 +14,14 @@ pub struct Ram {
 impl Ram {
     /// The first byte of RAM.
     pub const START: u64 = 0x4000_0000;
-    /// The monitor's first byte, which ends the lower part.
+    /// The monitor's first byte, behind the lower part of RAM.
     pub const MONITOR: u64 = 0xa000_0000;
-    /// The first byte behind the monitor.
+    /// The first byte of the upper part, behind the monitor.
     pub const UPPER: u64 = 0xa080_0000;
     /// The end of RAM.
     pub const END: u64 = 0x1_0000_0000;
 
+    /// Returns RAM of zeroes.
     pub fn new() -> Self {
         Self {
             words: RefCell::default(),
@@ -28,7 +29,7 @@ impl Ram {
         }
     }
 
-    /// The same, with RAM from address 0 on, as most boards have it.
+    /// Returns RAM of zeroes whose lower part begins at address 0, as on most boards.
     pub fn from_zero() -> Self {
         Self {
             start: 0,
@@ -36,6 +37,7 @@ impl Ram {
         }
     }
 
+    /// Writes an aligned word.
     pub fn write(&self, address: u64, value: u64) {
         assert!(
             self.contains(address, 8) && address.is_multiple_of(8),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The 64 bytes in front of an arm64 kernel (Linux `Documentation/arch/arm64/booting.rst`,
-//! section 4).
+//! Reads the header of an arm64 Image, its first 64 bytes (Linux
+//! `Documentation/arch/arm64/booting.rst`, section 4).
 
 use super::bytes::{u32_at, u64_at};
 use core::fmt;
@@ -10,15 +10,15 @@ use thiserror::Error;
 pub const HEADER_SIZE: usize = 64;
 /// `"ARM\x64"`, the word at [`MAGIC_OFFSET`].
 pub const MAGIC: u32 = u32::from_le_bytes(*b"ARM\x64");
-/// Where the magic stands, in bytes from the start.
+/// Offset of the magic number in the header, in bytes.
 pub const MAGIC_OFFSET: usize = 56;
 
-/// An Image is put `text_offset` bytes above a multiple of this.
+/// An Image is loaded `text_offset` bytes above a multiple of this.
 const PLACEMENT: u64 = 0x20_0000;
-/// The granule of `text_offset`: the smallest page.
+/// `text_offset` is a multiple of this, the smallest page.
 const PAGE: u64 = 0x1000;
 
-/// A translation granule of the kernel, which is also the page of its kexec lists.
+/// The page size of a kernel, which is also the page size of its kexec lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageSize {
     /// 4 KiB.
@@ -30,12 +30,12 @@ pub enum PageSize {
 }
 
 impl PageSize {
-    /// The size in bytes.
+    /// Returns the size in bytes.
     pub const fn bytes(self) -> u64 {
         1 << self.shift()
     }
 
-    /// How many such pages fit into `size` bytes.
+    /// Returns how many whole pages `size` bytes are.
     pub const fn pages(self, size: u64) -> u64 {
         size >> self.shift()
     }
@@ -49,7 +49,7 @@ impl PageSize {
     }
 }
 
-/// What stands where an Image was expected, known by its first bytes.
+/// The format of a packed kernel where an Image was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     /// RFC 1952.
@@ -69,7 +69,7 @@ pub enum Packing {
 }
 
 impl Packing {
-    /// Names the format that `bytes` begin with.
+    /// Returns the format that `bytes` begin as; `None` if it is none of these.
     pub fn detect(bytes: &[u8]) -> Option<Self> {
         const MAGICS: [(&[u8], Packing); 8] = [
             (b"\x1f\x8b", Packing::Gzip),
@@ -102,7 +102,7 @@ impl fmt::Display for Packing {
     }
 }
 
-/// Why some bytes are not a kernel that can be entered.
+/// Why bytes are not the header of a kernel that can be entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ImageError {
     /// Fewer bytes than a header has.
@@ -111,10 +111,10 @@ pub enum ImageError {
     /// The kernel must be unpacked first.
     #[error("the kernel is packed ({0}), a raw arm64 Image is needed")]
     Packed(Packing),
-    /// No Image, and nothing else that is known. Holds the word where the magic should stand.
-    #[error("no arm64 Image header: {0:#010x} where the magic should stand")]
+    /// Neither an Image nor a packed kernel. Holds the word at [`MAGIC_OFFSET`].
+    #[error("no arm64 Image header: {0:#010x} in place of its magic number")]
     NoMagic(u32),
-    /// Linux before 3.17 left the size out; what such an Image needs cannot be known.
+    /// Linux before 3.17 left the size out: how much memory such an Image needs is not known.
     #[error("the Image header gives no image_size")]
     NoSize,
     /// The file is larger than the memory that its header asks for.
@@ -125,16 +125,17 @@ pub enum ImageError {
         /// Size of the file in bytes.
         file_size: u64,
     },
-    /// More than the address space has.
-    #[error("image_size {0:#x} is absurd")]
+    /// The size is larger than the physical address space.
+    #[error("image_size {0:#x} is larger than 2^52 bytes")]
     SizeAbsurd(u64),
-    /// Not a multiple of 4 KiB below 2 MiB.
-    #[error("text_offset {0:#x} is absurd")]
+    /// The offset is not a multiple of 4 KiB below 2 MiB.
+    #[error("text_offset {0:#x} is not a multiple of 4 KiB below 2 MiB")]
     TextOffset(u64),
     /// The kernel would run big-endian.
     #[error("the Image is big-endian (flags {0:#x})")]
     BigEndian(u64),
-    /// The header's branch does not lead into the Image. Holds the distance from its start in bytes.
+    /// The header's branch does not lead into the Image. Holds the distance from its start in
+    /// bytes.
     #[error("the Image header branches outside the Image, to offset {0:#x}")]
     BranchOutside(i64),
 }
@@ -149,7 +150,12 @@ pub struct ImageHeader {
 }
 
 impl ImageHeader {
-    /// Reads the header that `bytes` begin with; what lies behind it is not looked at.
+    /// Reads the header that `bytes` begin with. Bytes behind it do not matter.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ImageError`] if there is no header, or it is that of a kernel that cannot be
+    /// entered.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
         let otherwise = |error| Err(Packing::detect(bytes).map_or(error, ImageError::Packed));
         let Some(header) = bytes.first_chunk::<HEADER_SIZE>() else {
@@ -189,8 +195,12 @@ impl ImageHeader {
         })
     }
 
-    /// Reads the header of a kernel that is there as a whole file, and checks that the memory it
-    /// asks for holds the file.
+    /// Reads the header of a kernel's whole file, and checks that the file fits into the memory
+    /// that the header asks for.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`parse`](Self::parse), or [`ImageError::SizeBelowFile`].
     pub fn parse_file(file: &[u8]) -> Result<Self, ImageError> {
         let header = Self::parse(file)?;
         let file_size = file.len() as u64;
@@ -203,17 +213,18 @@ impl ImageHeader {
         Ok(header)
     }
 
-    /// Distance of the Image from a multiple of 2 MiB.
+    /// Returns the distance of the Image from a multiple of 2 MiB, in bytes.
     pub const fn text_offset(&self) -> u64 {
         self.text_offset
     }
 
-    /// Memory that the kernel needs from its first byte on, its zeroed data included.
+    /// Returns how many bytes of memory the kernel needs from its first byte on, with its zeroed
+    /// data.
     pub const fn image_size(&self) -> u64 {
         self.image_size
     }
 
-    /// The kernel's page, or `None` if it does not say.
+    /// Returns the kernel's page size; `None` if the header does not say it.
     pub const fn page_size(&self) -> Option<PageSize> {
         match self.flags >> 1 & 3 {
             1 => Some(PageSize::Size4K),
@@ -223,19 +234,21 @@ impl ImageHeader {
         }
     }
 
-    /// Whether the Image may lie anywhere in memory, rather than near its start.
+    /// Returns whether the Image may be loaded anywhere in memory, rather than near the start of
+    /// memory.
     pub const fn placed_anywhere(&self) -> bool {
         self.flags >> 3 & 1 != 0
     }
 
-    /// Offset that the header's branch leads to: `primary_entry` in Linux. `None` if neither of the
-    /// header's two instructions is a branch.
+    /// Returns the offset in bytes that the header's branch leads to: `primary_entry` in Linux.
+    /// `None` if neither of the header's two instructions is a branch.
     pub const fn primary_entry_offset(&self) -> Option<u64> {
         self.branch
     }
 }
 
-/// Where the `b` among the first two instructions leads, as a distance from the first.
+/// Returns where the `b` among the first two instructions leads, as a distance from the first in
+/// bytes.
 fn branch(code0: u32, code1: u32) -> Option<i64> {
     // With an EFI stub the first instruction is one that spells "MZ" and does nothing.
     let (at, code) = if code0 & 0xffff == u32::from(u16::from_le_bytes(*b"MZ")) {
@@ -356,30 +369,20 @@ mod tests {
             bytes[..start.len()].copy_from_slice(start);
             ImageHeader::parse(&bytes).unwrap_err()
         };
-        for (start, packing) in [
-            (&b"\x1f\x8b\x08"[..], Packing::Gzip),
-            (b"\x28\xb5\x2f\xfd", Packing::Zstd),
-            (b"\x02\x21\x4c\x18", Packing::Lz4),
-            (b"\x04\x22\x4d\x18", Packing::Lz4),
-            (b"\xfd7zXZ\0", Packing::Xz),
-            (b"\x5d\0\0\x80", Packing::Lzma),
-            (b"BZh9", Packing::Bzip2),
-            (b"MZ\0\0zimg\0\0\0\0", Packing::EfiZboot),
+        for (start, packing, name) in [
+            (&b"\x1f\x8b\x08"[..], Packing::Gzip, "gzip"),
+            (b"\x28\xb5\x2f\xfd", Packing::Zstd, "zstd"),
+            (b"\x02\x21\x4c\x18", Packing::Lz4, "lz4"),
+            (b"\x04\x22\x4d\x18", Packing::Lz4, "lz4"),
+            (b"\xfd7zXZ\0", Packing::Xz, "xz"),
+            (b"\x5d\0\0\x80", Packing::Lzma, "lzma"),
+            (b"BZh9", Packing::Bzip2, "bzip2"),
+            (b"MZ\0\0zimg\0\0\0\0", Packing::EfiZboot, "EFI zboot"),
         ] {
-            assert_eq!(parse(start), ImageError::Packed(packing), "{start:x?}");
-        }
-        let named = [
-            (Packing::Gzip, "gzip"),
-            (Packing::Zstd, "zstd"),
-            (Packing::Lz4, "lz4"),
-            (Packing::Xz, "xz"),
-            (Packing::Lzma, "lzma"),
-            (Packing::Bzip2, "bzip2"),
-            (Packing::EfiZboot, "EFI zboot"),
-        ];
-        for (packing, name) in named {
+            let error = parse(start);
+            assert_eq!(error, ImageError::Packed(packing), "{start:x?}");
             assert_eq!(
-                ImageError::Packed(packing).to_string(),
+                error.to_string(),
                 format!("the kernel is packed ({name}), a raw arm64 Image is needed")
             );
         }

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Walks the list of pages that a kexec moves.
+//! Walks the list of pages that a kexec copies.
 //!
-//! The list lies in pages of 64-bit entries, each an address with a flag: a destination, a source
-//! that is copied there and moves the destination on by a page, the next page of the list, or the
-//! end (Linux `include/linux/kexec.h`, `arch/arm64/kernel/relocate_kernel.S`).
+//! The list is in pages of 64-bit entries, each an address with a flag: a destination; a source,
+//! which is copied there, and after which the destination is a page further; the next page of the
+//! list; or the end (Linux `include/linux/kexec.h`, `arch/arm64/kernel/relocate_kernel.S`).
 
 use super::ranges::Ranges;
 use crate::memory::guest_memory::GuestMemory;
 use baton_abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE};
 use thiserror::Error;
 
-/// The bits of an entry that can be flags, whatever the page.
+/// The bits of an entry that can be flags, whatever the page size.
 const FLAGS: u64 = 0xf;
-/// Entries in a row that may do without a source. Linux has three: a link, a destination, and none.
+/// How many entries in a row may be other than sources. Linux has three at most: a link, a
+/// destination, and the end.
 const MAX_IDLE: u32 = 64;
 
 /// What is wrong with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
-    /// None of the flags, or more than one.
+    /// The entry has none of the flags, or more than one.
     #[error("unknown flags")]
     Flags,
-    /// The address is not a multiple of the page.
+    /// The address is not a multiple of the page size.
     #[error("address not aligned to a page")]
     Unaligned,
     /// The list does not begin with a link to its first page.
@@ -30,28 +31,28 @@ pub enum Fault {
     /// A page of the list is not in guest memory.
     #[error("list outside guest memory")]
     ListOutside,
-    /// A page of the list lies where something is copied to.
+    /// A page of the list is in a destination, and would be overwritten.
     #[error("list inside a destination")]
     ListOverwritten,
-    /// The last entry of a page of the list is no link.
+    /// The last entry of a page of the list is neither a link nor the end.
     #[error("list runs off its page")]
     RunsOff,
     /// The list leads back into itself.
     #[error("list is a loop")]
     Loop,
-    /// Too many entries without a source.
+    /// There are too many entries in a row without a source.
     #[error("list goes on without pages")]
     Idle,
-    /// More pages than the guest has memory.
+    /// The list has more sources than the guest has pages.
     #[error("list has no end")]
     Endless,
-    /// A source before any destination.
+    /// A source comes before any destination.
     #[error("source without a destination")]
     NoDestination,
     /// A source is not in guest memory.
     #[error("source outside guest memory")]
     SourceOutside,
-    /// A source lies in the destination of another one.
+    /// A source is in the destination of another one, and would be overwritten.
     #[error("source inside a destination")]
     SourceOverwritten,
     /// A destination is not in guest memory.
@@ -63,16 +64,16 @@ pub enum Fault {
     /// Two sources have the same destination.
     #[error("destination given twice")]
     DestinationTwice,
-    /// The destinations lie too scattered.
+    /// The destinations are more separate ranges than a plan can hold.
     #[error("too many separate destinations")]
     TooScattered,
-    /// The list is another one than it was when it was checked.
+    /// The list is not as it was when it was checked.
     #[error("list has changed")]
     Changed,
 }
 
 impl Fault {
-    /// Whether it is an address that is not the guest's.
+    /// Returns whether the fault is an address outside guest memory.
     pub const fn is_address(self) -> bool {
         matches!(
             self,
@@ -84,15 +85,15 @@ impl Fault {
 /// An entry of the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Its number, from 0 on, counted along the list.
+    /// Its number along the list, counted from 0.
     pub index: u64,
-    /// Where it stands.
+    /// Its physical address.
     pub at: u64,
-    /// What it says.
+    /// Its value.
     pub value: u64,
 }
 
-/// An entry that is wrong, and in what way.
+/// An entry that is wrong, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{fault}: entry {} at {:#x} is {:#x}", .entry.index, .entry.at, .entry.value)]
 pub struct ListError {
@@ -102,47 +103,47 @@ pub struct ListError {
     pub entry: Entry,
 }
 
-/// A page to copy, as the list says; of its addresses only the alignment is checked.
+/// A page to copy, as the list has it: only the alignment of its addresses has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedPage {
-    /// Where it is.
+    /// Physical address of the page.
     pub source: u64,
-    /// Where it goes.
+    /// Physical address that it is copied to.
     pub destination: u64,
 }
 
-/// A place in the list, before an entry.
+/// A place in the list, from which a walk can be resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Where the next entry stands.
+    /// Physical address of the next entry.
     pub at: u64,
     /// Its number.
     pub index: u64,
-    /// Where the next source goes.
+    /// Where the next source is copied to.
     pub destination: u64,
 }
 
 /// Where a list begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListStart {
-    /// An entry by itself that links to the first page, or is the end.
+    /// An entry by itself, which links to the first page or is the end: `kimage.head`.
     Head {
-        /// Where it stands.
+        /// Its physical address.
         at: u64,
-        /// What it says.
+        /// Its value.
         value: u64,
     },
-    /// The first page of the list.
+    /// The first page of the list, by its physical address.
     Page(u64),
 }
 
-/// Walks the list, and ends on any list: it notices loops, and stretches without a source.
+/// A walk over a list. It ends on any list: it notices loops, and stretches without a source.
 pub struct Walker<'a, M> {
     memory: &'a M,
     page: u64,
-    /// Where no page of the list may lie.
+    /// Where no page of the list may be.
     destinations: &'a Ranges,
-    /// Where the next entry stands; `None` at the end of a page.
+    /// Where the next entry is; `None` at the end of a page.
     at: Option<u64>,
     index: u64,
     destination: Option<u64>,
@@ -153,7 +154,12 @@ pub struct Walker<'a, M> {
 }
 
 impl<'a, M: GuestMemory> Walker<'a, M> {
-    /// Walks from the start of a list. `page` is the page size in bytes, a power of two.
+    /// Begins a walk at the start of a list. `page` is the page size in bytes, a power of two. A
+    /// page of the list in `destinations` is an error.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ListError`] if the list has no first page that can be walked.
     pub fn start(
         memory: &'a M,
         page: u64,
@@ -199,7 +205,7 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
         }
     }
 
-    /// Walks on from a place where a walk over the same list has been.
+    /// Resumes a walk at a place where another walk over the same list has been.
     pub fn resume(memory: &'a M, page: u64, place: Place, destinations: &'a Ranges) -> Self {
         Self::at(
             memory,
@@ -238,10 +244,14 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
         }
     }
 
-    /// The next page to copy, or `None` at the end of the list.
+    /// Returns the next page to copy, or `None` at the end of the list.
     ///
-    /// Nearly all entries are sources, and they are walked while the machine is away: their way is
-    /// short, and an error is put together by [`Walker::error`] only when there is one.
+    /// Nearly all entries are sources, and in phase 3 the guest stands still while they are walked:
+    /// so their path is short, and only [`Walker::error`] makes an error of a fault.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Fault`] of the entry that was read last.
     #[inline(always)]
     pub fn next_page(&mut self) -> Result<Option<ListedPage>, Fault> {
         while !self.done {
@@ -257,7 +267,7 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
                 .filter(|behind| behind & (self.page - 1) != 0);
             self.index += 1;
             if value & (self.page - 1) != IND_SOURCE {
-                self.turn()?;
+                self.follow_entry()?;
                 continue;
             }
             let destination = self.destination.ok_or(Fault::NoDestination)?;
@@ -272,9 +282,9 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
         Ok(None)
     }
 
-    /// Does what the entry read last says, which is not to copy a page.
+    /// Does what the entry that was read last says: it is not a source.
     #[inline(never)]
-    fn turn(&mut self) -> Result<(), Fault> {
+    fn follow_entry(&mut self) -> Result<(), Fault> {
         match self.split(self.last.value)? {
             (address, IND_DESTINATION) => self.destination = Some(address),
             (address, IND_INDIRECTION) => self.follow(address)?,
@@ -287,7 +297,7 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
         Ok(())
     }
 
-    /// An entry's address and its one flag.
+    /// Splits an entry into its address and its one flag.
     fn split(&self, value: u64) -> Result<(u64, u64), Fault> {
         let flag = value & FLAGS;
         if !flag.is_power_of_two() {
@@ -299,7 +309,7 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
         Ok((value - flag, flag))
     }
 
-    /// Goes to another page of the list.
+    /// Goes on at another page of the list.
     fn follow(&mut self, address: u64) -> Result<(), Fault> {
         if !self.memory.contains(address, self.page) {
             return Err(Fault::ListOutside);
@@ -314,13 +324,13 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
         Ok(())
     }
 
-    /// The entry read last.
+    /// Returns the entry that was read last.
     #[inline]
     pub fn entry(&self) -> Entry {
         self.last
     }
 
-    /// The error that the entry read last has that fault.
+    /// Returns the error that the entry that was read last has this fault.
     #[cold]
     pub fn error(&self, fault: Fault) -> ListError {
         ListError {
@@ -330,8 +340,8 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
     }
 }
 
-/// Notices that a walk comes to an address again, by remembering one address for twice as long each
-/// time (Brent's algorithm).
+/// Notices when a walk returns to a page, by remembering one page for twice as long each time
+/// (Brent's algorithm).
 struct Cycle {
     remembered: Option<u64>,
     steps: u64,
@@ -347,6 +357,7 @@ impl Cycle {
         }
     }
 
+    /// Returns whether the walk has been at `address`, where it is now.
     fn closes(&mut self, address: u64) -> bool {
         if self.remembered == Some(address) {
             return true;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a kernel has prepared for its kexec: `struct kimage` (Linux `include/linux/kexec.h`), whose
-//! first fields have been the same from 5.10 to 7.3.
+//! Reads `struct kimage`, which a kernel has prepared for its kexec (Linux
+//! `include/linux/kexec.h`). Its first fields have been the same from 5.10 to 7.3.
 
 use crate::memory::guest_memory::GuestMemory;
 use thiserror::Error;
 
-/// Most segments that Linux takes (`KEXEC_SEGMENT_MAX`).
+/// How many segments Linux allows (`KEXEC_SEGMENT_MAX`).
 pub const MAX_SEGMENTS: usize = 16;
 
-/// The last byte that is looked at, and one.
+/// Bytes of the structure that are read.
 const SIZE: u64 = SEGMENTS + SEGMENT_SIZE * MAX_SEGMENTS as u64;
 const HEAD: u64 = 0;
 const START: u64 = 0x18;
@@ -25,26 +25,26 @@ pub enum KimageError {
     /// The address is not a multiple of 8.
     #[error("the kimage at {0:#x} is not aligned to 8 bytes")]
     Unaligned(u64),
-    /// The structure is not in guest memory as a whole.
+    /// Not all of the structure is in guest memory.
     #[error("the kimage at {0:#x} is not in guest memory")]
     Outside(u64),
-    /// Not between 1 and [`MAX_SEGMENTS`].
+    /// The number of segments is not between 1 and [`MAX_SEGMENTS`].
     #[error("the kimage has {0} segments")]
     Segments(u64),
 }
 
-/// A part of what is loaded.
+/// A part of what the next kernel finds in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
-    /// Bytes that came from a file (`bufsz`).
+    /// Size of its file in bytes (`bufsz`).
     pub file_size: u64,
-    /// Physical address that they are bound for (`mem`).
+    /// Physical address that it is copied to (`mem`).
     pub start: u64,
-    /// Bytes there, zeroes behind the file's included (`memsz`).
+    /// Size in memory in bytes, with zeroes behind the file (`memsz`).
     pub size: u64,
 }
 
-/// What is used of a `struct kimage`. Read, but not checked further than that.
+/// The fields of a `struct kimage` that the monitor uses. Their values are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kimage {
     address: u64,
@@ -56,6 +56,10 @@ pub struct Kimage {
 
 impl Kimage {
     /// Reads the `kimage` at physical address `address`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`KimageError`] if there can be none, or its number of segments makes no sense.
     pub fn read(memory: &impl GuestMemory, address: u64) -> Result<Self, KimageError> {
         if !address.is_multiple_of(8) {
             return Err(KimageError::Unaligned(address));
@@ -91,22 +95,23 @@ impl Kimage {
         Ok(kimage)
     }
 
-    /// Where the structure stands; its first word is [`Self::head`].
+    /// Returns the physical address of the structure; its first word is [`Self::head`].
     pub const fn address(&self) -> u64 {
         self.address
     }
 
-    /// The entry that leads to the list of pages.
+    /// Returns the entry that links to the list of pages.
     pub const fn head(&self) -> u64 {
         self.head
     }
 
-    /// Physical address that the kernel would jump to: the purgatory, or the next kernel.
+    /// Returns the physical address that the kernel would jump to: of the purgatory, or the next
+    /// kernel.
     pub const fn start(&self) -> u64 {
         self.start
     }
 
-    /// The segments.
+    /// Returns the segments.
     pub fn segments(&self) -> &[Segment] {
         self.segments.get(..self.count).unwrap_or(&[])
     }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the monitor knows of an arm64 Linux kernel.
+//! What the monitor reads of an arm64 Linux kernel.
 //!
 //! - [`image`]: the header in front of every kernel;
-//! - [`kallsyms`]: where a kernel in memory has its symbols, and from them
-//! - [`sites`]: the two calls in `kernel_kexec()` that the monitor replaces;
-//! - [`kimage`]: what the kernel has prepared for its kexec,
-//! - [`kexec_list`]: the list of pages to move, and
-//! - [`kexec_plan`]: that list checked before anything stops, and shared out among CPUs.
+//! - [`kallsyms`]: the symbols of a kernel in memory;
+//! - [`sites`]: the two calls in `kernel_kexec()` that the monitor patches, found by those symbols;
+//! - [`kimage`]: what the kernel has prepared for its kexec;
+//! - [`kexec_list`]: the list of pages to move;
+//! - [`kexec_plan`]: that list, checked before anything stops, and shared out among CPUs.
 //!
-//! All of it reads memory that a guest wrote: no input makes it panic, run on without an end, or
-//! hand out an address that it has not checked.
+//! All of it reads memory that a guest has written. Whatever is there, no function panics, runs
+//! without end, or returns an address that it has not checked.
 #![forbid(unsafe_code)]
 
 mod bytes;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A set of addresses, as few ranges in ascending order that neither overlap nor touch.
+//! A set of addresses of a fixed size: ranges in ascending order that neither overlap nor touch. It
+//! never allocates.
 
-/// Ranges that a set can have.
+/// How many ranges a set can have.
 pub const MAX_RANGES: usize = 128;
 
 /// Addresses from `start` up to, not including, `end`.
@@ -9,12 +10,12 @@ pub const MAX_RANGES: usize = 128;
 pub struct Range {
     /// The first address.
     pub start: u64,
-    /// The address behind the last one.
+    /// The first address behind the range.
     pub end: u64,
 }
 
 impl Range {
-    /// Whether `address` is one of the range.
+    /// Returns whether `address` is in the range.
     pub const fn holds(&self, address: u64) -> bool {
         self.start <= address && address < self.end
     }
@@ -43,7 +44,7 @@ impl Default for Ranges {
 }
 
 impl Ranges {
-    /// The empty set.
+    /// Returns an empty set.
     pub const fn new() -> Self {
         Self {
             ranges: [Range { start: 0, end: 0 }; MAX_RANGES],
@@ -51,7 +52,7 @@ impl Ranges {
         }
     }
 
-    /// The ranges, in ascending order.
+    /// Returns the ranges in ascending order.
     pub fn as_slice(&self) -> &[Range] {
         self.ranges.get(..self.count).unwrap_or(&[])
     }
@@ -61,7 +62,11 @@ impl Ranges {
         self.count = 0;
     }
 
-    /// Adds `new`, none of which may be in the set yet.
+    /// Adds `new`, none of which may be in the set yet. An empty range changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NotAdded`], and the set stays as it is.
     pub fn add(&mut self, new: Range) -> Result<(), NotAdded> {
         if new.start >= new.end {
             return Ok(());
@@ -113,8 +118,8 @@ impl Ranges {
         Ok(())
     }
 
-    /// The widest range around `address` that is in the set as a whole or not at all, and which of
-    /// both.
+    /// Returns the widest range around `address` that is all in the set or all outside it, and
+    /// whether it is in the set.
     pub fn around(&self, address: u64) -> (Range, bool) {
         let ranges = self.as_slice();
         let at = ranges.partition_point(|range| range.end <= address);
@@ -137,13 +142,13 @@ impl Ranges {
         )
     }
 
-    /// Whether `address` is in the set.
+    /// Returns whether `address` is in the set.
     pub fn hold(&self, address: u64) -> bool {
         self.around(address).1
     }
 }
 
-/// What is around the last address that was looked up: the next one is most often near.
+/// A lookup that remembers the range around the last address: the next one is mostly in it too.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Around {
     range: Range,
@@ -151,7 +156,7 @@ pub struct Around {
 }
 
 impl Around {
-    /// Whether `address` is in `set`, which is the same at every call.
+    /// Returns whether `address` is in `set`, which must be the same at every call.
     #[inline]
     pub fn is_in(&mut self, set: &Ranges, address: u64) -> bool {
         if !self.range.holds(address) {

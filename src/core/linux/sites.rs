@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Finds the two calls in the kernel's `kernel_kexec()` that the monitor replaces.
+//! Finds the two calls in the kernel's `kernel_kexec()` that the monitor patches.
 
 use super::bytes::u32_at;
 use super::kallsyms::{KallsymsError, Matches, Symbols};
@@ -9,16 +9,16 @@ const CALLER: &str = "kernel_kexec";
 const SHUTDOWN: &str = "machine_shutdown";
 const KEXEC: &str = "machine_kexec";
 
-/// One call.
+/// A call in the kernel's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// Where it stands, in bytes from the start of the Image.
+    /// Its offset from the start of the Image, in bytes.
     pub offset: u64,
-    /// The instruction that stands there, a `bl`.
+    /// The instruction there, a `bl`.
     pub word: u32,
 }
 
-/// The calls that take an unmodified kernel into its kexec.
+/// The calls by which an unmodified kernel does its kexec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HookSites {
     /// `bl machine_shutdown`, which takes the other CPUs down.
@@ -27,7 +27,7 @@ pub struct HookSites {
     pub kexec: Site,
 }
 
-/// Why the calls are not known for certain. Offsets are in bytes from the start of the Image.
+/// Why the calls are not certain. Offsets are in bytes from the start of the Image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NoSites {
     /// The kernel's symbols were not found.
@@ -44,15 +44,15 @@ pub enum NoSites {
         /// How many have it.
         count: usize,
     },
-    /// The function does not lie in the Image as a function does.
+    /// The symbol is not at the place of a function in the Image.
     #[error("{name} at {offset:#x} is not in the Image")]
     Outside {
         /// The function.
         name: &'static str,
-        /// Where it should be.
+        /// Where the symbol is.
         offset: u64,
     },
-    /// The function that kexec runs through does not call this one exactly once.
+    /// `kernel_kexec()` does not call the function exactly once.
     #[error("kernel_kexec calls {name} {count} times")]
     Calls {
         /// The function called.
@@ -60,20 +60,24 @@ pub enum NoSites {
         /// How often.
         count: usize,
     },
-    /// The calls stand in the wrong order.
+    /// The calls are in the wrong order.
     #[error(
         "kernel_kexec calls machine_kexec at {kexec:#x}, before machine_shutdown at {shutdown:#x}"
     )]
     Order {
-        /// Where the call of `machine_shutdown` stands.
+        /// Where the call of `machine_shutdown` is.
         shutdown: u64,
-        /// Where the call of `machine_kexec` stands.
+        /// Where the call of `machine_kexec` is.
         kexec: u64,
     },
 }
 
 /// Finds both calls in `image`, the kernel in memory from its header to its end (`image_size`
-/// bytes). Either both are certain, or the result is an error.
+/// bytes).
+///
+/// # Errors
+///
+/// Returns [`NoSites`] unless both calls are certain.
 pub fn find(image: &[u8]) -> Result<HookSites, NoSites> {
     let symbols = Symbols::find(image)?;
     let [caller, shutdown, kexec] = symbols.text([CALLER, SHUTDOWN, KEXEC]);
@@ -108,7 +112,7 @@ pub fn find(image: &[u8]) -> Result<HookSites, NoSites> {
     Ok(HookSites { shutdown, kexec })
 }
 
-/// The one `bl` to `target` among the instructions at `code`.
+/// Returns the one `bl` to `target` among the instructions at `code`.
 fn only_call(
     image: &[u8],
     code: core::ops::Range<u64>,
@@ -129,7 +133,7 @@ fn only_call(
     }
 }
 
-/// `bl` at `from` to `to` (DDI 0487, C6.2 BL).
+/// Returns the instruction `bl` at `from` to `to` (DDI 0487, C6.2 BL).
 const fn branch_with_link(from: u64, to: u64) -> u32 {
     0x9400_0000 | (to.wrapping_sub(from) >> 2) as u32 & 0x03ff_ffff
 }

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's stage 1 walk, as far as its levels go (Arm ARM, "Translation process").
+//! At which level the guest's stage 1 walk reads a page (Arm ARM, "Translation process"): for the
+//! syndrome of an abort that the monitor injects.
 
 use crate::memory::guest_memory::GuestMemory;
 
-/// A valid descriptor that leads to a table, on any level but the last.
+/// Bits 1:0 of a descriptor that leads to a table, at any level but the last.
 const TABLE: u64 = 3;
-/// Bits 47 to 12.
+/// Bits 47:12, the address in a descriptor.
 const ADDRESS: u64 = 0xffff_ffff_f000;
-/// Bits 47 to 1, `TTBR0_EL1.BADDR`.
+/// Bits 47:1, `TTBR0_EL1.BADDR`.
 const BASE: u64 = 0xffff_ffff_fffe;
+/// The level that maps pages.
 const LAST: u32 = 3;
 
-/// The registers of stage 1.
+/// The guest's registers of stage 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Stage1 {
     /// `TCR_EL1`.
@@ -23,8 +25,9 @@ pub struct Stage1 {
 }
 
 impl Stage1 {
-    /// Returns the level, 0 to 3, at which the walk of `address` reads the 4 KiB around `page`; 3 if
-    /// it has changed, and does not any more.
+    /// Returns the level, 0 to 3, at which the walk of virtual address `address` reads the 4 KiB
+    /// around physical address `page`. 3 if the walk does not read it any more, as the guest has
+    /// changed its tables since.
     pub fn level_at(&self, memory: &impl GuestMemory, address: u64, page: u64) -> u32 {
         let upper = address >> 55 & 1 != 0;
         let (ttbr, size, granule) = match upper {
@@ -32,13 +35,13 @@ impl Stage1 {
             true => (self.ttbr1, self.tcr >> 16, [12, 14, 12, 16]),
         };
         let bits = 64 - (size & 0x3f).clamp(12, 48) as u32;
-        // TG0 and TG1 lie as far from T0SZ and T1SZ as each other.
+        // TG0 is as far from T0SZ as TG1 is from T1SZ.
         let page_bits: u32 = granule[(size >> 14 & 3) as usize];
         let step = page_bits - 3;
         let first = LAST + 1 - (bits.max(page_bits + 1) - page_bits).div_ceil(step).min(4);
         let inside = address & ((1 << bits) - 1);
-        // The root has as many entries as there are bits left for it, and is aligned to its size, and to
-        // 64 bytes.
+        // The root has an entry for each value of the bits that no other level takes, and is
+        // aligned to its size, and to 64 bytes.
         let root_bits = bits.saturating_sub(page_bits + step * (LAST - first)) + 3;
         let mut table = ttbr & BASE & (u64::MAX << root_bits.max(6));
         for level in first..LAST {
@@ -71,7 +74,8 @@ mod tests {
     const ROOT: u64 = Ram::START;
     const PAGE: u64 = 0x1000;
 
-    /// A walk over `tables`, the first of them the root, and at last a page of the monitor's.
+    /// Returns the level at which a walk reads a page of the monitor that `indices` lead to, one a
+    /// level; without any, the level of the root.
     fn level(tcr: u64, address: u64, indices: &[u64]) -> u32 {
         let ram = Ram::new();
         let mut table = ROOT;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Physical memory: regions of it, and the guest's part of it.
+//! Physical memory: regions of it, the guest's RAM, and the guest's own translation tables.
 #![forbid(unsafe_code)]
 
 pub mod guest_memory;

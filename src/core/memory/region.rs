@@ -9,7 +9,7 @@ use thiserror::Error;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// Why a start and a size, or two bounds, are no [`Region`].
+/// Why a start and a size, or two bounds, make no [`Region`].
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum RegionError {
     /// The region has no bytes.
@@ -56,7 +56,7 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// [`RegionError`] if it is empty, or wraps around.
+    /// Returns [`RegionError`] if the region is empty, or wraps around.
     pub const fn new(start: u64, size: u64) -> Result<Self, RegionError> {
         if size == 0 {
             return Err(RegionError::Empty(start));
@@ -71,7 +71,7 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// [`RegionError::Empty`] if `end` is not above `start`.
+    /// Returns [`RegionError::Empty`] if `end` is not above `start`.
     pub const fn from_bounds(start: u64, end: u64) -> Result<Self, RegionError> {
         match end.checked_sub(start) {
             Some(size) if size != 0 => Ok(Self { start, size }),
@@ -79,32 +79,32 @@ impl Region {
         }
     }
 
-    /// First address.
+    /// Returns the first address.
     pub const fn start(&self) -> u64 {
         self.start
     }
 
-    /// Size in bytes.
+    /// Returns the size in bytes.
     pub const fn size(&self) -> u64 {
         self.size
     }
 
-    /// First address behind the region.
+    /// Returns the first address behind the region.
     pub const fn end(&self) -> u64 {
         self.start + self.size
     }
 
-    /// Says whether `address` lies in the region.
+    /// Returns whether `address` lies in the region.
     pub const fn contains(&self, address: u64) -> bool {
         self.start <= address && address < self.end()
     }
 
-    /// Says whether all of `other` lies in the region.
+    /// Returns whether all of `other` lies in the region.
     pub const fn encloses(&self, other: &Self) -> bool {
         self.start <= other.start && other.end() <= self.end()
     }
 
-    /// Says whether the two have a byte in common.
+    /// Returns whether the two have a byte in common.
     pub const fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end() && other.start < self.end()
     }
@@ -122,7 +122,7 @@ impl Region {
         ]
     }
 
-    /// Says whether both ends are multiples of `align`, a power of two.
+    /// Returns whether both ends are multiples of `align`, a power of two.
     pub fn is_aligned(&self, align: u64) -> bool {
         align_down(self.start, align) == Some(self.start)
             && align_down(self.end(), align) == Some(self.end())
@@ -187,7 +187,7 @@ impl RegionSet {
         self.regions.splice(first..last.max(first), [merged]);
     }
 
-    /// Takes a region out, splitting the one it lies in the middle of.
+    /// Removes the addresses of `region`; a region around them is split in two.
     pub fn remove(&mut self, region: &Region) {
         let first = self.regions.partition_point(|r| r.end() <= region.start);
         let last = self.regions.partition_point(|r| r.start < region.end());
@@ -200,14 +200,14 @@ impl RegionSet {
             .splice(first..last.max(first), left.into_iter().flatten());
     }
 
-    /// Takes all regions of another set out.
+    /// Removes all addresses of another set.
     pub fn remove_all(&mut self, others: &Self) {
         for region in others {
             self.remove(region);
         }
     }
 
-    /// Says whether all of the `size` bytes from `start` on are in the set; false for no bytes,
+    /// Returns whether all of the `size` bytes from `start` on are in the set; false for no bytes,
     /// and for a range that wraps around.
     pub fn contains(&self, start: u64, size: u64) -> bool {
         Region::new(start, size)
@@ -220,7 +220,7 @@ impl RegionSet {
         self.regions.get(index).filter(|r| r.contains(address))
     }
 
-    /// Says whether any byte of `region` is in the set.
+    /// Returns whether any byte of `region` is in the set.
     pub fn overlaps(&self, region: &Region) -> bool {
         let index = self.regions.partition_point(|r| r.end() <= region.start);
         self.regions.get(index).is_some_and(|r| r.overlaps(region))
@@ -254,7 +254,7 @@ impl RegionSet {
         self.regions.len()
     }
 
-    /// Says whether there is no byte in the set.
+    /// Returns whether there is no byte in the set.
     pub fn is_empty(&self) -> bool {
         self.regions.is_empty()
     }

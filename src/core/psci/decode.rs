@@ -1,35 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a guest's PSCI call asks for: read from its registers alone.
+//! Decodes a guest's PSCI call from its registers.
 #![forbid(unsafe_code)]
 
 use arm_psci::{ErrorCode, Function, FunctionId};
 
-/// Who has to do what about a call.
+/// What a call asks for, and who answers it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
-    /// CPU_SUSPEND; the two formats of `power_state` are told apart by who carries it out, as
-    /// firmware says which one is meant.
+    /// CPU_SUSPEND. The monitor answers; it asks firmware which format `power_state` has.
     Suspend {
         /// `power_state`, in firmware's format.
         power_state: u32,
-        /// Where the CPU begins after a power-down.
+        /// Physical address at which the CPU begins after a power-down.
         entry: u64,
         /// What it then finds in x0.
         context: u64,
     },
-    /// Firmware answers, and touches nothing of the monitor's.
+    /// Firmware answers the call as it stands: it affects nothing that the monitor keeps.
     Pass,
     /// The monitor answers.
     Here(Function),
 }
 
-/// Reads the call in `arguments` (x0 to x3). `firmware_has` says whether firmware offers a function
-/// that is not mandatory.
+/// Decodes the call in `arguments` (x0 to x3). `firmware_has` says whether firmware offers a
+/// function; it is asked only for functions that the monitor does not offer by itself.
 ///
 /// # Errors
 ///
-/// What the call returns: `NOT_SUPPORTED`, or `INVALID_PARAMETERS` for arguments that no function
-/// of that id takes.
+/// Returns what the call has to return: `NOT_SUPPORTED`, or `INVALID_PARAMETERS` for arguments that
+/// the function does not take.
 pub fn decode(
     arguments: &[u64; 4],
     firmware_has: impl FnOnce(FunctionId) -> bool,
@@ -58,8 +57,8 @@ pub fn decode(
     }
 }
 
-/// Functions that firmware must not be asked for on behalf of the guest: it would start the CPU at
-/// an address of the guest, at EL2, or hibernate a machine whose monitor it does not know.
+/// Returns whether `id` is refused, whatever firmware offers: firmware would start the CPU at EL2,
+/// at an address that the guest chose, or hibernate a machine without saving the monitor.
 pub fn is_denied(id: FunctionId) -> bool {
     matches!(
         id,
@@ -71,7 +70,7 @@ pub fn is_denied(id: FunctionId) -> bool {
     )
 }
 
-/// Functions that the monitor answers itself, and so offers whatever firmware has.
+/// Returns whether the monitor answers `id` itself, and so offers it whatever firmware has.
 pub fn is_mandatory(id: FunctionId) -> bool {
     matches!(
         id,
@@ -87,7 +86,7 @@ pub fn is_mandatory(id: FunctionId) -> bool {
     )
 }
 
-/// Functions that do not go to firmware as they stand; all others touch nothing of the monitor's.
+/// Returns whether the monitor has to answer `id`; all other calls go to firmware as they stand.
 fn is_answered_here(id: FunctionId) -> bool {
     is_mandatory(id)
         || matches!(
@@ -99,7 +98,8 @@ fn is_answered_here(id: FunctionId) -> bool {
         )
 }
 
-/// Arguments that do not decode are invalid, but for functions that PSCI_FEATURES does not know.
+/// Returns the answer to a call of `id` that does not decode: `INVALID_PARAMETERS`, but
+/// `NOT_SUPPORTED` for PSCI_FEATURES of a function that is not known.
 fn undecodable(id: FunctionId, error: arm_psci::Error) -> ErrorCode {
     match (id, error) {
         (FunctionId::PsciFeatures, _) | (_, arm_psci::Error::UnrecognisedFunctionId(_)) => {

@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The report of a reboot, as text.
+//! The report of a takeover as text: on the console, and in the next kernel's device tree.
 #![forbid(unsafe_code)]
 
 pub mod property;
 pub mod table;
+
+use baton_abi::{ReportHeader, SOURCE_HOOK};
+
+/// Returns the name of the request source.
+fn source(header: &ReportHeader) -> &'static str {
+    match header.source {
+        SOURCE_HOOK => "kernel_kexec()",
+        _ => "the KEXEC call",
+    }
+}

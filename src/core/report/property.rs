@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The report in the next kernel's device tree, for whoever administrates it.
+//! The report in the next kernel's device tree, for its administrator.
 //!
-//! The guest's tree has a node `/baton` with a property `report` of a fixed size. A kexec hands the
-//! tree on, and the monitor writes over the property where it finds it: the kernel shows it as
-//! `/proc/device-tree/baton/report`, without a driver.
+//! The guest's tree has a node `/baton` with a property `report` of a fixed size. kexec-tools
+//! copies the tree for the next kernel, and the monitor overwrites the property where it finds it.
+//! Linux shows it as `/proc/device-tree/baton/report`, without a driver.
 
+use super::source;
 use crate::devicetree::blob;
-use baton_abi::{ReportHeader, SOURCE_HOOK};
+use baton_abi::ReportHeader;
 
 /// Size of the property in bytes.
 pub const SIZE: usize = 1024;
-/// What the property begins with, by which it is found in a tree.
+/// The first line of the property, by which it is found in a tree.
 const TITLE: &[u8; 16] = b"Baton report v1\n";
-/// Columns of a line: a name on the left, a value that ends here.
+/// Where the value of a line ends; its name begins at the left.
 const COLUMNS: usize = 48;
 
-/// A line of the property.
+/// A line of the property: a name and a value.
 struct Line {
     name: &'static str,
     value: fn(&ReportHeader) -> u64,
     kind: Kind,
 }
 
-/// What a value is.
+/// The unit of a value.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// A number of something.
+    /// A number without a unit.
     Count,
     /// Bytes, shown as KiB.
     Size,
-    /// A time in ticks, shown as microseconds since the request; 0 if it did not come to it.
+    /// A time in ticks, shown as microseconds since the request. Without a line if it is 0: the
+    /// takeover did not get so far.
     Time,
 }
 
@@ -57,7 +59,7 @@ impl Line {
     }
 }
 
-/// Returns the property of a tree before the first reboot.
+/// Returns the property before the first takeover.
 pub fn empty() -> [u8; SIZE] {
     let mut property = [0; SIZE];
     let mut text = Text::begin(&mut property);
@@ -65,18 +67,14 @@ pub fn empty() -> [u8; SIZE] {
     property
 }
 
-/// Returns the property of the reboot that `header` tells of.
+/// Returns the property for the takeover of `header`.
 ///
-/// The machine is away meanwhile, and most of the time is code that runs for the first time: hence
-/// no formatting by `core::fmt`.
+/// The guest stands still meanwhile, and code that runs for the first time is what takes longest:
+/// so this neither formats by `core::fmt` nor divides 128 bits, as the table on the console does.
 pub fn property(header: &ReportHeader) -> [u8; SIZE] {
     let mut property = [0; SIZE];
     let mut text = Text::begin(&mut property);
-    let source: &[u8] = match header.source {
-        SOURCE_HOOK => b"kernel_kexec()",
-        _ => b"the KEXEC call",
-    };
-    text.line(b"asked for by", source, b"");
+    text.line(b"asked for by", source(header).as_bytes(), b"");
     for Line { name, value, kind } in &LINES {
         let value = value(header);
         let (mut digits, unit): (_, &[u8]) = match kind {
@@ -94,10 +92,11 @@ pub fn property(header: &ReportHeader) -> [u8; SIZE] {
     property
 }
 
-/// Returns where in `tree` the property is, if it is there as a whole.
+/// Returns the offset of the property in `tree`, if all of it is there.
 ///
-/// The tree is not parsed: it grows with the machine, and this is done while it is away. The monitor
-/// makes `/baton` the last node, and kexec-tools keeps the order: so the search runs backwards.
+/// The tree is not parsed, as that takes the longer the more CPUs there are, and the guest stands
+/// still meanwhile. The monitor makes `/baton` the last node, and kexec-tools keeps the order: so
+/// the search runs backwards.
 pub fn find(tree: &[u8]) -> Option<usize> {
     let (cells, _) = blob::structure(tree).unwrap_or(tree).as_chunks::<4>();
     let first = [TITLE[0], TITLE[1], TITLE[2], TITLE[3]];
@@ -113,14 +112,15 @@ pub fn find(tree: &[u8]) -> Option<usize> {
         })
 }
 
-/// A decimal number, written from its end on.
+/// A decimal number, written from its last digit on.
 struct Digits {
-    /// For 20 digits, as many as 64 bits have, and a point.
+    /// Room for the 20 digits of a 64-bit number, and a point.
     bytes: [u8; 21],
     start: usize,
 }
 
 impl Digits {
+    /// Returns a whole number.
     fn new(number: u64) -> Self {
         let mut digits = Self {
             bytes: [0; 21],
@@ -130,7 +130,7 @@ impl Digits {
         digits
     }
 
-    /// A number of tenths, as a decimal fraction.
+    /// Returns a number of tenths as a decimal fraction.
     fn with_tenths(tenths: u64) -> Self {
         let mut digits = Self {
             bytes: [0; 21],
@@ -142,6 +142,7 @@ impl Digits {
         digits
     }
 
+    /// Writes a number before what is there.
     fn put(&mut self, mut number: u64) {
         while let Some(at) = self.start.checked_sub(1) {
             self.bytes[at] = b'0' + (number % 10) as u8;
@@ -158,13 +159,13 @@ impl Digits {
     }
 }
 
-/// What is left of a property; a text that is longer is cut off.
+/// The rest of a property that is being written. A text that is longer is cut off.
 struct Text<'a> {
     left: &'a mut [u8],
 }
 
 impl<'a> Text<'a> {
-    /// Begins with the title.
+    /// Begins the text with the title.
     fn begin(property: &'a mut [u8; SIZE]) -> Self {
         let mut text = Self {
             // A property that is text ends with a NUL.
@@ -174,6 +175,7 @@ impl<'a> Text<'a> {
         text
     }
 
+    /// Writes a line.
     fn line(&mut self, name: &[u8], value: &[u8], unit: &[u8]) {
         const SPACES: [u8; COLUMNS] = [b' '; COLUMNS];
         self.push(name);
@@ -183,6 +185,7 @@ impl<'a> Text<'a> {
         self.push(b"\n");
     }
 
+    /// Writes `bytes`.
     fn push(&mut self, bytes: &[u8]) {
         let left = core::mem::take(&mut self.left);
         let (filled, left) = left.split_at_mut(bytes.len().min(left.len()));
@@ -205,12 +208,12 @@ mod tests {
     }
 
     #[test]
-    fn says_that_there_was_none() {
+    fn says_that_there_was_no_takeover() {
         assert_eq!(text(&empty()), "Baton report v1\nno reboot yet\n");
     }
 
     #[test]
-    fn tells_of_a_reboot_and_fits() {
+    fn tells_of_a_takeover_and_fits() {
         let header = ReportHeader {
             generation: u64::MAX,
             rows: 1024,

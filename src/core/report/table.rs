@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The report as a table.
+//! The report on the console: as a table, in a line, or as numbers for programs.
 
-use baton_abi::{ROW_MISSING, ROW_TOOK_PART, ReportHeader, ReportRow, SOURCE_HOOK};
+use super::source;
+use baton_abi::{ROW_MISSING, ROW_TOOK_PART, ReportHeader, ReportRow};
 use core::fmt::{self, Arguments, Display, Formatter};
 
-/// Ticks, shown as microseconds with one decimal.
+/// A duration in ticks, shown as microseconds with one decimal.
 struct Span {
     ticks: u64,
     frequency: u64,
@@ -18,7 +19,7 @@ impl Display for Span {
     }
 }
 
-/// A line of the table: something that happened once, or on every CPU.
+/// A line of the table: its name, and a time that the takeover has once, or once for each CPU.
 enum Line {
     Once(&'static str, fn(&ReportHeader) -> u64),
     OnEach(&'static str, fn(&ReportRow) -> u64),
@@ -40,7 +41,7 @@ const TIMELINE: [Line; 9] = [
     Line::Once("next kernel entered", |header| header.entered),
 ];
 
-/// Returns the reboot in a line.
+/// Returns the report in one line.
 pub fn summary(header: &ReportHeader) -> impl Display {
     let header = *header;
     fmt::from_fn(move |f| {
@@ -57,7 +58,7 @@ pub fn summary(header: &ReportHeader) -> impl Display {
     })
 }
 
-/// Gives the lines of the table to `line`, one by one.
+/// Calls `line` with each line of the table.
 pub fn write(
     header: &ReportHeader,
     rows: impl Iterator<Item = ReportRow> + Clone,
@@ -132,7 +133,7 @@ pub fn write(
     ));
 }
 
-/// Returns counts of exits, in the order of `Cause::ALL`, in words.
+/// Returns counts of exits in words: for calls, hooks, stage 2 faults, and others.
 pub fn exits([calls, hooks, faults, others]: [u64; 4]) -> impl Display {
     fmt::from_fn(move |f| {
         write!(
@@ -142,9 +143,10 @@ pub fn exits([calls, hooks, faults, others]: [u64; 4]) -> impl Display {
     })
 }
 
-/// Gives the timeline to `line` as numbers for programs, one line for the reboot and one a CPU.
+/// Calls `line` with the times as numbers for programs: one line for the takeover, and one for each
+/// CPU.
 ///
-/// Times are ticks since the request, and `-` if it did not come to it. The lines are
+/// Times are ticks since the request, and `-` for what did not happen. The lines are
 ///
 /// ```text
 /// times GENERATION FREQUENCY validated kicked phase1_end phase2_end phase3_end entered
@@ -186,7 +188,7 @@ pub fn write_rows(
     }
 }
 
-/// A time as ticks since another, or `-` if it is 0.
+/// A time, shown as ticks since another one, or `-` if it is 0.
 struct Ticks {
     from: u64,
     time: u64,
@@ -201,16 +203,7 @@ impl Display for Ticks {
     }
 }
 
-/// Returns by what the reboot was asked for.
-fn source(header: &ReportHeader) -> &'static str {
-    if header.source == SOURCE_HOOK {
-        "kernel_kexec()"
-    } else {
-        "the KEXEC call"
-    }
-}
-
-/// Returns the time from `from` to `time`, in microseconds when shown.
+/// Returns the duration from `from` to `time`, two times in ticks.
 fn since(header: &ReportHeader, from: u64, time: u64) -> impl Display + use<> {
     Span {
         ticks: time.saturating_sub(from),
@@ -218,6 +211,7 @@ fn since(header: &ReportHeader, from: u64, time: u64) -> impl Display + use<> {
     }
 }
 
+/// Returns how many bytes each CPU that took part has copied and zeroed.
 fn copied(rows: impl Iterator<Item = ReportRow>) -> impl Iterator<Item = u64> {
     rows.filter(|row| row.flags & ROW_TOOK_PART != 0)
         .map(|row| row.copied)
@@ -238,7 +232,7 @@ fn first_and_last(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use baton_abi::ROW_BOOT_CPU;
+    use baton_abi::{ROW_BOOT_CPU, SOURCE_HOOK};
 
     fn report() -> (ReportHeader, Vec<ReportRow>) {
         let header = ReportHeader {
@@ -297,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn names_door_and_cpus() {
+    fn names_request_source_and_cpus() {
         assert_line("reboot 2 by kernel_kexec(): 2 of 3 CPUs taken, 1 missing, 0 steps failed");
     }
 

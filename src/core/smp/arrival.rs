@@ -1,34 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether a CPU came in time: decided once, by the CPU or by the boot CPU, never by both.
+//! Whether a CPU arrived in time: decided once, by the CPU or by the boot CPU, never by both.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The monitor does not count on the CPU: it never ran, was sent back to firmware, or was given up.
+/// No takeover waits for the CPU: it never ran, was sent back to firmware, or was given up.
 const ABSENT: u64 = 1 << 63;
-/// The verdict of the generation: it did not come in time.
+/// The CPU was given up in the generation that the low bits name.
 const MISSING: u64 = 1 << 62;
 const GENERATION: u64 = MISSING - 1;
 
 /// One CPU's arrival in the last takeover, numbered by its generation.
+///
+/// All of it is one word, which the CPU and the boot CPU change by compare-and-swap: the first of
+/// the two decides.
 #[derive(Debug)]
 pub struct Arrival {
     word: AtomicU64,
 }
 
 impl Arrival {
-    /// Returns the arrival of a CPU that the monitor does not have yet.
+    /// Returns the arrival of a CPU that no takeover waits for yet.
     pub fn new() -> Self {
         Self {
             word: AtomicU64::new(ABSENT),
         }
     }
 
-    /// The CPU itself arrives in `generation`; false if nobody counts on it, or no longer.
+    /// Records that the CPU has arrived in `generation`; the CPU itself calls this. Returns false,
+    /// and changes nothing, if it is not expected or was given up before.
     pub fn arrive(&self, generation: u64) -> bool {
         self.decide(generation, generation)
     }
 
-    /// The boot CPU gives it up in `generation`; false if it has arrived before.
+    /// Records that the CPU did not arrive in `generation`; the boot CPU calls this. Returns false,
+    /// and changes nothing, if the CPU is not expected or has arrived before.
     pub fn give_up(&self, generation: u64) -> bool {
         self.decide(generation, generation | MISSING)
     }
@@ -43,21 +48,23 @@ impl Arrival {
         self.word.load(Ordering::Acquire) & !ABSENT == generation | MISSING
     }
 
-    /// Returns whether the next takeover counts on the CPU, or the present one did as it began.
+    /// Returns whether a takeover that begins now would wait for the CPU; during one, whether
+    /// that counted on it when it began.
     pub fn is_expected(&self) -> bool {
         self.word.load(Ordering::Acquire) & ABSENT == 0
     }
 
-    /// From now on the next takeover counts on the CPU; false if it did before.
+    /// Makes the next takeover wait for the CPU. Returns false if it would have anyway.
     pub fn expect(&self) -> bool {
         self.word.fetch_and(!ABSENT, Ordering::AcqRel) & ABSENT != 0
     }
 
-    /// Nobody counts on the CPU any more; false if nobody did.
-    pub fn expect_no_longer(&self) -> bool {
+    /// Makes no takeover wait for the CPU any more. Returns false if none would have.
+    pub fn stop_expecting(&self) -> bool {
         self.word.fetch_or(ABSENT, Ordering::AcqRel) & ABSENT == 0
     }
 
+    /// Sets the word to `verdict`, unless the CPU is not expected or `generation` is decided.
     fn decide(&self, generation: u64, verdict: u64) -> bool {
         let undecided =
             |word: u64| (word & ABSENT == 0 && word & GENERATION < generation).then_some(verdict);
@@ -78,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_verdict_of_an_epoch_counts() {
+    fn first_verdict_of_a_generation_counts() {
         let arrival = Arrival::new();
         assert!(arrival.expect() && !arrival.expect());
         assert!(arrival.arrive(1));
@@ -91,11 +98,11 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_who_is_not_expected() {
+    fn nobody_waits_for_a_cpu_that_is_not_expected() {
         let arrival = Arrival::new();
         assert!(!arrival.arrive(1), "it never was expected");
         assert!(arrival.expect() && arrival.give_up(1) && arrival.is_expected());
-        assert!(arrival.expect_no_longer() && !arrival.expect_no_longer());
+        assert!(arrival.stop_expecting() && !arrival.stop_expecting());
         assert!(arrival.is_missing(1), "the verdict stays for the report");
         assert!(
             !arrival.arrive(2),

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where the CPUs of a teardown meet: a tree of counters, so that no word is written by all.
+//! A barrier for the CPUs of a takeover: a tree of counters, so that no cache line is written by
+//! all.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{FAN_IN, LEAVES};
 use core::array;
 
-/// CPUs that a barrier can serve.
+/// How many CPUs a barrier can serve, and so how many the monitor can have.
 pub const MAX_CPUS: usize = FAN_IN * LEAVES;
 
 /// A counter on a cache line of its own.
@@ -24,7 +25,8 @@ impl Node {
         }
     }
 
-    /// Counts one more; the last one resets the counter and is told so.
+    /// Counts one arrival. Returns true to the last one expected, for which the counter starts
+    /// anew.
     fn arrive(&self) -> bool {
         let arrived = self.arrived.fetch_add(1, Ordering::AcqRel) + 1;
         let last = arrived == self.expected.load(Ordering::Relaxed);
@@ -35,19 +37,20 @@ impl Node {
     }
 }
 
-/// A barrier that many arrive at and any can wait for, once an generation.
+/// A barrier that many CPUs arrive at, once a generation, and that any CPU can wait for.
 ///
-/// Generations are numbers that only grow. Who takes part changes between generations, never during one.
+/// Generations are numbers that only grow. CPUs are added and removed between the arrivals of two
+/// generations, never during those of one.
 #[derive(Debug)]
 pub struct Barrier {
     leaves: [Node; LEAVES],
     root: Node,
-    /// The last generation in which all arrived.
+    /// The last generation in which all CPUs have arrived.
     complete: AtomicU64,
 }
 
 impl Barrier {
-    /// Returns a barrier that expects nobody.
+    /// Returns a barrier that expects no CPU.
     pub fn new() -> Self {
         Self {
             leaves: array::from_fn(|_| Node::new()),
@@ -56,7 +59,7 @@ impl Barrier {
         }
     }
 
-    /// Expects CPU `index` from the next generation on. Callers take turns.
+    /// Expects CPU `index` from the next generation on. Not to be called by two CPUs at once.
     pub fn add(&self, index: usize) {
         if self.leaves[index / FAN_IN]
             .expected
@@ -67,7 +70,7 @@ impl Barrier {
         }
     }
 
-    /// Expects CPU `index` no longer. Callers take turns.
+    /// Expects CPU `index` no longer. Not to be called by two CPUs at once.
     pub fn remove(&self, index: usize) {
         if self.leaves[index / FAN_IN]
             .expected
@@ -78,14 +81,16 @@ impl Barrier {
         }
     }
 
-    /// CPU `index` has arrived in `generation`, or somebody says so in its place.
+    /// Records that CPU `index` has arrived in `generation`: called by itself, or by the CPU that
+    /// gives it up. Once for each CPU that is expected.
     pub fn arrive(&self, index: usize, generation: u64) {
         if self.leaves[index / FAN_IN].arrive() && self.root.arrive() {
             self.complete.store(generation, Ordering::Release);
         }
     }
 
-    /// Returns whether all have arrived in `generation`; what they did before is visible then.
+    /// Returns whether all CPUs have arrived in `generation`; what they wrote before is visible
+    /// then.
     pub fn is_complete(&self, generation: u64) -> bool {
         self.complete.load(Ordering::Acquire) >= generation
     }
@@ -122,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn serves_epoch_after_epoch_while_cpus_come_and_go() {
+    fn serves_one_generation_after_another_while_cpus_come_and_go() {
         let barrier = expecting([0, 20]);
         for generation in 1..10 {
             barrier.arrive(20, generation);

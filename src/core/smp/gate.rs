@@ -1,30 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may change the set of CPUs, and who may take it: never both at once.
+//! Keeps CPU_ON calls and takeovers apart: what changes the set of CPUs, and what takes the whole
+//! set.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
-/// A takeover is being prepared: others that ask are refused, CPUs still come and go.
+/// One caller prepares a takeover: another one is refused, CPU_ON calls are not.
 const PREPARING: u32 = 1 << 31;
-/// The takeover is under way: no CPU is started any more.
+/// A takeover is under way: CPU_ON calls are refused too.
 const CLOSED: u32 = 1 << 30;
 
-/// Counts the CPU_ON calls on their way, and lets one takeover close the way.
+/// Counts the CPU_ON calls that are under way, and lets one takeover at a time refuse new ones.
+///
+/// The count is the low bits of the word, and `PREPARING` and `CLOSED` are above it.
 #[derive(Debug)]
 pub struct Gate {
     word: AtomicU32,
 }
 
-/// A CPU_ON on its way: as long as it lives, no takeover counts the CPUs.
+/// A CPU_ON call under way. As long as it lives, a takeover waits before it counts the CPUs.
 #[derive(Debug)]
 #[must_use]
 pub struct Pass<'a>(&'a Gate);
 
-/// The right to prepare a takeover. Dropped without [`Preparation::close`], all goes on.
+/// The right to prepare a takeover, given back when it is dropped. [`Preparation::close`] begins
+/// it.
 #[derive(Debug)]
 #[must_use]
 pub struct Preparation<'a>(&'a Gate);
 
-/// The right to take the CPUs: the gate is closed until it is opened.
+/// The right to take the CPUs. The gate stays closed until [`Closed::open`].
 #[derive(Debug)]
 #[must_use]
 pub struct Closed<'a>(&'a Gate);
@@ -37,7 +41,7 @@ impl Gate {
         }
     }
 
-    /// Lets a CPU_ON through, unless a takeover is under way.
+    /// Counts a CPU_ON call as under way; `None` if a takeover is.
     pub fn pass(&self) -> Option<Pass<'_>> {
         let more = |word: u32| (word & CLOSED == 0).then_some(word + 1);
         self.word
@@ -46,10 +50,12 @@ impl Gate {
             .map(|_| Pass(self))
     }
 
-    /// Gives the right to prepare a takeover to one caller at a time.
+    /// Gives the right to prepare a takeover; `None` if another caller has it, or a takeover is
+    /// under way.
     pub fn prepare(&self) -> Option<Preparation<'_>> {
         let free = |word: u32| (word & (PREPARING | CLOSED) == 0).then_some(word | PREPARING);
-        // The right is made only if it was won: dropped, it would take the winner's bit away.
+        // No `Preparation` before the bit is won: when dropped it would clear the bit of who has
+        // it.
         self.word
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, free)
             .ok()
@@ -81,7 +87,8 @@ impl Drop for Preparation<'_> {
 }
 
 impl<'a> Preparation<'a> {
-    /// Closes the gate: no CPU_ON begins any more. Those on their way are to be waited for.
+    /// Begins the takeover: no CPU_ON call begins any more. Those under way have to be waited for,
+    /// until [`Closed::is_quiet`].
     pub fn close(self) -> Closed<'a> {
         let gate = self.0;
         gate.word.fetch_or(CLOSED, Ordering::AcqRel);
@@ -90,12 +97,12 @@ impl<'a> Preparation<'a> {
 }
 
 impl Closed<'_> {
-    /// Returns whether no CPU_ON is on its way.
+    /// Returns whether no CPU_ON call is under way.
     pub fn is_quiet(&self) -> bool {
         self.0.word.load(Ordering::Acquire) & !(PREPARING | CLOSED) == 0
     }
 
-    /// Opens the gate for the next generation.
+    /// Ends the takeover: the gate is open for the next generation.
     pub fn open(self) {
         self.0.word.fetch_and(!CLOSED, Ordering::AcqRel);
     }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Bringing every CPU in: the kick.
+//! Waiting for the CPUs that were kicked.
 
 use crate::smp::platform::Platform;
 use crate::sync::sev;
 
-/// Waits for all CPUs to have finished phase 1, and returns how many were given up.
+/// Waits until all CPUs have finished phase 1, gives up those that do not arrive in time, and
+/// returns how many these are.
 ///
-/// Those that have not come within half of the bound are helped once, from outside.
+/// CPUs that have not arrived after half of the time are kicked once more, from outside.
 pub fn await_all<P: Platform>(platform: &P, generation: u64) -> usize {
     let rendezvous = platform.rendezvous();
-    let half_us = platform.patience_us() / 2;
-    let all_there = || rendezvous.all_arrived(generation);
-    if platform.wait_us(half_us, all_there) {
+    let half_us = platform.arrival_timeout_us() / 2;
+    let all_finished = || rendezvous.is_phase1_finished(generation);
+    if platform.wait_us(half_us, all_finished) {
         return 0;
     }
     for cpu in platform.cpus() {
@@ -21,7 +22,7 @@ pub fn await_all<P: Platform>(platform: &P, generation: u64) -> usize {
         }
     }
     sev();
-    if platform.wait_us(half_us, all_there) {
+    if platform.wait_us(half_us, all_finished) {
         return 0;
     }
     let missing = platform
@@ -32,8 +33,8 @@ pub fn await_all<P: Platform>(platform: &P, generation: u64) -> usize {
     if missing > 0 {
         platform.leave_behind(missing);
     }
-    // The steps of those that did come are bounded, each of them.
-    if !platform.wait_us(10 * half_us, all_there) {
+    // Those that have arrived will finish: each of their steps has a bound.
+    if !platform.wait_us(10 * half_us, all_finished) {
         log::warn!(
             "not all CPUs that arrived have finished phase 1 within {} us",
             10 * half_us

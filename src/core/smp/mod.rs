@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How CPUs are turned on and off, and taken from one kernel for the next: the protocols between
-//! CPUs, on hardware that a [`platform::Platform`] stands for.
+//! The protocols between CPUs: how they are turned on and off, and taken over from one kernel to
+//! the next.
+//!
+//! They run on a [`platform::Platform`]: the machine, or in `tests/races` a model of it.
 #![forbid(unsafe_code)]
 
 pub mod arrival;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How CPUs are turned on and off, where CPU_ON, CPU_OFF and takeovers meet.
+//! CPU_ON and CPU_OFF, at any moment of a takeover.
 
 use crate::smp::phases;
 use crate::smp::platform::{HasPower, Platform};
@@ -8,11 +8,12 @@ use crate::smp::rendezvous::Participant;
 use crate::sync::{sev, wfe};
 use arm_psci::ErrorCode;
 
-/// `caller` turns on `target` (DEN0022, CPU_ON).
+/// Turns on `target` for `caller`, at `start` (DEN0022, CPU_ON).
 ///
 /// # Errors
 ///
-/// As CPU_ON; `DENIED` if the caller's kernel is over: the caller is taken too, and sees no answer.
+/// Returns what CPU_ON does; and `DENIED` if the caller's kernel is over: the caller is taken too,
+/// and never sees the answer.
 pub fn on<P: Platform>(
     platform: &P,
     caller: &P::Cpu,
@@ -29,14 +30,15 @@ pub fn on<P: Platform>(
         Origin::Parked => sev(),
         Origin::Firmware => {
             if !rendezvous.expect(target, caller, &pass) {
-                target.power().refused();
+                target.power().mark_refused();
                 return Err(ErrorCode::Denied);
             }
             if let Err(error) = platform.firmware_on(target) {
-                rendezvous.expect_no_longer(target);
-                // A takeover did not wait for the answer, and left the target behind: it never comes.
-                if target.power().refused() {
-                    platform.came_from(caller.generation());
+                rendezvous.stop_expecting(target);
+                // A takeover that did not wait for firmware's answer has left the target behind. It
+                // never ran, so nothing has to be kept for it.
+                if target.power().mark_refused() {
+                    platform.mark_recovered(caller.generation());
                 }
                 return Err(error);
             }
@@ -45,23 +47,28 @@ pub fn on<P: Platform>(
     Ok(())
 }
 
-/// Turns the calling CPU off as the guest sees it: what is its own is cleared, then it is parked.
+/// Turns the calling CPU off (DEN0022, CPU_OFF): its private state is cleared, then it is parked.
+/// The caller goes on to [`park`].
 pub fn off<P: Platform>(platform: &P, cpu: &P::Cpu) {
-    cpu.power().going_off();
-    let stays = platform.cpus().iter().find(|other| other.power().stays());
-    platform.clear_at_off(cpu, stays);
+    cpu.power().mark_going_off();
+    let heir = platform
+        .cpus()
+        .iter()
+        .find(|other| other.power().stays_on());
+    platform.teardown_at_off(cpu, heir);
     cpu.power().park();
 }
 
-/// Waits until the CPU is turned on, or taken for the next kernel, and returns where it begins.
+/// Waits, parked, until the calling CPU is turned on, and returns where it begins. If a takeover
+/// begins meanwhile, the CPU joins it, and waits on in the next generation.
 ///
-/// This wait has no bound: an OFF CPU stays so until somebody wants it.
+/// This wait has no bound: a CPU is off until its kernel turns it on.
 pub fn park<P: Platform>(platform: &P, cpu: &P::Cpu) -> Start {
     loop {
         if platform.rendezvous().is_over(cpu.member()) {
             phases::join(platform, cpu);
         }
-        match cpu.power().order() {
+        match cpu.power().take_order() {
             Order::Begin(start) => return start,
             Order::Leave => leave(platform, cpu),
             Order::Stay => wfe(),
@@ -69,10 +76,11 @@ pub fn park<P: Platform>(platform: &P, cpu: &P::Cpu) -> Start {
     }
 }
 
-/// The CPU goes where it is started from by firmware.
+/// Sends the calling CPU back to firmware, by firmware's CPU_OFF. Returns if it is not to leave any
+/// more, or firmware refuses.
 fn leave<P: Platform>(platform: &P, cpu: &P::Cpu) {
-    // No takeover waits for it from here on; after this, whoever turns it on adds it again.
-    if !platform.rendezvous().expect_no_longer(cpu) || !cpu.power().left() {
+    // From here on no takeover waits for it; the CPU_ON that has firmware start it adds it again.
+    if !platform.rendezvous().stop_expecting(cpu) || !cpu.power().mark_left() {
         return;
     }
     if let Err(refusal) = platform.firmware_off(cpu) {
@@ -83,6 +91,6 @@ fn leave<P: Platform>(platform: &P, cpu: &P::Cpu) {
         while !platform.rendezvous().admit(cpu) {
             crate::sync::pause();
         }
-        cpu.power().recovered();
+        cpu.power().mark_recovered();
     }
 }

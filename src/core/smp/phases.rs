@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The three phases, as the boot CPU and every other CPU go through them.
+//! The three phases of a takeover, as the boot CPU and every other CPU go through them.
 
 use crate::smp::gate::Closed;
 use crate::smp::kick::await_all;
@@ -9,28 +9,29 @@ use crate::smp::rendezvous::Participant;
 use crate::sync::{pause, wfe};
 use thiserror::Error;
 
-/// How long firmware may take to start a CPU that was asked for before, in microseconds.
+/// How long CPU_ON calls that are under way may take to end, in microseconds.
 const CPU_ON_US: u64 = 1_000_000;
 /// How long the CPUs may take to copy the next kernel, in microseconds.
 const LOAD_US: u64 = 60_000_000;
 
-/// Why a takeover does not lead to the next kernel: the old one is gone, so the machine is reset.
+/// Why a takeover does not lead to the next kernel. The old one is gone, so the machine has to be
+/// reset.
 #[derive(Debug, Error)]
 pub enum Failure<E> {
-    /// A CPU that arrived has not finished phase 3.
+    /// A CPU that arrived has not finished phase 3 in time.
     #[error("not all CPUs copied their share within {LOAD_US} us")]
     NotLoaded,
-    /// It cannot be entered.
+    /// The next kernel cannot be entered.
     #[error("{0}")]
     NoNextKernel(E),
 }
 
-/// The boot CPU takes all others, loads the next kernel, and returns where it begins. The plan has
-/// been validated.
+/// Takes all other CPUs for the boot CPU, `cpu`, loads the next kernel, and returns where it
+/// begins. The plan has been validated.
 ///
 /// # Errors
 ///
-/// [`Failure`]; the CPUs stay taken.
+/// Returns a [`Failure`]; all CPUs stay in the monitor.
 pub fn take_over<P: Platform>(
     platform: &P,
     cpu: &P::Cpu,
@@ -40,26 +41,26 @@ pub fn take_over<P: Platform>(
     let starts_ended = platform.wait_us(CPU_ON_US, || closed.is_quiet());
     let generation = rendezvous.begin(&closed);
     platform.end_generation();
-    platform.reached(Milestone::Kicked);
+    platform.mark_reached(Milestone::Kicked);
 
     // Phase 1: ONLINE to TEARDOWN_CPU.
-    rendezvous.come(cpu, generation);
-    platform.own(cpu, false);
-    rendezvous.has_arrived(cpu, generation);
+    rendezvous.arrive(cpu, generation);
+    platform.teardown_private(cpu, false);
+    rendezvous.finish_phase1(cpu, generation);
     let missing = await_all(platform, generation);
-    platform.reached(Milestone::Phase1);
+    platform.mark_reached(Milestone::Phase1);
 
-    // Phase 2: sync.
+    // Phase 2: the boot CPU alone, while all others wait to be released.
     rendezvous.share_out(platform.cpus(), generation, missing);
-    platform.sync(cpu, missing);
-    platform.reached(Milestone::Phase2);
+    platform.teardown_shared(cpu, missing);
+    platform.mark_reached(Milestone::Phase2);
     rendezvous.release(generation);
 
     // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
     platform.load(cpu);
-    rendezvous.has_loaded(cpu, generation);
-    let loaded = platform.wait_us(LOAD_US, || rendezvous.all_loaded(generation));
-    platform.reached(Milestone::Phase3);
+    rendezvous.finish_phase3(cpu, generation);
+    let loaded = platform.wait_us(LOAD_US, || rendezvous.is_phase3_finished(generation));
+    platform.mark_reached(Milestone::Phase3);
 
     if !starts_ended {
         log::warn!("firmware did not return from a CPU_ON within {CPU_ON_US} us");
@@ -68,57 +69,60 @@ pub fn take_over<P: Platform>(
         return Err(Failure::NotLoaded);
     }
     if missing > 0 {
-        remove_missing(platform, generation);
+        forget_missing(platform, generation);
     }
     let start = platform
         .begin_generation(generation)
         .map_err(Failure::NoNextKernel)?;
-    cpu.member().live_in(generation);
+    cpu.member().set_generation(generation);
     cpu.power().set_on();
     rendezvous.end(closed);
     Ok(start)
 }
 
-/// Any other CPU, from wherever its kernel's end found it, to IDLE_DEAD.
+/// Joins the takeover that is under way, on any CPU but the boot CPU, and returns when the calling
+/// CPU is parked for the next kernel. One that the takeover does not wait for clears its private
+/// state alone.
 pub fn join<P: Platform>(platform: &P, cpu: &P::Cpu) {
     let rendezvous = platform.rendezvous();
     let generation = rendezvous.generation();
-    if !rendezvous.come(cpu, generation) {
-        return late(platform, cpu);
+    if !rendezvous.arrive(cpu, generation) {
+        return join_late(platform, cpu);
     }
-    platform.own(cpu, false);
-    rendezvous.has_arrived(cpu, generation);
-    // Without a bound of its own: the boot CPU releases all, or resets the machine.
+    platform.teardown_private(cpu, false);
+    rendezvous.finish_phase1(cpu, generation);
+    // This wait has no bound of its own: the boot CPU releases all CPUs, or resets the machine.
     while !rendezvous.is_released(generation) {
         wfe();
     }
     platform.load(cpu);
-    cpu.member().live_in(generation);
+    cpu.member().set_generation(generation);
     cpu.power().park();
-    rendezvous.has_loaded(cpu, generation);
+    rendezvous.finish_phase3(cpu, generation);
 }
 
-/// A CPU that was given up, or that nobody counted on: it clears what is its own, and is OFF for
-/// the next kernel.
-fn late<P: Platform>(platform: &P, cpu: &P::Cpu) {
+/// Clears the private state of the calling CPU, which was given up or not waited for, and parks it:
+/// it is off for the next kernel.
+fn join_late<P: Platform>(platform: &P, cpu: &P::Cpu) {
     let left_in = cpu.member().generation();
-    platform.own(cpu, true);
+    platform.teardown_private(cpu, true);
     while !platform.rendezvous().admit(cpu) {
         pause();
     }
-    platform.came_from(left_in);
+    platform.mark_recovered(left_in);
     log::warn!("cpu {}: arrived late; it is OFF", cpu.index());
-    cpu.power().recovered();
+    cpu.power().mark_recovered();
 }
 
-/// CPUs that were given up are nobody's before they come.
-fn remove_missing<P: Platform>(platform: &P, generation: u64) {
+/// Marks CPUs that were given up in `generation` as lost: nobody can turn them on, and no takeover
+/// waits for them, before they have recovered.
+fn forget_missing<P: Platform>(platform: &P, generation: u64) {
     for cpu in platform.cpus() {
         let member = cpu.member();
         if member.arrival().is_missing(generation) {
-            // Firmware refused to start it, and has it.
+            // One that firmware refused to start is off there, and not lost.
             if !cpu.power().mark_lost() {
-                platform.came_from(member.generation());
+                platform.mark_recovered(member.generation());
             }
             platform.rendezvous().forget(cpu);
         }

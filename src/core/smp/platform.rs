@@ -1,81 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the phases are carried out on: the machine, or a model of it.
+//! What the protocols between CPUs need of the machine; a model of it takes its place in
+//! `tests/races`.
 
 use crate::smp::power::{Power, Start};
 use crate::smp::rendezvous::{Participant, Rendezvous};
 use arm_psci::ErrorCode;
 use core::fmt::Display;
 
-/// A point of a takeover that the report has the time of.
+/// A point of a takeover whose time is in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Milestone {
-    /// The generation had ended, and all CPUs were kicked.
+    /// The old kernel has lost its memory, and all CPUs have been kicked.
     Kicked,
-    /// All CPUs had finished phase 1.
+    /// All CPUs have finished phase 1.
     Phase1,
-    /// The boot CPU had finished phase 2.
+    /// The boot CPU has finished phase 2.
     Phase2,
-    /// All CPUs had finished phase 3.
+    /// All CPUs have finished phase 3.
     Phase3,
 }
 
-/// What the protocols between CPUs need of the machine, beside what the CPUs share.
+/// The machine, as far as CPU_ON, CPU_OFF and takeovers need it.
 pub trait Platform {
-    /// A CPU.
+    /// One CPU of the machine.
     type Cpu: Participant + HasPower;
     /// Why the next kernel cannot be entered.
     type Failure: Display;
 
-    /// Returns what CPUs share.
+    /// Returns what the CPUs share.
     fn rendezvous(&self) -> &Rendezvous;
 
-    /// Returns all CPUs.
+    /// Returns all CPUs, in the order of the device tree.
     fn cpus(&self) -> &[Self::Cpu];
 
-    /// Polls `done` until it returns true, for `us` microseconds at most, and returns what it
-    /// returned last.
+    /// Polls `done` until it returns true, for `us` microseconds at most. Returns what it returned
+    /// last.
     fn wait_us(&self, us: u64, done: impl FnMut() -> bool) -> bool;
 
-    /// How long a CPU may take to come, in microseconds.
-    fn patience_us(&self) -> u64;
+    /// Returns how long the CPUs may take to finish phase 1 before those that have not arrived are
+    /// given up, in microseconds.
+    fn arrival_timeout_us(&self) -> u64;
 
     /// Records when the takeover reached `milestone`.
-    fn reached(&self, milestone: Milestone);
+    fn mark_reached(&self, milestone: Milestone);
 
-    /// Takes the generation's memory from it, and wakes all CPUs: each comes to
+    /// Takes all memory from the guest (stage 2), and kicks all CPUs: each of them exits, and calls
     /// [`super::phases::join`].
     fn end_generation(&self);
 
-    /// Makes `cpu` come, whatever the guest did to its interrupts, unless it is not `awaited`.
+    /// Kicks `cpu` again, past what the guest did to the interrupts of its redistributor, if it is
+    /// still `awaited`.
     fn kick_from_outside(&self, cpu: &Self::Cpu, awaited: impl FnOnce() -> bool);
 
-    /// `missing` CPUs stay behind in the generation that has ended.
+    /// Records that `missing` CPUs were given up, and may still run in the generation that has
+    /// ended: its empty stage 2 is kept for them.
     fn leave_behind(&self, missing: usize);
 
-    /// A CPU came that was left behind in the generation `generation`.
-    fn came_from(&self, generation: u64);
+    /// Records that one of the CPUs left behind in `generation` does not run in it any more, or
+    /// never has.
+    fn mark_recovered(&self, generation: u64);
 
-    /// Takes the steps of phase 1, on `cpu`. It comes in time, or late.
-    fn own(&self, cpu: &Self::Cpu, late: bool);
+    /// Walks the steps of phase 1 on the calling CPU, `cpu`; `late` if it was given up before.
+    fn teardown_private(&self, cpu: &Self::Cpu, late: bool);
 
-    /// Takes the steps of phase 2, on the boot CPU, when `missing` CPUs were given up.
-    fn sync(&self, cpu: &Self::Cpu, missing: usize);
+    /// Walks the steps of phase 2 on the boot CPU, `cpu`, after `missing` CPUs have been given up.
+    fn teardown_shared(&self, cpu: &Self::Cpu, missing: usize);
 
-    /// Takes the steps of phase 3, on `cpu`.
+    /// Walks the steps of phase 3 on the calling CPU, `cpu`.
     fn load(&self, cpu: &Self::Cpu);
 
-    /// Begins the generation `generation`, and returns where its kernel does.
+    /// Gives the guest its memory back as `generation`, and returns where its kernel begins.
     ///
     /// # Errors
     ///
-    /// Why there is no next kernel.
+    /// Returns why the next kernel cannot be entered.
     fn begin_generation(&self, generation: u64) -> Result<Start, Self::Failure>;
 
-    /// Has firmware start `cpu`, which comes to [`crate::smp::on_off::park`].
+    /// Has firmware start `cpu`, which then calls [`crate::smp::on_off::park`].
     ///
     /// # Errors
     ///
-    /// What firmware says.
+    /// Returns the error of firmware's CPU_ON.
     fn firmware_on(&self, cpu: &Self::Cpu) -> Result<(), ErrorCode>;
 
     /// Has firmware turn the calling CPU off. On the machine it returns only a refusal; a model
@@ -83,15 +88,16 @@ pub trait Platform {
     ///
     /// # Errors
     ///
-    /// What firmware says.
+    /// Returns the error of firmware's CPU_OFF.
     fn firmware_off(&self, cpu: &Self::Cpu) -> Result<(), ErrorCode>;
 
-    /// Clears what is `cpu`'s own as its kernel turns it off; its interrupts go to `stays`.
-    fn clear_at_off(&self, cpu: &Self::Cpu, stays: Option<&Self::Cpu>);
+    /// Walks the steps of phase 1 on the calling CPU, `cpu`, as its kernel turns it off; its shared
+    /// interrupts go to `heir`.
+    fn teardown_at_off(&self, cpu: &Self::Cpu, heir: Option<&Self::Cpu>);
 }
 
 /// A CPU with a power state.
 pub trait HasPower {
-    /// Its power state towards the guest.
+    /// Returns its power state.
     fn power(&self) -> &Power;
 }

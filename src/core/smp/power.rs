@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The power state of a CPU as PSCI has it: who may turn it on, and where it then begins.
+//! The power state of a CPU as PSCI defines it: who may turn it on, and where it then begins.
 #![forbid(unsafe_code)]
 
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use arm_psci::{AffinityInfo, ErrorCode};
 
-/// Where a CPU is turned on from.
+/// Where a CPU is while it is off, and so how it is turned on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Firmware has it off: it is asked to start it.
+    /// In firmware, which has to be asked to start it.
     Firmware,
-    /// It is parked in the monitor: an event wakes it.
+    /// Parked in the monitor: an event wakes it.
     Parked,
 }
 
@@ -19,11 +19,11 @@ pub enum Origin {
 pub struct Start {
     /// Physical address of the first instruction.
     pub entry: u64,
-    /// What the CPU finds in x0.
+    /// What the CPU finds in x0 (`context_id` of CPU_ON).
     pub context: u64,
 }
 
-/// What a parked CPU is told.
+/// What a parked CPU has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Stay parked.
@@ -38,26 +38,30 @@ pub enum Order {
 const OFF_FIRMWARE: u8 = 0;
 /// In the monitor, parked.
 const OFF_PARKED: u8 = 1;
-/// May begin.
+/// CPU_ON has set where it begins, and it has not begun yet.
 const READY: u8 = 2;
-/// In the guest, or in the monitor on its behalf.
+/// In the guest, or in an exit from it.
 const ON: u8 = 3;
-/// As `ON`, and where it begins after a power-down is set.
+/// As `ON`, in CPU_SUSPEND or SYSTEM_SUSPEND: where it begins after a power-down is set.
 const SUSPENDED: u8 = 4;
 /// Parked, and told to leave through firmware's CPU_OFF.
 const LEAVING: u8 = 5;
-/// As `ON`, on its way to be parked.
-const GOING: u8 = 6;
-/// It did not come to a takeover: nobody can turn it on before it has come.
+/// As `ON`, in CPU_OFF and not parked yet.
+const GOING_OFF: u8 = 6;
+/// It did not arrive in a takeover: nobody can turn it on before it has recovered.
 const LOST: u8 = 7;
 const STATE: u8 = 0x3f;
 
-/// Beside a state: one caller of CPU_ON has the claim to the CPU, and has not said yet where it begins.
+/// Flag beside a state: one caller of CPU_ON has claimed the CPU, and has not set yet where it
+/// begins.
 const CLAIMED: u8 = 1 << 6;
-/// Beside `CLAIMED`: the kernel that the caller belongs to is over.
+/// Flag beside `CLAIMED`: the state has changed since, and the claim is worth nothing.
 const VOID: u8 = 1 << 7;
 
-/// One CPU's power state. The target's own word is the lock: who moves it from off owns the start.
+/// One CPU's power state.
+///
+/// The word of the target is the lock that callers of CPU_ON take: who moves it from off to
+/// `CLAIMED` alone writes where the CPU begins.
 #[derive(Debug)]
 pub struct Power {
     word: AtomicU8,
@@ -75,8 +79,12 @@ impl Power {
         }
     }
 
-    /// Claims the CPU for a start at `start`, and returns from where. Of any number of callers at
-    /// once, one succeeds, if its kernel `still_runs` once it has the claim.
+    /// Turns the CPU on at `start`, and returns where it was. Of any number of callers at once one
+    /// succeeds, and only if `still_runs`, which is asked after the claim, says that its kernel
+    /// does.
+    ///
+    /// The CPU begins when it next looks at [`Power::take_order`]: the caller wakes it, or has
+    /// firmware start it.
     ///
     /// # Errors
     ///
@@ -94,10 +102,10 @@ impl Power {
         let (off, origin) = match claim(OFF_PARKED) {
             Ok(off) => (off, Origin::Parked),
             Err(OFF_FIRMWARE) if claim(OFF_FIRMWARE).is_ok() => (OFF_FIRMWARE, Origin::Firmware),
-            Err(ON | SUSPENDED | GOING | LOST) => return Err(ErrorCode::AlreadyOn),
+            Err(ON | SUSPENDED | GOING_OFF | LOST) => return Err(ErrorCode::AlreadyOn),
             Err(_) => return Err(ErrorCode::OnPending),
         };
-        // Whoever takes the CPU for the next kernel either is seen here, or sees the claim.
+        // A takeover that takes the CPU either has begun and is seen here, or sees the claim.
         if still_runs() {
             self.entry.store(start.entry, Ordering::Relaxed);
             self.context.store(start.context, Ordering::Relaxed);
@@ -113,17 +121,20 @@ impl Power {
         Err(ErrorCode::Denied)
     }
 
-    /// Takes back a claim, as firmware refused to start the CPU. Returns whether a takeover had given
-    /// the CPU up meanwhile: [`Power::mark_lost`] or this finds out that it never comes from there.
-    pub fn refused(&self) -> bool {
-        let not_here = |word| matches!(word, READY | LOST).then_some(OFF_FIRMWARE);
+    /// Records that firmware refused to start the CPU, which is off there again. Returns whether a
+    /// takeover has given the CPU up since [`Power::turn_on`]: the caller then knows that it was
+    /// left behind, and never comes. Where [`Power::mark_lost`] comes after this, that returns
+    /// false instead.
+    pub fn mark_refused(&self) -> bool {
+        let in_firmware = |word| matches!(word, READY | LOST).then_some(OFF_FIRMWARE);
         self.word
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, not_here)
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, in_firmware)
             == Ok(LOST)
     }
 
-    /// What the CPU itself finds when it looks whether it may begin; it is `ON` if it may.
-    pub fn order(&self) -> Order {
+    /// Returns what the CPU that calls this, and is parked, has to do; it is `ON` from now on if
+    /// that is to begin.
+    pub fn take_order(&self) -> Order {
         let word = self.word.load(Ordering::Acquire);
         match word {
             READY | SUSPENDED => {
@@ -141,40 +152,41 @@ impl Power {
         }
     }
 
-    /// The CPU itself: it is on without having been asked for, as the boot CPU is.
+    /// Records that the calling CPU is on without CPU_ON, as the boot CPU of a kernel is.
     pub fn set_on(&self) {
         self.set_unless_lost(ON);
     }
 
-    /// The CPU itself: it is on its way to be parked, still on, and no longer one that stays.
-    pub fn going_off(&self) {
-        self.set_unless_lost(GOING);
+    /// Records that the calling CPU is in CPU_OFF: still on, but about to be parked.
+    pub fn mark_going_off(&self) {
+        self.set_unless_lost(GOING_OFF);
     }
 
-    /// Returns whether the CPU is on, and not on its way to be parked.
-    pub fn stays(&self) -> bool {
+    /// Returns whether the CPU is on, and not in CPU_OFF.
+    pub fn stays_on(&self) -> bool {
         matches!(self.word.load(Ordering::Acquire), ON | SUSPENDED)
     }
 
-    /// The CPU itself: it is parked in the monitor from now on.
+    /// Records that the calling CPU is parked in the monitor.
     pub fn park(&self) {
         self.set_unless_lost(OFF_PARKED);
     }
 
-    /// The CPU itself: it is about to lose power, and begins at `start` when it wakes.
+    /// Records that the calling CPU is about to lose power, and begins at `start` when it wakes.
     pub fn suspend(&self, start: Start) {
         self.entry.store(start.entry, Ordering::Relaxed);
         self.context.store(start.context, Ordering::Relaxed);
         self.set_unless_lost(SUSPENDED);
     }
 
-    /// Returns whether the CPU is on its way through a power-down.
+    /// Returns whether the CPU is in a power-down that [`Power::suspend`] has announced.
     pub fn is_suspended(&self) -> bool {
         self.word.load(Ordering::Acquire) == SUSPENDED
     }
 
-    /// The CPU itself: it came to the monitor without having been asked for, as from a spin table.
-    pub fn came(&self) {
+    /// Records that the calling CPU is parked in the monitor, having come without CPU_ON as from a
+    /// spin table; changes nothing if CPU_ON has claimed it.
+    pub fn park_unless_claimed(&self) {
         let _ = self.turn(OFF_FIRMWARE, OFF_PARKED);
     }
 
@@ -183,50 +195,58 @@ impl Power {
         self.word.load(Ordering::Acquire) == OFF_PARKED
     }
 
-    /// Tells a parked CPU to leave through firmware; returns whether it was parked.
+    /// Tells a parked CPU to leave through firmware's CPU_OFF. Returns false, and changes nothing,
+    /// if it is not parked.
     pub fn tell_to_leave(&self) -> bool {
         self.turn(OFF_PARKED, LEAVING)
     }
 
-    /// The CPU itself: firmware has it from its next instruction on; false if it is to stay.
-    pub fn left(&self) -> bool {
+    /// Records that the calling CPU is about to leave through firmware's CPU_OFF. Returns false,
+    /// and changes nothing, if it is not to leave any more.
+    pub fn mark_left(&self) -> bool {
         self.turn(LEAVING, OFF_FIRMWARE)
     }
 
-    /// The boot CPU: the CPU did not come. What it was about to become counts no more. Returns false if
-    /// firmware has it, which refused to start it: it is not lost, and can be started from there.
+    /// Records that the CPU did not arrive in a takeover, whatever it was about to become; the boot
+    /// CPU calls this. Returns false, and changes nothing, if the CPU is off in firmware, which
+    /// refused to start it: it is not lost, and can be started from there.
     pub fn mark_lost(&self) -> bool {
         self.replace(|state| (state != OFF_FIRMWARE).then_some(LOST))
     }
 
-    /// The CPU itself: it came after all, and is parked in the monitor from now on.
-    pub fn recovered(&self) {
+    /// Records that the calling CPU, which was lost, is parked in the monitor.
+    pub fn mark_recovered(&self) {
         self.replace(|_| Some(OFF_PARKED));
     }
 
-    /// Returns what AFFINITY_INFO says (DEN0022).
+    /// Returns what AFFINITY_INFO says of the CPU (DEN0022).
     pub fn affinity_info(&self) -> AffinityInfo {
         match self.word.load(Ordering::Acquire) {
             OFF_FIRMWARE | OFF_PARKED | LEAVING => AffinityInfo::Off,
-            ON | SUSPENDED | GOING | LOST => AffinityInfo::On,
+            ON | SUSPENDED | GOING_OFF | LOST => AffinityInfo::On,
             _ => AffinityInfo::OnPending,
         }
     }
 
+    /// Changes the word from `from` to `to`. Returns false, and changes nothing, if it is another
+    /// one.
     fn turn(&self, from: u8, to: u8) -> bool {
         self.word
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
     }
 
-    /// A CPU that was given up finds out when it next looks for its kernel.
+    /// Sets the state, unless the CPU is lost: it finds out when it next asks whether its kernel is
+    /// over.
     fn set_unless_lost(&self, to: u8) {
         self.replace(|state| (state != LOST).then_some(to));
     }
 
-    /// Replaces the state, if there is one to replace it with, and returns whether. A claim to the old
-    /// one is worth nothing, and stays until its owner has seen that: until then nobody else writes where
-    /// the CPU begins.
+    /// Sets the state to what `to` makes of the old one. Returns false, and changes nothing, if
+    /// that is `None`.
+    ///
+    /// A claim to the CPU becomes void, and stays until the caller of CPU_ON has seen that: until
+    /// then nobody else may write where the CPU begins.
     fn replace(&self, to: impl Fn(u8) -> Option<u8>) -> bool {
         let next = |word: u8| {
             let claim = match word & CLAIMED {
@@ -248,176 +268,4 @@ impl Default for Power {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Barrier;
-    use std::thread;
-
-    const START: Start = Start {
-        entry: 0x4000_0000,
-        context: 7,
-    };
-
-    #[test]
-    fn first_start_goes_through_firmware() {
-        let power = Power::new();
-        assert_eq!(power.affinity_info(), AffinityInfo::Off);
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
-        assert_eq!(power.affinity_info(), AffinityInfo::OnPending);
-        assert_eq!(power.turn_on(START, || true), Err(ErrorCode::OnPending));
-        assert_eq!(power.order(), Order::Begin(START));
-        assert_eq!(power.affinity_info(), AffinityInfo::On);
-        assert_eq!(power.turn_on(START, || true), Err(ErrorCode::AlreadyOn));
-    }
-
-    #[test]
-    fn parked_cpu_is_woken() {
-        let power = Power::new();
-        power.park();
-        assert_eq!(power.order(), Order::Stay);
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
-        assert_eq!(power.order(), Order::Begin(START));
-    }
-
-    #[test]
-    fn cpu_that_came_is_parked_unless_it_was_asked_for() {
-        let power = Power::new();
-        assert!(!power.is_parked());
-        power.came();
-        assert!(power.is_parked());
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
-        power.came();
-        assert_eq!(power.order(), Order::Begin(START));
-    }
-
-    #[test]
-    fn refused_start_can_be_tried_again() {
-        let power = Power::new();
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
-        power.refused();
-        assert_eq!(power.affinity_info(), AffinityInfo::Off);
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
-    }
-
-    #[test]
-    fn suspended_cpu_is_on_and_begins_where_it_said() {
-        let power = Power::new();
-        power.set_on();
-        assert!(!power.is_suspended());
-        power.suspend(START);
-        assert!(power.is_suspended());
-        assert_eq!(power.affinity_info(), AffinityInfo::On);
-        assert_eq!(power.turn_on(START, || true), Err(ErrorCode::AlreadyOn));
-        assert_eq!(power.order(), Order::Begin(START));
-        assert!(!power.is_suspended());
-    }
-
-    #[test]
-    fn cpu_on_its_way_off_is_on_but_does_not_stay() {
-        let power = Power::new();
-        power.set_on();
-        assert!(power.stays());
-        power.going_off();
-        assert!(!power.stays());
-        assert_eq!(power.affinity_info(), AffinityInfo::On);
-        assert_eq!(power.turn_on(START, || true), Err(ErrorCode::AlreadyOn));
-        power.park();
-        assert_eq!(power.affinity_info(), AffinityInfo::Off);
-    }
-
-    #[test]
-    fn parked_cpu_leaves_once() {
-        let power = Power::new();
-        power.park();
-        assert!(power.tell_to_leave());
-        assert!(!power.tell_to_leave());
-        assert_eq!(power.order(), Order::Leave);
-        assert_eq!(power.turn_on(START, || true), Err(ErrorCode::OnPending));
-        assert!(power.left());
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
-    }
-
-    #[test]
-    fn start_of_a_kernel_that_is_over_is_void() {
-        let power = Power::new();
-        power.park();
-        assert_eq!(power.turn_on(START, || false), Err(ErrorCode::Denied));
-        assert_eq!(power.affinity_info(), AffinityInfo::Off);
-        // The CPU is taken for the next kernel while the claim stands.
-        let denied = power.turn_on(START, || {
-            power.park();
-            assert_eq!(power.order(), Order::Stay);
-            assert_eq!(
-                power.turn_on(START, || true),
-                Err(ErrorCode::OnPending),
-                "where it begins is written by one at a time"
-            );
-            true
-        });
-        assert_eq!(denied, Err(ErrorCode::Denied));
-        assert_eq!(power.order(), Order::Stay);
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
-    }
-
-    #[test]
-    fn forsaken_cpu_is_on_until_it_comes_back() {
-        let power = Power::new();
-        power.set_on();
-        power.going_off();
-        power.mark_lost();
-        power.park();
-        assert_eq!(power.affinity_info(), AffinityInfo::On);
-        assert_eq!(
-            power.turn_on(START, || true),
-            Err(ErrorCode::AlreadyOn),
-            "it was given up on its way to be parked"
-        );
-        power.recovered();
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
-    }
-
-    #[test]
-    fn cpu_in_firmware_is_not_forsaken() {
-        let power = Power::new();
-        assert!(!power.mark_lost());
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
-        assert!(power.mark_lost());
-        assert!(power.refused(), "it was given up meanwhile");
-        assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
-        assert!(!power.refused(), "nobody gave it up");
-        assert!(!power.mark_lost(), "firmware has it");
-    }
-
-    #[test]
-    fn of_many_callers_one_succeeds() {
-        for parked in [false, true] {
-            let power = Power::new();
-            if parked {
-                power.park();
-            }
-            let together = Barrier::new(8);
-            let results: Vec<_> = thread::scope(|scope| {
-                let callers: Vec<_> = (0..8)
-                    .map(|_| {
-                        scope.spawn(|| {
-                            together.wait();
-                            power.turn_on(START, || true)
-                        })
-                    })
-                    .collect();
-                callers
-                    .into_iter()
-                    .map(|caller| caller.join().expect("no panic"))
-                    .collect()
-            });
-            let successes = results.iter().filter(|result| result.is_ok()).count();
-            assert_eq!(successes, 1, "{results:?}");
-            assert!(
-                results
-                    .iter()
-                    .all(|r| r.is_ok() || *r == Err(ErrorCode::OnPending)),
-                "{results:?}"
-            );
-        }
-    }
-}
+mod tests;

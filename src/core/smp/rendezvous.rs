@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which CPUs a takeover takes, and how they and the boot CPU find together.
+//! What the CPUs of a takeover share: which of them it takes, and where they wait for each other.
 
 use crate::smp::arrival::Arrival;
 use crate::smp::barrier::Barrier;
@@ -12,25 +12,25 @@ use alloc::boxed::Box;
 /// One CPU's part in takeovers.
 #[derive(Debug)]
 pub struct Member {
-    /// The generation it lives in; one behind the rendezvous's while it is being taken.
+    /// The generation of the kernel it runs; one behind the rendezvous's while it is being taken.
     generation: AtomicU64,
-    /// Whether it came to the last takeover in time.
+    /// Whether it arrived in the last takeover in time.
     arrival: Arrival,
-    /// Its place among those that copy, where not all CPUs do.
+    /// Its place among the CPUs that copy; used only when not all CPUs do.
     share: AtomicU32,
 }
 
 /// A CPU, as takeovers see it.
 pub trait Participant {
-    /// Its place in the device tree, counted from 0.
+    /// Returns its place in the device tree, counted from 0.
     fn index(&self) -> usize;
 
-    /// Its part in takeovers.
+    /// Returns its part in takeovers.
     fn member(&self) -> &Member;
 }
 
 impl Member {
-    /// Returns the part of a CPU that the monitor does not have yet.
+    /// Returns the part of a CPU that no takeover waits for yet.
     pub fn new() -> Self {
         Self {
             generation: AtomicU64::new(0),
@@ -39,17 +39,17 @@ impl Member {
         }
     }
 
-    /// Returns the generation that the CPU lives in.
+    /// Returns the generation of the kernel that the CPU runs.
     pub fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
     }
 
-    /// The CPU itself: it lives in the generation `generation` from now on.
-    pub fn live_in(&self, generation: u64) {
+    /// Makes the CPU one of generation `generation`.
+    pub fn set_generation(&self, generation: u64) {
         self.generation.store(generation, Relaxed);
     }
 
-    /// Returns whether the CPU came to the takeover `generation`, and when not, whether it was given up.
+    /// Returns the CPU's arrival in the last takeover.
     pub fn arrival(&self) -> &Arrival {
         &self.arrival
     }
@@ -61,44 +61,44 @@ impl Default for Member {
     }
 }
 
-/// How many CPUs the monitor has.
+/// The CPUs that a takeover takes.
 #[derive(Debug)]
-struct Roll {
-    cpus: usize,
-    /// A takeover is under way, and counts on those that there were as it began.
+struct Members {
+    count: usize,
+    /// A takeover is under way, and takes those that there were when it began.
     closed: bool,
 }
 
-/// The CPUs of all takeovers: of the last one, or of the one that is under way.
+/// What all CPUs share of the takeover that is under way, or of the last one.
 #[derive(Debug)]
 pub struct Rendezvous {
     gate: Gate,
-    /// The takeovers that have begun.
+    /// How many takeovers have begun.
     generation: AtomicU64,
-    /// The last one whose phase 3 has begun.
+    /// The generation whose phase 3 has begun last.
     released: AtomicU64,
-    /// All have finished phase 1.
-    arrived: Box<Barrier>,
-    /// All have finished phase 3.
-    loaded: Box<Barrier>,
-    /// Held while a CPU comes or goes.
-    roll: Lock<Roll>,
-    /// CPUs that copy, and whether these are all CPUs, so that a CPU's index is its place.
+    /// Complete when all CPUs have finished phase 1.
+    phase1: Box<Barrier>,
+    /// Complete when all CPUs have finished phase 3.
+    phase3: Box<Barrier>,
+    /// Held while a CPU is added or removed.
+    members: Lock<Members>,
+    /// How many CPUs copy, and whether these are all CPUs: then a CPU's index is its place.
     sharers: AtomicU32,
     all_share: AtomicU32,
 }
 
 impl Rendezvous {
-    /// Returns the state in which no takeover has been, and there is no CPU.
+    /// Returns a rendezvous before the first takeover, without any CPU.
     pub fn new() -> Self {
         Self {
             gate: Gate::new(),
             generation: AtomicU64::new(0),
             released: AtomicU64::new(0),
-            arrived: Box::default(),
-            loaded: Box::default(),
-            roll: Lock::new(Roll {
-                cpus: 0,
+            phase1: Box::default(),
+            phase3: Box::default(),
+            members: Lock::new(Members {
+                count: 0,
                 closed: false,
             }),
             sharers: AtomicU32::new(0),
@@ -106,13 +106,14 @@ impl Rendezvous {
         }
     }
 
-    /// Returns how many takeovers have begun.
+    /// Returns how many takeovers have begun, which is the generation of the kernel that runs or is
+    /// being loaded.
     #[cfg_attr(feature = "loom", track_caller)]
     pub fn generation(&self) -> u64 {
         self.generation.load(Acquire)
     }
 
-    /// Returns whether the kernel that `member` lives in is no more.
+    /// Returns whether the kernel of `member`'s generation is over: a takeover has begun since.
     #[cfg_attr(feature = "loom", track_caller)]
     pub fn is_over(&self, member: &Member) -> bool {
         self.generation() != member.generation()
@@ -123,116 +124,123 @@ impl Rendezvous {
         self.gate.is_closed()
     }
 
-    /// Lets a call through that starts a CPU, unless a takeover is under way. The caller may have
-    /// been held for as long as a takeover lasts: whether its kernel is over is asked after this.
+    /// Counts a call that starts a CPU as under way; `None` if a takeover is under way.
+    ///
+    /// The caller may have been held for as long as a takeover lasts, so it has to ask after this
+    /// whether its kernel is over ([`Self::is_over`]).
     pub fn pass(&self) -> Option<Pass<'_>> {
         self.gate.pass()
     }
 
-    /// Gives the right to prepare a takeover to one caller at a time, of the kernel that runs.
+    /// Gives the right to prepare a takeover; `None` if another caller has it, if a takeover is
+    /// under way, or if the caller's kernel is over.
     pub fn prepare(&self, caller: &Member) -> Option<Preparation<'_>> {
         let preparation = self.gate.prepare()?;
-        // The caller may have been held for as long as a takeover lasts: its kernel is over then.
+        // The caller may have been held before the line above for as long as a takeover lasts.
         (!self.is_over(caller)).then_some(preparation)
     }
 
-    /// The CPU that starts the first guest is one of the monitor's.
+    /// Adds a CPU that runs without CPU_ON, as the one that enters the first guest does.
     pub fn expect_boot_cpu(&self, cpu: &impl Participant) {
-        self.add(&mut self.roll.lock(), cpu);
+        self.add(&mut self.members.lock(), cpu);
     }
 
-    /// The monitor will have `cpu` from now on, as `caller` has it started in their generation.
-    /// Returns false, and nothing is done, if that is over.
+    /// Adds `cpu`, which `caller` is about to start, to the generation of `caller`. Returns false,
+    /// and changes nothing, if that generation is over.
     pub fn expect(&self, cpu: &impl Participant, caller: &Member, _: &Pass) -> bool {
-        let mut roll = self.roll.lock();
+        let mut members = self.members.lock();
         let still_runs = !self.is_over(caller);
         if still_runs {
-            cpu.member().live_in(caller.generation());
-            self.add(&mut roll, cpu);
+            cpu.member().set_generation(caller.generation());
+            self.add(&mut members, cpu);
         }
         still_runs
     }
 
-    /// The monitor will not have `cpu`, or no longer. Returns false, and nothing is done, while a
-    /// takeover is under way: the CPU comes to it, or is given up.
-    pub fn expect_no_longer(&self, cpu: &impl Participant) -> bool {
-        let mut roll = self.roll.lock();
-        if !roll.closed {
-            self.remove(&mut roll, cpu);
+    /// Removes `cpu`, which was not started or leaves for firmware. Returns false, and changes
+    /// nothing, while a takeover is under way: that waits for the CPU, or gives it up.
+    pub fn stop_expecting(&self, cpu: &impl Participant) -> bool {
+        let mut members = self.members.lock();
+        if !members.closed {
+            self.remove(&mut members, cpu);
         }
-        !roll.closed
+        !members.closed
     }
 
-    /// The monitor has `cpu` again, which nobody counted on; it belongs to the current generation.
-    /// Returns false, and nothing is done, while a takeover is under way.
+    /// Adds `cpu`, which has recovered after it was given up or removed, to the generation that
+    /// runs. Returns false, and changes nothing, while a takeover is under way.
     pub fn admit(&self, cpu: &impl Participant) -> bool {
-        let mut roll = self.roll.lock();
-        if !roll.closed {
-            cpu.member().live_in(self.generation());
-            self.add(&mut roll, cpu);
+        let mut members = self.members.lock();
+        if !members.closed {
+            cpu.member().set_generation(self.generation());
+            self.add(&mut members, cpu);
         }
-        !roll.closed
+        !members.closed
     }
 
-    fn add(&self, roll: &mut Roll, cpu: &impl Participant) {
+    /// Adds `cpu`, unless it is one of them.
+    fn add(&self, members: &mut Members, cpu: &impl Participant) {
         if cpu.member().arrival.expect() {
-            roll.cpus += 1;
-            self.arrived.add(cpu.index());
-            self.loaded.add(cpu.index());
+            members.count += 1;
+            self.phase1.add(cpu.index());
+            self.phase3.add(cpu.index());
         }
     }
 
-    fn remove(&self, roll: &mut Roll, cpu: &impl Participant) {
-        if cpu.member().arrival.expect_no_longer() {
-            roll.cpus -= 1;
-            self.arrived.remove(cpu.index());
-            self.loaded.remove(cpu.index());
+    /// Removes `cpu`, if it is one of them.
+    fn remove(&self, members: &mut Members, cpu: &impl Participant) {
+        if cpu.member().arrival.stop_expecting() {
+            members.count -= 1;
+            self.phase1.remove(cpu.index());
+            self.phase3.remove(cpu.index());
         }
     }
 
-    /// Begins a takeover, and returns its generation. From here on every exit leads to it, and nobody
-    /// joins or leaves the CPUs that it takes.
+    /// Begins a takeover, and returns its generation. From here on every CPU joins it at its next
+    /// exit, and no CPU is added or removed.
     pub fn begin(&self, _: &Closed) -> u64 {
-        let mut roll = self.roll.lock();
-        roll.closed = true;
+        let mut members = self.members.lock();
+        members.closed = true;
         self.generation.fetch_add(1, AcqRel) + 1
     }
 
-    /// `cpu` comes to the takeover `generation`. Returns false if that does not count on it: it must not
-    /// take part.
-    pub fn come(&self, cpu: &impl Participant, generation: u64) -> bool {
+    /// Records that `cpu` has arrived in the takeover `generation`. Returns false if the takeover
+    /// does not wait for it, or not any more: then it must take no part.
+    pub fn arrive(&self, cpu: &impl Participant, generation: u64) -> bool {
         cpu.member().arrival.arrive(generation)
     }
 
-    /// `cpu` has finished phase 1.
-    pub fn has_arrived(&self, cpu: &impl Participant, generation: u64) {
-        self.arrived.arrive(cpu.index(), generation);
+    /// Records that `cpu` has finished phase 1.
+    pub fn finish_phase1(&self, cpu: &impl Participant, generation: u64) {
+        self.phase1.arrive(cpu.index(), generation);
     }
 
     /// Returns whether all CPUs that were not given up have finished phase 1.
-    pub fn all_arrived(&self, generation: u64) -> bool {
-        self.arrived.is_complete(generation)
+    pub fn is_phase1_finished(&self, generation: u64) -> bool {
+        self.phase1.is_complete(generation)
     }
 
-    /// Returns whether `cpu` has yet to come.
+    /// Returns whether the takeover waits for `cpu`, which has not arrived.
     pub fn is_awaited(&self, cpu: &impl Participant, generation: u64) -> bool {
         let arrival = &cpu.member().arrival;
         arrival.is_expected() && !arrival.has_arrived(generation)
     }
 
-    /// Goes on without `cpu`, unless it came meanwhile; returns whether it is given up.
+    /// Gives `cpu` up, so that no phase waits for it. Returns false, and changes nothing, if it has
+    /// arrived or is not expected.
     pub fn give_up(&self, cpu: &impl Participant, generation: u64) -> bool {
         let given_up = cpu.member().arrival.give_up(generation);
         if given_up {
-            self.arrived.arrive(cpu.index(), generation);
-            self.loaded.arrive(cpu.index(), generation);
+            self.phase1.arrive(cpu.index(), generation);
+            self.phase3.arrive(cpu.index(), generation);
         }
         given_up
     }
 
-    /// Decides which part of the plan each of `cpus` copies, when `missing` of them are given up.
+    /// Decides which part of the plan each of `cpus`, all CPUs, copies, after `missing` of them
+    /// have been given up.
     pub fn share_out<C: Participant>(&self, cpus: &[C], generation: u64, missing: usize) {
-        let sharers = self.roll.lock().cpus - missing;
+        let sharers = self.members.lock().count - missing;
         let all = sharers == cpus.len();
         if !all {
             let arrived = cpus
@@ -246,12 +254,13 @@ impl Rendezvous {
         self.all_share.store(all.into(), Relaxed);
     }
 
-    /// Returns whether some CPUs take no part. To be called after [`Rendezvous::share_out`].
+    /// Returns whether some CPUs take no part, as [`Rendezvous::share_out`] found.
     pub fn has_absent(&self) -> bool {
         self.all_share.load(Relaxed) == 0
     }
 
-    /// Returns which part of the plan, of how many, `cpu` copies. In phase 3.
+    /// Returns which part of the plan, counted from 0, `cpu` copies, and how many parts there are.
+    /// For phase 3: [`Rendezvous::share_out`] has decided it.
     pub fn share_of(&self, cpu: &impl Participant) -> (usize, usize) {
         let place = match self.all_share.load(Relaxed) {
             0 => cpu.member().share.load(Relaxed) as usize,
@@ -260,7 +269,7 @@ impl Rendezvous {
         (place, self.sharers.load(Relaxed) as usize)
     }
 
-    /// Lets all CPUs go on to phase 3.
+    /// Lets all CPUs of `generation` go on to phase 3, and wakes those that wait for it.
     pub fn release(&self, generation: u64) {
         self.released.store(generation, Release);
         sev();
@@ -271,24 +280,24 @@ impl Rendezvous {
         self.released.load(Acquire) >= generation
     }
 
-    /// `cpu` has finished phase 3.
-    pub fn has_loaded(&self, cpu: &impl Participant, generation: u64) {
-        self.loaded.arrive(cpu.index(), generation);
+    /// Records that `cpu` has finished phase 3.
+    pub fn finish_phase3(&self, cpu: &impl Participant, generation: u64) {
+        self.phase3.arrive(cpu.index(), generation);
     }
 
     /// Returns whether all CPUs that were not given up have finished phase 3.
-    pub fn all_loaded(&self, generation: u64) -> bool {
-        self.loaded.is_complete(generation)
+    pub fn is_phase3_finished(&self, generation: u64) -> bool {
+        self.phase3.is_complete(generation)
     }
 
-    /// A CPU that was given up is not expected again before it has come.
+    /// Removes `cpu`, which was given up: no takeover waits for it before it has recovered.
     pub fn forget(&self, cpu: &impl Participant) {
-        self.remove(&mut self.roll.lock(), cpu);
+        self.remove(&mut self.members.lock(), cpu);
     }
 
-    /// Ends the takeover: CPUs come and go again.
+    /// Ends the takeover: CPUs can be turned on and off again.
     pub fn end(&self, closed: Closed) {
-        self.roll.lock().closed = false;
+        self.members.lock().closed = false;
         closed.open();
     }
 }

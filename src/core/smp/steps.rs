@@ -1,59 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The table of steps that a CPU walks from ONLINE to IDLE_DEAD, as Linux's `cpuhp_step`s.
+//! The table of teardown steps, and its walk, as Linux has them for a CPU's way down
+//! (`cpuhp_step`).
+//!
+//! The states between the phases have the names of Linux's `enum cpuhp_state`: a CPU that is ONLINE
+//! is in the guest, one at TEARDOWN_CPU has nothing of the old kernel left in it, and one that is
+//! IDLE_DEAD is parked in the monitor, off for PSCI.
 
 use crate::hw_error::HwError;
 
-/// The states that phases begin and end in (Linux `enum cpuhp_state`, from the top downward).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Parked in the monitor; PSCI says OFF.
-    IdleDead,
-    /// The CPU has nothing of the old kernel left in it.
-    TeardownCpu,
-    /// In the guest.
-    Online,
-}
-
-/// The three phases, in their order.
+/// The three phases of a takeover, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// ONLINE to TEARDOWN_CPU: every CPU clears what is its own.
-    Own,
-    /// On the boot CPU alone, with all others quiet: what there is once.
-    Sync,
-    /// TEARDOWN_CPU to IDLE_DEAD: every CPU copies its share.
+    /// ONLINE to TEARDOWN_CPU: every CPU clears its private state.
+    Private,
+    /// The boot CPU alone clears what all CPUs share, while the others wait.
+    Shared,
+    /// TEARDOWN_CPU to IDLE_DEAD: every CPU copies its share of the next kernel.
     Load,
 }
 
-/// One step. `C` is the CPU that takes it, `M` the machine that it is a part of.
+/// One step. `C` is the CPU that takes it, and `M` the machine that the CPU is a part of.
 pub struct Step<C, M> {
-    /// What it clears, as the report names it.
+    /// What it clears, as reports and `skip-steps=` name it.
     pub name: &'static str,
-    /// The phase it belongs to; steps of a phase are taken in the table's order.
+    /// The phase it belongs to. The steps of a phase are taken in the order of the table.
     pub phase: Phase,
-    /// It may be taken by many CPUs at once.
+    /// Many CPUs may take it at once.
     pub parallel: bool,
-    /// It is taken as well when a kernel that goes on turns the CPU off.
+    /// It is taken at CPU_OFF too, when the kernel goes on without the CPU.
     pub at_off: bool,
-    /// Does it.
+    /// Takes the step; an error is reported, and the walk goes on.
     pub teardown: fn(&C, &M) -> Result<(), HwError>,
 }
 
-/// How a step is taken by a CPU.
+/// How the CPUs take a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concurrency {
-    /// At once.
+    /// All at once.
     Parallel,
     /// One CPU after another.
     Serial,
 }
 
 impl<C, M> Step<C, M> {
-    /// The capability check: whether CPUs take this step at once.
-    ///
-    /// `serial` makes every step one by one, as Linux does it.
+    /// Returns how the CPUs take this step; `serial` (`teardown=serial`) makes all of them take it
+    /// one after another, as Linux does.
     pub fn concurrency(&self, serial: bool) -> Concurrency {
-        if self.phase == Phase::Sync || (self.parallel && !serial) {
+        if self.phase == Phase::Shared || (self.parallel && !serial) {
             Concurrency::Parallel
         } else {
             Concurrency::Serial
@@ -61,29 +54,30 @@ impl<C, M> Step<C, M> {
     }
 }
 
-/// How a table is walked.
+/// How a walk goes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WalkOptions<'a> {
-    /// Every step is taken by one CPU after another.
+    /// CPUs take every step one after another (`teardown=serial`).
     pub serial: bool,
-    /// The kernel goes on, and turns this CPU off.
+    /// The walk is for CPU_OFF: the kernel goes on without this CPU.
     pub at_off: bool,
-    /// The steps of these names, with commas between them, are not taken: what they leave must be
-    /// found by those who audit.
+    /// Names of steps that are skipped, with commas between them (`skip-steps=`): the audit must
+    /// find what they leave.
     pub skip_steps: Option<&'a str>,
 }
 
 impl WalkOptions<'_> {
     /// Returns whether `step` is taken.
     fn takes<C, M>(&self, step: &Step<C, M>) -> bool {
-        let left_out = self.skip_steps.iter().flat_map(|names| names.split(','));
-        (step.at_off || !self.at_off) && left_out.into_iter().all(|name| name != step.name)
+        let mut skipped = self.skip_steps.iter().flat_map(|names| names.split(','));
+        (step.at_off || !self.at_off) && skipped.all(|name| name != step.name)
     }
 }
 
-/// Takes the steps of `phase` in `table` on `cpu`, all of them whatever becomes of one.
+/// Takes the steps of `phase` in `table` on `cpu`, whether or not one before has failed.
 ///
-/// `serially` runs a step one CPU after another; `failed` is told of each step that failed.
+/// A step that is not parallel is run by `serially`, which lets one CPU in at a time. `failed` is
+/// called with the name and the error of each step that fails.
 pub fn walk<C, M>(
     table: &[Step<C, M>],
     phase: Phase,
@@ -105,11 +99,12 @@ pub fn walk<C, M>(
     }
 }
 
-/// Returns the names of the steps of `table` that are not safe in parallel.
+/// Returns the names of the steps of `table` that CPUs take one after another even without
+/// `teardown=serial`.
 pub fn serial_steps<C, M>(table: &[Step<C, M>]) -> impl Iterator<Item = &'static str> {
     table
         .iter()
-        .filter(|step| step.phase != Phase::Sync && !step.parallel)
+        .filter(|step| step.phase != Phase::Shared && !step.parallel)
         .map(|step| step.name)
 }
 
@@ -159,32 +154,40 @@ mod tests {
         }
     }
 
+    /// Walks the steps of phase 1 on one CPU, and returns those that were taken and those that
+    /// failed.
+    fn walk_alone(
+        table: &[Step<Log, ()>],
+        options: WalkOptions,
+    ) -> (Vec<&'static str>, Vec<(&'static str, HwError)>) {
+        let (log, mut failures) = (Log::default(), Vec::new());
+        let failed = |name, error| failures.push((name, error));
+        walk(
+            table,
+            Phase::Private,
+            options,
+            &log,
+            &(),
+            |step| step(),
+            failed,
+        );
+        (log.taken.into_inner().expect("no panic"), failures)
+    }
+
     fn table() -> Vec<Step<Log, ()>> {
         vec![
-            step("a", Phase::Own, true, |log, _| log.take("a")),
-            step("sync", Phase::Sync, false, |log, _| log.take("sync")),
-            step("broken", Phase::Own, true, |_, _| Err(BROKEN)),
-            step("b", Phase::Own, true, |log, _| log.take("b")),
+            step("a", Phase::Private, true, |log, _| log.take("a")),
+            step("shared", Phase::Shared, false, |log, _| log.take("shared")),
+            step("broken", Phase::Private, true, |_, _| Err(BROKEN)),
+            step("b", Phase::Private, true, |log, _| log.take("b")),
             step("load", Phase::Load, true, |log, _| log.take("load")),
         ]
     }
 
     #[test]
     fn takes_the_steps_of_one_phase_in_order_and_goes_on_after_a_failure() {
-        let log = Log::default();
-        let mut failures = Vec::new();
-        walk(
-            &table(),
-            Phase::Own,
-            WalkOptions::default(),
-            &log,
-            &(),
-            |step| step(),
-            |name, error| {
-                failures.push((name, error));
-            },
-        );
-        assert_eq!(*log.taken.lock().expect("no panic"), ["a", "b"]);
+        let (taken, failures) = walk_alone(&table(), WalkOptions::default());
+        assert_eq!(taken, ["a", "b"]);
         assert_eq!(failures, [("broken", BROKEN)]);
     }
 
@@ -202,7 +205,15 @@ mod tests {
                         serial,
                         ..WalkOptions::default()
                     };
-                    walk(table, Phase::Own, options, &log, &(), serially, |_, _| ());
+                    walk(
+                        table,
+                        Phase::Private,
+                        options,
+                        &log,
+                        &(),
+                        serially,
+                        |_, _| (),
+                    );
                 });
             }
         });
@@ -211,8 +222,8 @@ mod tests {
 
     #[test]
     fn step_that_is_not_safe_in_parallel_is_taken_one_by_one() {
-        let safe = [step("a", Phase::Own, true, |log, _| log.take("a"))];
-        let unsafe_step = [step("a", Phase::Own, false, |log, _| log.take("a"))];
+        let safe = [step("a", Phase::Private, true, |log, _| log.take("a"))];
+        let unsafe_step = [step("a", Phase::Private, false, |log, _| log.take("a"))];
         assert!(
             most_inside(&safe, false) > 1,
             "a parallel step was never taken in parallel"
@@ -222,63 +233,37 @@ mod tests {
     }
 
     #[test]
-    fn leaves_steps_out() {
+    fn skips_steps_by_name() {
         for (skip_steps, taken) in [
             ("a", &["b"][..]),
             ("b,a", &[]),
             ("b,", &["a"]),
             ("ab", &["a", "b"]),
         ] {
-            let log = Log::default();
             let options = WalkOptions {
                 skip_steps: Some(skip_steps),
                 ..WalkOptions::default()
             };
-            walk(
-                &table(),
-                Phase::Own,
-                options,
-                &log,
-                &(),
-                |step| step(),
-                |_, _| (),
-            );
-            assert_eq!(
-                *log.taken.lock().expect("no panic"),
-                taken,
-                "without {skip_steps}"
-            );
+            let seen = walk_alone(&table(), options).0;
+            assert_eq!(seen, taken, "without {skip_steps}");
         }
     }
 
     #[test]
-    fn some_steps_are_not_taken_when_a_cpu_is_turned_off() {
+    fn some_steps_are_not_taken_at_cpu_off() {
         let table = [
-            step("a", Phase::Own, true, |log, _| log.take("a")),
-            step("not-at-off", Phase::Own, true, |log, _| {
+            step("a", Phase::Private, true, |log, _| log.take("a")),
+            step("not-at-off", Phase::Private, true, |log, _| {
                 log.take("not-at-off")
             }),
         ];
         for (at_off, taken) in [(false, &["a", "not-at-off"][..]), (true, &["a"])] {
-            let log = Log::default();
             let options = WalkOptions {
                 at_off,
                 ..WalkOptions::default()
             };
-            walk(
-                &table,
-                Phase::Own,
-                options,
-                &log,
-                &(),
-                |step| step(),
-                |_, _| (),
-            );
-            assert_eq!(
-                *log.taken.lock().expect("no panic"),
-                taken,
-                "at_off: {at_off}"
-            );
+            let seen = walk_alone(&table, options).0;
+            assert_eq!(seen, taken, "at_off: {at_off}");
         }
     }
 

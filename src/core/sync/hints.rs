@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a CPU waits for another one (Arm ARM, A64 hints).
+//! The instructions by which a CPU waits for another one (Arm ARM, A64 hints).
 
 use core::arch::asm;
 
-/// Wakes every CPU that waits in [`wfe`], when it can see what was stored before: else it would
-/// look, find nothing, and wait again.
+/// Wakes every CPU that waits in [`wfe`]. The barrier makes what was stored before visible first:
+/// else a CPU could look, find nothing new, and wait again.
 #[inline(always)]
 pub fn sev() {
     // SAFETY: A barrier and a hint change no register and no memory.
     unsafe { asm!("dsb ishst", "sev", options(nostack, preserves_flags)) }
 }
 
-/// Waits for an event; may return without one.
+/// Waits for an event, which [`sev`] sends. May return without one.
 #[inline(always)]
 pub fn wfe() {
     // SAFETY: As above.
     unsafe { asm!("wfe", options(nostack, preserves_flags)) }
 }
 
-/// Tells the machine that this CPU is polling. An emulator lets another vCPU run.
+/// Tells the machine that this CPU is polling: an emulator lets another vCPU run.
 #[inline(always)]
 pub fn pause() {
     // SAFETY: As above.

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The machine's own.
+//! Atomics, locks and events of the machine; of the host in tests.
 
 #[cfg(target_os = "none")]
 pub use super::hints::{pause, sev, wfe};
 pub use core::sync::atomic;
 
-/// A lock that is waited for in the way that lets an emulated CPU holding it run.
+/// A spin lock that waits by [`pause`], so that an emulator lets the CPU run that holds it.
 pub type Lock<T> = spin::mutex::SpinMutex<T, Relax>;
 
-/// CPUs that share a leaf of a barrier.
+/// How many CPUs share a leaf of a barrier.
 pub const FAN_IN: usize = 16;
-/// Leaves of a barrier: for 1024 CPUs.
+/// How many leaves a barrier has: enough for 1024 CPUs.
 pub const LEAVES: usize = 64;
 
-/// Nobody waits in [`wfe`] on the host.
+/// Sends no event: on the host, [`wfe`] waits for none.
 #[cfg(not(target_os = "none"))]
 pub fn sev() {}
 
-/// Returns without an event, as it may.
+/// Returns without an event, as the instruction may too.
 #[cfg(not(target_os = "none"))]
 pub fn wfe() {
     pause();
 }
 
-/// Tells the machine that this thread is polling.
+/// Tells the CPU that this thread is polling.
 #[cfg(not(target_os = "none"))]
 pub fn pause() {
     core::hint::spin_loop();
 }
 
-/// How a lock is waited for.
+/// How [`Lock`] waits.
 pub struct Relax;
 
 impl spin::RelaxStrategy for Relax {

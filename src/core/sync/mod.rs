@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What CPUs share, and how they wait for each other.
+//! Atomics, locks and events, by which CPUs share state and wait for each other.
 //!
-//! The protocols between CPUs take their atomics, locks and events from here: the machine's own, or
-//! in `tests/races` those of a model that goes through the orders in which CPUs can act.
+//! They are the machine's own, or in `tests/races` those of a model that goes through the orders in
+//! which CPUs can act.
 
 #[cfg(target_os = "none")]
 mod hints;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A model of it, for tests: loom's, which goes through all orders in which threads can act and all
-//! values that they can then read, or shuttle's, which tries random orders of many threads.
+//! Atomics, locks and events of a model, for `tests/races`: loom's, which goes through all orders
+//! in which threads can act and all values that they can then read, or shuttle's, which tries
+//! random orders of many threads. A thread is a CPU.
 //!
-//! It can be broken on purpose: [`mutant`] changes one access to shared memory, named by its place
-//! in the source, so that a test can show that the model would have found the mistake.
+//! A model can be broken on purpose: [`mutant`] changes one access to shared memory, named by its
+//! place in the source, and a test shows that it finds the mistake.
 
 pub mod mutant;
 
@@ -22,18 +23,19 @@ use engine::{lazy_static, thread_local};
 
 pub use engine::thread;
 
-/// CPUs that share a leaf of a barrier: few, so that few CPUs fill a tree.
+/// How many CPUs share a leaf of a barrier: few for loom, so that few CPUs fill a tree.
 pub const FAN_IN: usize = if cfg!(feature = "loom") { 2 } else { 16 };
-/// Leaves of a barrier.
+/// How many leaves a barrier has.
 pub const LEAVES: usize = if cfg!(feature = "loom") { 2 } else { 8 };
 
-/// Atomics of the model.
+/// Atomics of the model, with the methods of the standard library's that the monitor uses.
 pub mod atomic {
     use super::mutant::{self, Kind, is_active};
     use super::{Location, engine};
     pub use core::sync::atomic::Ordering;
     use core::sync::atomic::Ordering::Relaxed;
 
+    /// Returns the ordering of an access: `Relaxed` if that is the mistake to make.
     fn order(site: &'static Location<'static>, order: Ordering) -> Ordering {
         match order != Relaxed && is_active(Kind::Relax, site) {
             true => Relaxed,
@@ -64,13 +66,13 @@ pub mod atomic {
             pub struct $name(engine::sync::atomic::$name);
 
             impl $name {
-                /// As the machine's.
+                /// Returns a word that holds `value`.
                 #[track_caller]
                 pub fn new(value: $value) -> Self {
                     Self(engine::sync::atomic::$name::new(value))
                 }
 
-                /// As the machine's.
+                /// Loads the value, as the standard library's does.
                 #[track_caller]
                 pub fn load(&self, o: Ordering) -> $value {
                     let site = Location::caller();
@@ -85,13 +87,17 @@ pub mod atomic {
                     value
                 }
 
-                /// As the machine's.
+                /// Stores `value`, as the standard library's does.
                 #[track_caller]
                 pub fn store(&self, value: $value, o: Ordering) {
                     self.0.store(value, order(Location::caller(), o));
                 }
 
-                /// As the machine's.
+                /// Replaces the value by `next` of it, as the standard library's does.
+                ///
+                /// # Errors
+                ///
+                /// Returns the value if `next` is `None`.
                 #[track_caller]
                 pub fn fetch_update(
                     &self,
@@ -117,7 +123,11 @@ pub mod atomic {
                     result
                 }
 
-                /// As the machine's.
+                /// Replaces `from` by `to`, as the standard library's does.
+                ///
+                /// # Errors
+                ///
+                /// Returns the value if it is not `from`.
                 #[track_caller]
                 pub fn compare_exchange(
                     &self,
@@ -144,7 +154,7 @@ pub mod atomic {
 
     macro_rules! arithmetic {
         ($($name:ident: $value:ty, $($operation:ident $function:expr),*;)*) => {$(impl $name {$(
-            /// As the machine's.
+            /// Changes the value and returns the old one, as the standard library's does.
             #[track_caller]
             pub fn $operation(&self, operand: $value, o: Ordering) -> $value {
                 let site = Location::caller();
@@ -183,18 +193,19 @@ pub mod atomic {
 pub struct Lock<T>(Mutex<T>);
 
 impl<T> Lock<T> {
-    /// As the machine's.
+    /// Returns a lock around `value`.
     pub fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
 
-    /// As the machine's.
+    /// Waits for the lock and takes it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The events that were sent so far. A CPU's event register is set if it has not seen them all.
+/// The number of events that were sent. A CPU's event register counts as set while it has not seen
+/// all.
 struct Events {
     sent: Mutex<u64>,
     one_more: Condvar,
@@ -221,7 +232,8 @@ pub fn sev() {
     EVENTS.one_more.notify_all();
 }
 
-/// Waits for an event; never returns without one, so that a lost one is a deadlock.
+/// Waits for an event. Unlike the instruction it never returns without one, so that a lost event is
+/// a deadlock, which the model finds.
 pub fn wfe() {
     let mut sent = EVENTS.sent.lock().unwrap_or_else(PoisonError::into_inner);
     while *sent == SEEN.with(Cell::get) {

@@ -10,8 +10,8 @@ mod cpu_interface;
 mod distributor;
 
 use crate::arch::barrier;
-use crate::arch::sysreg::AFFINITY;
 use baton_core::hw_error::HwError;
+use baton_core::mpidr::AFFINITY;
 use baton_core::sync::Lock;
 use block::Block;
 use core::sync::atomic::AtomicU64;
@@ -153,7 +153,7 @@ impl GicV2 {
     ///
     /// # Errors
     ///
-    /// As [`cpu_interface::reset`].
+    /// [`HwError::Sticky`] with the first register that did not take its value.
     pub fn reset_cpu_interface(&self) -> Result<(), HwError> {
         cpu_interface::reset(self.cpu_interface.registers(), self.bypass)
     }
@@ -162,7 +162,7 @@ impl GicV2 {
     ///
     /// # Errors
     ///
-    /// As [`distributor::reset_private`].
+    /// [`HwError::Sticky`] with the first register that did not take its value.
     pub fn reset_private(&self) -> Result<(), HwError> {
         distributor::reset_private(self.distributor.registers())
     }
@@ -171,7 +171,7 @@ impl GicV2 {
     ///
     /// # Errors
     ///
-    /// As [`distributor::drop_sgis`].
+    /// [`HwError::Sticky`] with the first register that did not take its value.
     pub fn drop_sgis(&self) -> Result<(), HwError> {
         distributor::drop_sgis(self.distributor.registers())
     }
@@ -180,7 +180,7 @@ impl GicV2 {
     ///
     /// # Errors
     ///
-    /// As [`distributor::reset_shared`].
+    /// [`HwError::Sticky`] with the first register that did not take its value.
     pub fn reset_distributor(&self) -> Result<(), HwError> {
         let _shared = self.shared.lock();
         distributor::reset_shared(self.distributor.registers())
@@ -194,3 +194,6 @@ impl GicV2 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

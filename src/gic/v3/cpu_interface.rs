@@ -199,3 +199,6 @@ unsafe fn running_priority() -> u64 {
     // SAFETY: The caller says that ICC_RPR_EL1 is there.
     unsafe { read_sysreg!(ICC_RPR_EL1) & 0xff }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,10 @@
 use super::frames::{FrameError, check_revision, page};
 use super::redistributor::{any, fill};
 use super::{RWP_US, wait_clear};
-use crate::arch::sysreg::AFFINITY;
 use crate::arch::verify::expect;
 use arm_gic::gicv3::registers::{Gicd, GicdCtlr};
 use baton_core::hw_error::HwError;
+use baton_core::mpidr::AFFINITY;
 use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 
@@ -239,3 +239,6 @@ const _: () = {
     assert!(core::mem::offset_of!(Gicd, irouter_e) == 0x8000);
     assert!(size_of::<Gicd>() == 0x1_0000);
 };
+
+#[cfg(test)]
+mod tests;

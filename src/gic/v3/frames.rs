@@ -2,9 +2,9 @@
 //! Which redistributor belongs to which CPU.
 
 use super::redistributor::Redistributor;
-use crate::arch::sysreg::AFFINITY;
 use alloc::vec::Vec;
 use arm_gic::gicv3::registers::GicrSgi;
+use baton_core::mpidr::AFFINITY;
 use baton_core::sync::Lock;
 use core::num::NonZero;
 use core::ptr::NonNull;
@@ -202,3 +202,6 @@ impl Frames {
         self.0.iter()
     }
 }
+
+#[cfg(test)]
+mod tests;

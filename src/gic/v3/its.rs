@@ -135,3 +135,6 @@ const _: () = {
     assert!(core::mem::offset_of!(Gits, baser) == 0x100);
     assert!(core::mem::offset_of!(Gits, pidr2) == 0xffe8);
 };
+
+#[cfg(test)]
+mod tests;

@@ -189,3 +189,6 @@ impl Redistributor {
         result.and(expect("GICR_VPENDBASER", 0, VALID, vpendbaser))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,3 +223,6 @@ fn wait_clear(
         waited_us: timed_out.waited_us,
     })
 }
+
+#[cfg(test)]
+mod tests;

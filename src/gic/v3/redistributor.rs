@@ -192,3 +192,6 @@ impl Redistributor {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,3 +33,6 @@ fn send(value: u64) {
     unsafe { write_sysreg!(ICC_SGI1R_EL1, value) };
     barrier::isb();
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,8 @@ mod entry;
 #[cfg(target_os = "none")]
 mod gic;
 #[cfg(target_os = "none")]
+mod lower_level;
+#[cfg(target_os = "none")]
 mod psci;
 
 #[cfg(not(target_os = "none"))]

@@ -3,7 +3,7 @@
 
 use crate::board::Power;
 use crate::cpu::{self, Cpu, Start};
-use crate::entry::begin;
+use crate::lower_level::begin;
 use smccc::arch::*;
 use smccc::psci::*;
 

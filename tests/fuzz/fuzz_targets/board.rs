@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A sound device tree with changes: a board is read, or refused with a reason; what was read holds.
+//! Reads a board from a sound device tree with changes: a board that is accepted is consistent, and
+//! an error has a text.
 #![no_main]
 
 use baton_core::devicetree::board::Board;
+use baton_core::mpidr::AFFINITY;
 use baton_fuzz::input::Input;
 use baton_fuzz::trees::{NODES, Sample, change};
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
             let mpidrs: HashSet<u64> = board.cpus.iter().map(|cpu| cpu.mpidr).collect();
             assert_eq!(mpidrs.len(), board.cpus.len(), "two CPUs of one MPIDR");
             for mpidr in mpidrs {
-                assert_eq!(mpidr & !0xff_00ff_ffff, 0, "MPIDR {mpidr:#x}");
+                assert_eq!(mpidr & !AFFINITY, 0, "MPIDR {mpidr:#x}");
             }
             for (region, next) in board.map.memory.iter().zip(board.map.memory.iter().skip(1)) {
                 assert!(region.end() < next.start(), "{region} and {next}");

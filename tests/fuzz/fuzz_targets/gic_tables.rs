@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Stores to the registers that lead the GIC to tables: whatever a guest makes of those that it may
-//! make, redistributor and ITS use no table that is not all in its memory, and none changes in use.
+//! Makes a guest's stores to the registers that tell the GIC where its tables are: whatever stores
+//! are allowed, redistributor and ITS never use a table that is not all in guest memory, and no
+//! table changes while it is used.
 #![no_main]
 
 use baton_core::gic_tables::{Denied, Lpis, Page, Store, Translations};
@@ -9,15 +10,15 @@ use baton_fuzz::input::Input;
 use baton_fuzz::memory::Memory;
 use libfuzzer_sys::fuzz_target;
 
-/// Where registers are, by page (IHI 0069, 12.11 and 12.19).
+/// Offsets of registers in their pages (IHI 0069, 12.11 and 12.19).
 const PROPBASER: usize = 0x70;
 const PENDBASER: usize = 0x78;
 const CBASER: usize = 0x80;
 const BASERS: usize = 0x100;
-/// Registers that are looked at, of any page.
+/// Bytes of each page that the model has.
 const SIZE: usize = 0x200;
 
-/// A GIC as the architecture has it, which does what it is told.
+/// A model of the GIC, as far as the architecture says which tables it uses.
 #[derive(Clone)]
 struct Gic {
     /// RD_base, VLPI_base and GITS_base.
@@ -40,7 +41,7 @@ impl Gic {
         self.pages[page][0] & 1 != 0
     }
 
-    /// What the monitor reads of it.
+    /// Returns the registers of a page as the monitor reads them.
     fn page(&self, page: usize) -> Page {
         match page {
             0 => Page::Redistributor(Lpis {
@@ -66,11 +67,11 @@ impl Gic {
             return;
         };
         to.copy_from_slice(&store.value.to_le_bytes()[..size]);
-        // It takes a while to come to rest.
+        // An ITS that was disabled takes a while to come to rest.
         self.quiescent &= !was && !self.is_enabled(2);
     }
 
-    /// All tables that are in use.
+    /// Returns all tables that are in use.
     fn tables(&self) -> Vec<Table> {
         let bits = |word: u64, high: u32, low: u32| word >> low & ((1 << (high - low + 1)) - 1);
         let mut tables = Vec::new();
@@ -112,7 +113,7 @@ impl Gic {
     }
 }
 
-/// A store: to a register that matters as a whole, to half of one, or any.
+/// Returns a store: to all of a register that matters, to half of one, or any.
 fn store(memory: &Memory, input: &mut Input<'_>) -> (usize, Store) {
     const PLACES: [(usize, usize); 8] = [
         (0, 0),
@@ -131,7 +132,7 @@ fn store(memory: &Memory, input: &mut Input<'_>) -> (usize, Store) {
         offset += u64::from(input.u8() & 7) * 8;
     }
     let size = if register == 0 { 4 } else { 8 };
-    // An address, what stands below it, and what above.
+    // An address, with other fields below and above it.
     let value = |input: &mut Input<'_>| {
         memory.pick(input) | input.number(2) & 0xfff | u64::from(input.u8()) << 56
     };
@@ -200,13 +201,13 @@ fuzz_target!(|data: &[u8]| {
                 "after {store:x?} to page {page} the GIC uses {size:#x} bytes at {start:#x}"
             );
         }
-        // Those that were in use are so still, or none is where they were switched off.
+        // Tables that were in use are so still, unless the store has switched them off.
         let stayed = before.iter().all(|table| tables.contains(table));
         assert!(
             stayed || store.offset == 0,
             "{store:x?} to page {page}: {before:x?}, {tables:x?}"
         );
-        // Some time later.
+        // The ITS may come to rest before the next store.
         if !gic.is_enabled(2) && input.u8() & 1 != 0 {
             gic.quiescent = true;
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's tree: no memory node of it has the monitor's memory, and it has all of the rest.
+//! Makes the guest's tree from a sound one with changes: it keeps out of the monitor's memory, and
+//! has the guest's command line and ramdisk.
 #![no_main]
 
 use baton_core::devicetree::blob;
@@ -11,7 +12,7 @@ use baton_fuzz::trees::{NODES, Sample, change};
 use dtoolkit::{Node, Property};
 use libfuzzer_sys::fuzz_target;
 
-/// A region: where the sound tree has its memory, or anywhere.
+/// Returns a region: in the memory of the sound tree, or anywhere.
 fn region(input: &mut Input<'_>) -> Option<Region> {
     let (start, size) = if input.u8().is_multiple_of(2) {
         let page = input.number(2);
@@ -67,7 +68,7 @@ fuzz_target!(|data: &[u8]| {
                 .map(|at| at.value().to_vec());
             let wanted = config.ramdisk.map(|at| at.start().to_be_bytes().to_vec());
             assert_eq!(ramdisk, wanted, "linux,initrd-start");
-            // The tree is good for another monitor, as for that of the kernel kexecked next.
+            // The same can be done to the tree that was made.
             if let Ok(board) = Board::read(&before) {
                 let again = guest_tree(&made, &config).expect("a tree that was made once");
                 assert_eq!(keeps_out(&again, &monitor), Ok(true));

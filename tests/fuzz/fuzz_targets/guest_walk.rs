@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The walk of a guest's stage 1: it ends on any tables, after as many reads as there are levels, and
-//! finds the level at which the architecture reads a page.
+//! Walks a guest's stage 1: on any tables the walk ends after as many reads as there are levels,
+//! and returns the level at which the architecture reads a page.
 #![no_main]
 
 use baton_core::memory::guest_memory::GuestMemory;
@@ -29,8 +29,8 @@ const BITS_4K: [(u32, u32); 4] = [(47, 39), (38, 30), (29, 21), (20, 12)];
 const BITS_16K: [(u32, u32); 4] = [(47, 47), (46, 36), (35, 25), (24, 14)];
 const BITS_64K: [(u32, u32); 4] = [(63, 52), (51, 42), (41, 29), (28, 16)];
 
-/// One of the two halves of the addresses: its granule, how many bits its addresses have, and its
-/// root.
+/// The lower or the upper half of the address space: its granule, how many bits its addresses have,
+/// and its root.
 struct Half {
     levels: &'static [(u32, u32); 4],
     bits: u32,
@@ -38,7 +38,7 @@ struct Half {
 }
 
 impl Half {
-    /// Where the entry for `address` stands in the table of `level` at `table`.
+    /// Returns where the entry for `address` is in the table of `level` at `table`.
     fn entry(&self, level: usize, table: u64, address: u64) -> u64 {
         let (high, low) = self.levels[level];
         let high = high.min(self.bits - 1);
@@ -46,7 +46,8 @@ impl Half {
         table + index * 8
     }
 
-    /// The first level, and the root's address: it is aligned to its size, and to 64 bytes.
+    /// Returns the first level, and the root's address, which is aligned to its size, and to 64
+    /// bytes.
     fn root(&self) -> (usize, u64) {
         let level = self.levels.iter().position(|(_, low)| *low < self.bits);
         let level = level.expect("more bits than a page has");
@@ -60,7 +61,7 @@ impl Half {
         1 << self.levels[3].1
     }
 
-    /// The level at which the walk of `address` reads `page`, if it does.
+    /// Returns the level at which the walk of `address` reads `page`, if it does.
     fn level_at(&self, memory: &Memory, address: u64, page: u64) -> Option<usize> {
         let (first, mut table) = self.root();
         for level in first..4 {
@@ -82,7 +83,7 @@ fuzz_target!(|data: &[u8]| {
     let upper = kind & 1 != 0;
     let size = u64::from(input.u8() & 0x3f);
     let granule = u64::from(kind >> 3 & 3);
-    // What the other half says matters to no walk of this one.
+    // The fields of the other half have no effect on this one.
     let other = u64::from(input.number(2) as u16);
     let (shift, low) = if upper { (16, other) } else { (0, other << 16) };
     let tcr = (size | granule << 14) << shift | low;
@@ -94,7 +95,7 @@ fuzz_target!(|data: &[u8]| {
         ttbr1: if upper { ttbr } else { !ttbr },
     };
 
-    // TG0 and TG1 number the granules differently; what they leave free is the smallest here.
+    // TG0 and TG1 number the granules differently; a reserved number is 4 KiB here.
     let levels = match (upper, granule) {
         (false, 1) | (true, 3) => &BITS_64K,
         (false, 2) | (true, 1) => &BITS_16K,
@@ -119,7 +120,7 @@ fuzz_target!(|data: &[u8]| {
             }
             let next = memory.pick(&mut input) & !(half.granule() - 1);
             let flags = u64::from(input.u8());
-            // Nearly all of them lead on.
+            // Nearly all of them lead to another table.
             let flags = if flags < 0xf0 { flags | 3 } else { flags };
             memory.write(
                 entry,
@@ -139,7 +140,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(level <= 3, "level {level}");
     assert!(memory.1.get() <= 3, "{} reads", memory.1.get());
     if sound {
-        // A page that the walk does not read any more: the last level.
+        // Where the walk does not read the page, the last level is returned.
         let expected = half.level_at(&memory.0, address, page).unwrap_or(3);
         assert_eq!(
             level as usize, expected,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The Image header: what is read of it holds, and nothing behind it matters.
+//! Reads the header of an Image: its fields are consistent, and bytes behind it do not matter.
 #![no_main]
 
 use baton_core::linux::image::{HEADER_SIZE, ImageHeader, MAGIC, MAGIC_OFFSET, Packing};
@@ -17,7 +17,7 @@ fn check(bytes: &[u8]) {
             assert_eq!(ImageHeader::parse(&bytes[..HEADER_SIZE]), Ok(header));
             assert!((1..=1 << 52).contains(&header.image_size()));
             assert!(header.text_offset() < 2 << 20);
-            // Placed at the end of the largest physical memory, its end still fits in 64 bits.
+            // Loaded at the end of the largest physical memory, its end still fits into 64 bits.
             assert!(
                 (1u64 << 52)
                     .checked_add(header.text_offset() + header.image_size())
@@ -37,7 +37,7 @@ fn check(bytes: &[u8]) {
 fuzz_target!(|data: &[u8]| {
     check(data);
     std::hint::black_box(Packing::detect(data));
-    // The same with the magic in place, which is seldom hit by chance.
+    // The same with the magic number in place, which is seldom there by chance.
     if data.len() >= HEADER_SIZE {
         let mut image = data.to_vec();
         image[MAGIC_OFFSET..MAGIC_OFFSET + 4].copy_from_slice(&MAGIC.to_le_bytes());

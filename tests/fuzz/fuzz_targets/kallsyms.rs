@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The symbols of a kernel: a small kernel with changes in its tables, or any bytes.
+//! Finds the symbols of a small kernel with changes in its tables, or in any bytes.
 #![no_main]
 
 use baton_core::linux::kallsyms::Symbols;
@@ -9,13 +9,13 @@ use baton_fuzz::input::Input;
 use libfuzzer_sys::fuzz_target;
 use std::sync::OnceLock;
 
-/// Bytes that the tables of the small kernel have at most.
+/// How many bytes the tables of the small kernel have at most.
 const TABLES: usize = 0x1_0000;
 const CALLER: u64 = 0x2000;
 const SHUTDOWN: u64 = 0x1400;
 const KEXEC: u64 = 0x9000;
 
-/// The small kernels, one of each layout, cut off behind their tables.
+/// Returns the small kernels, one of each layout, cut off behind their tables.
 fn kernels() -> &'static Vec<(Vec<u8>, Tables)> {
     static KERNELS: OnceLock<Vec<(Vec<u8>, Tables)>> = OnceLock::new();
     KERNELS.get_or_init(|| {
@@ -40,7 +40,7 @@ fn kernels() -> &'static Vec<(Vec<u8>, Tables)> {
     })
 }
 
-/// Where the next change goes.
+/// Returns the offset of the next change.
 fn place(tables: &Tables, size: usize, input: &mut Input<'_>) -> usize {
     let tables = [
         0,
@@ -58,7 +58,7 @@ fn place(tables: &Tables, size: usize, input: &mut Input<'_>) -> usize {
     base.wrapping_add_signed(isize::from(offset as i16)) % size
 }
 
-/// Looks for everything in `image`; all is found in one that is `sound`.
+/// Looks for symbols and calls in `image`; all are found in one that is `sound`.
 fn check(image: &[u8], sound: bool) {
     let found = Symbols::find(image);
     if let Err(error) = found {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A kexec's list: what is planned touches guest memory alone, may be done in any order, and ends
-//! in what the kernel's own relocation would have made.
+//! Plans the copies of a kexec's list: they stay in guest memory, may be made in any order, and
+//! have the result of the kernel's own relocation.
 #![no_main]
 
 use baton_abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE};
@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 const FLAGS: u64 = 0xf;
 const FDT_MAGIC: u64 = 0xd00d_feed_u32.swap_bytes() as u64;
-/// Where the `kimage` stands, and its list begins, by page.
+/// The page of the `kimage`, and the first one of its list.
 const KIMAGE: u64 = 8;
 const LIST: u64 = 9;
 
@@ -24,7 +24,7 @@ thread_local! {
     static PLAN: RefCell<Box<Plan>> = RefCell::new(Box::default());
 }
 
-/// Writes to memory as the input says, up to its mark or its end.
+/// Writes to memory as the input says, up to its end or a mark in it.
 fn write(memory: &mut Memory, page: u64, input: &mut Input<'_>) {
     let mut at = memory.address(LIST);
     while !input.is_empty() {
@@ -89,8 +89,8 @@ fn write(memory: &mut Memory, page: u64, input: &mut Input<'_>) {
     }
 }
 
-/// What a sound list asks for, read as `relocate_kernel.S` does: each page's source, in the list's
-/// order, and the pages that the list itself lies in.
+/// Returns what a sound list asks for, read as `relocate_kernel.S` does: source and destination of
+/// each page, in the list's order, and the pages of the list itself.
 fn asked(memory: &Memory, page: u64, first: u64) -> (Vec<(u64, u64)>, HashSet<u64>) {
     let (mut moves, mut pages) = (Vec::new(), HashSet::new());
     let (mut at, mut destination) = (first, None);
@@ -116,7 +116,7 @@ fn asked(memory: &Memory, page: u64, first: u64) -> (Vec<(u64, u64)>, HashSet<u6
     }
 }
 
-/// Whether `source` to `destination` may stand in a plan at all.
+/// Checks that `op` may be in a plan at all.
 fn check_op(memory: &Memory, plan: &Plan, op: &Op) {
     let page = plan.page_size();
     assert!(memory.contains(op.source, page), "{op:x?} reads elsewhere");
@@ -133,11 +133,11 @@ fn check_op(memory: &Memory, plan: &Plan, op: &Op) {
     let overwritten = bounds.any(|range| range.holds(op.source));
     assert!(
         !overwritten || op.is_in_place(),
-        "{op:x?} reads what is gone over"
+        "{op:x?} reads what is copied over"
     );
 }
 
-/// The pages of all CPUs, in the order of the list.
+/// Returns the pages of all CPUs, in the order of the list.
 fn shared(memory: &Memory, plan: &Plan, of: usize) -> Vec<Op> {
     let mut all = Vec::new();
     let mut sizes = Vec::new();
@@ -154,6 +154,7 @@ fn shared(memory: &Memory, plan: &Plan, of: usize) -> Vec<Op> {
     all
 }
 
+/// Checks a plan against the list that it was made from.
 fn check_plan(memory: &Memory, plan: &Plan, first: Option<u64>, cpus: usize) {
     let page = plan.page_size();
     let ops = shared(memory, plan, 1);
@@ -177,10 +178,11 @@ fn check_plan(memory: &Memory, plan: &Plan, first: Option<u64>, cpus: usize) {
     for op in &ops {
         assert!(
             op.is_in_place() || !destinations.contains(&op.source),
-            "{op:x?} reads what another page goes over"
+            "{op:x?} reads what another page is copied over"
         );
     }
-    // Pages by what they held at first: copied in the list's order, and in the reverse.
+    // Which page's first content each page has in the end: copied in the list's order, and in
+    // reverse.
     let copy = |order: &mut dyn Iterator<Item = &(u64, u64)>| {
         let mut held: HashMap<u64, u64> = HashMap::new();
         for (source, destination) in order {
@@ -243,7 +245,7 @@ fuzz_target!(|data: &[u8]| {
                 assert!(memory.contains(next.entry, 4), "{next:x?}");
                 assert!(next.x0 == 0 || memory.contains(next.x0, 8), "{next:x?}");
                 check_plan(&memory, plan, first, cpus);
-                // A guest that goes on writing: what is handed out is still within the plan.
+                // The guest goes on writing: what CPUs copy stays within the plan.
                 write(&mut memory, page, &mut input);
                 for index in 0..cpus {
                     for op in plan.share(&memory, index, cpus).flatten() {

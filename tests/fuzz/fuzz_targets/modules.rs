@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The modules below /chosen: a kernel is found where a `reg` says it is, or refused with a reason.
+//! Reads the modules below /chosen: a kernel that is accepted is where a `reg` says, and an error
+//! has a text.
 #![no_main]
 
 use baton_core::devicetree::board::Board;
@@ -8,7 +9,7 @@ use baton_fuzz::trees::{MODULE_NODES, Sample, change};
 use dtoolkit::{Node, Property};
 use libfuzzer_sys::fuzz_target;
 
-/// Whether a child of /chosen says that it is at `start`, in one cell or in two.
+/// Returns whether a child of /chosen says that it is at `start`, in one cell or in two.
 fn is_said(tree: &mut Sample, start: u64) -> bool {
     let chosen = tree.node("/chosen");
     chosen.children().any(|module| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The monitor's command line: each word has an effect or is named as a problem, never both.
+//! Reads the monitor's command line: each word has an effect or is a problem, never both.
 #![no_main]
 
 use baton_core::options::{Options, Problem};
@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     for problem in &problems {
         assert!(!problem.to_string().is_empty());
     }
-    // Without the words that have no effect it is the same, and clean.
+    // Without the words that have no effect the options are the same, and there is no problem.
     let bad: Vec<&str> = problems
         .iter()
         .map(|problem| match problem {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The PSCI decoder: every call is one to suspend, for firmware, for the monitor, or refused.
+//! Decodes PSCI calls: each one suspends, goes to firmware, is answered by the monitor, or is
+//! refused.
 #![no_main]
 
 use arm_psci::{ErrorCode, Function, FunctionId};
-use baton_core::psci::decode::{Request, decode, is_denied, is_mandatory};
 use baton_core::power_state::{Depth, Format};
+use baton_core::psci::decode::{Request, decode, is_denied, is_mandatory};
 use baton_fuzz::input::Input;
 use libfuzzer_sys::fuzz_target;
 
-/// The argument of a call: any number, or one of those that its fields take.
+/// Returns an argument of a call: any number, or a small one, as its fields have.
 fn argument(input: &mut Input<'_>) -> u64 {
     match input.u8() % 3 {
         0 => input.u8().into(),
@@ -53,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
                         "{request:?} of {id:?}"
                     );
                 }
-                // What firmware is handed as it stands must start no CPU, and end nothing.
+                // A call that goes to firmware as it stands must neither start nor stop a CPU.
                 Request::Pass => {
                     assert!(!is_mandatory(id), "{id:?} passed");
                     let starts = matches!(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A device tree of any bytes: reading it in every way ends, and what is made of it opens again.
+//! Reads any bytes as a device tree: every reader ends, and the guest's tree that is made of it is
+//! sound.
 #![no_main]
 
 use baton_core::devicetree::blob;
@@ -10,6 +11,7 @@ use dtoolkit::fdt::FdtNode;
 use dtoolkit::{Node, Property};
 use libfuzzer_sys::fuzz_target;
 
+/// Reads all of a node and the nodes below it.
 fn visit(node: &FdtNode<'_>, depth: usize) {
     assert!(depth <= blob::MAX_DEPTH, "opened with {depth} levels");
     assert!(node.name().len() < 1 << 20);

@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reads an input from its front; behind its end there are zeroes.
+//! Reads an input from its front. Behind its end there are zeroes.
 
-/// What is left of an input.
+/// The rest of an input.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
-    /// All of `bytes`.
+    /// Returns an input that is all of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// Whether nothing is left.
+    /// Returns whether nothing is left.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Everything that is left.
+    /// Returns everything that is left, without taking it.
     pub const fn rest(self) -> &'a [u8] {
         self.0
     }
 
-    /// The next bytes, `count` of them or as many as are left.
+    /// Takes the next bytes: `count` of them, or as many as are left.
     pub fn bytes(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(count.min(self.0.len()));
         self.0 = rest;
         taken
     }
 
-    /// The next byte.
+    /// Takes the next byte.
     pub fn u8(&mut self) -> u8 {
         self.bytes(1).first().copied().unwrap_or(0)
     }
 
-    /// A number of `size` bytes, the lowest first.
+    /// Takes a number of `size` bytes, the lowest first.
     pub fn number(&mut self, size: usize) -> u64 {
         let bytes = self.bytes(size);
         bytes
@@ -42,12 +42,12 @@ impl<'a> Input<'a> {
             .fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
-    /// One of `choices`.
+    /// Takes a byte, and returns the one of `choices` that it stands for.
     pub fn choice<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::from(self.u8()) % choices.len()]
     }
 
-    /// A number that is small, or stands at an edge, or is any at all.
+    /// Takes a number that is small, near a power of two, or any at all.
     pub fn edge(&mut self) -> u64 {
         let kind = self.u8();
         let exponent = self.u8();

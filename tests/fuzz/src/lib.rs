@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the fuzz targets share: how their inputs are read, and what they are made into.
+//! Helpers of the fuzz targets: they read inputs, and build from them what is parsed.
 //!
-//! An input is a short program for what a target builds, rather than the thing itself, wherever
-//! random bytes would seldom be one: changes to a sound device tree, writes to a guest's memory.
+//! Where random bytes would seldom be anything that parses, an input is a short program that builds
+//! the thing: changes to a sound device tree, or writes to a guest's memory.
 
 pub mod input;
 pub mod memory;

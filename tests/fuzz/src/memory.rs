@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A guest's memory in two parts, the monitor between them.
+//! A guest's memory in two parts, with the monitor between them.
 
 use crate::input::Input;
 use baton_core::memory::guest_memory::GuestMemory;
 use std::collections::HashMap;
 
-/// Pages that an input can name.
+/// How many pages an input can name.
 pub const PAGES: u64 = 256;
 
 /// Memory of [`PAGES`] pages; those that are not RAM are the monitor's, or nobody's.
@@ -17,7 +17,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Memory of zeroes with pages of `page` bytes, the first of them at `start`.
+    /// Returns memory of zeroes with pages of `page` bytes, the first of them at `start`.
     pub fn new(page: u64, start: u64) -> Self {
         Self {
             page,
@@ -26,22 +26,22 @@ impl Memory {
         }
     }
 
-    /// Whether page `number` is RAM.
+    /// Returns whether page `number` is RAM.
     pub const fn is_ram(number: u64) -> bool {
         matches!(number, 8..120 | 128..248)
     }
 
-    /// How many pages are RAM.
+    /// Returns how many pages are RAM.
     pub fn pages() -> u64 {
         (0..PAGES).filter(|number| Self::is_ram(*number)).count() as u64
     }
 
-    /// The address of page `number`.
+    /// Returns the address of page `number`.
     pub const fn address(&self, number: u64) -> u64 {
         self.start.wrapping_add(number.wrapping_mul(self.page))
     }
 
-    /// Writes a word where there is RAM.
+    /// Writes an aligned word, if there is RAM.
     pub fn write(&mut self, address: u64, value: u64) {
         let address = address & !7;
         if self.contains(address, 8) {
@@ -49,7 +49,7 @@ impl Memory {
         }
     }
 
-    /// An address near a page that `input` names, or any.
+    /// Returns the address of a page that `input` names, or any address.
     pub fn pick(&self, input: &mut Input<'_>) -> u64 {
         let number = input.u8();
         if number == 0xff {

@@ -6,7 +6,7 @@ pub use baton_core::devicetree::sample::Sample;
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
 
-/// Nodes of the sound tree, and some more that are looked for.
+/// Nodes of the sound tree, and some more that the monitor looks for.
 pub const NODES: [&str; 20] = [
     "/",
     "/chosen",
@@ -30,7 +30,7 @@ pub const NODES: [&str; 20] = [
     "/aliases",
 ];
 
-/// Nodes that have to do with what is to be run.
+/// Nodes that say what the monitor has to run.
 pub const MODULE_NODES: [&str; 6] = [
     "/",
     "/chosen",
@@ -40,7 +40,7 @@ pub const MODULE_NODES: [&str; 6] = [
     "/chosen/module@4",
 ];
 
-/// Properties that are read.
+/// Properties that the monitor reads.
 const PROPERTIES: [&str; 28] = [
     "reg",
     "compatible",
@@ -72,7 +72,7 @@ const PROPERTIES: [&str; 28] = [
     "linux,kho-fdt",
 ];
 
-/// Texts that mean something somewhere.
+/// Strings that mean something in some property.
 const TEXTS: [&str; 30] = [
     "okay",
     "disabled",

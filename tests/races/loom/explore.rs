@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a model is explored.
+//! How loom goes through a model's orders.
 
 use baton_core::sync::model::mutant;
 use loom::model::Builder;
@@ -7,22 +7,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-/// Something that CPUs do together, and what must hold whatever their order.
+/// A test of something that CPUs do together, whatever their order.
 #[derive(Clone, Copy)]
 pub struct Model {
     pub name: &'static str,
-    /// How often at most a CPU is held where it could have gone on, when there is little time;
-    /// `None`: as often as can be.
+    /// How many preemptions an order may have when there is little time; `None`: any number. A
+    /// preemption is a switch from a CPU that could have gone on.
     pub quick: Option<usize>,
-    /// The same when there is time.
+    /// The same for `RACES=all`.
     pub thorough: Option<usize>,
+    /// Builds the machine, runs its CPUs, and panics if something does not hold.
     pub run: fn(),
 }
 
 impl Model {
-    /// Goes through the orders that there is time for: all that the model has with `RACES=all`.
+    /// Goes through the orders with few enough preemptions, and prints how many there were.
     ///
-    /// Panics in the first in which something does not hold, or in which nobody can go on.
+    /// Panics at the first order in which something does not hold, or in which no CPU can go on.
     pub fn explore(&self) {
         let start = Instant::now();
         let bound = match std::env::var("RACES").as_deref() {
@@ -38,12 +39,13 @@ impl Model {
         println!("{}: {orders} orders{held}, {seconds:.1} s", self.name);
     }
 
-    /// As [`Model::explore`], in little time.
+    /// As [`Model::explore`], always with the bound for little time.
     pub fn explore_quickly(&self) {
         self.explore_with(self.quick);
     }
 
-    /// As [`Model::explore`] with a mistake in it: what is found soon may be looked for far.
+    /// As [`Model::explore_quickly`], for a model that has a mistake: with two preemptions at
+    /// least, as the search ends when the mistake is found.
     pub fn explore_until_found(&self) {
         self.explore_with(self.quick.map(|quick| quick.max(2)));
     }
@@ -64,8 +66,8 @@ impl Model {
     }
 }
 
-/// One test for each model, and the list of all. In brackets: preemptions when there is little time,
-/// and when there is time.
+/// Defines a test for each model, and `MODELS`, the list of all. In brackets: [`Model::quick`] and
+/// [`Model::thorough`].
 #[macro_export]
 macro_rules! models {
     ($($name:ident [$quick:expr, $thorough:expr];)*) => {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The places where CPUs meet, in the orders in which they can act and with the values that they can
-//! then read (loom): all of them for the pieces, for whole takeovers all with a few preemptions. The
-//! code is the monitor's; memory, waiting and hardware are a model's.
+//! Goes through the orders in which CPUs can act, and the values that they can then read (loom). Of
+//! the pieces it takes all orders, of whole takeovers all with a few preemptions.
+//!
+//! The code is the monitor's; memory, waiting and hardware are a model's. [`mutants`] shows that
+//! the models find mistakes.
 
 mod explore;
 mod mutants;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The models find what is broken on purpose.
+//! Shows that the models find mistakes: each is made on purpose, at one access to shared memory,
+//! and a model has to fail then.
 
 use crate::explore::Model;
 use crate::{pieces, takeovers};
@@ -10,11 +11,11 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Once;
 
-/// Mistakes in one function, and a model that must find each of them.
+/// Mistakes of one kind in the lines of one function, and a model that must find each of them.
 struct Known {
     file: &'static str,
     function: &'static str,
-    /// Part of the line.
+    /// Part of the line; empty: any line.
     line: &'static str,
     kind: Kind,
     model: &'static str,
@@ -33,17 +34,17 @@ macro_rules! known {
 }
 
 known! {
-    // A wake-up is lost.
+    // An event is not sent: a CPU that waits for it never wakes.
     Forget in "rendezvous.rs" "release" "": takeover_of_two;
     Forget in "on_off.rs" "on" "": cpu_off_meets_cpu_on;
-    // A store does not say that what came before it is done.
+    // A store without release: what was written before it need not be seen.
     Relax in "rendezvous.rs" "release" "": takeover_of_two;
     Relax in "barrier.rs" "arrive" "": barrier_shows_what_was_done_before;
     Relax in "gate.rs" "drop" "fetch_and": gate_lets_one_prepare;
-    // What was true before a CPU was counted is not asked for again.
+    // What was read before the CPU was counted is believed after it.
     Believe in "rendezvous.rs" "prepare" "": two_ask_and_one_is_given_up;
     Believe in "on_off.rs" "on" "": cpu_on_of_a_parked_cpu_meets_hasty_takeover;
-    // Two decide at once.
+    // A read and a write that are not one access: two CPUs decide at once.
     Tear in "arrival.rs" "decide" "": arrival_is_decided_once;
     Tear in "gate.rs" "prepare" "": gate_lets_one_prepare;
     Tear in "gate.rs" "pass" "": gate_waits_for_those_on_their_way;
@@ -52,68 +53,41 @@ known! {
     Tear in "power.rs" "turn_on" "READY": start_of_a_kernel_that_is_over_never_begins;
 }
 
-/// Mistakes that do no harm in the models of the pieces: function, part of the line, and why.
-const SPARE: &[(&str, &str, Kind, &str)] = &[
-    ("order", "entry", Kind::Believe, "it is read once a start"),
-    ("order", "context", Kind::Believe, "it is read once a start"),
-    (
-        "affinity_info",
-        "word",
-        Kind::Relax,
-        "an answer orders nothing",
-    ),
-    (
-        "affinity_info",
-        "word",
-        Kind::Believe,
-        "an answer may be old",
-    ),
-    ("turn", "compare", Kind::Relax, "who leaves carries nothing"),
-    (
-        "has_arrived",
-        "word",
-        Kind::Relax,
-        "asked when all is decided",
-    ),
-    (
-        "has_arrived",
-        "word",
-        Kind::Believe,
-        "asked when all is decided",
-    ),
-    (
-        "is_missing",
-        "word",
-        Kind::Relax,
-        "asked when all is decided",
-    ),
-    (
-        "is_missing",
-        "word",
-        Kind::Believe,
-        "asked when all is decided",
-    ),
-    ("expect", "word", Kind::Relax, "the roll's lock is held"),
-    (
-        "expect",
-        "word",
-        Kind::Tear,
-        "the roll's lock is held, in no takeover",
-    ),
-    (
-        "arrive",
-        "expected",
-        Kind::Believe,
-        "it changes between generations alone",
-    ),
-    ("add", "fetch_add", Kind::Tear, "callers take turns"),
-    (
-        "close",
-        "fetch_or",
-        Kind::Relax,
-        "the right to prepare goes on the same word",
-    ),
-];
+/// A mistake that does no harm in the models of the pieces.
+struct Spare {
+    kind: Kind,
+    function: &'static str,
+    /// Part of the line.
+    line: &'static str,
+}
+
+macro_rules! spare {
+    ($($kind:ident in $function:literal $line:literal: $why:literal;)*) => {
+        const SPARE: &[Spare] = &[$(Spare {
+            kind: Kind::$kind,
+            function: $function,
+            line: $line,
+        },)*];
+    };
+}
+
+// Behind the colon: why it does no harm.
+spare! {
+    Believe in "take_order" "entry": "it is read once a start";
+    Believe in "take_order" "context": "it is read once a start";
+    Relax in "affinity_info" "word": "an answer orders nothing";
+    Believe in "affinity_info" "word": "an answer may be old";
+    Relax in "turn" "compare": "a CPU that leaves hands nothing on";
+    Relax in "has_arrived" "word": "it is asked when all is decided";
+    Believe in "has_arrived" "word": "it is asked when all is decided";
+    Relax in "is_missing" "word": "it is asked when all is decided";
+    Believe in "is_missing" "word": "it is asked when all is decided";
+    Relax in "expect" "word": "the lock of the members is held";
+    Tear in "expect" "word": "the lock of the members is held, and no takeover is under way";
+    Believe in "arrive" "expected": "it changes between generations alone";
+    Tear in "add" "fetch_add": "one CPU at a time calls it";
+    Relax in "close" "fetch_or": "the right to prepare is in the same word";
+}
 
 #[test]
 fn known_mistakes_are_found() {
@@ -148,8 +122,8 @@ fn known_mistakes_are_found() {
     }
 }
 
-/// Every access of the pieces, broken in every way, must be found by the models of the pieces, or be
-/// named in [`SPARE`].
+/// Breaks every access of the pieces in every way: each must be found by a model of the pieces, or
+/// be named in [`SPARE`].
 #[test]
 #[ignore = "takes long: make races"]
 fn every_mistake_is_found() {
@@ -178,8 +152,8 @@ fn every_mistake_is_found() {
     println!("{found} mistakes found, {} left", left.len());
     let is_spare = |mutant: &&Mutant| {
         let (function, line) = place(mutant);
-        SPARE.iter().any(|&(of, text, kind, _)| {
-            of == function && line.contains(text) && kind == mutant.kind
+        SPARE.iter().any(|spare| {
+            spare.function == function && line.contains(spare.line) && spare.kind == mutant.kind
         })
     };
     let unknown: Vec<String> = left
@@ -208,7 +182,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What is found on purpose is not printed.
+/// Keeps panics that are wanted from being printed.
 fn silence() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -221,6 +195,7 @@ fn silence() {
     });
 }
 
+/// Returns `mutant` in words.
 fn describe(mutant: &Mutant) -> String {
     let (function, line) = place(mutant);
     format!(

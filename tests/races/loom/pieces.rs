@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The pieces, one by one.
+//! Models of the protocol's pieces, one by one: barrier, gate, arrival and power state.
 
 use arm_psci::{AffinityInfo, ErrorCode};
 use baton_core::smp::arrival::Arrival;
@@ -8,13 +8,13 @@ use baton_core::smp::gate::Gate;
 use baton_core::smp::power::{Order, Origin, Power, Start};
 use baton_core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use baton_core::sync::{pause, sev, wfe};
-use loom::cell::UnsafeCell;
+use baton_races::plain::Plain;
 use loom::thread::{self, JoinHandle};
 use std::sync::Arc;
 
 crate::models! {
     barrier_shows_what_was_done_before [None, None];
-    barrier_serves_the_next_epoch [None, None];
+    barrier_serves_the_next_generation [None, None];
     gate_lets_one_prepare [None, None];
     gate_waits_for_those_on_their_way [Some(2), None];
     gate_loses_nobody [None, None];
@@ -30,37 +30,20 @@ const START: Start = Start {
     context: 7,
 };
 
-/// What one CPU writes and another one reads, with no atomic of its own to help.
-#[derive(Default)]
-struct Plain(UnsafeCell<u64>);
-
-// SAFETY: The model finds every access that could meet another one.
-unsafe impl Sync for Plain {}
-
-impl Plain {
-    fn set(&self, value: u64) {
-        // SAFETY: The model sees to it that nobody else accesses it.
-        self.0.with_mut(|to| unsafe { *to = value });
-    }
-
-    fn get(&self) -> u64 {
-        // SAFETY: As in `set`.
-        self.0.with(|from| unsafe { *from })
-    }
-}
-
+/// Runs `run` on a thread of the model.
 fn spawn<T: Sync + Send + 'static>(with: &Arc<T>, run: fn(&T)) -> JoinHandle<()> {
     let with = Arc::clone(with);
     thread::spawn(move || run(&with))
 }
 
+/// Waits for all `threads`.
 fn join<const N: usize>(threads: [JoinHandle<()>; N]) {
     threads
         .into_iter()
         .for_each(|thread| thread.join().expect("it does not panic"));
 }
 
-/// CPUs 0 and 1 share a leaf, CPU 2 has one of its own; the boot CPU waits.
+/// CPUs 0 and 1 share a leaf, CPU 2 has one of its own; CPU 0, the boot CPU, waits for all.
 fn barrier_shows_what_was_done_before() {
     struct Shared(Barrier, [Plain; 3]);
     let shared = Arc::new(Shared(Barrier::new(), Default::default()));
@@ -81,8 +64,8 @@ fn barrier_shows_what_was_done_before() {
     join(others);
 }
 
-/// One word leads each CPU into the next generation, as `released` does.
-fn barrier_serves_the_next_epoch() {
+/// One word leads each CPU into the next generation, as `Rendezvous::released` does.
+fn barrier_serves_the_next_generation() {
     struct Shared(Barrier, AtomicU64);
     let shared = Arc::new(Shared(Barrier::new(), AtomicU64::new(0)));
     (0..2).for_each(|cpu| shared.0.add(cpu));
@@ -110,7 +93,7 @@ fn gate_lets_one_prepare() {
     struct Shared(Gate, Plain);
     fn ask(shared: &Shared) {
         if let Some(preparation) = shared.0.prepare() {
-            // The plan.
+            // As the plan is written.
             shared.1.set(1);
             let closed = preparation.close();
             shared.1.set(2);
@@ -132,7 +115,8 @@ fn gate_waits_for_those_on_their_way() {
     struct Shared(Gate, [Plain; 2], Plain);
     fn start(shared: &Shared, caller: usize) {
         if let Some(_pass) = shared.0.pass() {
-            // The set of CPUs is what no takeover changed, and all changes are seen by the next.
+            // No takeover changes the set of CPUs meanwhile, and the next one sees this change of
+            // it.
             assert_eq!(shared.2.get(), 0, "closed when the pass was given");
             shared.1[caller].set(1);
         }
@@ -156,7 +140,7 @@ fn gate_waits_for_those_on_their_way() {
     join(others);
 }
 
-/// One CPU starts another one while a takeover is prepared, given up, begun and ended.
+/// One CPU starts another one while a takeover is prepared and given up, and one begun and ended.
 fn gate_loses_nobody() {
     let gate = Arc::new(Gate::new());
     let other = spawn(&gate, |gate| drop(gate.pass()));
@@ -215,15 +199,16 @@ fn of_two_callers_one_turns_a_cpu_on() {
     join(others);
     let context = shared.1.load(Relaxed);
     assert_eq!(
-        shared.0.order(),
+        shared.0.take_order(),
         Order::Begin(Start { context, ..START }),
         "it begins where the one that succeeded said"
     );
 }
 
+/// Waits, parked, for another order than to stay.
 fn wait_for_order(power: &Power) -> Order {
     loop {
-        match power.order() {
+        match power.take_order() {
             Order::Stay => wfe(),
             order => return order,
         }
@@ -244,8 +229,8 @@ fn parked_cpu_is_woken_and_begins_where_it_is_told() {
     join([other]);
 }
 
-/// The caller is held anywhere in its call; the target is taken for the next kernel meanwhile, whose
-/// own CPU_ON must win.
+/// The caller is held anywhere in its call; the target is taken for the next kernel meanwhile,
+/// whose own CPU_ON must win.
 fn start_of_a_kernel_that_is_over_never_begins() {
     struct Shared(Power, AtomicU64);
     let shared = Arc::new(Shared(Power::new(), AtomicU64::new(0)));
@@ -280,7 +265,7 @@ fn parked_cpu_leaves_or_begins() {
     });
     let cpu = spawn(&power, |power| match wait_for_order(power) {
         Order::Leave => {
-            assert!(power.left());
+            assert!(power.mark_left());
             // The caller of CPU_ON may have to wait for it.
             sev();
         }
@@ -296,6 +281,6 @@ fn parked_cpu_leaves_or_begins() {
     sev();
     join([caller, cpu]);
     if origin == Origin::Firmware {
-        assert_eq!(power.order(), Order::Begin(START));
+        assert_eq!(power.take_order(), Order::Begin(START));
     }
 }

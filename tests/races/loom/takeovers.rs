@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whole takeovers, with all that CPUs can be in the middle of.
+//! Models of whole takeovers, with all that CPUs can be in the middle of.
+//!
+//! `impatient` and `hasty` are what `Conditions` says: a takeover that gives up CPUs at once, and
+//! one that does not wait for CPU_ON calls either.
 
 use baton_races::world::{Act, At, Conditions, World};
 use loom::thread;
@@ -29,7 +32,7 @@ crate::models! {
     cpu_that_is_sent_back_meets_takeover [Some(1), Some(2)];
 }
 
-/// Each CPU at its place: the first in the model's first thread.
+/// Runs a machine whose CPUs are `at` their places; the first one runs in the model's first thread.
 fn run<const N: usize>(options: Conditions, at: [At; N]) {
     let world = Arc::new(World::new(options, &at));
     let others: Vec<_> = (1..N)
@@ -63,7 +66,7 @@ fn impatient(kexecs: u64) -> Conditions {
     }
 }
 
-/// As [`impatient`], and CPU_ON calls on their way are not waited for.
+/// As [`impatient`], and CPU_ON calls that are under way are not waited for.
 fn hasty(kexecs: u64) -> Conditions {
     Conditions {
         hasty: true,
@@ -91,7 +94,7 @@ fn two_ask_at_once() {
     run(kexecs(1), [KEXEC, KEXEC]);
 }
 
-/// The second one is held in its call, and its kernel is over when it goes on.
+/// The second CPU is held in its request, and its kernel is over when it goes on.
 fn two_ask_and_one_is_given_up() {
     run(impatient(1), [KEXEC, KEXEC]);
 }
@@ -120,12 +123,13 @@ fn cpu_on_of_a_parked_cpu_meets_hasty_takeover() {
     run(hasty(1), [KEXEC, At::Guest(&[Act::On(2)]), At::Parked]);
 }
 
-/// The caller is held, rather than who takes over: one preemption is enough.
+/// It is the caller of CPU_ON that runs first and is held, not the CPU that takes over: so one
+/// preemption is enough.
 fn cpu_on_is_held_from_before_it_counts_the_cpu() {
     run(hasty(1), [At::Guest(&[Act::On(2)]), KEXEC, At::Firmware]);
 }
 
-/// The CPU that it turns on comes to the takeover, and the next kernel turns it on too.
+/// The CPU that the call is for arrives in the takeover, and the next kernel turns it on too.
 fn cpu_on_is_held_from_before_it_claims_the_cpu() {
     const AT: [At; 3] = [IDLE, IDLE, At::Parked];
     let world = Arc::new(World::new(hasty(1), &AT));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Takeovers of as many CPUs as a large machine has, in random orders (shuttle).
+//! Takeovers of 80 CPUs in random orders (shuttle).
 
 use baton_races::world::{Act, At, Conditions, World};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 const CPUS: usize = 80;
 
-/// The first CPU kexecs; of the others some are on, and in each way of being turned on or off.
+/// Returns where CPU `index` is: the first one kexecs, and of the others each state of being on,
+/// off, or turned on or off has some.
 fn at(index: usize) -> At {
     match index {
         0 => At::Guest(&[Act::Kexec]),
@@ -23,7 +24,8 @@ fn at(index: usize) -> At {
     }
 }
 
-fn machine(options: Conditions) {
+/// Runs the machine once.
+fn run_machine(options: Conditions) {
     let places: Vec<At> = (0..CPUS).map(at).collect();
     let world = Arc::new(World::new(options, &places));
     let cpus: Vec<_> = (0..CPUS)
@@ -37,17 +39,17 @@ fn machine(options: Conditions) {
     world.check_end();
 }
 
-/// Shuttle prints how to have a failing order again.
+/// Runs the machine in twice `orders` orders. When one fails, shuttle prints how to run it again.
 fn in_random_orders(options: Conditions, orders: usize) {
     let mut config = Config::new();
     config.stack_size = 64 << 10;
     config.silence_warnings = true;
     config.max_steps = shuttle::MaxSteps::FailAfter(10_000_000);
     let uniform = RandomScheduler::new(orders);
-    Runner::new(uniform, config.clone()).run(move || machine(options));
-    // Few preemptions, at places that are chosen as if each mattered.
+    Runner::new(uniform, config.clone()).run(move || run_machine(options));
+    // Probabilistic concurrency testing: few preemptions, at random places.
     let few = PctScheduler::new(5, orders);
-    Runner::new(few, config).run(move || machine(options));
+    Runner::new(few, config).run(move || run_machine(options));
 }
 
 fn orders() -> usize {

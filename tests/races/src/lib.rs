@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A machine whose CPUs go through the monitor's own code, on a model of memory and events.
+//! A model of the machine, on which the monitor's own code for CPU_ON, CPU_OFF and takeovers runs
+//! under loom or shuttle.
 
 #[cfg(any(feature = "loom", feature = "shuttle"))]
-/// The machine.
+pub mod plain;
+#[cfg(any(feature = "loom", feature = "shuttle"))]
 pub mod world;

@@ -14,6 +14,7 @@ mod hostile;
 mod its;
 mod kernels;
 mod linux;
+mod next_tree;
 mod probe;
 mod soak;
 mod u_boot;

@@ -129,6 +129,12 @@ pub fn affinity_info(context: &Context) -> Outcome {
             [own, 1, 0],
             &[code::AFFINITY_ON, code::INVALID_PARAMETERS],
         ),
+        (
+            "a level that does not exist",
+            PSCI_AFFINITY_INFO_64,
+            [own, 3, 0],
+            &[code::INVALID_PARAMETERS],
+        ),
     ];
     for &(what, id, arguments, expected) in calls {
         expect_any(

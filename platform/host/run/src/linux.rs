@@ -41,6 +41,10 @@ pub enum Task {
     },
     /// kexec the probe that the disk [`KERNELS`] is, to audit what Linux has left.
     Audit,
+    /// kexec with the device tree that the disk [`KERNELS`] is, then once more; then switch off.
+    Tree,
+    /// Load a crash kernel and panic; the crash kernel kexecs once, then switches off.
+    Crash,
     /// Take each CPU but the first off and on again.
     Hotplug {
         /// How many times.
@@ -64,6 +68,8 @@ impl Task {
             Task::Disk { times } => format!("kexec baton.kexecs={times} baton.disk=on"),
             Task::Walk { letters } => format!("walk baton.walk={letters} baton.disk=on"),
             Task::Audit => "audit".into(),
+            Task::Tree => "tree".into(),
+            Task::Crash => "crash crashkernel=600M".into(),
             Task::Hotplug { rounds } => format!("hotplug baton.rounds={rounds}"),
         };
         let line = format!("console=ttyAMA0 earlycon panic=-1 baton.do={task} {append}");

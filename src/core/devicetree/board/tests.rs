@@ -48,11 +48,7 @@ fn adds_and_subtracts_memory() {
     assert_eq!(board(&tree).map.memory, set(&all));
 
     let fw = "/reserved-memory/fw@50000000";
-    tree.set("/reserved-memory", "#address-cells", 2u32).set(
-        "/reserved-memory",
-        "#size-cells",
-        2u32,
-    );
+    tree.set_cells("/reserved-memory", 2, 2);
     tree.set(fw, "reg", wide(&[0x5000_0000, 0x1000]));
     tree.set("/reserved-memory/cma", "size", wide(&[0x100_0000]));
     tree.0.memory_reservations = alloc::vec![

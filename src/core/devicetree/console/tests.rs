@@ -137,15 +137,13 @@ fn goes_through_ranges() {
     let uart = "/soc/bus@100/serial@40";
     tree.set("/chosen", "stdout-path", uart)
         .set(uart, "compatible", "arm,pl011");
-    tree.set("/soc", "#address-cells", 1u32)
-        .set("/soc", "#size-cells", 1u32);
+    tree.set_cells("/soc", 1, 1);
     tree.set(
         "/soc",
         "ranges",
         cells(&[0x7000_0000, 0, 0x900_0000, 0x1_0000]),
     );
-    tree.set("/soc/bus@100", "#address-cells", 1u32)
-        .set("/soc/bus@100", "#size-cells", 1u32);
+    tree.set_cells("/soc/bus@100", 1, 1);
     tree.set("/soc/bus@100", "ranges", Vec::new());
     tree.set(uart, "reg", cells(&[0x7000_0000, 0x1000]));
     assert_eq!(

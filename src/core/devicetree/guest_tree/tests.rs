@@ -76,8 +76,7 @@ fn trims_memory() {
 #[test]
 fn trims_the_right_bank_of_one_cell() {
     let mut tree = Sample::virt();
-    tree.set("/", "#address-cells", 1u32)
-        .set("/", "#size-cells", 1u32);
+    tree.set_cells("/", 1, 1);
     tree.set(
         MEMORY,
         "reg",
@@ -162,11 +161,7 @@ fn offers_psci_in_place_of_spin_tables() {
 #[test]
 fn reserves_beside_others() {
     let mut tree = Sample::virt();
-    tree.set("/reserved-memory", "#address-cells", 1u32).set(
-        "/reserved-memory",
-        "#size-cells",
-        1u32,
-    );
+    tree.set_cells("/reserved-memory", 1, 1);
     tree.set(
         "/reserved-memory/fw@50000000",
         "reg",
@@ -317,11 +312,7 @@ fn judges_what_keeps_out() {
 
     let mut tree = board.clone();
     let node = "/reserved-memory/baton@70000000";
-    tree.set("/reserved-memory", "#address-cells", 2u32).set(
-        "/reserved-memory",
-        "#size-cells",
-        2u32,
-    );
+    tree.set_cells("/reserved-memory", 2, 2);
     tree.set(node, "reg", wide(&[0x7000_0000, 2 * MIB]));
     assert_eq!(keeps(&tree), Ok(false), "reserved, yet mapped");
     tree.set(node, "no-map", Vec::new());
@@ -377,11 +368,7 @@ fn reserves_the_tables_of_lpis_that_stay() {
 #[test]
 fn gives_up_on_a_monitor_covered_in_crumbs() {
     let mut tree = Sample::virt();
-    tree.set("/reserved-memory", "#address-cells", 2u32).set(
-        "/reserved-memory",
-        "#size-cells",
-        2u32,
-    );
+    tree.set_cells("/reserved-memory", 2, 2);
     let monitor = top();
     let crumb = monitor.size() / (MAX_PARTS as u64 + 1);
     let mut cover = |parts: u64, size: u64| {

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From where the offsets count. The kernel has a word for that, but it is zero, or relocated, or
-//! not there: the code itself is a better witness.
+//! Finds what the offsets count from. The kernel has a word for it, but that is zero, or relocated,
+//! or not there, depending on the version: so the code itself decides.
 
 use super::Symbols;
 use crate::linux::bytes::u32_at;
 use crate::linux::image::ImageHeader;
 
-/// Global functions to look at.
+/// How many global functions to look at.
 const SAMPLES: usize = 256;
-/// Sections, and with them what offsets can count from, begin at multiples of a page.
+/// The base is the start of a section, and so a multiple of a page.
 const STEP: i64 = 0x1000;
 /// How far the base may be from the start of the Image, in steps.
 const REACH: i64 = 512;
 
-/// What to take off the offsets for ones from the Image's start: by the one symbol whose place the
-/// header tells, or where that fails by the prologues of functions.
+/// Returns what to subtract from the offsets to get ones from the start of the Image: by the one
+/// symbol whose place the header tells, or if that fails by the first instructions of functions.
 pub fn delta(image: &[u8], symbols: &Symbols<'_>) -> Option<i64> {
     by_entry(image, symbols).or_else(|| by_prologues(image, symbols))
 }
@@ -28,8 +28,8 @@ fn by_entry(image: &[u8], symbols: &Symbols<'_>) -> Option<i64> {
     Some(symbols.offsets.get(entry.last)? - i64::try_from(target).ok()?)
 }
 
-/// The distance at which the most of some global functions begin as functions do: at least half,
-/// and no other distance has as many.
+/// Returns the distance at which most of some global functions begin with an instruction that
+/// functions begin with: at least half of them, and more than at any other distance.
 fn by_prologues(image: &[u8], symbols: &Symbols<'_>) -> Option<i64> {
     let global = || {
         symbols
@@ -65,7 +65,7 @@ fn by_prologues(image: &[u8], symbols: &Symbols<'_>) -> Option<i64> {
     (!tied && 2 * best_score >= taken).then_some(best)
 }
 
-/// Whether a function's first instruction stands at `offset`.
+/// Returns whether the instruction at `offset` is one that functions begin with.
 fn begins_function(image: &[u8], offset: i64) -> bool {
     let Some(word) = usize::try_from(offset)
         .ok()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Finds the symbols of a kernel in memory.
 //!
-//! Linux carries all its symbols with it, for its own backtraces: tables without a header, written
-//! by `scripts/kallsyms.c` into the kernel's read-only data. They are found by their shape, each
-//! from the one before: tokens, names, offsets, and last how far the offsets are off
-//! (calibration). Three layouts are known, of 5.10 to 6.3, 6.4 to 6.19, and from 7.0 on.
+//! Linux has all its symbols in memory, for its own backtraces: tables without a header, which
+//! `scripts/kallsyms.c` writes into the kernel's read-only data. They are found by their shape,
+//! each with the help of the one before: tokens, names, offsets, and last what the offsets count
+//! from (calibration). Three layouts are known: of 5.10 to 6.3, of 6.4 to 6.19, and from 7.0 on.
 
 mod calibration;
 mod names;
@@ -20,19 +20,19 @@ use offsets::Offsets;
 use thiserror::Error;
 use tokens::Tokens;
 
-/// Steps that a search may take in all; a real kernel needs about a million.
+/// How many steps a search may take; a real kernel needs about a million.
 const FUEL: usize = 1 << 26;
 
-/// Why the symbols of a kernel are not known. Offsets are bytes from the Image's start.
+/// Why the symbols of a kernel were not found. Offsets are in bytes from the start of the Image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum KallsymsError {
-    /// No token table with its index.
+    /// There is no token table with its index.
     #[error("no kallsyms tokens")]
     NoTokens,
-    /// A token table, but no names with their markers in front of it.
+    /// There is a token table, but no names with their markers before it.
     #[error("no kallsyms names before the tokens at {0:#x}")]
     NoNames(usize),
-    /// Names, but no ascending offsets for them inside the Image.
+    /// There are names, but no ascending offsets for them.
     #[error("no kallsyms offsets for the {symbols} names at {names:#x}")]
     NoOffsets {
         /// Where the names are.
@@ -40,28 +40,29 @@ pub enum KallsymsError {
         /// How many there are.
         symbols: usize,
     },
-    /// Offsets, but nothing says from where they count.
+    /// There are offsets, but what they count from is not certain.
     #[error("the base of the kallsyms offsets is not certain")]
     NoBase,
-    /// So much looks like a table that looking on would take too long.
+    /// So much of the Image looks like a table that the search would take too long.
     #[error("the search for kallsyms takes too long")]
     TooLong,
 }
 
-/// Marks a token that is a type of text symbol and nothing else.
+/// Marks a token that is the type of a text symbol and nothing else.
 const BARE: u8 = 0x80;
 
-/// The work that a search may still do.
+/// How many steps a search may still take.
 struct Fuel(usize);
 
 impl Fuel {
+    /// Takes `steps` of them.
     fn burn(&mut self, steps: usize) -> Result<(), KallsymsError> {
         self.0 = self.0.checked_sub(steps).ok_or(KallsymsError::TooLong)?;
         Ok(())
     }
 }
 
-/// The text symbols of one name.
+/// The text symbols that have one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Matches {
     /// How many there are.
@@ -75,13 +76,17 @@ pub struct Symbols<'a> {
     tokens: Tokens<'a>,
     names: Names<'a>,
     offsets: Offsets<'a>,
-    /// What to take off a table's offset for one from the Image's start.
+    /// What to subtract from an offset of the table to get one from the start of the Image.
     delta: i64,
 }
 
 impl<'a> Symbols<'a> {
     /// Finds the tables in `image`, the kernel in memory from its header to its end (`image_size`
     /// bytes).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`KallsymsError`]: which table was not found.
     pub fn find(image: &'a [u8]) -> Result<Self, KallsymsError> {
         let mut fuel = Fuel(FUEL);
         let mut error = KallsymsError::NoTokens;
@@ -115,18 +120,18 @@ impl<'a> Symbols<'a> {
         }
     }
 
-    /// How many symbols there are; never none.
+    /// Returns how many symbols there are; at least one.
     pub fn count(&self) -> usize {
         self.names.count()
     }
 
-    /// The offset of symbol `number` from the start of the Image in bytes. Ascends with the number;
-    /// the last ones may lie behind the Image.
+    /// Returns the offset of symbol `number` from the start of the Image, in bytes. Offsets ascend
+    /// with the number; the last ones may be behind the Image.
     pub fn offset(&self, number: usize) -> Option<u64> {
         u64::try_from(self.offsets.get(number)?.checked_sub(self.delta)?).ok()
     }
 
-    /// The offset of the first symbol that lies behind symbol `number`.
+    /// Returns the offset of the first symbol behind symbol `number`, not at the same place.
     pub fn next_offset(&self, number: usize) -> Option<u64> {
         let own = self.offset(number)?;
         (number + 1..self.count())
@@ -134,7 +139,7 @@ impl<'a> Symbols<'a> {
             .find(|&offset| offset > own)
     }
 
-    /// Looks for the text symbols (types `t`, `T`, and the weak `w`, `W`) of these names, all in one
+    /// Finds the text symbols (types `t`, `T`, and the weak `w`, `W`) of these names, all in one
     /// pass.
     pub fn text<const N: usize>(&self, wanted: [&str; N]) -> [Matches; N] {
         const { assert!(N < 8, "a bit of a byte for each name, and one for BARE") }
@@ -144,8 +149,8 @@ impl<'a> Symbols<'a> {
                 bits | u8::from(name.as_bytes().starts_with(start)) << bit
             })
         };
-        // Which names a symbol can have by its first token, which begins with its type, and by its
-        // second one where the first is no more than that: for nearly all symbols none.
+        // Which of the names a symbol can have by its first token, which begins with its type, and
+        // by its second one if the first is the type alone. Nearly all symbols can have none.
         let mut first = [0u8; 256];
         let mut second = [0u8; 256];
         for ((token, first), second) in (0..=255).zip(&mut first).zip(&mut second) {
@@ -186,7 +191,7 @@ impl<'a> Symbols<'a> {
         matches
     }
 
-    /// Whether the symbol's name, which stands behind its type, is `name`.
+    /// Returns whether the symbol's name, which is behind its type, is `name`.
     fn is_named(&self, record: &[u8], name: &str) -> bool {
         let mut rest = name.as_bytes();
         for (place, &token) in record.iter().enumerate() {
@@ -204,7 +209,7 @@ impl<'a> Symbols<'a> {
         rest.is_empty()
     }
 
-    /// The type of each symbol, a letter as `nm` has it, in the order of their numbers.
+    /// Returns the type of each symbol, a letter as `nm` prints it, in the order of their numbers.
     fn kinds(&self) -> impl Iterator<Item = u8> {
         self.names.records().map(|record| {
             record
@@ -216,6 +221,7 @@ impl<'a> Symbols<'a> {
     }
 }
 
+/// Returns whether `kind` is the type of a text symbol.
 const fn is_text(kind: u8) -> bool {
     matches!(kind, b't' | b'T' | b'w' | b'W')
 }

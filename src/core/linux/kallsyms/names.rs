@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The names: for each symbol a length and so many tokens, one after another; and their markers,
-//! where every 256th of them begins. Both lie before the tokens, the names first.
+//! Finds the names: for each symbol its number of tokens, and the tokens; and the markers, the
+//! offset of every 256th name. Both are before the tokens, the names first.
 
 use super::{Fuel, KallsymsError};
 use crate::linux::bytes::u32_at;
 
-/// Names from one marker to the next.
+/// How many names there are from one marker to the next.
 const GROUP: usize = 256;
-/// A group of names in bytes: at least 256 times a length and a token.
+/// The size of so many names in bytes: at least a length and a token each.
 const GROUP_SIZE: core::ops::RangeInclusive<u32> = 512..=131_072;
 /// How far before the tokens the markers may begin, in bytes.
 const MARKERS_REACH: usize = 24 << 20;
-/// Fewer markers may be something else.
+/// How many markers there must be: fewer may be something else.
 const MIN_MARKERS: usize = 7;
 
 /// All names of a kernel.
@@ -25,22 +25,23 @@ pub struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// Number of symbols; never 0.
+    /// Returns the number of symbols; at least 1.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Where the names begin, as an offset from the Image's start.
+    /// Returns the offset of the names from the start of the Image.
     pub fn start(&self) -> usize {
         self.start
     }
 
-    /// Whether the number of symbols stands right before the names, unaligned to 8 bytes: from 7.0.
+    /// Returns whether the number of symbols is right before the names, not aligned to 8 bytes:
+    /// from 7.0 on.
     pub fn packed(&self) -> bool {
         self.packed
     }
 
-    /// The tokens of each symbol, in order.
+    /// Returns the tokens of each symbol, in order.
     pub fn records(&self) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = self.bytes;
         (0..self.count).map_while(move |_| {
@@ -51,7 +52,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A record's tokens, and what lies behind it.
+/// Splits `bytes` into the tokens of the first name, and what is behind it.
 fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&length, rest) = bytes.split_first()?;
     if length & 0x80 == 0 {
@@ -61,7 +62,7 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(length & 0x7f) | usize::from(high) << 7)
 }
 
-/// Finds the names that lie before the tokens at `tokens`.
+/// Finds the names before the tokens at `tokens`.
 pub fn find<'a>(
     image: &'a [u8],
     tokens: usize,
@@ -89,7 +90,7 @@ pub fn find<'a>(
         });
         let count = behind.count() + 1;
         fuel.burn(count)?;
-        // What stands behind the last marker may look like one more.
+        // The word behind the last marker may look like one more.
         for count in [count, count - 1] {
             if count >= MIN_MARKERS
                 && let Some(markers) = words.get(at..at + count)
@@ -103,7 +104,7 @@ pub fn find<'a>(
     Err(KallsymsError::NoNames(tokens))
 }
 
-/// The names that these markers, which begin at `end`, belong to.
+/// Returns the names that end at `end`, where these markers, which belong to them, begin.
 fn before<'a>(
     image: &'a [u8],
     end: usize,
@@ -120,7 +121,7 @@ fn before<'a>(
         return Ok(None);
     };
     let bottom = top.saturating_sub(*GROUP_SIZE.end() as usize).max(8);
-    // The last group lies in between.
+    // The last group is between the place of the last marker and the markers.
     for start in (bottom..=top & !3).rev().step_by(4) {
         fuel.burn(1)?;
         let (Some(far), Some(near)) = (u32_at(image, start - 8), u32_at(image, start - 4)) else {
@@ -149,7 +150,7 @@ fn before<'a>(
     Ok(None)
 }
 
-/// Whether `bytes` are `count` records with these markers, and less than 8 zeroes.
+/// Returns whether `bytes` are `count` names with these markers, and less than 8 zeroes.
 fn walk(
     bytes: &[u8],
     count: usize,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The offsets: one number of 32 bits for each symbol, in ascending order.
+//! Finds the offsets: a number of 32 bits for each symbol, in ascending order.
 
 use super::names::Names;
 use super::{Fuel, KallsymsError};
@@ -8,12 +8,13 @@ use super::{Fuel, KallsymsError};
 #[derive(Clone, Copy)]
 pub struct Offsets<'a> {
     table: &'a [[u8; 4]],
-    /// Where the table begins, if each offset counts from its own place (from 7.0).
+    /// Where the table begins, if each offset counts from its own place, as from 7.0 on.
     place: Option<usize>,
 }
 
 impl<'a> Offsets<'a> {
-    /// The table of `count` offsets at `start`, if it ascends as the symbols of that image may.
+    /// Returns the table of `count` offsets at `start`, if they ascend and span no more than
+    /// symbols of this image can.
     fn at(image: &'a [u8], start: usize, count: usize, relative: bool) -> Option<Self> {
         let table = image.get(start..)?.as_chunks::<4>().0.get(..count)?;
         let offsets = Self {
@@ -29,7 +30,7 @@ impl<'a> Offsets<'a> {
         offsets.iter().is_sorted().then_some(offsets)
     }
 
-    /// Offset `number`, in bytes from a base that is the same for all.
+    /// Returns offset `number`, in bytes from a base that is the same for all.
     pub fn get(&self, number: usize) -> Option<i64> {
         let raw = *self.table.get(number)?;
         Some(match self.place {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Builds the image of a small kernel with its symbols, for tests.
+//! Builds the Image of a small kernel with its symbols, for tests.
 
 use std::collections::HashMap;
 
-/// Where a kernel keeps the offsets, and how.
+/// Where the tables of a kernel are, and what their offsets count from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// 5.10 to 6.3: offsets, base, number, names, markers, tokens, index.
     OffsetsFirst,
     /// 6.4 to 6.19: number, names, markers, tokens, index, offsets, base.
     OffsetsLast,
-    /// From 7.0: the same, but offsets count from their own place, and little is aligned.
+    /// From 7.0 on: the same, but each offset counts from its own place, and tables are less
+    /// aligned.
     PlaceRelative,
 }
 
@@ -36,7 +37,7 @@ pub struct Kernel {
     pub layout: Layout,
     /// Type, name, and offset in the image.
     pub symbols: Vec<(char, String, u64)>,
-    /// What the offsets count from: a distance before the image.
+    /// How far before the image the base of the offsets is, in bytes.
     pub base: u32,
     /// Instructions, by their offset.
     pub words: Vec<(u64, u32)>,
@@ -60,7 +61,7 @@ pub struct Tables {
 }
 
 impl Kernel {
-    /// A kernel of some 2,000 functions, each 32 bytes apart, and `primary_entry`.
+    /// Returns a kernel of some 2,000 functions, 32 bytes apart, and `primary_entry`.
     pub fn new(layout: Layout) -> Self {
         let mut symbols: Vec<_> = (0..2000)
             .map(|number| {
@@ -97,12 +98,12 @@ impl Kernel {
         *symbol = (kind, name.into(), offset);
     }
 
-    /// The image.
+    /// Returns the image.
     pub fn build(&self) -> Vec<u8> {
         self.build_with_tables().0
     }
 
-    /// The image, and where the tables are in it.
+    /// Returns the image, and where the tables are in it.
     pub fn build_with_tables(&self) -> (Vec<u8>, Tables) {
         let mut image = vec![0; IMAGE_SIZE];
         put(&mut image, 0, 0xfa40_5a4d);
@@ -221,7 +222,8 @@ pub fn put(image: &mut [u8], at: usize, word: u32) {
     image[at..at + 4].copy_from_slice(&word.to_le_bytes());
 }
 
-/// Every printable letter by itself, and some longer tokens where no letters are.
+/// Returns the text of each token: every ASCII letter by itself, and some longer ones in place of
+/// letters that no name has.
 fn tokens() -> Vec<Vec<u8>> {
     let mut tokens: Vec<Vec<u8>> = (0..=255u8).map(|code| vec![code]).collect();
     let longer = [

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The tokens: 256 strings, each ended by a zero, of which symbol names are put together; and their
-//! index, where each of them begins. The tokens of the ten digits are those digits, side by side:
-//! that is what to look for.
+//! Finds the tokens: 256 strings, each with a zero at its end, of which the names of symbols are
+//! made; and their index, where each of them begins. The tokens 0x30 to 0x39 are the ten digits
+//! themselves: this is what the search looks for.
 
 use crate::linux::bytes::{bytes_at, u16_at};
 use zerocopy::FromBytes;
@@ -12,11 +12,12 @@ const DIGITS: [u8; 20] = *b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00";
 const TOKENS: usize = 256;
 /// Size of the index in bytes.
 const INDEX: usize = 2 * TOKENS;
-/// How often the digits may stand in an image; once, if nobody means ill.
+/// How often the digits may be in an image: once, unless somebody put them there to slow the search
+/// down.
 const MAX_DIGITS: usize = 64;
-/// Any 20 bytes hold a whole word of four at a multiple of this.
+/// Wherever the 20 bytes are, a whole aligned word of them is at a multiple of this.
 const STRIDE: usize = 16;
-/// What to look at in one go: the first word of each stride.
+/// What the search looks at in one go: the first word of each stride.
 type Block = [[u32; STRIDE / 4]; 8];
 
 /// A token table and its index.
@@ -29,17 +30,17 @@ pub struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// Where the tokens begin, as an offset from the Image's start.
+    /// Returns the offset of the tokens from the start of the Image.
     pub fn start(&self) -> usize {
         self.start
     }
 
-    /// Where the index ends, as an offset from the Image's start.
+    /// Returns the offset of the end of the index from the start of the Image.
     pub fn end(&self) -> usize {
         self.index_start + INDEX
     }
 
-    /// What `token` stands for.
+    /// Returns the text of `token`.
     pub fn text(&self, token: u8) -> &'a [u8] {
         let token = usize::from(token);
         let start = u16_at(self.index, 2 * token).map_or(0, usize::from);
@@ -50,7 +51,7 @@ impl<'a> Tokens<'a> {
         self.table.get(start..end.saturating_sub(1)).unwrap_or(&[])
     }
 
-    /// The tokens around the digits at `digits`, if their index lies behind them.
+    /// Returns the tokens around the digits at `digits`, if their index is behind them.
     fn around(image: &'a [u8], digits: usize) -> Option<Self> {
         let mut end = digits + DIGITS.len();
         for _ in usize::from(b'9') + 1..TOKENS {
@@ -67,6 +68,7 @@ impl<'a> Tokens<'a> {
             .find_map(|index| Self::with_index(image, digits, end, index))
     }
 
+    /// Returns the tokens around the digits at `digits` up to `end`, if their index is at `at`.
     fn with_index(image: &'a [u8], digits: usize, end: usize, at: usize) -> Option<Self> {
         let index = image.get(at..at.checked_add(INDEX)?)?;
         let start = digits.checked_sub(usize::from(u16_at(index, 2 * usize::from(b'0'))?))?;
@@ -87,9 +89,9 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// The token tables of the image, in the order of their addresses. There should be one.
+/// Returns the token tables of the image, in the order of their offsets. There should be one.
 pub fn candidates(image: &[u8]) -> impl Iterator<Item = Tokens<'_>> {
-    // The monitor is built for strict alignment: only from aligned words is a word one load.
+    // The monitor is built for strict alignment: only an aligned word is one load.
     let skipped = image.as_ptr().align_offset(align_of::<Block>());
     let aligned = image.get(skipped..).unwrap_or(&[]);
     let blocks = <[Block]>::ref_from_prefix(aligned).map_or(&[][..], |(blocks, _)| blocks);
@@ -113,8 +115,8 @@ pub fn candidates(image: &[u8]) -> impl Iterator<Item = Tokens<'_>> {
         .filter_map(|digits| Tokens::around(image, digits))
 }
 
-/// Whether one of the words that the search looks at holds digits and zeroes in turn. This is run
-/// over the whole image, and takes five instructions a word.
+/// Returns whether one of the words that the search looks at has digits and zeroes in turn. This
+/// runs over the whole image, and takes five instructions a word.
 #[inline]
 fn may_hold_digits(block: &Block) -> bool {
     block.iter().fold(false, |found, [word, ..]| {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The move of a kexec as a whole: checked in a dry run, then shared out among CPUs.
+//! The plan of a kexec: which pages are copied where. It is checked in a dry run, then shared out
+//! among CPUs.
 //!
-//! The dry run looks at each entry by itself, gathers the destinations, and sees that no source lies
+//! The dry run checks each entry by itself, gathers the destinations, and checks that no source is
 //! in a destination but its own, and no page of the list in any. So pages may be copied in any
-//! order, by any CPU. A `kimage` says in its segments where pages go, so that one walk is enough;
-//! where there are none, a second walk looks at the sources in view of what the first has gathered.
+//! order, by any CPU. The segments of a `kimage` say where pages go, so that one walk is enough;
+//! without them a second walk checks the sources against the destinations that the first one has
+//! gathered.
 
 mod next_kernel;
 mod segments;
@@ -18,24 +20,24 @@ pub use share::{Op, Share};
 
 use super::image::PageSize;
 use super::kexec_list::{Entry, Fault, ListError, ListStart, ListedPage, Place, Walker};
-use super::kimage::Kimage;
+use super::kimage::{Kimage, Segment};
 use super::ranges::{Around, Range, Ranges};
 use crate::memory::guest_memory::GuestMemory;
 use next_kernel::Candidates;
 use segments::Segments;
 use thiserror::Error;
 
-/// Places in the list that a plan remembers.
+/// How many places in the list a plan remembers.
 const MAX_PLACES: usize = 1024;
-/// The least that a device tree has: its header (Devicetree Specification, section 5.2).
+/// Size of the header of a device tree (Devicetree Specification v0.4, 5.2).
 const FDT_HEADER_SIZE: u64 = 40;
 
-/// Who asks for the next kernel.
+/// A request for the next kernel, by its source.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
-    /// Linux, by its `kimage`.
+    /// From Linux's own kexec: its `kimage`.
     Kimage(&'a Kimage),
-    /// A guest, by [`baton_abi::KEXEC`].
+    /// From the call [`baton_abi::KEXEC`].
     Call {
         /// Physical address of the first page of the list.
         list: u64,
@@ -61,13 +63,15 @@ pub enum PlanError {
     /// The next kernel's device tree is not in guest memory.
     #[error("kexec device tree {0:#x} is not in guest memory")]
     DeviceTree(u64),
-    /// The kernel at this address is to be entered directly, and there is no one device tree for it.
+    /// The kernel at this address is entered without a purgatory, and there is not exactly one
+    /// device tree for it.
     #[error("no single device tree for the kernel at {0:#x}")]
     NoDeviceTree(u64),
 }
 
 impl PlanError {
-    /// Whether it is an address that is not the guest's; otherwise what is asked for makes no sense.
+    /// Returns whether the error is an address outside guest memory, rather than a request that
+    /// makes no sense.
     pub const fn is_address(&self) -> bool {
         match self {
             Self::List(error) => error.fault.is_address(),
@@ -78,21 +82,23 @@ impl PlanError {
     }
 }
 
-/// A checked move. Some 28 KiB, made to lie in a `static`.
+/// A plan that has been checked. It has about 28 KiB, and can be in a `static`.
 #[derive(Debug)]
 pub struct Plan {
     page: PageSize,
     start: ListStart,
-    /// Pages on the list.
+    /// How many pages are on the list.
     listed: u64,
     destinations: Ranges,
     segments: Segments,
-    /// Pages of segments that are in place already, and not on the list.
+    /// How many pages of segments are in place already, and not on the list.
     in_place: u64,
     /// What to fill with zeroes rather than copy.
     zeroes: Range,
     next_kernel: NextKernel,
-    /// The places of sources, of each that is a multiple of two to the power of `spacing`.
+    /// The segment that is the next kernel's device tree, and where the list fills it, if it does.
+    device_tree: Option<(Segment, Option<Place>)>,
+    /// The places of every source whose number is a multiple of `1 << spacing`.
     places: [Place; MAX_PLACES],
     spacing: u32,
 }
@@ -104,7 +110,7 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// A plan that moves nothing.
+    /// Returns a plan that moves nothing.
     pub const fn new() -> Self {
         Self {
             page: PageSize::Size4K,
@@ -115,6 +121,7 @@ impl Plan {
             in_place: 0,
             zeroes: Range { start: 0, end: 0 },
             next_kernel: NextKernel { entry: 0, x0: 0 },
+            device_tree: None,
             places: [Place {
                 at: 0,
                 index: 0,
@@ -124,10 +131,12 @@ impl Plan {
         }
     }
 
-    /// Checks a request, and makes this its plan. `page` is the page of the kernel that asks,
-    /// `max_pages` the number of such pages of RAM that the guest has.
+    /// Checks a request, and makes this its plan. `page` is the page size of the kernel that asks,
+    /// `max_pages` how many such pages of RAM the guest has.
     ///
-    /// After an error the plan moves nothing.
+    /// # Errors
+    ///
+    /// Returns [`PlanError`] if the request is not valid; then the plan moves nothing.
     pub fn prepare(
         &mut self,
         memory: &impl GuestMemory,
@@ -142,28 +151,52 @@ impl Plan {
         result
     }
 
-    /// How many pages there are to see to, by all CPUs together.
+    /// Returns how many pages there are for all CPUs together.
     pub const fn pages(&self) -> u64 {
         self.listed + self.in_place
     }
 
-    /// The page size in bytes.
+    /// Returns the page size in bytes.
     pub const fn page_size(&self) -> u64 {
         self.page.bytes()
     }
 
-    /// Where the next kernel is entered, and with what.
+    /// Returns how the next kernel is entered.
     pub const fn next_kernel(&self) -> NextKernel {
         self.next_kernel
     }
 
-    /// Where pages are moved to.
+    /// The segment of the next kernel's device tree, if it is clear which that is.
+    pub fn device_tree(&self) -> Option<Segment> {
+        self.device_tree.map(|(segment, _)| segment)
+    }
+
+    /// Where the pages of that device tree are now, in their order; at an error they end.
+    pub fn device_tree_pages<'a, M: GuestMemory>(
+        &'a self,
+        memory: &'a M,
+    ) -> impl Iterator<Item = u64> + 'a {
+        let page = self.page.bytes();
+        let (segment, place) = self.device_tree.unwrap_or_default();
+        let mut walker = place.map(|place| Walker::resume(memory, page, place, &self.destinations));
+        let ends = (segment.start..segment.start + segment.size).step_by(page as usize);
+        ends.map_while(move |destination| match &mut walker {
+            None => Some(destination),
+            Some(walker) => {
+                let listed = walker.next_page().ok()??;
+                let there = listed.destination == destination;
+                (there && memory.contains(listed.source, page)).then_some(listed.source)
+            }
+        })
+    }
+
+    /// Returns the ranges that pages are copied to.
     pub fn destinations(&self) -> &[Range] {
         self.destinations.as_slice()
     }
 
-    /// The part of CPU `index` out of `of`: they are even to a page, and together all there is.
-    /// Nothing for an index that is not below `of`.
+    /// Returns the part of CPU `index` out of `of`. The parts differ by one page at most, and make
+    /// up the whole plan. The part is empty if `index` is not below `of`.
     pub fn share<'a, M: GuestMemory>(
         &'a self,
         memory: &'a M,
@@ -179,6 +212,7 @@ impl Plan {
         Share::new(self, memory, first, first + each + u64::from(index < more))
     }
 
+    /// Makes the plan of `request`, and checks it.
     fn dry_run(
         &mut self,
         memory: &impl GuestMemory,
@@ -191,7 +225,8 @@ impl Plan {
         self.segments.clear();
         self.zeroes = Range::default();
         (self.listed, self.in_place, self.spacing) = (0, 0, 0);
-        // Where pages may go, as far as that is known beforehand.
+        self.device_tree = None;
+        // Where pages may go, as far as segments tell it.
         let mut bounds = Ranges::new();
         let entry = match request {
             Request::Kimage(kimage) => {
@@ -201,7 +236,7 @@ impl Plan {
                 };
                 self.segments.set(memory, self.page, kimage.segments())?;
                 for range in self.segments.ranges() {
-                    // They are fewer than there is room for, and have nothing in common.
+                    // There is room for all of them, and none overlaps another one.
                     let _ = bounds.add(range);
                 }
                 kimage.start()
@@ -234,12 +269,14 @@ impl Plan {
         }
         self.segments.check_whole(page)?;
         for segment in self.segments.in_place() {
-            candidates.look(memory, segment, segment.start);
+            candidates.look(memory, segment, segment.start, None);
             self.in_place += page.pages(segment.size);
         }
         self.next_kernel = candidates.choose(entry)?;
-        // The kernel asks for zeroes behind its file, and Linux has put zeroes there. Behind the
-        // file of another segment it may have written since (the measurements of IMA).
+        self.device_tree = candidates.device_tree();
+        // Behind the file of the kernel's segment are zeroes alone: the kernel asks for them, and
+        // Linux has put them there. Behind the file of another segment it may have written since
+        // (IMA's measurements).
         if let Some(segment) = candidates.only_image() {
             let end = segment.start + segment.size;
             self.zeroes = Range {
@@ -250,7 +287,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The first walk: looks at each page, and gathers the destinations and some places.
+    /// Does the first walk: checks each page, and gathers the destinations and some places.
     fn gather(
         &mut self,
         memory: &impl GuestMemory,
@@ -262,7 +299,8 @@ impl Plan {
         let mut walker = Walker::start(memory, page, self.start, bounds)?;
         let mut around = Around::default();
         let mut run = Range::default();
-        // Up to where no destination has been yet, from the run's start on; 0 before the first run.
+        // From the start of the run up to here, no earlier page has a destination; 0 before the
+        // first run.
         let mut free = 0;
         loop {
             let listed = match walker.next_page() {
@@ -283,7 +321,7 @@ impl Plan {
             if around.is_in(bounds, source) && source != destination {
                 return Err(walker.error(Fault::SourceOverwritten).into());
             }
-            // A segment is in guest memory as a whole.
+            // A destination in a segment needs no check: all of a segment is in guest memory.
             if !self.segments.count_page(destination, page) {
                 if !self.segments.is_empty() {
                     return Err(walker.error(Fault::OutsideSegments).into());
@@ -292,7 +330,13 @@ impl Plan {
                     return Err(walker.error(Fault::DestinationOutside).into());
                 }
             } else if let Some(segment) = self.segments.beginning_at(destination) {
-                candidates.look(memory, segment, source);
+                let Entry { at, index, .. } = walker.entry();
+                let place = Place {
+                    at,
+                    index,
+                    destination,
+                };
+                candidates.look(memory, segment, source, Some(place));
             }
             if destination != run.end || free == 0 {
                 self.destinations
@@ -314,7 +358,7 @@ impl Plan {
             .map_err(|_| walker.error(Fault::TooScattered).into())
     }
 
-    /// The second walk: looks at each source in view of all destinations.
+    /// Does the second walk: checks each source against all destinations.
     fn check_overlaps(&self, memory: &impl GuestMemory) -> Result<(), PlanError> {
         let mut walker = Walker::start(memory, self.page.bytes(), self.start, &self.destinations)?;
         let mut around = Around::default();
@@ -336,7 +380,8 @@ impl Plan {
         }
     }
 
-    /// Remembers the place of a source, at twice the spacing whenever there is no room for one more.
+    /// Remembers the place of a source, if its number is a multiple of the spacing. If there is no
+    /// room, the spacing is doubled.
     #[inline]
     fn remember(&mut self, entry: &Entry, destination: u64) {
         if self.listed & ((1 << self.spacing) - 1) != 0 {
@@ -358,7 +403,8 @@ impl Plan {
         }
     }
 
-    /// The place remembered at or before source `number`, and the number of the source there.
+    /// Returns the remembered place at or before source `number`, and the number of the source
+    /// there.
     fn place_before(&self, number: u64) -> Option<(Place, u64)> {
         let slot = number >> self.spacing;
         let place = self.places.get(usize::try_from(slot).ok()?)?;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the next kernel is entered with.
+//! Where the next kernel is entered, and with which device tree.
 
 use super::PlanError;
 use crate::linux::image::{MAGIC, MAGIC_OFFSET};
+use crate::linux::kexec_list::Place;
 use crate::linux::kimage::Segment;
 use crate::memory::guest_memory::GuestMemory;
 
-/// The first word of a device tree, big-endian (Devicetree Specification, section 5.2).
+/// The first word of a device tree, big-endian (Devicetree Specification v0.4, 5.2).
 const FDT_MAGIC: u32 = u32::from_be(0xd00d_feed);
 
 /// How the next kernel is entered, with MMU and data cache off.
@@ -14,11 +15,11 @@ const FDT_MAGIC: u32 = u32::from_be(0xd00d_feed);
 pub struct NextKernel {
     /// Physical address of its first instruction.
     pub entry: u64,
-    /// What x0 holds: the physical address of a device tree, or 0.
+    /// The value of x0: the physical address of a device tree, or 0.
     pub x0: u64,
 }
 
-/// The segments that are a kernel or a device tree by their first page.
+/// The segments that are a kernel or a device tree, going by their first page.
 pub struct Candidates {
     images: Found,
     trees: Found,
@@ -28,23 +29,28 @@ pub struct Candidates {
 #[derive(Default)]
 struct Found {
     first: Segment,
+    /// Where the list fills it; `None` if it is in place.
+    place: Option<Place>,
     count: usize,
 }
 
 impl Found {
-    fn count(&mut self, segment: Segment) {
+    /// Counts one more.
+    fn count(&mut self, segment: Segment, place: Option<Place>) {
         if self.count == 0 {
-            self.first = segment;
+            (self.first, self.place) = (segment, place);
         }
         self.count += 1;
     }
 
+    /// Returns the segment if it is the only one.
     fn only(&self) -> Option<Segment> {
         (self.count == 1).then_some(self.first)
     }
 }
 
 impl Candidates {
+    /// Returns no candidates.
     pub fn new() -> Self {
         Self {
             images: Found::default(),
@@ -52,23 +58,41 @@ impl Candidates {
         }
     }
 
-    /// Looks at the first page of a segment, which is at `source` now.
-    pub fn look(&mut self, memory: &impl GuestMemory, segment: Segment, source: u64) {
+    /// Looks at the first page of `segment`, which is at physical address `source` now. `place` is
+    /// where the list fills the segment, if it does.
+    pub fn look(
+        &mut self,
+        memory: &impl GuestMemory,
+        segment: Segment,
+        source: u64,
+        place: Option<Place>,
+    ) {
         let word = |offset| Some(memory.read_u64(source.checked_add(offset)?)? as u32);
         if segment.file_size > MAGIC_OFFSET as u64 && word(MAGIC_OFFSET as u64) == Some(MAGIC) {
-            self.images.count(segment);
+            self.images.count(segment, place);
         } else if segment.file_size > 0 && word(0) == Some(FDT_MAGIC) {
-            self.trees.count(segment);
+            self.trees.count(segment, place);
         }
     }
 
-    /// The kernel, if there is exactly one.
+    /// Returns the kernel's segment, if there is exactly one.
     pub fn only_image(&self) -> Option<Segment> {
         self.images.only()
     }
 
-    /// Enters the one kernel with the one device tree, as the purgatory would. Where that is not
-    /// clear it is left to `start`, if that is a purgatory, which knows better.
+    /// The device tree that the kernel is entered with, and where the list fills it, if it does.
+    pub fn device_tree(&self) -> Option<(Segment, Option<Place>)> {
+        self.images.only()?;
+        Some((self.trees.only()?, self.trees.place))
+    }
+
+    /// Chooses how to enter the next kernel: the one kernel with the one device tree, as the
+    /// purgatory would. If there is not one of each, `start` is entered, which is a purgatory that
+    /// knows them.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PlanError::NoDeviceTree`] if `start` is a kernel.
     pub fn choose(&self, start: u64) -> Result<NextKernel, PlanError> {
         match (self.images.only(), self.trees.only()) {
             (Some(image), Some(tree)) => Ok(NextKernel {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The segments of a `kimage`, and how much of them the list fills.
+//! The segments of a `kimage`, and how many of their pages are on the list.
 
 use crate::linux::image::PageSize;
-use crate::linux::kimage::MAX_SEGMENTS;
-use crate::linux::kimage::Segment;
+use crate::linux::kimage::{MAX_SEGMENTS, Segment};
 use crate::linux::ranges::Range;
 use crate::memory::guest_memory::GuestMemory;
 use thiserror::Error;
@@ -11,7 +10,7 @@ use thiserror::Error;
 /// Why a segment is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SegmentError {
-    /// Start or size is not a multiple of the page.
+    /// Start or size is not a multiple of the page size.
     #[error("{number}, {start:#x} with {size:#x} bytes, is not aligned to pages")]
     Unaligned {
         /// Its number.
@@ -21,7 +20,7 @@ pub enum SegmentError {
         /// Its size in bytes.
         size: u64,
     },
-    /// It is not in guest memory as a whole.
+    /// Not all of it is in guest memory.
     #[error("{number}, {start:#x} with {size:#x} bytes, is not in guest memory")]
     Outside {
         /// Its number.
@@ -31,28 +30,28 @@ pub enum SegmentError {
         /// Its size in bytes.
         size: u64,
     },
-    /// It shares memory with another one.
+    /// It overlaps another one.
     #[error("{number} overlaps segment {other}")]
     Overlap {
         /// Its number.
         number: usize,
-        /// The other one's.
+        /// The number of the other one.
         other: usize,
     },
-    /// The list fills a part of it: it should all be there, or nothing where it is in place already.
+    /// A part of it is on the list. All of it should be, or nothing if it is in place already.
     #[error("{number} has {expected} pages, and the list fills {listed}")]
     Partial {
         /// Its number.
         number: usize,
         /// Its size in pages.
         expected: u64,
-        /// Its pages on the list.
+        /// How many of its pages are on the list.
         listed: u64,
     },
 }
 
 impl SegmentError {
-    /// Whether it is an address that is not the guest's.
+    /// Returns whether the error is an address outside guest memory.
     pub const fn is_address(&self) -> bool {
         matches!(self, Self::Outside { .. })
     }
@@ -66,7 +65,7 @@ struct Filled {
 }
 
 impl Filled {
-    /// Holds no page.
+    /// No segment.
     const NONE: Self = Self {
         segment: Segment {
             file_size: 0,
@@ -77,16 +76,17 @@ impl Filled {
     };
 }
 
-/// The segments of a request; none if they are not known.
+/// The segments of a request; none if it has none, as a KEXEC call.
 #[derive(Debug)]
 pub struct Segments {
     filled: [Filled; MAX_SEGMENTS],
     count: usize,
-    /// The one that was hit last.
+    /// The one that the last page went to.
     current: usize,
 }
 
 impl Segments {
+    /// Returns no segments.
     pub const fn new() -> Self {
         Self {
             filled: [Filled::NONE; MAX_SEGMENTS],
@@ -95,11 +95,16 @@ impl Segments {
         }
     }
 
+    /// Removes all segments.
     pub fn clear(&mut self) {
         *self = Self::new();
     }
 
-    /// Takes over the segments of a request, and checks each.
+    /// Sets the segments to those of a request.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SegmentError`] for the first one that is not valid.
     pub fn set(
         &mut self,
         memory: &impl GuestMemory,
@@ -137,12 +142,12 @@ impl Segments {
         Ok(())
     }
 
-    /// Whether the segments are not known.
+    /// Returns whether there are no segments.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Where they are.
+    /// Returns the range of each segment.
     pub fn ranges(&self) -> impl Iterator<Item = Range> {
         self.filled.iter().take(self.count).map(|filled| Range {
             start: filled.segment.start,
@@ -150,8 +155,8 @@ impl Segments {
         })
     }
 
-    /// Counts a page that goes to `destination`; false if it is in no segment, or reaches beyond
-    /// its end.
+    /// Counts a page that is copied to `destination`. Returns false if that is in no segment, or
+    /// the page reaches beyond the end of it.
     #[inline]
     pub fn count_page(&mut self, destination: u64, page: u64) -> bool {
         let holds = |filled: &Filled| {
@@ -172,14 +177,18 @@ impl Segments {
         true
     }
 
-    /// The segment of the page that was counted last, if it begins at `destination`.
+    /// Returns the segment of the page that was counted last, if it begins at `destination`.
     #[inline]
     pub fn beginning_at(&self, destination: u64) -> Option<Segment> {
         let filled = self.filled.get(self.current)?;
         (filled.segment.start == destination).then_some(filled.segment)
     }
 
-    /// Sees that each segment is on the list as a whole, or not at all.
+    /// Checks that all of each segment is on the list, or nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SegmentError::Partial`] for the first one of which a part is.
     pub fn check_whole(&self, page: PageSize) -> Result<(), SegmentError> {
         for (number, Filled { segment, listed }) in self.filled.iter().take(self.count).enumerate()
         {
@@ -195,8 +204,8 @@ impl Segments {
         Ok(())
     }
 
-    /// The segments that the list does not fill: the kernel has put them in place already (memory
-    /// from CMA, from 6.17).
+    /// Returns the segments that are not on the list: the kernel has loaded them into place already
+    /// (memory from CMA, from 6.17 on).
     pub fn in_place(&self) -> impl Iterator<Item = Segment> {
         let filled = self.filled.iter().take(self.count);
         filled

@@ -9,41 +9,41 @@ use crate::memory::guest_memory::GuestMemory;
 /// What to do for one page. The addresses are physical, and in guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op {
-    /// Where the page is.
+    /// Physical address of the page.
     pub source: u64,
-    /// Where it goes.
+    /// Physical address that it is copied to.
     pub destination: u64,
-    /// Bytes to copy, from the page's start on.
+    /// How many bytes to copy, from the start of the page on.
     pub copied: u64,
-    /// Bytes to fill with zeroes behind them. Both together are a page.
+    /// How many bytes to fill with zeroes behind them. Both together are a page.
     pub zeroed: u64,
 }
 
 impl Op {
-    /// Whether the page is where it belongs, and is only to be cleaned to the point of coherency.
+    /// Returns whether the page is in place, and has only to be cleaned to the point of coherency.
     pub const fn is_in_place(&self) -> bool {
         self.source == self.destination
     }
 }
 
-/// Gives a CPU its pages, in the order of the list.
+/// One CPU's pages, in the order of the list.
 ///
 /// The list is read again from guest memory, and each address checked again: it may have been
-/// changed since the dry run. After an error nothing more comes.
+/// changed since the dry run. After an error there are no more pages.
 pub struct Share<'a, M> {
     plan: &'a Plan,
     memory: &'a M,
     walker: Option<Walker<'a, M>>,
-    /// Pages from the walker that are another CPU's, before the first of this one's.
+    /// How many pages of other CPUs the walker still has to pass.
     pub(super) skipped: u64,
-    /// Pages left from the list.
+    /// How many pages of the list are left.
     listed: u64,
-    /// Pages left from the segments that are in place: from which number up to which.
+    /// Which pages of the segments that are in place are left, by their numbers.
     in_place: Range,
     bounds: Bounds,
 }
 
-/// Where the last page was, in view of all destinations.
+/// The destinations around the last page: most pages are near the one before.
 #[derive(Default)]
 struct Bounds {
     /// The destinations around the last source.
@@ -53,7 +53,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// Checks a page against the destinations of the dry run.
+    /// Checks a page against the destinations of the dry run, and returns what to do for it.
     #[inline]
     fn op(
         &mut self,
@@ -92,8 +92,8 @@ impl Bounds {
 }
 
 impl<'a, M: GuestMemory> Share<'a, M> {
-    /// Pages `first` up to, not including, `end`: those of the list come first, then those that are
-    /// in place.
+    /// Returns pages `first` up to, not including, `end`: the pages of the list are numbered first,
+    /// then those that are in place.
     pub(super) fn new(plan: &'a Plan, memory: &'a M, first: u64, end: u64) -> Self {
         let listed = end.min(plan.listed).saturating_sub(first);
         let place = if listed > 0 {
@@ -117,12 +117,12 @@ impl<'a, M: GuestMemory> Share<'a, M> {
         }
     }
 
-    /// Pages that are left.
+    /// Returns how many pages are left.
     pub const fn pages(&self) -> u64 {
         self.listed + (self.in_place.end - self.in_place.start)
     }
 
-    /// The next page of the list.
+    /// Returns the next page of the list.
     #[inline]
     fn next_listed(&mut self) -> Option<Result<Op, ListError>> {
         let walker = self.walker.as_mut()?;
@@ -147,7 +147,7 @@ impl<'a, M: GuestMemory> Share<'a, M> {
         }
     }
 
-    /// Page `number` of the segments that are in place.
+    /// Returns page `number` of the segments that are in place.
     fn page_in_place(&self, mut number: u64) -> Option<Op> {
         let page = self.plan.page;
         for segment in self.plan.segments.in_place() {

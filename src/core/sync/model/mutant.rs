@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One mistake, made on purpose.
+//! One mistake, made on purpose at one access to shared memory.
 
 use super::thread;
 use core::panic::Location;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 
-/// What is wrong with one access.
+/// What is wrong with the access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// It orders nothing: `Relaxed`.
+    /// Its ordering is `Relaxed`.
     Relax,
-    /// What should be one access is a load, and a store some time after.
+    /// It is not atomic: a load, and a store some time after.
     Tear,
     /// The event is not sent.
     Forget,
-    /// Memory is not looked at again: what this thread found last is believed.
+    /// It reads no memory, and returns what this thread read there last.
     Believe,
 }
 
-/// A mistake, and where it is made.
+/// A mistake, and the access that it is made at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mutant {
     /// Source file.
@@ -32,11 +32,14 @@ pub struct Mutant {
     pub kind: Kind,
 }
 
-/// What this thread, and all of the model's in it, run with.
+/// What the model that this thread runs does about mistakes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
+    /// Makes none.
     Sound,
+    /// Makes none, and lists those that could be made.
     Listing,
+    /// Makes this one.
     Broken(Mutant),
 }
 
@@ -46,7 +49,7 @@ std::thread_local! {
     static BELIEFS: RefCell<HashMap<(thread::ThreadId, usize), u64>> = RefCell::default();
 }
 
-/// Runs `model` as it is, and returns all mistakes that can be made on its way.
+/// Runs `model` without a mistake, and returns all mistakes that could be made in it.
 pub fn all_in(model: impl FnOnce()) -> BTreeSet<Mutant> {
     POSSIBLE.take();
     let sound = Sound::but_for(Mode::Listing);
@@ -61,10 +64,11 @@ pub fn with<T>(mutant: Mutant, model: impl FnOnce() -> T) -> T {
     model()
 }
 
-/// Until this is dropped, all is not as it should be.
+/// Goes back to [`Mode::Sound`] when dropped.
 struct Sound;
 
 impl Sound {
+    /// Sets the mode until the result is dropped.
     fn but_for(mode: Mode) -> Self {
         MODE.set(mode);
         Self
@@ -77,11 +81,12 @@ impl Drop for Sound {
     }
 }
 
-/// A new run begins: no thread has seen anything.
+/// Begins a new run of the model, in which no thread has read anything yet.
 pub fn begin() {
     BELIEFS.with_borrow_mut(HashMap::clear);
 }
 
+/// Returns whether the mistake `kind` is to be made at the access at `site`.
 pub(super) fn is_active(kind: Kind, site: &'static Location<'static>) -> bool {
     let mode = MODE.get();
     if mode == Mode::Sound {
@@ -99,12 +104,12 @@ pub(super) fn is_active(kind: Kind, site: &'static Location<'static>) -> bool {
     mode == Mode::Broken(this)
 }
 
-/// Returns what this thread found at `address` last.
+/// Returns what this thread read at `address` last, for [`Kind::Believe`].
 pub(super) fn believed(address: usize) -> Option<u64> {
     BELIEFS.with_borrow(|beliefs| beliefs.get(&(thread::current().id(), address)).copied())
 }
 
-/// This thread finds `word` at `address`.
+/// Remembers that this thread has read `word` at `address`, for [`Kind::Believe`].
 pub(super) fn believe(address: usize, word: impl FnOnce() -> u64) {
     if let Mode::Broken(Mutant {
         kind: Kind::Believe,

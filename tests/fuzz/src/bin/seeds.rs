@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writes the inputs that fuzzing begins with, from what tests are made of: `seeds DIRECTORY`.
+//! Writes the inputs that fuzzing begins with: `seeds DIRECTORY`.
 
 use baton_abi::{IND_DONE, IND_SOURCE};
 use baton_fuzz::trees::Sample;
@@ -22,7 +22,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     vec![
         ("tree", "virt", Sample::virt().blob()),
         ("tree", "small", small.blob()),
-        // The tree unchanged; its memory in another place; a module without a size.
+        // The sound tree, and one with changes each: see `trees::change`.
         ("board", "whole", Vec::new()),
         ("board", "cpu", vec![6, 11, 0, 1, 1, 3]),
         (
@@ -38,7 +38,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ),
         ("modules", "whole", Vec::new()),
         ("modules", "empty", vec![5, 2, 0, 2, 1, 30, 0, 0]),
-        // The monitor at the end of memory, and in its midst.
+        // The monitor's memory at the end of RAM, and in the middle of it.
         ("guest_tree", "end", vec![0, 0xe0, 0x3f, 0x20, 0, 0]),
         (
             "guest_tree",
@@ -56,7 +56,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("image", "efi", image([0xfa40_5a4d, 0x1400_0100], 0xa)),
         ("image", "plain", image([0x1400_0010, 0], 0x2)),
         ("image", "gzip", b"\x1f\x8b\x08".to_vec()),
-        // The small kernel of each layout; with one word changed; bytes that are no kernel.
+        // The small kernel of each layout; one with a word changed; bytes that are no kernel.
         ("kallsyms", "offsets-first", vec![0]),
         ("kallsyms", "offsets-last", vec![1]),
         ("kallsyms", "place-relative", vec![2]),
@@ -66,7 +66,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             "raw",
             b"\x030\x001\x002\x003\x004\x005\x006\x007\x008\x009\0".to_vec(),
         ),
-        // A call with two pages, and a kimage with one segment of four.
+        // A KEXEC call with two pages, and a kimage with a segment of four.
         (
             "kimage",
             "call",
@@ -106,7 +106,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             "virtual",
             vec![0, 0, 15, 0x23, 16, 0, 0, 0x80, 0],
         ),
-        // 4 KiB and 39 bits, 64 KiB and 48 with a root of 64 entries, 16 KiB and 47.
+        // 4 KiB pages and 39 bits; 64 KiB and 48, with a root of 64 entries; 16 KiB and 47.
         (
             "guest_walk",
             "three-levels",
@@ -144,6 +144,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ]
 }
 
+/// Returns the header of an Image.
 fn image(code: [u32; 2], flags: u64) -> Vec<u8> {
     let mut header = Vec::new();
     header.extend(code.iter().flat_map(|word| word.to_le_bytes()));

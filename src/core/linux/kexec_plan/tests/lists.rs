@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Lists by themselves: what is taken, and what is refused.
+//! Plans of a KEXEC call: which lists are taken, and which are refused.
 
 use super::*;
 
@@ -141,7 +141,7 @@ fn refuses_wrong_entries() {
         (&[LISTS | D, s, DONE], (Fault::ListOverwritten, 0)),
     ] {
         let seen = refused(entries);
-        // The list's own page is named by the address that was asked for.
+        // The fault of the list's first page names the address in the request.
         assert_eq!(seen, expected, "{entries:x?}");
     }
 }
@@ -226,7 +226,7 @@ fn refuses_a_page_without_link_and_an_end() {
     );
     assert_eq!(plan.pages(), 0);
 
-    // Loops of sources, of any length, end though they never come to a wrong entry.
+    // Loops of sources, of any length, end although each of their entries is right.
     for pages in 1..9 {
         let last = LISTS + (pages - 1) * 0x1000;
         for page in 0..pages {
@@ -381,7 +381,7 @@ fn refuses_a_list_that_changes_between_its_walks() {
         DONE,
         DONE,
     ];
-    // The list ends early, goes on, or reads what is copied over.
+    // The list ends early, goes on, or has a source that is copied over.
     for (slot, later, expected) in [
         (2, DONE, Fault::Changed),
         (3, 0x6000_2000 | S, Fault::Changed),

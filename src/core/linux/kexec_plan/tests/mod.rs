@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the tests of a plan share: lists in a guest's memory.
+//! Helpers of the tests of a plan: lists in a guest's memory.
 
 mod lists;
 mod segments;
@@ -22,7 +22,7 @@ const ENTRY: u64 = 0x4000_0000;
 const TREE: u64 = 0x4100_0000;
 const ALL_RAM: u64 = (Ram::END - Ram::START) / 0x1000;
 
-/// A generator of numbers that are the same in each run (xorshift64).
+/// A generator of random numbers with a fixed seed (xorshift64).
 struct Random(u64);
 
 impl Random {
@@ -72,7 +72,7 @@ fn prepare(ram: &Ram, entries: &[u64]) -> Result<Box<Plan>, PlanError> {
         .map(|()| plan)
 }
 
-/// The fault for which a list is refused, and the number of the entry.
+/// Returns the fault for which a list is refused, and the number of the entry.
 fn refused(entries: &[u64]) -> (Fault, u64) {
     match prepare(&Ram::new(), entries) {
         Err(PlanError::List(error)) => {
@@ -86,7 +86,7 @@ fn refused(entries: &[u64]) -> (Fault, u64) {
     }
 }
 
-/// What all shares of a plan hand out.
+/// Returns the pages of all shares of a plan.
 fn all_ops(plan: &Plan, ram: &Ram, of: usize) -> Vec<Op> {
     let shares: Vec<Vec<Op>> = (0..of)
         .map(|index| {

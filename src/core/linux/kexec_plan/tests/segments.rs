@@ -73,7 +73,7 @@ const INITRD: u64 = 0x4800_0000;
 const DTB: u64 = 0x4900_0000;
 const PURGATORY: u64 = 0x4901_0000;
 
-/// What kexec-tools loads.
+/// Returns the segments that kexec-tools loads.
 fn loaded() -> Loaded {
     Loaded {
         segments: vec![

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The parts of a plan, as each CPU reads them.
+//! The shares of a plan, as each CPU reads them.
 
 use super::*;
 use crate::memory::guest_memory::GuestMemory;
@@ -106,8 +106,8 @@ impl GuestMemory for ReadOnce<'_> {
     }
 }
 
-/// What a CPU checks is what it copies: whoever could still write, even a device, changes nothing
-/// between the two.
+/// A CPU copies what it has checked: it reads each word once, so that nobody, not even a device,
+/// can change it in between.
 #[test]
 fn a_share_reads_no_entry_twice() {
     let mut random = Random(0x5eed_0004);
@@ -126,7 +126,7 @@ fn a_share_reads_no_entry_twice() {
     assert_eq!(pages, 5000);
 }
 
-/// What a guest may do to its list between the dry run and the copy.
+/// Whatever a guest does to its list between the dry run and the copy, shares stay in the plan.
 #[test]
 fn shares_hand_out_nothing_unchecked() {
     let mut random = Random(0x5eed_0003);

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What takes more than one instruction, or registers that Rust does not have, and calls of firmware.
+//!
+//! `fake` has functions of the same names and results for a PC.
+
+use super::copy::TURN;
+use core::arch::asm;
+
+pub use smccc::Smc;
+
+/// Bytes that one LDP or STP of two registers moves.
+const PAIR: u64 = 16;
+/// Turns of the copy loop that are written out one after another where there is that much left.
+const UNROLLED: u64 = 8;
+
+/// Copies `size` bytes from `source` to `destination`, turn by turn, and cleans the line at the
+/// start of each turn to the point of coherency when the turn is copied.
+///
+/// # Safety
+///
+/// As [`copy_and_clean`](super::copy::copy_and_clean).
+pub unsafe fn copy_turns(destination: *mut u8, source: *const u8, size: usize) {
+    let turns = size as u64 / TURN;
+    let (single, unrolled) = (turns % UNROLLED, turns / UNROLLED);
+    // SAFETY: The loops read and write `size` bytes from each start on.
+    unsafe {
+        asm!(
+            ".macro turn",
+            "ldp {a}, {b}, [{source}], #{turn}",
+            "ldp {c}, {d}, [{source}, #(1 * {pair} - {turn})]",
+            "ldp {e}, {f}, [{source}, #(2 * {pair} - {turn})]",
+            "ldp {g}, {h}, [{source}, #(3 * {pair} - {turn})]",
+            "stp {a}, {b}, [{destination}]",
+            "stp {c}, {d}, [{destination}, #(1 * {pair})]",
+            "stp {e}, {f}, [{destination}, #(2 * {pair})]",
+            "stp {g}, {h}, [{destination}, #(3 * {pair})]",
+            "dc cvac, {destination}",
+            "add {destination}, {destination}, #{turn}",
+            ".endm",
+            "cbz {single}, 3f",
+            "2:",
+            "turn",
+            "sub {single}, {single}, #1",
+            "cbnz {single}, 2b",
+            "3:",
+            "cbz {unrolled}, 5f",
+            "4:",
+            ".rept {UNROLLED}",
+            "turn",
+            ".endr",
+            "sub {unrolled}, {unrolled}, #1",
+            "cbnz {unrolled}, 4b",
+            "5:",
+            ".purgem turn",
+            source = inout(reg) source => _,
+            destination = inout(reg) destination => _,
+            single = inout(reg) single => _,
+            unrolled = inout(reg) unrolled => _,
+            a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
+            e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
+            turn = const TURN,
+            pair = const PAIR,
+            UNROLLED = const UNROLLED,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Zeroes from `start` to `end` in blocks of `block` bytes (DC ZVA).
+///
+/// # Safety
+///
+/// They are valid for writes and normal memory, and both are multiples of `block`, which is what
+/// `DCZID_EL0` says.
+pub unsafe fn zero_blocks(start: usize, end: usize, block: usize) {
+    let mut at = start;
+    while at < end {
+        // SAFETY: The block lies between `start` and `end`.
+        unsafe { asm!("dc zva, {}", in(reg) at, options(nostack, preserves_flags)) };
+        at += block;
+    }
+}
+
+/// Zeroes V0 to V31; returns the OR of what is read back from all of them.
+///
+/// # Safety
+///
+/// The CPU has floating point, EL2 may use it, and nobody keeps anything in these registers.
+pub unsafe fn clear_v() -> u64 {
+    let (low, high): (u64, u64);
+    // SAFETY: The caller's promise.
+    unsafe {
+        asm!(
+            ".arch_extension fp",
+            ".arch_extension simd",
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "movi v\\n\\().2d, #0",
+            ".endr",
+            ".irp n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "orr v0.16b, v0.16b, v\\n\\().16b",
+            ".endr",
+            "umov {low}, v0.d[0]",
+            "umov {high}, v0.d[1]",
+            low = out(reg) low,
+            high = out(reg) high,
+            options(nostack, preserves_flags),
+        );
+    }
+    low | high
+}
+
+/// Zeroes Z0 to Z31, P0 to P15 and FFR at the length that `ZCR_EL2` gives; returns the OR of what is
+/// read back from all of Z0 to Z31.
+///
+/// # Safety
+///
+/// As [`clear_v`], for SVE.
+pub unsafe fn clear_z() -> u64 {
+    let any: u64;
+    // SAFETY: The caller's promise.
+    unsafe {
+        asm!(
+            ".arch_extension sve",
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "mov z\\n\\().d, #0",
+            ".endr",
+            ".irp n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "orr z0.d, z0.d, z\\n\\().d",
+            ".endr",
+            "ptrue p0.d",
+            "orv d0, p0, z0.d",
+            ".arch_extension fp",
+            "fmov {any}, d0",
+            "mov z0.d, #0",
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+            "pfalse p\\n\\().b",
+            ".endr",
+            "wrffr p0.b",
+            any = out(reg) any,
+            options(nostack, preserves_flags),
+        );
+    }
+    any
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The device tree that the next kernel is given: made by tools of the kernel before, and looked at
+//! before anything stops.
+//!
+//! A tree that does not keep its kernel off the monitor's memory gets an entry in its memory
+//! reservation block, in place (Devicetree Specification v0.4, 5.3). Linux allocates nothing of what
+//! stands there, and hands it on to the kernel after it.
+
+use super::blob;
+use super::guest_tree::{TreeError, keeps_out};
+use super::node::{Located, is_available, text};
+use crate::memory::region::Region;
+use alloc::string::String;
+use alloc::vec::Vec;
+use thiserror::Error;
+
+/// Bytes of an entry of the memory reservation block: an address and a size.
+const ENTRY: usize = 16;
+/// Bytes by which [`complete`] lets a tree grow at most.
+pub const GROWTH: usize = ENTRY;
+/// Offsets in the header (Devicetree Specification v0.4, 5.2).
+mod header {
+    pub const TOTALSIZE: usize = 4;
+    pub const OFF_DT_STRUCT: usize = 8;
+    pub const OFF_DT_STRINGS: usize = 12;
+    pub const OFF_MEM_RSVMAP: usize = 16;
+    pub const SIZE_DT_STRINGS: usize = 32;
+    pub const SIZE_DT_STRUCT: usize = 36;
+    pub const SIZE: usize = 40;
+}
+
+/// Why a kexec with a device tree is refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NextTreeError {
+    /// It cannot be read.
+    #[error("the next kernel's device tree: {0}")]
+    Tree(#[from] TreeError),
+    /// It does not keep the kernel off the monitor, and there is no room to say so.
+    #[error(
+        "the next kernel's device tree does not reserve the monitor's memory, and its {room} bytes have no room for that"
+    )]
+    NoRoom {
+        /// Bytes that there are for it.
+        room: usize,
+    },
+    /// CPUs come from the monitor's PSCI, of which the tree says nothing.
+    #[error(
+        "the next kernel's device tree has no /psci with the method hvc, by which CPUs come here"
+    )]
+    NoPsci,
+    /// A CPU would be started around the monitor.
+    #[error(
+        "the next kernel's device tree has {node} start by \"{method}\", which leads around the monitor"
+    )]
+    EnableMethod {
+        /// Path of the CPU's node.
+        node: String,
+        /// Its enable-method.
+        method: String,
+    },
+}
+
+/// What the monitor needs to be in a kernel's tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// The monitor's memory, which the kernel must keep off.
+    pub monitor: Region,
+    /// CPUs come by the monitor's own PSCI: the board has none.
+    pub own_psci: bool,
+}
+
+/// Returns how many bytes the tree whose header `tree` begins with has, up to the end of its last
+/// block; `None` if that is no header, or more than [`blob::MAX_SIZE`].
+pub fn used(tree: &[u8]) -> Option<usize> {
+    blob::size_in_header(tree)?;
+    let word = |at| Some(u64::from(word(tree, at)?));
+    let structure = word(header::OFF_DT_STRUCT)? + word(header::SIZE_DT_STRUCT)?;
+    let strings = word(header::OFF_DT_STRINGS)? + word(header::SIZE_DT_STRINGS)?;
+    let end = structure.max(strings).max(header::SIZE as u64);
+    (end <= blob::MAX_SIZE).then_some(end as usize)
+}
+
+/// Looks at the next kernel's tree: `tree` is what [`used`] told, `room` how many bytes it may have.
+/// Returns whether it is as it should be; if not, the entry that was missing is in `tree` now.
+///
+/// # Errors
+///
+/// [`NextTreeError`], which is to be the reason of a refusal.
+pub fn complete(tree: &mut Vec<u8>, room: usize, needs: &Needs) -> Result<bool, NextTreeError> {
+    // What is behind the last block does not count.
+    let size = tree.len();
+    set_word(tree, header::TOTALSIZE, size);
+    check_cpus(tree, needs)?;
+    if keeps_out(tree, &needs.monitor)? {
+        return Ok(true);
+    }
+    reserve(tree, room, &needs.monitor)?;
+    match keeps_out(tree, &needs.monitor)? {
+        true => Ok(false),
+        false => Err(NextTreeError::NoRoom { room }),
+    }
+}
+
+/// Sees that CPUs come by a PSCI that the monitor answers.
+fn check_cpus(tree: &[u8], needs: &Needs) -> Result<(), NextTreeError> {
+    let fdt = blob::open(tree).map_err(TreeError::from)?;
+    if needs.own_psci {
+        let by_hvc = |node: &Located<'_>| text(&node.node, "method") == Some("hvc");
+        if !Located::find(fdt, "/psci").is_some_and(|node| by_hvc(&node)) {
+            return Err(NextTreeError::NoPsci);
+        }
+    }
+    let cpus = Located::find(fdt, "/cpus");
+    for cpu in cpus.iter().flat_map(Located::children) {
+        if let Some(method @ "spin-table") = text(&cpu.node, "enable-method")
+            && is_available(&cpu.node)
+        {
+            return Err(NextTreeError::EnableMethod {
+                node: cpu.path(),
+                method: method.into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Adds `region` to the memory reservation block. What is behind the block moves up, if it must.
+fn reserve(tree: &mut Vec<u8>, room: usize, region: &Region) -> Result<(), NextTreeError> {
+    let no_room = NextTreeError::NoRoom { room };
+    let block = word(tree, header::OFF_MEM_RSVMAP).ok_or(no_room.clone())? as usize;
+    let entries = tree.get(block..).ok_or(no_room.clone())?;
+    let end = entries
+        .chunks_exact(ENTRY)
+        .position(|entry| entry.iter().all(|&byte| byte == 0))
+        .ok_or(no_room.clone())?;
+    let at = block + end * ENTRY;
+    if tree.len() + ENTRY > room {
+        return Err(no_room);
+    }
+    let behind = at..tree.len();
+    tree.resize(behind.end + ENTRY, 0);
+    tree.copy_within(behind, at + ENTRY);
+    for (place, word) in [(at, region.start()), (at + 8, region.size())] {
+        if let Some(bytes) = tree.get_mut(place..place + 8) {
+            bytes.copy_from_slice(&word.to_be_bytes());
+        }
+    }
+    for offset in [
+        header::OFF_DT_STRUCT,
+        header::OFF_DT_STRINGS,
+        header::OFF_MEM_RSVMAP,
+    ] {
+        if let Some(block) = word(tree, offset).map(|word| word as usize)
+            && block > at
+        {
+            set_word(tree, offset, block + ENTRY);
+        }
+    }
+    let size = tree.len();
+    set_word(tree, header::TOTALSIZE, size);
+    Ok(())
+}
+
+fn word(tree: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*tree.get(at..)?.first_chunk()?))
+}
+
+/// Writes a word of the header; what does not fit in 32 bits is no tree, and fails when it is opened.
+fn set_word(tree: &mut [u8], at: usize, value: usize) {
+    if let (Some(word), Ok(value)) = (tree.get_mut(at..at + 4), u32::try_from(value)) {
+        word.copy_from_slice(&value.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devicetree::sample::{Sample, wide};
+
+    const NEEDS: Needs = Needs {
+        monitor: match Region::new(0x7fe0_0000, 0x20_0000) {
+            Ok(region) => region,
+            Err(_) => panic!("test region"),
+        },
+        own_psci: false,
+    };
+
+    fn cut(tree: &Sample) -> Vec<u8> {
+        let mut blob = tree.blob();
+        let used = used(&blob).expect("a tree");
+        blob.truncate(used);
+        blob
+    }
+
+    #[test]
+    fn boards_own_tree_gets_the_reservation_in_place() {
+        let mut board = cut(&Sample::virt());
+        let (before, room) = (board.len(), board.len() + 0x1000);
+        assert_eq!(complete(&mut board, room, &NEEDS), Ok(false));
+        assert_eq!(board.len(), before + ENTRY);
+        let fdt = blob::open(&board).expect("it still opens");
+        assert!(
+            fdt.find_node("/cpus/cpu@1").is_some(),
+            "nodes are as before"
+        );
+        assert_eq!(
+            complete(&mut board, room, &NEEDS),
+            Ok(true),
+            "nothing is missing now"
+        );
+    }
+
+    #[test]
+    fn entry_goes_behind_those_that_there_are() {
+        let mut tree = Sample::virt();
+        tree.0.memory_reservations =
+            alloc::vec![dtoolkit::memreserve::MemoryReservation::new(0x1000, 0x2000)];
+        let mut board = cut(&tree);
+        let room = board.len() + ENTRY;
+        assert_eq!(complete(&mut board, room, &NEEDS), Ok(false));
+        let entries = &board[40..40 + 3 * ENTRY];
+        let words: Vec<u64> = entries
+            .chunks_exact(8)
+            .map(|word| u64::from_be_bytes(word.try_into().expect("8 bytes")))
+            .collect();
+        assert_eq!(words, [0x1000, 0x2000, 0x7fe0_0000, 0x20_0000, 0, 0]);
+    }
+
+    #[test]
+    fn no_room_is_a_refusal() {
+        let mut board = cut(&Sample::virt());
+        let room = board.len() + ENTRY - 1;
+        assert_eq!(
+            complete(&mut board, room, &NEEDS),
+            Err(NextTreeError::NoRoom { room })
+        );
+    }
+
+    #[test]
+    fn cpus_come_by_the_monitors_psci() {
+        let mut tree = Sample::virt();
+        tree.set("/cpus/cpu@1", "enable-method", "spin-table").set(
+            "/cpus/cpu@1",
+            "cpu-release-addr",
+            wide(&[0xd8]),
+        );
+        let mut board = cut(&tree);
+        let room = board.len() + 0x1000;
+        assert_eq!(
+            complete(&mut board, room, &NEEDS),
+            Err(NextTreeError::EnableMethod {
+                node: "/cpus/cpu@1".into(),
+                method: "spin-table".into(),
+            })
+        );
+        let own = Needs {
+            own_psci: true,
+            ..NEEDS
+        };
+        let mut tree = Sample::virt();
+        tree.set("/psci", "method", "smc");
+        for tree in [&tree.clone(), tree.remove("/psci")] {
+            let mut board = cut(tree);
+            assert_eq!(complete(&mut board, room, &own), Err(NextTreeError::NoPsci));
+        }
+    }
+
+    #[test]
+    fn what_is_no_tree_is_refused() {
+        assert_eq!(used(&[0; 64]), None);
+        let mut board = cut(&Sample::virt());
+        board[header::OFF_DT_STRUCT] = 0x7f;
+        assert_eq!(used(&board), None, "its blocks end beyond any tree");
+        let mut board = cut(&Sample::virt());
+        board.truncate(0x100);
+        let room = 0x1000;
+        assert!(matches!(
+            complete(&mut board, room, &NEEDS),
+            Err(NextTreeError::Tree(_))
+        ));
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use super::*;
+use crate::arch::fake::mmio::{self, Memory};
+use crate::gic::fake::{PLPIS, V3, VLPI_BASE, VLPIS};
+use baton_core::gic_tables::Denied;
+
+/// Guest memory from 1 GiB to 2 GiB, of which nothing is read.
+struct Ram;
+
+impl GuestMemory for Ram {
+    fn read_u64(&self, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn contains(&self, start: u64, size: u64) -> bool {
+        start >= 1 << 30 && start + size <= 2 << 30
+    }
+}
+
+fn store(gic: &GicV3, address: usize, size: u64, value: u64) -> Option<Result<(), Denied>> {
+    let result = gic.store(address as u64, size, value, &Ram);
+    result.map(|result| result.map_err(|refused| refused.why))
+}
+
+#[test]
+fn the_pages_that_lead_to_tables_are_guarded() {
+    let fake = V3::new(&[0, 1], PLPIS | VLPIS);
+    let gic = fake.gic();
+    let starts: Vec<u64> = gic.guarded().map(|region| region.start()).collect();
+    let (first, second) = (fake.frame(0), fake.frame(1));
+    let expected = [
+        first,
+        first + VLPI_BASE,
+        second,
+        second + VLPI_BASE,
+        fake.its.base(),
+    ];
+    assert_eq!(starts, expected.map(|base| base as u64));
+    assert!(gic.guarded().all(|region| region.size() == 64 << 10));
+}
+
+#[test]
+fn a_store_is_made_while_it_leads_to_guest_memory() {
+    let fake = V3::new(&[0], PLPIS);
+    let gic = fake.gic();
+    let base = fake.frame(0);
+    // GICR_PROPBASER and GICR_PENDBASER, 14 bits of a number each; then EnableLPIs.
+    assert_eq!(store(&gic, base + 0x70, 8, 1 << 30 | 13), Some(Ok(())));
+    assert_eq!(mmio::peek64(base + 0x70), 1 << 30 | 13);
+    assert_eq!(store(&gic, base + 0x78, 4, 0x5000_0000), Some(Ok(())));
+    assert_eq!(store(&gic, base, 4, 1), Some(Ok(())));
+    assert_eq!(mmio::peek(base) & 1, 1, "GICR_CTLR");
+}
+
+#[test]
+fn a_store_that_leads_elsewhere_is_dropped() {
+    let fake = V3::new(&[0], PLPIS | VLPIS);
+    let gic = fake.gic();
+    let base = fake.frame(0);
+    assert_eq!(store(&gic, base + 0x70, 8, 0x1000 | 13), Some(Ok(())));
+    let before = mmio::peek(base);
+    let enabled = store(&gic, base, 4, 1);
+    assert!(
+        matches!(enabled, Some(Err(Denied::Table { .. }))),
+        "seen {enabled:?}"
+    );
+    assert_eq!(mmio::peek(base), before, "GICR_CTLR");
+    let resident = store(&gic, base + VLPI_BASE + 0x78, 8, 1 << 63);
+    assert_eq!(resident, Some(Err(Denied::Virtual)));
+    assert_eq!(mmio::peek64(base + VLPI_BASE + 0x78), 0, "GICR_VPENDBASER");
+}
+
+#[test]
+fn a_store_to_the_its_is_looked_at() {
+    let fake = V3::new(&[0], 0);
+    let gic = fake.gic();
+    // It is enabled: its tables can no longer be chosen.
+    let result = store(&gic, fake.its.base() + 0x80, 8, 1 << 63 | 1 << 30);
+    assert_eq!(result, Some(Err(Denied::InUse)));
+}
+
+#[test]
+fn a_store_beside_the_guarded_pages_is_not_the_gics() {
+    let fake = V3::new(&[0], 0);
+    let gic = fake.gic();
+    // SGI_base.
+    assert_eq!(store(&gic, fake.frame(0) + 0x1_0000, 4, 1), None);
+}
+
+#[test]
+fn kept_lpis_are_disabled_one_by_one() {
+    let fake = V3::new(&[0, 1], PLPIS);
+    let gic = fake.gic();
+    // The property table, and a pending table for each of two CPUs, 64 KiB each.
+    assert_eq!(gic.lpi_tables(true), Some(3 * (64 << 10)));
+    let memory = Memory::new(3 * (64 << 10));
+    let start = memory.base() as u64;
+    let region = Region::new(start, 3 * (64 << 10)).expect("a region");
+    // SAFETY: No GIC uses it.
+    assert_eq!(unsafe { gic.preset_lpis(region, true) }, Ok(()));
+    for number in 0..2 {
+        let pendbaser = mmio::peek64(fake.frame(number) + 0x78);
+        let expected = start + (64 << 10) * (1 + number as u64);
+        assert_eq!(pendbaser & 0xf_ffff_ffff_0000, expected, "CPU {number}");
+    }
+    // The old kernel has enabled all of them: a byte for each LPI, from 8192 on.
+    memory.fill(0..0x1_0000);
+    gic.disable_kept_lpis();
+    memory.expect("property table", 0..0xe000, 0);
+    memory.expect("behind the property table", 0xe000..0x1_0000, u32::MAX);
+}
+
+#[test]
+fn lpis_that_can_be_switched_off_need_no_tables() {
+    let fake = V3::new(&[0], PLPIS);
+    assert_eq!(fake.gic().lpi_tables(false), None);
+}

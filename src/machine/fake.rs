@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A machine that is not there: two CPUs of which this thread is the first, a GICv3, and a MiB of
+//! memory for the guest.
+
+use super::Machine;
+use super::cpu::Cpu;
+use super::hook_state::Patcher;
+use super::takeover::Takeover;
+use crate::arch::fake::mmio::{self, Memory};
+use crate::gic::Gic;
+use crate::gic::fake::{PLPIS, V3};
+use crate::memory::guest_ram::GuestRam;
+use crate::memory::stage1::MmuConfig;
+use crate::memory::stage2::Generations;
+use crate::vcpu;
+use baton_core::devicetree::cpus::Devices;
+use baton_core::memory::region::{Region, RegionSet};
+use baton_core::options::Options;
+
+/// Bytes of the guest's memory.
+pub const RAM: u64 = 1 << 20;
+/// What the CPUs have as their affinities.
+pub const AFFINITIES: [u32; 2] = [0, 0x100];
+
+/// The machine, and what its registers and its memory are.
+pub struct Bench {
+    /// The machine.
+    pub machine: Machine,
+    /// The registers of its GIC.
+    pub gic: V3,
+    /// The guest's memory.
+    pub ram: Memory,
+}
+
+impl Bench {
+    /// Returns a machine with these options, whose CPUs have everything. Its first CPU runs, the
+    /// second was never started.
+    pub fn new(options: Options) -> Self {
+        vcpu::fake::max();
+        let gic = V3::new(&AFFINITIES, PLPIS);
+        let ram = Memory::new(RAM as usize);
+        let mut banks = RegionSet::new();
+        banks.insert(Region::new(ram.base() as u64, RAM).expect("a region"));
+        let monitor = Region::new(0x4000_0000, 0x20_0000).expect("a region");
+        let generations =
+            Generations::new(monitor, &banks, core::iter::empty()).expect("within 48 bits");
+        let cpu = |(index, affinity): (usize, &u32)| {
+            Cpu::new(index, (*affinity).into(), MmuConfig::default(), 0)
+        };
+        let machine = Machine {
+            options,
+            monitor,
+            // SAFETY: It is memory of the test's own, as long as the machine.
+            ram: unsafe { GuestRam::new(banks) },
+            cpus: AFFINITIES.iter().enumerate().map(cpu).collect(),
+            by_mpidr: [0, 1].into(),
+            gic: Gic::V3(gic.gic()),
+            devices: Devices {
+                dsu_pmu: true,
+                trace: true,
+            },
+            suspend_format: None,
+            generations,
+            takeover: Takeover::new(),
+            hooks: Patcher::new(),
+        };
+        let rendezvous = &machine.takeover.rendezvous;
+        rendezvous.expect_boot_cpu(&machine.cpus[0]);
+        machine.cpus[0].power.set_on();
+        machine.generations.begin(0).expect("all roots are free");
+        assert!(machine.generations.enter(0));
+        Self { machine, gic, ram }
+    }
+
+    /// Writes a list that moves a page from each source to its destination, all of them offsets in the
+    /// guest's memory, to `at`; returns its physical address.
+    pub fn write_list(&self, at: usize, pages: &[(usize, usize)]) -> u64 {
+        let base = self.ram.base();
+        let entry = |address: usize, flag| (base + address) as u64 | flag;
+        let mut entries = pages.iter().flat_map(|&(source, destination)| {
+            [
+                entry(destination, baton_abi::IND_DESTINATION),
+                entry(source, baton_abi::IND_SOURCE),
+            ]
+        });
+        let mut place = base + at;
+        for value in entries.by_ref().chain([baton_abi::IND_DONE]) {
+            mmio::poke64(place, value);
+            place += 8;
+        }
+        (base + at) as u64
+    }
+}
