@@ -10,6 +10,7 @@
 #![cfg_attr(target_os = "none", no_std)]
 
 mod encodings;
+pub mod gic;
 
 // The macros have the same names in both: the CPU that is there, or the one that is not.
 #[cfg(not(target_os = "none"))]

@@ -3,10 +3,11 @@
 
 use crate::scratch::Scratch;
 use baton_qemu::console::{Line, watch};
-use baton_qemu::{Console, Firmware, Guest, Limits, Machine, Module, paths};
+use baton_qemu::{Console, Firmware, Guest, Limits, Machine, Module, environment, paths};
 use std::fmt::Display;
 use std::ops::Deref;
 use std::process::Command;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Lines of the console that a failure shows.
@@ -102,6 +103,12 @@ pub fn machine(smp: u32) -> Machine {
         baton: String::new(),
         ..machine
     }
+}
+
+/// A number from the environment, for longer runs by hand; `default` if it is not set.
+#[track_caller]
+pub fn number<T: FromStr>(name: &'static str, default: T) -> T {
+    environment::value(name, default, "a number").unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Runs a guest to its end, for at most `seconds`.

@@ -5,12 +5,11 @@
 //! it: threads are vCPUs, counted from 1.
 
 use crate::scratch::Scratch;
-use baton_qemu::{Machine, paths};
+use baton_qemu::{Machine, paths, symbols};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long QEMU may take to answer.
@@ -209,16 +208,11 @@ impl Monitor {
         })
     }
 
-    /// The address of a function, by the end of its path.
+    /// The address of a function, by its path.
     #[track_caller]
-    pub fn function(&self, name: &str) -> u64 {
-        let elf = self.image.with_extension("");
-        let symbols = symbols(&elf);
-        let line = symbols.lines().find(|line| line.ends_with(name));
-        let address = line.and_then(|line| line.split(' ').next());
-        let address = address.and_then(|address| u64::from_str_radix(address, 16).ok());
-        self.base
-            + address.unwrap_or_else(|| panic!("expected a function {name} in {}", elf.display()))
+    pub fn function(&self, path: &str) -> u64 {
+        let address = symbols::address(&self.image.with_extension(""), path);
+        self.base + address.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The addresses of all SMC instructions.
@@ -233,11 +227,4 @@ impl Monitor {
             .map(|(address, _)| address)
             .collect()
     }
-}
-
-#[track_caller]
-fn symbols(elf: &Path) -> String {
-    let output = Command::new("llvm-nm").arg("-C").arg(elf).output();
-    let output = output.unwrap_or_else(|error| panic!("llvm-nm: {error}"));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -10,7 +10,7 @@ mod memory;
 mod scratch;
 
 pub use boot::{
-    Boot, boot, boot_guest_firmware, boot_modules, boot_observed, boot_u_boot, machine,
+    Boot, boot, boot_guest_firmware, boot_modules, boot_observed, boot_u_boot, machine, number,
 };
 pub use loader::{Blob, boot_by_hand, tree};
 pub use memory::boot_and_look;

@@ -3,7 +3,7 @@
 
 use crate::boot::{Boot, watched};
 use crate::scratch::Scratch;
-use baton_qemu::{Guest, Machine, paths};
+use baton_qemu::{Guest, Machine, paths, symbols};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -135,16 +135,8 @@ fn check(
 
 /// A symbol of the monitor, which is linked at 0.
 fn symbol(name: &str) -> Result<usize, String> {
-    let file = paths::monitor().with_extension("");
-    let output = Command::new("llvm-nm").arg(&file).output();
-    let output = output.map_err(|error| format!("llvm-nm: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let value = text.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let value = words.next()?;
-        (words.nth(1)? == name).then(|| usize::from_str_radix(value, 16).ok())?
-    });
-    value.ok_or_else(|| format!("{}: expected a symbol {name}", file.display()))
+    let address = symbols::address(&paths::monitor().with_extension(""), name)?;
+    usize::try_from(address).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which registers this CPU has (Arm ARM, D24.2: the ID registers).
+//! Which registers this CPU has (Arm ARM, D24.2: the ID registers). The monitor reads the same fields
+//! by code of its own: a register that only one of them knows of shows in the audit.
 
 use baton_sysreg::read_sysreg;
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The GICv2: what is left in it, and what is found (Arm IHI 0048B, tables 4-1 and 4-2).
 
-use super::interrupts::{DEVICE_LINES, PMU_LINE, SGIS, TIMER_LINES, array, bytes};
+use super::interrupts::{DEVICE_LINES, PMU_LINE, SGIS, TIMER_LINES, bytes};
 use super::sheet::{Index, Page};
 use crate::cpu::Cpu;
-use crate::gic::v2::{GicV2, gicc, gicd};
+use crate::gic::v2::GicV2;
 use crate::mmio::{read8, read32, write8, write32};
 use baton_abi::steps;
+use baton_sysreg::gic::{array, gicc, gicd};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -98,7 +99,7 @@ impl GicV2 {
         }
 
         const PRIVATE: &str = steps::REDISTRIBUTOR;
-        let enabled = self.clearable(gicd::ISENABLER, gicd::ICENABLER, 0..1);
+        let enabled = self.clearable(array::ISENABLER, array::ICENABLER, 0..1);
         for (name, found) in [
             ("GICD_IGROUPR0", self.any(array::IGROUPR, 0..1)),
             ("GICD_ISENABLER0", enabled),
@@ -173,23 +174,23 @@ impl GicV2 {
         self.fill(array::IGROUPR, words.clone(), !0);
         self.fill(array::IPRIORITYR, times(8), bytes(priority));
         self.fill(array::ICFGR, times(2), EDGES);
-        self.fill(gicd::ISENABLER, words.clone(), 0x5555_5555);
+        self.fill(array::ISENABLER, words.clone(), 0x5555_5555);
         self.fill(array::ISPENDR, words.clone(), !0);
         self.fill(array::ISACTIVER, words.clone(), 0x3333_3333);
-        write32(self.gicd + gicd::CTLR, gicd::BOTH_GROUPS);
+        write32(self.gicd + gicd::CTLR, gicd::CTLR_BOTH_GROUPS);
     }
 
     /// Lets every SPI through, to all CPUs.
     pub fn open(&self) {
         let words = self.words();
         self.fill(gicd::ITARGETSR, 8..8 * words.end, !0);
-        self.fill(gicd::ISENABLER, words, !0);
-        write32(self.gicd + gicd::CTLR, gicd::BOTH_GROUPS);
+        self.fill(array::ISENABLER, words, !0);
+        write32(self.gicd + gicd::CTLR, gicd::CTLR_BOTH_GROUPS);
     }
 
     /// Lets every private interrupt through and takes what is pending.
     pub fn listen(&self) -> u64 {
-        self.fill(gicd::ISENABLER, 0..1, !0);
+        self.fill(array::ISENABLER, 0..1, !0);
         write32(self.gicc + gicc::PMR, 0xff);
         write32(self.gicc + gicc::CTLR, 1);
         self.take()
@@ -214,10 +215,10 @@ impl GicV2 {
 
     /// As [`dirty_sgis`](super::interrupts::dirty_sgis).
     pub fn dirty_sgis(&self) -> u64 {
-        self.fill(gicd::ISENABLER, 0..1, 1 << TAKEN);
+        self.fill(array::ISENABLER, 0..1, 1 << TAKEN);
         self.send_self(TAKEN);
         let number = self.take();
-        self.fill(gicd::ISENABLER, 0..1, !0);
+        self.fill(array::ISENABLER, 0..1, !0);
         self.send_self(PENDING);
         self.fill(array::ISPENDR, 0..1, !(SGIS | DEVICE_LINES));
         self.fill(array::ISACTIVER, 0..1, ACTIVE);

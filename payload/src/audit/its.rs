@@ -9,20 +9,11 @@ use crate::mmio::{read32, read64, write32, write64};
 use crate::outcome::{Outcome, ensure};
 use crate::time;
 use baton_abi::steps;
+use baton_sysreg::gic::gits::{
+    BASER, BASERS, CBASER, CREADR, CTLR, CTLR_ENABLED, CTLR_QUIESCENT, CWRITER, TYPER, VALID,
+};
 use core::sync::atomic::Ordering::Relaxed;
 
-const CTLR: u64 = 0x0000;
-const TYPER: u64 = 0x0008;
-const CBASER: u64 = 0x0080;
-const CWRITER: u64 = 0x0088;
-const CREADR: u64 = 0x0090;
-const BASER: u64 = 0x0100;
-/// GITS_BASER<n>: eight of them.
-const BASERS: u64 = 8;
-
-const VALID: u64 = 1 << 63;
-const ENABLED: u32 = 1;
-const QUIESCENT: u32 = 1 << 31;
 /// Inner shareable, write-back: of tables that the GIC reads.
 const CACHED: u64 = 7 << 59 | 1 << 10;
 /// The same in GICR_PROPBASER and GICR_PENDBASER.
@@ -43,12 +34,12 @@ pub fn audit(page: &mut Page, its: u64, place: usize) {
         page.add((steps::ITS, name, index), place, expected, mask, found);
     };
     // Disabled, and nothing under way.
-    let state = ENABLED | QUIESCENT;
+    let state = CTLR_ENABLED | CTLR_QUIESCENT;
     let ctlr = read32(its + CTLR);
     add(
         "GITS_CTLR",
         Index::None,
-        QUIESCENT.into(),
+        CTLR_QUIESCENT.into(),
         state.into(),
         ctlr.into(),
     );
@@ -120,7 +111,7 @@ impl Its {
         // 16 pages of 4 KiB.
         write64(base + CBASER, VALID | CACHED | its.queue | 15);
         write64(base + CWRITER, 0);
-        write32(base + CTLR, ENABLED);
+        write32(base + CTLR, CTLR_ENABLED);
 
         let events = memory + 2 * BLOCK;
         its.push([0x08 | DEVICE << 32, EVENT_BITS - 1, VALID | events])?;

@@ -5,6 +5,9 @@
 //! Each row names the step of the monitor's teardown that owns it. The expectations are taken from
 //! the specifications: Arm ARM (DDI 0487), GIC (IHI 0069 and IHI 0048B), PSCI (DEN0022), and Linux's
 //! `Documentation/arch/arm64/booting.rst`.
+//!
+//! But for the names of the steps, nothing here is shared with the monitor, though it must know the same
+//! registers: an error in what both used would be found by neither.
 
 pub mod dirty;
 mod features;

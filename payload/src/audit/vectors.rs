@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The vector registers of a CPU: floating point, SVE, SME.
+//! The vector registers of a CPU: floating point, SVE, SME. They are read as the monitor reads them, by
+//! code of the probe's own, so that neither vouches for itself.
 
 use super::features::Features;
 use super::isb;

@@ -21,22 +21,10 @@ use arm_sysregs::el1::accessors::{
     write_icc_sgi1r_el1,
 };
 use arm_sysregs::el1::registers::{IccEoir1El1, IccIgrpen1El1, IccPmrEl1, IccSgi1rEl1};
+use baton_sysreg::gic::{array, gicd, gicr};
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
 use ids::{LOW, MASK};
-
-/// GICD_CTLR: EnableGrp1NS, ARE_NS (non-secure view, or a single security state); bit 31 is RWP.
-const GICD_CTLR: u64 = 0x0000;
-/// GICR_TYPER: the affinity in bits 63 to 32, Last in bit 4, VLPIS in bit 1.
-const GICR_TYPER: u64 = 0x0008;
-/// GICR_WAKER: ProcessorSleep in bit 1, ChildrenAsleep in bit 2.
-const GICR_WAKER: u64 = 0x0014;
-/// Size of a frame of a redistributor; the second one has the SGIs and PPIs.
-const FRAME: u64 = 0x1_0000;
-const GICR_IGROUPR0: u64 = FRAME + 0x0080;
-const GICR_ISENABLER0: u64 = FRAME + 0x0100;
-const GICR_ICENABLER0: u64 = FRAME + 0x0180;
-const GICR_IPRIORITYR: u64 = FRAME + 0x0400;
 
 /// Special interrupt ids: nothing is pending that can be taken.
 const SPECIAL: core::ops::RangeInclusive<u32> = 1020..=1023;
@@ -47,8 +35,12 @@ pub fn init(gic: &Gic, cpus: &[Cpu]) -> Outcome {
         gic.init();
         return Ok(());
     }
-    write32(gic.distributor + GICD_CTLR, 1 << 1 | 1 << 4);
-    let quiet = time::wait_until(1000, || read32(gic.distributor + GICD_CTLR) & 1 << 31 == 0);
+    // Where there are two security states, bit 4 is ARE_NS in the view from EL1.
+    let on = gicd::CTLR_GRP1 | gicd::CTLR_ARE;
+    write32(gic.distributor + gicd::CTLR, on);
+    let quiet = time::wait_until(1000, || {
+        read32(gic.distributor + gicd::CTLR) & gicd::CTLR_RWP == 0
+    });
     ensure!(quiet, "GICD_CTLR.RWP: expected 0 within 1000 ms, seen 1");
     find_redistributors(gic, cpus);
     Ok(())
@@ -58,22 +50,31 @@ pub fn init(gic: &Gic, cpus: &[Cpu]) -> Outcome {
 pub fn find_redistributors(gic: &Gic, cpus: &[Cpu]) {
     for &(base, size) in gic.redistributors.iter() {
         let mut frame = base;
-        while frame + 2 * FRAME <= base + size {
-            let kind = read64(frame + GICR_TYPER);
+        while frame + 2 * gicr::FRAME <= base + size {
+            let kind = read64(frame + gicr::TYPER);
             let (aff3, aff) = (kind >> 56 & 0xff, kind >> 32 & 0xff_ffff);
             if let Some(cpu) = cpus.iter().find(|cpu| cpu.mpidr() == aff3 << 32 | aff) {
                 cpu.redistributor.store(frame, Relaxed);
             }
-            if kind & 1 << 4 != 0 {
+            if kind & gicr::TYPER_LAST != 0 {
                 break;
             }
-            frame += if kind & 1 << 1 != 0 {
-                4 * FRAME
+            frame += if kind & gicr::TYPER_VLPIS != 0 {
+                4 * gicr::FRAME
             } else {
-                2 * FRAME
+                2 * gicr::FRAME
             };
         }
     }
+}
+
+/// Wakes the redistributor at this address; returns whether it is awake within a second.
+pub fn wake(base: u64) -> bool {
+    let waker = read32(base + gicr::WAKER);
+    write32(base + gicr::WAKER, waker & !gicr::WAKER_PROCESSOR_SLEEP);
+    time::wait_until(1000, || {
+        read32(base + gicr::WAKER) & gicr::WAKER_CHILDREN_ASLEEP == 0
+    })
 }
 
 /// A job: enables [`SGI`] and [`VIRTUAL_TIMER`] on the CPU. 0 if its redistributor wakes up.
@@ -86,16 +87,16 @@ pub fn enable(this: &'static Cpu, _: u64) -> u64 {
     if base == 0 {
         return 0;
     }
-    write32(base + GICR_WAKER, read32(base + GICR_WAKER) & !(1 << 1));
-    if !time::wait_until(1000, || read32(base + GICR_WAKER) & 1 << 2 == 0) {
+    if !wake(base) {
         return 1;
     }
-    write32(base + GICR_IGROUPR0, !0);
-    write32(base + GICR_ICENABLER0, !0);
+    let sgi = base + gicr::FRAME;
+    write32(sgi + array::IGROUPR, !0);
+    write32(sgi + array::ICENABLER, !0);
     for n in (0..32).step_by(4) {
-        write32(base + GICR_IPRIORITYR + n, 0xa0a0_a0a0);
+        write32(sgi + array::IPRIORITYR + n, 0xa0a0_a0a0);
     }
-    write32(base + GICR_ISENABLER0, 1 << SGI | 1 << VIRTUAL_TIMER);
+    write32(sgi + array::ISENABLER, 1 << SGI | 1 << VIRTUAL_TIMER);
     // SAFETY: the system register interface is what all of the probe uses (ICC_SRE_EL1.SRE).
     unsafe {
         asm!("msr icc_sre_el1, {}", "isb", in(reg) 7_u64, options(nomem, nostack));
@@ -112,7 +113,7 @@ pub fn lower_priority(this: &Cpu) {
     }
     let base = this.redistributor.load(Relaxed);
     if base != 0 {
-        write32(base + GICR_IPRIORITYR, LOW);
+        write32(base + gicr::FRAME + array::IPRIORITYR, LOW);
         write_icc_pmr_el1(IccPmrEl1::from_bits_retain(MASK.into()));
     }
 }
@@ -138,7 +139,8 @@ pub fn disable_private(this: &Cpu) {
     if let Some(gic) = v2::get() {
         return gic.disable_private();
     }
-    write32(this.redistributor.load(Relaxed) + GICR_ICENABLER0, !0);
+    let sgi = this.redistributor.load(Relaxed) + gicr::FRAME;
+    write32(sgi + array::ICENABLER, !0);
 }
 
 /// Takes the pending interrupt of this CPU, ends it, and returns its id.

@@ -5,32 +5,9 @@ use super::ids::{LOW, MASK, SGI, VIRTUAL_TIMER};
 use crate::cpu::Cpu;
 use crate::mmio::{read8, read32, write32};
 use crate::tree::Gic;
+use baton_sysreg::gic::{array, gicc, gicd};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
-
-/// Registers of the distributor (IHI 0048B, 4.3).
-pub mod gicd {
-    pub const CTLR: u64 = 0x000;
-    pub const TYPER: u64 = 0x004;
-    pub const ICENABLER: u64 = 0x180;
-    pub const ISENABLER: u64 = 0x100;
-    pub const IPRIORITYR: u64 = 0x400;
-    pub const ITARGETSR: u64 = 0x800;
-    pub const SGIR: u64 = 0xf00;
-    pub const SPENDSGIR: u64 = 0xf20;
-    /// GICD_SGIR.TargetListFilter: the CPU that writes it.
-    pub const SELF: u32 = 2 << 24;
-    /// EnableGrp0, EnableGrp1; with the Security Extensions, the former is of group 1.
-    pub const BOTH_GROUPS: u32 = 3;
-}
-
-/// Registers of the CPU interface (IHI 0048B, 4.4).
-pub mod gicc {
-    pub const CTLR: u64 = 0x00;
-    pub const PMR: u64 = 0x04;
-    pub const IAR: u64 = 0x0c;
-    pub const EOIR: u64 = 0x10;
-}
 
 static GICD: AtomicU64 = AtomicU64::new(0);
 static GICC: AtomicU64 = AtomicU64::new(0);
@@ -80,18 +57,18 @@ impl GicV2 {
 
     /// Enables [`SGI`] and [`VIRTUAL_TIMER`] on the CPU that runs this.
     pub fn enable(&self) {
-        write32(self.gicd + gicd::ICENABLER, !0);
+        write32(self.gicd + array::ICENABLER, !0);
         for n in (0..32).step_by(4) {
-            write32(self.gicd + gicd::IPRIORITYR + n, 0xa0a0_a0a0);
+            write32(self.gicd + array::IPRIORITYR + n, 0xa0a0_a0a0);
         }
-        write32(self.gicd + gicd::ISENABLER, 1 << SGI | 1 << VIRTUAL_TIMER);
+        write32(self.gicd + array::ISENABLER, 1 << SGI | 1 << VIRTUAL_TIMER);
         write32(self.gicc + gicc::PMR, 0xff);
         write32(self.gicc + gicc::CTLR, 1);
     }
 
     /// As [`lower_priority`](super::lower_priority).
     pub fn lower_priority(&self) {
-        write32(self.gicd + gicd::IPRIORITYR, LOW);
+        write32(self.gicd + array::IPRIORITYR, LOW);
         write32(self.gicc + gicc::PMR, MASK);
     }
 
@@ -107,7 +84,7 @@ impl GicV2 {
 
     /// As [`disable_private`](super::disable_private), as far as SGIs can be disabled.
     pub fn disable_private(&self) {
-        write32(self.gicd + gicd::ICENABLER, !0);
+        write32(self.gicd + array::ICENABLER, !0);
     }
 
     /// Takes the pending interrupt: its number, and with the source of an SGI.
@@ -136,6 +113,6 @@ impl GicV2 {
 
     /// Sends an SGI to the CPU that runs this.
     pub fn send_self(&self, sgi: u32) {
-        write32(self.gicd + gicd::SGIR, gicd::SELF | sgi);
+        write32(self.gicd + gicd::SGIR, gicd::SGIR_SELF | sgi);
     }
 }

@@ -12,17 +12,13 @@ use crate::exception::attempt;
 use crate::gic;
 use crate::mmio::{read32, read64, write32, write64};
 use crate::outcome::{Outcome, ensure, expect, fail};
+use baton_sysreg::gic::gicr;
+use baton_sysreg::gic::gits::{self, VALID};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-const GICR_CTLR: u64 = 0x0000;
-const GICR_PROPBASER: u64 = 0x0070;
-const GICR_PENDBASER: u64 = 0x0078;
-const GITS_CTLR: u64 = 0x0000;
-const GITS_CBASER: u64 = 0x0080;
-const GITS_BASER: u64 = 0x0100;
-const ENABLE: u32 = 1;
-const VALID: u64 = 1 << 63;
+/// `GICR_CTLR.EnableLPIs`, and `GITS_CTLR.Enabled` at the same place.
+const ENABLE: u32 = gicr::CTLR_ENABLE_LPIS;
 /// `GICR_PROPBASER.IDbits` of 64 Ki interrupts: 56 KiB of properties, 8 KiB of pending bits.
 const ID_BITS: u64 = 15;
 const BLOCK: u64 = 64 * 1024;
@@ -66,7 +62,7 @@ pub fn run(context: &Context) -> Outcome {
         check_its(its, monitor)?;
         say!("the ITS took no table that is not the guest's");
         for cpu in cpus.all {
-            write32(cpu.redistributor.load(Relaxed) + GICR_CTLR, 0);
+            write32(cpu.redistributor.load(Relaxed) + gicr::CTLR, 0);
         }
         let mut good = Its::set_up(its, context.arena, cpus.all)?;
         for cpu in cpus.all {
@@ -99,7 +95,7 @@ pub fn check_redistributor(cpu: &Cpu) -> Outcome {
     let (monitor, uart) = (MONITOR.load(Relaxed), UART.load(Relaxed));
     let memory = Arena(ARENA.load(Relaxed)).gic();
     let (properties, pending) = (memory, memory + (16 + cpu.place() as u64) * BLOCK);
-    let on = || read32(base + GICR_CTLR) & ENABLE;
+    let on = || read32(base + gicr::CTLR) & ENABLE;
     let bad = [
         (monitor, pending),
         (properties, monitor),
@@ -111,22 +107,22 @@ pub fn check_redistributor(cpu: &Cpu) -> Outcome {
     ];
     for (properties, pending) in bad {
         let what = format_args!("tables at {properties:#x} and {pending:#x}: GICR_CTLR");
-        write64(base + GICR_PROPBASER, properties | ID_BITS);
-        write64(base + GICR_PENDBASER, pending);
-        write32(base + GICR_CTLR, ENABLE);
+        write64(base + gicr::PROPBASER, properties | ID_BITS);
+        write64(base + gicr::PENDBASER, pending);
+        write32(base + gicr::CTLR, ENABLE);
         expect(what, 0, on())?;
         // By halves, and by stores of other sizes or without a valid syndrome.
-        write64(base + GICR_PENDBASER, 0);
-        write32(base + GICR_PENDBASER, pending as u32);
-        write32(base + GICR_PENDBASER + 4, (pending >> 32) as u32);
-        odd_stores(base + GICR_CTLR, ENABLE.into());
+        write64(base + gicr::PENDBASER, 0);
+        write32(base + gicr::PENDBASER, pending as u32);
+        write32(base + gicr::PENDBASER + 4, (pending >> 32) as u32);
+        odd_stores(base + gicr::CTLR, ENABLE.into());
         expect(what, 0, on())?;
     }
-    write64(base + GICR_PROPBASER, properties | ID_BITS);
-    write64(base + GICR_PENDBASER, pending);
-    write32(base + GICR_CTLR, ENABLE);
+    write64(base + gicr::PROPBASER, properties | ID_BITS);
+    write64(base + gicr::PENDBASER, pending);
+    write32(base + gicr::CTLR, ENABLE);
     expect("good tables: GICR_CTLR", ENABLE, on())?;
-    for register in [GICR_PROPBASER, GICR_PENDBASER] {
+    for register in [gicr::PROPBASER, gicr::PENDBASER] {
         let before = read64(base + register);
         write64(base + register, monitor | ID_BITS);
         write32(base + register, monitor as u32);
@@ -137,20 +133,25 @@ pub fn check_redistributor(cpu: &Cpu) -> Outcome {
             "register {register:#x} in use: expected {before:#x}, seen {after:#x}"
         );
     }
-    write32(base + GICR_CTLR, 0);
+    write32(base + gicr::CTLR, 0);
     expect("LPIs off again: GICR_CTLR", 0, on())
 }
 
 fn check_its(base: u64, monitor: u64) -> Outcome {
-    let on = || read32(base + GITS_CTLR) & ENABLE;
+    let on = || read32(base + gits::CTLR) & ENABLE;
     let clear = || {
         for n in 0..8 {
-            write64(base + GITS_BASER + 8 * n, 0);
+            write64(base + gits::BASER + 8 * n, 0);
         }
-        write64(base + GITS_CBASER, 0);
+        write64(base + gits::CBASER, 0);
     };
     // A register that is not there stays zero, and is no table.
-    let registers = [GITS_CBASER, GITS_BASER, GITS_BASER + 8, GITS_BASER + 0x38];
+    let registers = [
+        gits::CBASER,
+        gits::BASER,
+        gits::BASER + 8,
+        gits::BASER + 0x38,
+    ];
     for register in registers {
         for table in [monitor, monitor - 0x1000, 0, TABLE] {
             clear();
@@ -159,8 +160,8 @@ fn check_its(base: u64, monitor: u64) -> Outcome {
             if read64(base + register) & VALID == 0 {
                 continue;
             }
-            write32(base + GITS_CTLR, ENABLE);
-            odd_stores(base + GITS_CTLR, ENABLE.into());
+            write32(base + gits::CTLR, ENABLE);
+            odd_stores(base + gits::CTLR, ENABLE.into());
             let what = format_args!("register {register:#x} = {table:#x}: GITS_CTLR");
             expect(what, 0, on())?;
         }

@@ -3,34 +3,27 @@
 //! (Arm IHI 0069, 4.6).
 
 use crate::board::{self, GICD, GICR, read32, write32};
+use baton_sysreg::gic::{array, gicd, gicr};
 use baton_sysreg::write_sysreg;
 use core::arch::asm;
 
-/// ARE_S, ARE_NS.
-const GICD_CTLR_ARE: u32 = 1 << 4 | 1 << 5;
-const GICD_TYPER: u64 = 0x004;
-const GICD_IGROUPR: u64 = 0x080;
-
-/// RD_base and SGI_base of one CPU.
-const FRAMES: u64 = 0x2_0000;
-const GICR_WAKER: u64 = 0x014;
-const GICR_WAKER_PROCESSOR_SLEEP: u32 = 1 << 1;
-const GICR_IGROUPR0: u64 = 0x1_0080;
+/// Size of one redistributor.
+const REDISTRIBUTOR: u64 = 2 * gicr::FRAME;
 
 /// The distributor: once.
 pub fn init_distributor() {
-    write32(GICD, GICD_CTLR_ARE);
-    for n in 1..=u64::from(read32(GICD + GICD_TYPER) & 0x1f) {
-        write32(GICD + GICD_IGROUPR + 4 * n, !0);
+    write32(GICD + gicd::CTLR, gicd::CTLR_ARE | gicd::CTLR_ARE_NS);
+    for n in 1..=u64::from(read32(GICD + gicd::TYPER) & 0x1f) {
+        write32(GICD + array::IGROUPR + 4 * n, !0);
     }
 }
 
 /// The redistributor of the CPU with this number, and its CPU interface.
 pub fn init_cpu(number: usize) {
-    let frame = GICR + number as u64 * FRAMES;
-    let waker = read32(frame + GICR_WAKER);
-    write32(frame + GICR_WAKER, waker & !GICR_WAKER_PROCESSOR_SLEEP);
-    write32(frame + GICR_IGROUPR0, !0);
+    let base = GICR + number as u64 * REDISTRIBUTOR;
+    let waker = read32(base + gicr::WAKER);
+    write32(base + gicr::WAKER, waker & !gicr::WAKER_PROCESSOR_SLEEP);
+    write32(base + gicr::FRAME + array::IGROUPR, !0);
     // SAFETY: EL3's own register: system registers at all exception levels, no bypass.
     unsafe {
         write_sysreg!(ICC_SRE_EL3, 0xf);

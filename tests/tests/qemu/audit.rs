@@ -37,6 +37,13 @@ fn clean(cpu: &str, its: bool, smp: u32, seconds: u64) {
 }
 
 #[track_caller]
+fn clean_with_its_or_not(cpu: &str) {
+    for its in [true, false] {
+        clean(cpu, its, 4, 120);
+    }
+}
+
+#[track_caller]
 pub fn clean_on(machine: &Machine, seconds: u64) {
     let (cpu, its) = (machine.cpu.as_str(), machine.its);
     let boot = boot(machine, &probe::guest("test=audit"), seconds);
@@ -90,26 +97,22 @@ pub fn finds_what_is_left_without_on(mut machine: Machine, steps: &str) {
 
 #[test]
 fn finds_nothing_on_max() {
-    clean(MAX, true, 4, 120);
-    clean(MAX, false, 4, 120);
+    clean_with_its_or_not(MAX);
 }
 
 #[test]
 fn finds_nothing_on_neoverse_n1() {
-    clean("neoverse-n1", true, 4, 120);
-    clean("neoverse-n1", false, 4, 120);
+    clean_with_its_or_not("neoverse-n1");
 }
 
 #[test]
 fn finds_nothing_on_cortex_a57() {
-    clean("cortex-a57", true, 4, 120);
-    clean("cortex-a57", false, 4, 120);
+    clean_with_its_or_not("cortex-a57");
 }
 
 #[test]
 fn finds_nothing_on_cortex_a72() {
-    clean("cortex-a72", true, 4, 120);
-    clean("cortex-a72", false, 4, 120);
+    clean_with_its_or_not("cortex-a72");
 }
 
 #[test]

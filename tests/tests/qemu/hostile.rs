@@ -2,15 +2,7 @@
 //! Hostile guests, which attack the monitor with all their CPUs at once.
 
 use baton_qemu::Machine;
-use baton_tests::{Boot, boot_and_look, machine};
-
-/// A number from the environment, for longer runs by hand.
-fn number(name: &str, default: u64) -> u64 {
-    let value = std::env::var(name).ok();
-    value
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(default)
-}
+use baton_tests::{Boot, boot_and_look, machine, number};
 
 /// The monitor must have reported no error of its own, and not have panicked.
 #[track_caller]

@@ -2,16 +2,12 @@
 //! Debian's kernel on a machine with an ITS, and a disk that sends its interrupts as messages to it.
 
 use baton_qemu::{Machine, Task, kexec, linux, scratch};
-use baton_tests::{Boot, Scratch, boot, machine};
+use baton_tests::{Boot, Scratch, boot, machine, number};
 
 /// Every generation writes and reads the disk; `GENERATIONS=` asks for more than three.
 #[test]
 fn messages_work_in_every_generation() {
-    let times = std::env::var("GENERATIONS")
-        .ok()
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(3);
-    messages_work(times, "");
+    messages_work(number("GENERATIONS", 3), "");
 }
 
 /// On an interrupt controller that cannot switch LPIs off again, as `lpis=keep` has it.

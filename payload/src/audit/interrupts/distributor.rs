@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The distributor, by memory (Arm IHI 0069, 12.9).
 
-use super::{GROUP0, SPI_PRIORITY, array, bytes};
+use super::{GROUP0, SPI_PRIORITY, bytes};
 use crate::audit::sheet::{Index, Page};
 use crate::cpu::Cpu;
 use crate::gic::v2;
@@ -10,19 +10,8 @@ use crate::outcome::{Outcome, ensure};
 use crate::time;
 use crate::tree::Gic;
 use baton_abi::steps;
+use baton_sysreg::gic::{array, gicd};
 use core::sync::atomic::Ordering::Relaxed;
-
-/// Registers of the distributor (IHI 0069, 12.9).
-mod gicd {
-    pub const CTLR: u64 = 0x0000;
-    pub const TYPER: u64 = 0x0004;
-    pub const IROUTER: u64 = 0x6000;
-    /// First of the extended SPIs.
-    pub const IROUTER_E: u64 = 0x8000;
-    /// GICD_CTLR.DS: there is one security state.
-    pub const DS: u32 = 1 << 6;
-    pub const RWP: u32 = 1 << 31;
-}
 
 /// The interrupt controller by memory.
 pub struct Controller {
@@ -33,7 +22,7 @@ impl Controller {
     /// Takes the one of the device tree.
     pub fn new(gic: &Gic) -> Self {
         let ctlr = read32(gic.distributor + gicd::CTLR);
-        GROUP0.store(ctlr & gicd::DS != 0, Relaxed);
+        GROUP0.store(ctlr & gicd::CTLR_DS != 0, Relaxed);
         Self {
             gicd: gic.distributor,
         }
@@ -56,7 +45,9 @@ impl Controller {
     }
 
     fn wait(&self) -> Outcome {
-        let quiet = time::wait_until(1000, || read32(self.gicd + gicd::CTLR) & gicd::RWP == 0);
+        let quiet = time::wait_until(1000, || {
+            read32(self.gicd + gicd::CTLR) & gicd::CTLR_RWP == 0
+        });
         ensure!(quiet, "GICD_CTLR.RWP: expected 0 within 1000 ms, seen 1");
         Ok(())
     }
@@ -162,7 +153,10 @@ impl Controller {
             return Ok(());
         }
         let (words, extended) = self.words();
-        write32(self.gicd + gicd::CTLR, read32(self.gicd + gicd::CTLR) | 3);
+        write32(
+            self.gicd + gicd::CTLR,
+            read32(self.gicd + gicd::CTLR) | gicd::CTLR_BOTH_GROUPS,
+        );
         let fill = |offset: u64, count: u64, value| {
             (0..count).for_each(|n| write32(self.gicd + offset + 4 * n, value));
         };

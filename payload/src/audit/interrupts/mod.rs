@@ -15,32 +15,6 @@ pub use redistributor::audit_redistributor;
 use crate::cpu::AFFINITY_MASK;
 use core::sync::atomic::AtomicBool;
 
-const FRAME: u64 = 0x1_0000;
-
-/// Registers of a redistributor (IHI 0069, 12.11).
-mod gicr {
-    pub const CTLR: u64 = 0x0000;
-    pub const TYPER: u64 = 0x0008;
-    pub const WAKER: u64 = 0x0014;
-    pub const PROPBASER: u64 = 0x0070;
-    pub const PENDBASER: u64 = 0x0078;
-    pub const VPENDBASER: u64 = 0x2_0078;
-    pub const ENABLE_LPIS: u32 = 1;
-    /// DPG0, DPG1NS, DPG1S.
-    pub const DPG: u32 = 7 << 24;
-}
-
-/// Arrays of the distributor, and of a redistributor's SGI_base, at the same offsets.
-pub mod array {
-    pub const IGROUPR: u64 = 0x0080;
-    pub const ISENABLER: u64 = 0x0100;
-    pub const ISPENDR: u64 = 0x0200;
-    pub const ICPENDR: u64 = 0x0280;
-    pub const ISACTIVER: u64 = 0x0300;
-    pub const IPRIORITYR: u64 = 0x0400;
-    pub const ICFGR: u64 = 0x0c00;
-}
-
 /// Private interrupts of devices (BSA, 3.8.1): their lines are theirs to lower.
 pub const TIMER_LINES: u32 = 1 << 27 | 1 << 30;
 pub const PMU_LINE: u32 = 1 << 23;

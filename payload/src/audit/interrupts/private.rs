@@ -2,14 +2,13 @@
 //! Jobs of a CPU: it fills its redistributor and its CPU interface, and takes what is pending.
 
 use super::{
-    DISABLED, FRAME, GROUP0, PENDING, PMU_LINE, PRIVATE_PRIORITY, SGIS, TAKEN, TIMER_LINES, array,
-    bytes, gicr, take,
+    DISABLED, GROUP0, PENDING, PMU_LINE, PRIVATE_PRIORITY, SGIS, TAKEN, TIMER_LINES, bytes, take,
 };
 use crate::audit::isb;
 use crate::cpu::Cpu;
-use crate::gic::v2;
-use crate::mmio::{read32, read64, write32};
-use crate::time;
+use crate::gic::{self, v2};
+use crate::mmio::{read64, write32};
+use baton_sysreg::gic::{array, gicr};
 use baton_sysreg::write_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -17,9 +16,8 @@ use core::sync::atomic::Ordering::Relaxed;
 /// registers for each 32 of them, `None` if it stays asleep.
 fn wake(this: &Cpu) -> Option<u64> {
     let base = this.redistributor.load(Relaxed);
-    let sgi = base + FRAME;
-    write32(base + gicr::WAKER, read32(base + gicr::WAKER) & !2);
-    if !time::wait_until(1000, || read32(base + gicr::WAKER) & 4 == 0) {
+    let sgi = base + gicr::FRAME;
+    if !gic::wake(base) {
         return None;
     }
     let words = 1 + (read64(base + gicr::TYPER) >> 27 & 0x1f).min(2);
@@ -40,7 +38,7 @@ pub fn listen(this: &'static Cpu, _: u64) -> u64 {
     let Some(words) = wake(this) else {
         return 0;
     };
-    let sgi = this.redistributor.load(Relaxed) + FRAME;
+    let sgi = this.redistributor.load(Relaxed) + gicr::FRAME;
     for n in 0..words {
         write32(sgi + array::ISENABLER + 4 * n, !0);
     }
@@ -63,7 +61,7 @@ pub fn dirty_private(this: &'static Cpu, _: u64) -> u64 {
     let Some(words) = wake(this) else {
         return 1;
     };
-    let sgi = this.redistributor.load(Relaxed) + FRAME;
+    let sgi = this.redistributor.load(Relaxed) + gicr::FRAME;
     let devices = TIMER_LINES | PMU_LINE;
     // Edges, but for the lines of devices.
     let edges = (16..32).filter(|n| devices & 1 << n == 0);
@@ -99,7 +97,7 @@ pub fn dirty_sgis(this: &'static Cpu, _: u64) -> u64 {
     if let Some(gic) = v2::get() {
         return gic.dirty_sgis();
     }
-    let sgi = this.redistributor.load(Relaxed) + FRAME;
+    let sgi = this.redistributor.load(Relaxed) + gicr::FRAME;
     write32(sgi + array::ISENABLER, 1 << TAKEN);
     write32(sgi + array::ISPENDR, 1 << TAKEN);
     let number = take(this, 0);

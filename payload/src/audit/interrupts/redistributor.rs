@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is left in a redistributor (Arm IHI 0069, 12.11).
 
-use super::{FRAME, PMU_LINE, SGIS, TIMER_LINES, array, gicr};
+use super::{PMU_LINE, SGIS, TIMER_LINES};
 use crate::audit::sheet::{Index, Page};
 use crate::cpu::Cpu;
 use crate::mmio::{read32, read64};
 use baton_abi::steps;
+use baton_sysreg::gic::{array, gicr};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Adds what is in a CPU's redistributor.
 pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
     let base = cpu.redistributor.load(Relaxed);
-    let sgi = base + FRAME;
+    let sgi = base + gicr::FRAME;
     let place = cpu.place();
     let typer = read64(base + gicr::TYPER);
     let mut add = |step, name, expected, mask, found: u64| {
@@ -23,7 +24,7 @@ pub fn audit_redistributor(page: &mut Page, cpu: &Cpu) {
         steps::LPIS,
         "GICR_CTLR",
         0,
-        (gicr::ENABLE_LPIS | gicr::DPG).into(),
+        (gicr::CTLR_ENABLE_LPIS | gicr::CTLR_DPG).into(),
         ctlr.into(),
     );
     if typer & 1 != 0 {

@@ -47,13 +47,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("error: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    baton_qemu::exit_code(result)
 }
 
 /// Whether `QUICK=` is set to anything but 0.

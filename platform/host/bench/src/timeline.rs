@@ -86,12 +86,15 @@ impl Timelines {
     }
 }
 
+/// The fields of a line: numbers, or `None` for what did not happen.
+fn fields<const N: usize>(text: &str) -> Option<[Option<u64>; N]> {
+    let words = text.split_whitespace();
+    let fields: Vec<_> = words.map(|word| word.parse().ok()).collect();
+    fields.try_into().ok()
+}
+
 fn times(text: &str) -> Option<Timeline> {
-    let fields: Vec<u64> = text
-        .split_whitespace()
-        .map(|word| word.parse().unwrap_or(0))
-        .collect();
-    let &[
+    let [
         generation,
         frequency,
         validated,
@@ -100,10 +103,7 @@ fn times(text: &str) -> Option<Timeline> {
         phase2_end,
         phase3_end,
         entered,
-    ] = fields.as_slice()
-    else {
-        return None;
-    };
+    ] = fields(text)?.map(Option::unwrap_or_default);
     Some(Timeline {
         generation: generation.try_into().ok()?,
         frequency,
@@ -113,17 +113,12 @@ fn times(text: &str) -> Option<Timeline> {
         phase2_end,
         phase3_end,
         entered,
-        lanes: Vec::new(),
-        text: String::new(),
+        ..Timeline::default()
     })
 }
 
 fn lane(text: &str) -> Option<Lane> {
-    let fields: Vec<Option<u64>> = text
-        .split_whitespace()
-        .map(|word| word.parse().ok())
-        .collect();
-    let &[
+    let [
         _,
         flags,
         arrived,
@@ -134,14 +129,11 @@ fn lane(text: &str) -> Option<Lane> {
         phase3_end,
         _,
         bytes,
-    ] = fields.as_slice()
-    else {
-        return None;
-    };
+    ] = fields(text)?;
     let flags = flags?;
     Some(Lane {
-        took_part: flags & 1 != 0,
-        boot_cpu: flags & 4 != 0,
+        took_part: flags & baton_abi::ROW_TOOK_PART != 0,
+        boot_cpu: flags & baton_abi::ROW_BOOT_CPU != 0,
         arrived,
         phase1_end,
         phase3_start,

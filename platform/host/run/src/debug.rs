@@ -5,12 +5,11 @@
 //! the machine. A script for gdb follows it there: the monitor itself says where that is, when it calls
 //! what leaves for the copy.
 
-use crate::{limits, text, variable};
-use baton_qemu::{Machine, Task, console, layout, paths};
+use crate::{limits, text, value, variable};
+use baton_qemu::{Machine, Task, console, layout, paths, symbols};
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::Path;
-use std::process::Command;
 
 /// Seconds, where `TIMEOUT=` gives none: whoever debugs has the time that it takes.
 const NO_LIMIT: u64 = u32::MAX as u64;
@@ -22,18 +21,13 @@ pub fn debug() -> Result<(), String> {
     let Some(monitor) = &machine.monitor else {
         return Err("MONITOR=off: there is no monitor to debug".into());
     };
-    let port = match variable("GDB_PORT") {
-        None => 1234,
-        Some(value) => value
-            .parse::<u16>()
-            .map_err(|_| format!("GDB_PORT={value}: expected the number of a TCP port"))?,
-    };
+    let port = value("GDB_PORT", 1234_u16, "the number of a TCP port").map_err(text)?;
     let stub = format!("127.0.0.1:{port}");
     let elf = monitor.with_extension("");
     let commands = paths::target().join("baton.gdb");
     fs::write(
         &commands,
-        script(&elf, address(&elf, "leave_for_copy")?, &stub),
+        script(&elf, symbols::address(&elf, "leave_for_copy")?, &stub),
     )
     .map_err(|error| format!("{}: {error}", commands.display()))?;
     let arguments = ["-gdb", &format!("tcp:{stub}"), "-S"];
@@ -93,17 +87,4 @@ fn script(elf: &Path, leave_for_copy: u64, stub: &str) -> String {
         layout::MONITOR + leave_for_copy,
         elf.display(),
     )
-}
-
-/// The address of a function in an ELF file.
-fn address(elf: &Path, function: &str) -> Result<u64, String> {
-    let output = Command::new("llvm-nm").arg(elf).output();
-    let output = output.map_err(|error| format!("llvm-nm: {error}"))?;
-    let symbols = String::from_utf8_lossy(&output.stdout);
-    let found = symbols.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let address = u64::from_str_radix(words.next()?, 16).ok()?;
-        (words.nth(1)? == function).then_some(address)
-    });
-    found.ok_or_else(|| format!("{}: no function {function}", elf.display()))
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `make its`: a kexec on a machine with an ITS, without the monitor, and many under it.
 
-use crate::{limits, text, variable};
+use crate::{limits, text, value};
 use baton_qemu::console::{self, Console, Limits};
 use baton_qemu::{Machine, Task, kexec, linux, paths, scratch};
 use std::io::{Write, stdout};
@@ -12,12 +12,7 @@ use std::time::Duration;
 pub fn its() -> Result<(), String> {
     let mut machine = Machine::from_env(4).map_err(text)?;
     machine.its = true;
-    let times = match variable("GENERATIONS") {
-        None => 10,
-        Some(value) => value
-            .parse()
-            .map_err(|_| format!("GENERATIONS={value}: expected a number"))?,
-    };
+    let times = value("GENERATIONS", 10, "a number").map_err(text)?;
     let smp = machine.smp;
 
     println!("  kexec on {smp} vCPUs without the monitor:");

@@ -7,6 +7,7 @@
 
 pub mod checksum;
 pub mod console;
+pub mod environment;
 pub mod firmware;
 pub mod kexec;
 pub mod layout;
@@ -17,6 +18,7 @@ pub mod report;
 pub mod samples;
 pub mod scratch;
 pub mod stock;
+pub mod symbols;
 pub mod walk;
 
 pub use checksum::checksum;
@@ -26,6 +28,18 @@ pub use linux::Task;
 pub use machine::{Disk, Guest, Machine, Module};
 
 use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Ends a program: prints why it failed, if it did.
+pub fn exit_code(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Why QEMU was not started, or could not be watched.
 #[derive(Debug, thiserror::Error)]

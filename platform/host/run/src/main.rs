@@ -11,6 +11,7 @@ mod shell;
 mod soak;
 
 use baton_qemu::console::{self, Limits};
+use baton_qemu::environment::{value, variable};
 use baton_qemu::{Error, Guest, Machine, paths, stock};
 use std::env;
 use std::io::Write;
@@ -56,28 +57,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("error: {message}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// A variable of the environment that is set and not empty.
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
+    baton_qemu::exit_code(result)
 }
 
 /// How long QEMU may run: `TIMEOUT=` in seconds, else `default`.
 fn limits(default: u64) -> Result<Limits, String> {
-    let total = match variable("TIMEOUT") {
-        None => default,
-        Some(value) => value
-            .parse()
-            .map_err(|_| format!("TIMEOUT={value}: expected seconds"))?,
-    };
+    let total = value("TIMEOUT", default, "seconds").map_err(text)?;
     Ok(Limits {
         total: Duration::from_secs(total),
         silence: Duration::from_secs(total.min(180)),

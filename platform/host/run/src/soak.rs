@@ -7,7 +7,7 @@
 mod record;
 mod report;
 
-use crate::{text, variable};
+use crate::{text, value};
 use baton_qemu::console::{self, Limits, Line};
 use baton_qemu::{Guest, Machine, Task, checksum, linux, paths};
 use record::{Kind, Record, Row};
@@ -21,12 +21,7 @@ const SILENCE: Duration = Duration::from_secs(240);
 
 /// Runs until there are enough kexecs, or `CHUNK=` seconds are over, and writes the report.
 pub fn soak() -> Result<(), String> {
-    let number = |name: &str, default| match variable(name) {
-        None => Ok(default),
-        Some(value) => value
-            .parse()
-            .map_err(|_| format!("{name}={value}: expected a number")),
-    };
+    let number = |name, default| value(name, default, "a number").map_err(text);
     let kexecs = number("N", KEXECS)?;
     let wanted = [
         (Kind::Probe, 80, kexecs),

@@ -2,8 +2,8 @@
 //! The machine that `make`'s variables ask for.
 
 use super::Machine;
+use crate::environment::variable;
 use crate::{Error, paths};
-use std::env;
 
 impl Machine {
     /// The machine that the environment asks for, with `smp` vCPUs unless it says otherwise.
@@ -68,11 +68,6 @@ impl Machine {
                 .unwrap_or_default(),
         })
     }
-}
-
-/// A variable of the environment that is set and not empty.
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// A variable that is on or off.
