@@ -185,6 +185,24 @@ fn reads_and_writes_of_the_same_register_are_both_open() {
 }
 
 #[test]
+fn no_fine_grained_trap_of_the_second_kind_is_left() {
+    max();
+    assert_eq!(configure(PLAIN), Ok(()));
+    // D24.2: nPFAR_EL1, nERXGSR_EL1 (which is read-only), nRCWSMASK_EL1; nDCCIVAPS; nPMECR_EL1,
+    // nPMICNTR_EL0, nPMICFILTR_EL0, nPMUACR_EL1, nMDSELR_EL1.
+    for (register, open) in [
+        ("HFGRTR2_EL2", 0b111),
+        ("HFGWTR2_EL2", 0b101),
+        ("HFGITR2_EL2", 0b10),
+        ("HDFGRTR2_EL2", 0b11_1101),
+        ("HDFGWTR2_EL2", 0b11_1101),
+    ] {
+        let seen = fake::get(register);
+        assert_eq!(seen & open, open, "{register}: seen {seen:#x}");
+    }
+}
+
+#[test]
 fn a_cluster_pmu_is_opened_in_place_of_the_trap() {
     cortex_a57();
     fake::set("ACTLR_EL2", 1);

@@ -154,3 +154,21 @@ fn a_whole_cpu_goes_on_behind_what_sticks() {
     assert_eq!(reset_cpu(devices), Err(stuck));
     assert_eq!(fake::get("TPIDR_EL1"), 0, "the last part is done");
 }
+
+#[test]
+fn a_whole_cpu_is_all_of_its_parts() {
+    for register in [
+        "CNTV_CTL_EL0",
+        "PMUSERENR_EL0",
+        "PMSCR_EL1",
+        "MDSCR_EL1",
+        "FPCR",
+        "APIAKeyLo_EL1",
+        "TTBR0_EL1",
+    ] {
+        max();
+        fake::set(register, 1);
+        assert_eq!(reset_cpu(Devices::default()), Ok(()));
+        assert_eq!(fake::get(register), 0, "{register}");
+    }
+}
