@@ -20,11 +20,16 @@ fi
 
 rm -rf "$OUT/profiles"
 export RUSTFLAGS=-Cinstrument-coverage LLVM_PROFILE_FILE="$OUT/profiles/%m-%p.profraw"
-program=$("$cargo" host test -p baton --lib --target-dir "$OUT" --no-run --message-format=json |
-	sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
-"$program" --quiet >/dev/null
+programs=$("$cargo" host test -p baton -p baton-core --lib --target-dir "$OUT" --no-run --message-format=json |
+	sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
+objects=
+for program in $programs; do
+	"$program" --quiet >/dev/null
+	objects="$objects ${objects:+-object} $program"
+done
 "$bin/llvm-profdata" merge -sparse "$OUT"/profiles/*.profraw -o "$OUT/all.profdata"
-set -- -instr-profile="$OUT/all.profdata" --ignore-filename-regex='/(tests|sample|synthetic|fake|mutation)(/|\.rs$)|/registry/|/rustc' "$program"
+# shellcheck disable=SC2086 # a word for each program
+set -- -instr-profile="$OUT/all.profdata" --ignore-filename-regex='/(tests|sample|synthetic|fake|mutation)(/|\.rs$)|/registry/|/rustc' $objects
 "$bin/llvm-cov" show --format=html --output-dir="$OUT/html" "$@" 2>/dev/null
 "$bin/llvm-cov" show --show-line-counts-or-regions "$@" >"$OUT/lines.txt" 2>/dev/null
 "$bin/llvm-cov" report "$@" --use-color=false | awk -v here="$PWD/" '

@@ -9,6 +9,6 @@ cargo +nightly miri --version >/dev/null 2>&1 || {
 	exit 1
 }
 # Tests that go through millions of random cases would take days here.
-MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test -p baton --lib \
+MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test -p baton-core -p baton-abi --lib \
 	--target-dir "${CARGO_TARGET_DIR:-$PWD/target}/miri" -- \
 	--skip mutation --skip kallsyms --skip sites --skip random --skip shares --skip of_many_callers "$@"

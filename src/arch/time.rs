@@ -12,11 +12,17 @@ pub fn now() -> u64 {
     unsafe { read_sysreg!(CNTPCT_EL0) }
 }
 
-/// Returns the ticks a second of the system counter (`CNTFRQ_EL0`), at least 1.
+/// What the counter has at most (FEAT_CNTSC, and every counter from Armv8.6 on): waits by it are too
+/// long rather than too short where firmware has not set `CNTFRQ_EL0`.
+const FASTEST_HZ: u64 = 1_000_000_000;
+
+/// Returns the ticks a second of the system counter (`CNTFRQ_EL0`).
 pub fn frequency() -> u64 {
     // SAFETY: CNTFRQ_EL0 can be read at any exception level above EL0.
-    let hertz = unsafe { read_sysreg!(CNTFRQ_EL0) };
-    hertz.max(1)
+    match unsafe { read_sysreg!(CNTFRQ_EL0) } {
+        0 => FASTEST_HZ,
+        hertz => hertz,
+    }
 }
 
 /// Returns `us` microseconds as ticks of the system counter, rounded up.
