@@ -3,7 +3,7 @@
 
 # Given on the command line, or in the environment.
 export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS GIC BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK \
-	WAY FS DTB GDB_PORT
+	WAY FS DTB GDB_PORT CLANG LIMIT
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -52,6 +52,8 @@ help: ## list the commands
 	@echo '  GIC=2             a machine with a GICv2: 8 vCPUs at most'
 	@echo '  GENERATIONS=10    how often "make its" kexecs'
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
+	@echo '  ONLY="gcc 64k"    the kernels of "make kernels-built": words of platform/host/guest/built/matrix'
+	@echo '  CLANG=16 LIMIT=7200   its version of clang, and the seconds that one build may take'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest", card and fit; of run, shell and debug too'
 	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
@@ -133,6 +135,12 @@ its: build linux ## kexec with an ITS: dies without the monitor, lives with it
 kernels: build linux ## a kexec from each of Debian's kernels to each, and a table
 	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(KERNELS)
 	@$(TOOL) kernels
+
+.PHONY: kernels-built
+kernels-built: build linux ## build small kernels with gcc and clang, LTO, CFI, pages of 16 and 64 KiB; a kexec each
+	@$(HOST)/setup.sh kernels-built
+	@$(HOST)/guest/kernels-built.sh $(TARGET)/guest/built $(ONLY)
+	@$(TOOL) kernels-built $(TARGET)/guest/built
 
 # A board that U-Boot starts: its folder in platform/, with or without "qemu-" in front.
 BOARD := virt

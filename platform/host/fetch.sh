@@ -6,6 +6,7 @@
 #                                         virtio disk needs, in the order in which to load it; and
 #                                         a link to that folder, $cache/debian/RELEASE[-FLAVOUR]
 #   fetch.sh source RELEASE PACKAGE FOLDER   a source package, unpacked
+#   fetch.sh linux-source RELEASE VERSION   $cache/linux-source/VERSION/: Linux's source as Debian has it
 #   fetch.sh sources RELEASE              its lines for a sources.list, on standard output
 #   fetch.sh dtbs [RELEASE]               $cache/dtbs/RELEASE/: the device trees of its kernel's boards
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
@@ -263,6 +264,22 @@ source_package() {
 	rm -rf "$work"
 }
 
+# linux_source VERSION: its package is for every architecture.
+linux_source() {
+	[ ! -f "$cache/linux-source/$1/package" ] || return 0
+	read_lists
+	work=$cache/work/linux-source-$1
+	rm -rf "$work"
+	mkdir -p "$work/source"
+	step "apt: fetching linux-source-$1 of Debian $release" download "$work" "linux-source-$1"
+	step "unpacking it (1.4 GB)" sh -c "dpkg-deb --fsys-tarfile '$work'/*.deb |
+		tar -x --to-stdout ./usr/src/linux-source-$1.tar.xz | tar -x -J -C '$work/source' --strip-components=1"
+	[ -f "$work/source/Makefile" ] || die "linux-source-$1 has no source of Linux"
+	dpkg-deb --field "$work"/*.deb Package Version >"$work/source/package"
+	finish "$work/source" "$cache/linux-source/$1"
+	rm -rf "$work"
+}
+
 what=${1:-}
 case $what in
 source)
@@ -278,8 +295,9 @@ release=${2:-$release}
 flavour=${3:-}
 case $what in
 kernel) kernel ;;
+linux-source) linux_source "$3" ;;
 userland) userland ;;
 dtbs) dtbs ;;
 grub) grub ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | userland | grub | dtbs [RELEASE]" ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | dtbs [RELEASE]" ;;
 esac

@@ -4,7 +4,7 @@
 # all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
 # cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well,
 # `setup.sh uefi' a UEFI for QEMU, `setup.sh distro' what makes a Debian disk, `setup.sh boards' what
-# `make board' needs, `setup.sh debug' a gdb for arm64, `setup.sh pip' what fetches from PyPI.
+# `make board' needs, `setup.sh kernels-built' what builds Linux with gcc and clang, `setup.sh debug' a gdb for arm64, `setup.sh pip' what fetches from PyPI.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -47,6 +47,17 @@ if [ "${1:-}" = tfa ]; then
 	need dpkg-source dpkg-dev
 	[ -f /usr/include/openssl/evp.h ] || missing="$missing libssl-dev"
 	set -- u-boot
+fi
+if [ "${1:-}" = kernels-built ]; then
+	clang=${CLANG:-16}
+	need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+	need "clang-$clang" "clang-$clang"
+	need "ld.lld-$clang" "lld-$clang"
+	need "llvm-nm-$clang" "llvm-$clang"
+	need make make
+	need flex flex
+	need bison bison
+	need bc bc
 fi
 # Some are in /sbin, which is not in every user's PATH.
 if [ "${1:-}" = u-boot ]; then

@@ -408,4 +408,30 @@ mod tests {
             }
         );
     }
+
+    /// Facts of kernels that `make kernels-built` built, and the calls as a disassembler shows them.
+    const BUILT: [(&str, Site, Site); 1] = [(
+        include_str!("built/6.1-clang-lto-thin.kernel"),
+        Site {
+            offset: 0xb_68e8,
+            word: 0x97fd_d3ef,
+        },
+        Site {
+            offset: 0xb_68f8,
+            word: 0x97fd_b017,
+        },
+    )];
+
+    #[test]
+    fn finds_both_calls_of_built_kernels() {
+        for (facts, shutdown, kexec) in BUILT {
+            for layout in LAYOUTS {
+                assert_eq!(
+                    find(&Kernel::from_facts(layout, facts).build()),
+                    Ok(HookSites { shutdown, kexec }),
+                    "{layout:?}: {facts}"
+                );
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starts guests under Baton on QEMU's `virt` machine. `make help` says how it is called.
 
+mod built;
 mod card;
 mod debug;
 mod distro;
@@ -18,7 +19,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|debug|guest|stock|its|kernels|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE
+const USAGE: &str = "usage: baton-qemu run|shell|debug|guest|stock|its|kernels|kernels-built FOLDER|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   shell    a shell in the guest, on this terminal
@@ -27,6 +28,7 @@ const USAGE: &str = "usage: baton-qemu run|shell|debug|guest|stock|its|kernels|a
   stock    measure the same kexec without the monitor
   its      kexec with an ITS, without and with the monitor, GENERATIONS= times (10)
   kernels  kexec from each kernel on the disk BATON_KERNEL_DISK= to each
+  kernels-built  a kexec of each kernel that kernels-built.sh built and names in FOLDER
   audit    what the next kernel finds of the one before it, register by register
   soak     N= kexecs (1000) in a row, from under CPUs in states chosen by chance; goes on where it was
            stopped, or CHUNK= seconds were over
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         ["stock"] => measure(),
         ["its"] => its::its(),
         ["kernels"] => kernels::kernels(),
+        ["kernels-built", folder] => built::built(folder.as_ref()),
         ["audit"] => audit(),
         ["soak"] => soak::soak(),
         ["card", file] => card::card(file.as_ref()),

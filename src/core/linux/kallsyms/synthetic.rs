@@ -22,7 +22,7 @@ pub const LAYOUTS: [Layout; 3] = [
     Layout::PlaceRelative,
 ];
 
-/// The size of the image.
+/// The size of the image of [`Kernel::new`].
 pub const IMAGE_SIZE: usize = 0x10_0000;
 /// Where its read-only data begins.
 pub const RODATA: usize = 0x2_0000;
@@ -41,6 +41,12 @@ pub struct Kernel {
     pub base: u32,
     /// Instructions, by their offset.
     pub words: Vec<(u64, u32)>,
+    /// The size of the image.
+    pub size: usize,
+    /// Where its read-only data begins.
+    pub rodata: usize,
+    /// Where the header's branch leads.
+    pub entry: u64,
 }
 
 /// Where the tables went.
@@ -85,7 +91,49 @@ impl Kernel {
             symbols,
             base: 0,
             words,
+            size: IMAGE_SIZE,
+            rodata: RODATA,
+            entry: ENTRY,
         }
+    }
+
+    /// A kernel with the size, the symbols and the instructions that `facts` says of a real one, as
+    /// `make kernels-built` writes them down, and some 2,000 symbols of data behind its code.
+    pub fn from_facts(layout: Layout, facts: &str) -> Self {
+        let number = |text: &str| {
+            let digits = text.strip_prefix("0x").expect("no hexadecimal number");
+            u64::from_str_radix(digits, 16).expect("no hexadecimal number")
+        };
+        let mut kernel = Self::new(layout);
+        kernel.symbols.clear();
+        kernel.words.clear();
+        for line in facts.lines() {
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["#", ..] => {}
+                ["size", size] => kernel.size = number(size) as usize,
+                ["symbol", offset, kind, name] => {
+                    let kind = kind.chars().next().expect("a kind");
+                    kernel.symbols.push((kind, name.into(), number(offset)));
+                }
+                ["word", offset, word] => kernel.words.push((number(offset), number(word) as u32)),
+                _ => panic!("no fact: {line}"),
+            }
+        }
+        let entry = |symbol: &&(char, String, u64)| symbol.1 == "primary_entry";
+        kernel.entry = kernel
+            .symbols
+            .iter()
+            .find(entry)
+            .expect("no primary_entry")
+            .2;
+        kernel.rodata = (kernel.size - 0x2_0000) & !0xfff;
+        let behind = kernel.rodata - 0x1_0000;
+        kernel.symbols.extend((0..2000).map(|number| {
+            let offset = (behind + 0x20 * number) as u64;
+            ('d', format!("some_data_{number:03}"), offset)
+        }));
+        assert!(kernel.symbols.is_sorted_by_key(|symbol| symbol.2));
+        kernel
     }
 
     /// Gives the symbol at `offset` another name and type.
@@ -105,10 +153,10 @@ impl Kernel {
 
     /// Returns the image, and where the tables are in it.
     pub fn build_with_tables(&self) -> (Vec<u8>, Tables) {
-        let mut image = vec![0; IMAGE_SIZE];
+        let mut image = vec![0; self.size];
         put(&mut image, 0, 0xfa40_5a4d);
-        put(&mut image, 4, 0x1400_0000 | ((ENTRY - 4) / 4) as u32);
-        put(&mut image, 16, IMAGE_SIZE as u32);
+        put(&mut image, 4, 0x1400_0000 | ((self.entry - 4) / 4) as u32);
+        put(&mut image, 16, self.size as u32);
         put(&mut image, 24, 0xa);
         image[56..60].copy_from_slice(b"ARM\x64");
         for (offset, word) in &self.words {
@@ -126,7 +174,7 @@ impl Kernel {
         let count = self.symbols.len();
         let mut at = Layer {
             image: &mut image,
-            at: RODATA,
+            at: self.rodata,
             align,
         };
         let mut tables = Tables::default();
