@@ -20,3 +20,4 @@ pub mod psci;
 pub mod report;
 pub mod smp;
 pub mod sync;
+pub mod words;
