@@ -20,4 +20,5 @@ pub mod psci;
 pub mod report;
 pub mod smp;
 pub mod sync;
+pub mod uart;
 pub mod words;

@@ -3,7 +3,7 @@
 
 use super::blob;
 use super::chosen;
-use super::console::{self, Console};
+use super::console::{self, Console, Silent};
 use super::cpus::{self, Cpu, Devices, EnableMethod};
 use super::error::BoardError;
 use super::gic::{self, Gic};
@@ -93,15 +93,19 @@ impl Board {
             psci,
             gic: gic::read(fdt)?,
             devices: cpus::devices(fdt),
-            console: console(fdt),
+            console: console(fdt).ok(),
             bootargs: chosen::bootargs(fdt)?,
         })
     }
 }
 
 /// Reads only the console, so that whatever is wrong with the rest of the tree can be said on it.
-pub fn console(fdt: Fdt<'_>) -> Option<Console> {
-    console::read(fdt).ok().flatten()
+///
+/// # Errors
+///
+/// [`Silent`]: why there is none.
+pub fn console(fdt: Fdt<'_>) -> Result<Console, Silent> {
+    console::find(fdt)
 }
 
 fn memory(fdt: Fdt<'_>) -> Result<(RegionSet, RegionSet), BoardError> {

@@ -99,6 +99,11 @@ impl<'a> Located<'a> {
         path(&self.ancestors, &self.node)
     }
 
+    /// Says whether the node and the buses above it may be used.
+    pub fn is_available(&self) -> bool {
+        is_available(&self.node) && self.ancestors.iter().all(is_available)
+    }
+
     /// Returns entry `index` of `reg`, as the CPU addresses it.
     ///
     /// # Errors

@@ -158,7 +158,10 @@ fn finds_the_console_of_a_bad_board() {
     let expected = board(&tree).console;
     tree.remove("/cpus").remove("/memory@40000000");
     let blob = tree.blob();
-    assert_eq!(blob::open(&blob).ok().and_then(console), expected);
+    assert_eq!(
+        blob::open(&blob).ok().and_then(|fdt| console(fdt).ok()),
+        expected
+    );
     let mut tree = Sample::virt();
     tree.set("/pl011@9000000", "reg", wide(&[1]));
     assert_eq!(board(&tree).console, None, "a bad console, a good board");
