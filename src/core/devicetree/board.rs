@@ -84,7 +84,7 @@ impl Board {
         let psci = psci::read(fdt)?;
         let waits = |cpu: &&Cpu| matches!(cpu.enable_method, EnableMethod::SpinTable { .. });
         match cpus.iter().find(|cpu| !waits(cpu)) {
-            Some(cpu) if psci.is_none() => return Err(BoardError::NoPsci { mpidr: cpu.mpidr }),
+            Some(cpu) if psci.is_none() => return Err(psci::missing(fdt, cpu.mpidr)),
             _ => {}
         }
         Ok(Self {
