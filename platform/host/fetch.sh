@@ -167,14 +167,15 @@ kernel() {
 dtbs() {
 	[ ! -d "$cache/dtbs/$release" ] || return 0
 	read_lists
-	package=$(closure linux-image-arm64 | grep -E '^linux-(image|binary)-[0-9]' | sort | head -n 1)
+	# Where linux-image-* is a stub, linux-base-VERSION has them, below the modules.
+	package=$(closure linux-image-arm64 | grep -E '^linux-(image|base)-[0-9]' | sort | head -n 1)
 	[ -n "$package" ] || die "Debian $release has no linux-image-arm64"
 	work=$cache/work/dtbs
 	rm -rf "$work"
 	mkdir -p "$work/root"
 	step "apt: fetching $package of Debian $release, for its device trees" download "$work" "$package"
 	step "unpacking $package" unpack "$work" "$work/root"
-	trees=$(find "$work/root/usr/lib" -maxdepth 1 -name 'linux-image-*')
+	trees=$(find "$work/root/usr/lib" -maxdepth 3 -type d \( -name 'linux-image-*' -o -name dtb \))
 	[ -n "$trees" ] || die "$package has no device trees"
 	finish "$trees" "$cache/dtbs/$release"
 	rm -rf "$work"

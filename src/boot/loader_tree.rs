@@ -6,8 +6,9 @@ use crate::console;
 use crate::memory::layout::PAGE;
 use crate::memory::stage1::MemoryKind;
 use baton_core::devicetree::blob;
-use baton_core::devicetree::console::{Console, UartKind};
+use baton_core::devicetree::console::Console;
 use baton_core::memory::region::Region;
+use baton_core::uart::Uart;
 use core::slice;
 use log::LevelFilter;
 
@@ -29,9 +30,8 @@ pub fn tree(fdt: u64) -> &'static [u8] {
 /// The PL011 of QEMU's `virt`, for a tree that does not parse and so names no other.
 pub fn virtual_console() -> Console {
     Console {
-        kind: UartKind::Pl011,
+        uart: Uart::PL011,
         registers: Region::new(0x0900_0000, PAGE).expect("it is no empty region"),
-        settings: None,
     }
 }
 

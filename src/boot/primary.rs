@@ -46,7 +46,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     HEAP.init_early();
     let tree = tree(fdt);
     let blob = blob::open(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
-    if let Some(console) = board::console(blob) {
+    if let Ok(console) = board::console(blob) {
         start_console(&console);
     }
     let board = Board::read_with(blob, image::appended(old))

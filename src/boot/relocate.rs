@@ -30,7 +30,7 @@ extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
         start_console(&virtual_console());
         stop(format_args!("{error}"))
     });
-    if let Some(console) = board::console(blob) {
+    if let Ok(console) = board::console(blob) {
         start_console(&console);
     }
     let (map, cpus) = MemoryMap::read(blob, image::appended(image::region().start()))

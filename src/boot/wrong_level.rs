@@ -21,7 +21,7 @@ extern "C" fn started_elsewhere(fdt: u64) -> ! {
     unsafe { asm!("mrs {level}, CurrentEL", level = out(reg) level, options(nomem, nostack)) };
     let tree = tree(fdt);
     let blob = blob::open(tree).ok();
-    if let Some(console) = blob.and_then(board::console) {
+    if let Some(console) = blob.and_then(|blob| board::console(blob).ok()) {
         // SAFETY: The MMU is off, so that the UART is where it is, as a device.
         unsafe { console::init(&console, LevelFilter::Info) };
     }

@@ -23,3 +23,5 @@ pub mod report;
 pub mod smccc;
 pub mod smp;
 pub mod sync;
+pub mod uart;
+pub mod words;

@@ -3,7 +3,7 @@
 
 use super::blob;
 use super::chosen;
-use super::console::{self, Console};
+use super::console::{self, Console, Silent};
 use super::cpus::{self, Cpu, Devices, EnableMethod};
 use super::error::BoardError;
 use super::gic::{self, Gic};
@@ -85,7 +85,7 @@ impl Board {
         let psci = psci::read(fdt)?;
         let waits = |cpu: &&Cpu| matches!(cpu.enable_method, EnableMethod::SpinTable { .. });
         match cpus.iter().find(|cpu| !waits(cpu)) {
-            Some(cpu) if psci.is_none() => return Err(BoardError::NoPsci { mpidr: cpu.mpidr }),
+            Some(cpu) if psci.is_none() => return Err(psci::missing(fdt, cpu.mpidr)),
             _ => {}
         }
         Ok(Self {
@@ -94,15 +94,19 @@ impl Board {
             psci,
             gic: gic::read(fdt)?,
             devices: cpus::devices(fdt),
-            console: console(fdt),
+            console: console(fdt).ok(),
             bootargs: chosen::bootargs(fdt)?,
         })
     }
 }
 
 /// Reads the console alone, so that errors of the rest of the tree can be printed on it.
-pub fn console(fdt: Fdt<'_>) -> Option<Console> {
-    console::read(fdt).ok().flatten()
+///
+/// # Errors
+///
+/// [`Silent`]: why there is none.
+pub fn console(fdt: Fdt<'_>) -> Result<Console, Silent> {
+    console::find(fdt)
 }
 
 /// Reads memory and reserved regions.

@@ -56,6 +56,15 @@ pub enum BoardError {
         /// Affinity fields of the first such CPU's MPIDR.
         mpidr: u64,
     },
+    /// There is no PSCI in a tree that U-Boot completes.
+    #[error(
+        "no PSCI in the tree of a board {board:?}: U-Boot adds it when it starts a kernel by booti or \
+         bootm, if the firmware below it has PSCI"
+    )]
+    NoPsciYet {
+        /// The board, by its `compatible`.
+        board: &'static str,
+    },
     /// The PSCI node does not say how to call it.
     #[error("{node}: PSCI method {method:?} is neither \"smc\" nor \"hvc\"")]
     PsciMethod {

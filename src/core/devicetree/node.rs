@@ -2,6 +2,7 @@
 //! Nodes with their ancestors: paths, addresses as the CPU sees them, typed properties.
 
 use crate::memory::region::{Region, RegionError};
+use crate::words::has;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use dtoolkit::fdt::{Fdt, FdtNode};
@@ -98,18 +99,27 @@ impl<'a> Located<'a> {
         path(&self.ancestors, &self.node)
     }
 
+    /// Says whether the node and the buses above it may be used.
+    pub fn is_available(&self) -> bool {
+        is_available(&self.node) && self.ancestors.iter().all(is_available)
+    }
+
     /// Returns entry `index` of `reg`, as the CPU addresses it.
     ///
     /// # Errors
     ///
     /// Returns [`RegError`], with the path of the node.
     pub fn reg(&self, index: usize) -> Result<Region, RegError> {
-        let missing = || RegError::Missing {
+        for (at, entry) in self.entries()?.enumerate() {
+            let (start, size) = entry?;
+            if at == index {
+                return self.translate(self.region(start, size)?);
+            }
+        }
+        Err(RegError::Missing {
             node: self.path(),
             index,
-        };
-        let (start, size) = self.entries()?.nth(index).ok_or_else(missing)??;
-        self.translate(self.region(start, size)?)
+        })
     }
 
     /// Returns all entries of `reg` that are not empty, as the parent addresses them.
@@ -160,13 +170,24 @@ impl<'a> Located<'a> {
     }
 }
 
+/// What is searched for: a closure, but without what `dyn FnMut` has beside the call.
+trait Wanted<'a> {
+    fn is_wanted(&mut self, node: &FdtNode<'a>) -> bool;
+}
+
+impl<'a, F: FnMut(&FdtNode<'a>) -> bool> Wanted<'a> for F {
+    fn is_wanted(&mut self, node: &FdtNode<'a>) -> bool {
+        self(node)
+    }
+}
+
 /// Finds the first node that is `wanted`, at `node` or below it.
 fn search_below<'a>(
     ancestors: &mut Vec<FdtNode<'a>>,
     node: FdtNode<'a>,
-    wanted: &mut impl FnMut(&FdtNode<'a>) -> bool,
+    wanted: &mut dyn Wanted<'a>,
 ) -> Option<Located<'a>> {
-    if wanted(&node) {
+    if wanted.is_wanted(&node) {
         return Some(Located {
             node,
             ancestors: ancestors.clone(),
@@ -215,7 +236,10 @@ pub fn number(cells: Cells<'_>) -> Option<u64> {
     cells.to_int().ok()
 }
 
+// Not inlined, this and the next ones: they are called from everywhere.
+
 /// Returns a property's value; no bytes if it is absent.
+#[inline(never)]
 pub fn bytes<'a>(node: &FdtNode<'a>, name: &str) -> &'a [u8] {
     node.property(name)
         .and_then(|property| property.value_as().ok())
@@ -223,11 +247,13 @@ pub fn bytes<'a>(node: &FdtNode<'a>, name: &str) -> &'a [u8] {
 }
 
 /// Returns the number in a property of one or two cells.
+#[inline(never)]
 pub fn cell(node: &FdtNode<'_>, name: &str) -> Option<u64> {
     big_endian(bytes(node, name))
 }
 
 /// Returns the number in 4 or 8 big-endian bytes.
+#[inline(never)]
 pub fn big_endian(bytes: &[u8]) -> Option<u64> {
     match bytes.len() {
         4 => bytes
@@ -239,6 +265,7 @@ pub fn big_endian(bytes: &[u8]) -> Option<u64> {
 }
 
 /// Returns a property's first string.
+#[inline(never)]
 pub fn text<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a str> {
     node.property(name)?
         .value_as::<FdtStringListIterator<'a>>()
@@ -247,14 +274,14 @@ pub fn text<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a str> {
 }
 
 /// Returns whether the node may be used: its `status` is absent, `"okay"` or, as in Linux, `"ok"`.
+#[inline(never)]
 pub fn is_available(node: &FdtNode<'_>) -> bool {
     node.property("status").is_none() || matches!(text(node, "status"), Some("okay" | "ok"))
 }
 
 /// Returns the first of `names` that the node is compatible with.
 pub fn first_compatible<'n>(node: &FdtNode<'_>, names: &[&'n str]) -> Option<&'n str> {
-    let own = node.property("compatible")?;
-    let own: FdtStringListIterator<'_> = own.value_as().ok()?;
-    let has = |name: &&str| own.clone().any(|compatible| compatible == *name);
-    names.iter().copied().find(has)
+    let own = bytes(node, "compatible");
+    let is_own = |name: &&str| has(own, 0, name.as_bytes());
+    names.iter().copied().find(is_own)
 }

@@ -49,6 +49,10 @@ pub struct FunctionIds {
 
 const COMPATIBLE: [&str; 3] = ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"];
 
+/// Boards whose trees have no PSCI before U-Boot starts a kernel with them (U-Boot's
+/// `arch/arm/cpu/armv8/fsl-layerscape/` and `arch/arm/lib/bootm-fdt.c`).
+const COMPLETED: [&str; 3] = ["fsl,ls1028a", "fsl,ls1043a", "fsl,ls1046a"];
+
 /// Reads the first available PSCI node; `None` if there is none.
 pub(super) fn read(fdt: Fdt<'_>) -> Result<Option<Psci>, BoardError> {
     let compatible = |node: &_| first_compatible(node, &COMPATIBLE);
@@ -71,6 +75,14 @@ pub(super) fn read(fdt: Fdt<'_>) -> Result<Option<Psci>, BoardError> {
         _ => PsciVersion::V0_1(function_ids(&found)),
     };
     Ok(Some(Psci { conduit, version }))
+}
+
+/// Why there is none, where the CPU `mpidr` needs it.
+pub(super) fn missing(fdt: Fdt<'_>, mpidr: u64) -> BoardError {
+    match first_compatible(&fdt.root(), &COMPLETED) {
+        Some(board) => BoardError::NoPsciYet { board },
+        None => BoardError::NoPsci { mpidr },
+    }
 }
 
 fn function_ids(psci: &Located<'_>) -> FunctionIds {

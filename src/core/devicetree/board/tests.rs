@@ -109,6 +109,15 @@ fn needs_psci_but_for_spin_tables() {
         Board::read(&tree.blob()),
         Err(BoardError::NoPsci { mpidr: 0 })
     );
+    tree.strings("/", "compatible", &["fsl,ls1046a-rdb", "fsl,ls1046a"]);
+    assert_eq!(
+        Board::read(&tree.blob()),
+        Err(BoardError::NoPsciYet {
+            board: "fsl,ls1046a"
+        }),
+        "a tree that U-Boot completes"
+    );
+    tree.unset("/", "compatible");
     for (path, mpidr) in [("/cpus/cpu@0", Some(1)), ("/cpus/cpu@1", None)] {
         tree.set(path, "enable-method", "spin-table")
             .set(path, "cpu-release-addr", wide(&[8]));
@@ -154,7 +163,10 @@ fn finds_the_console_of_a_bad_board() {
     let expected = board(&tree).console;
     tree.remove("/cpus").remove("/memory@40000000");
     let blob = tree.blob();
-    assert_eq!(blob::open(&blob).ok().and_then(console), expected);
+    assert_eq!(
+        blob::open(&blob).ok().and_then(|fdt| console(fdt).ok()),
+        expected
+    );
     let mut tree = Sample::virt();
     tree.set("/pl011@9000000", "reg", wide(&[1]));
     assert_eq!(board(&tree).console, None, "a bad console, a good board");
@@ -171,6 +183,13 @@ fn says_what_is_wrong() {
         (
             BoardError::NoPsci { mpidr: 3 },
             "no PSCI: no available node is compatible with \"arm,psci\", and CPU 0x3 has no spin table",
+        ),
+        (
+            BoardError::NoPsciYet {
+                board: "fsl,ls1043a",
+            },
+            "no PSCI in the tree of a board \"fsl,ls1043a\": U-Boot adds it when it starts a kernel by \
+             booti or bootm, if the firmware below it has PSCI",
         ),
         (
             BoardError::ModuleEmpty {
