@@ -22,6 +22,9 @@ use thiserror::Error;
 const IMAGE_ALIGN: u64 = 2 << 20;
 /// Alignment of the pending table of LPIs (Arm IHI 0069, GICR_PENDBASER).
 const LPI_ALIGN: u64 = 64 << 10;
+/// What each interrupt controller reaches: the GIC-600 of RK3568, R-Car Gen4 and Agilex 5 has 32 bits of
+/// address.
+const LPI_REACH: u64 = 1 << 32;
 
 /// Why the guest cannot be started.
 #[derive(Debug, Error)]
@@ -233,8 +236,10 @@ fn preset_lpis(
     size: u64,
     ram: &GuestRam,
 ) -> Result<Region, GuestError> {
+    // Some interrupt controllers reach no further, and no device tree says so.
     let range = free
-        .highest_fit(size, LPI_ALIGN)
+        .highest_fit_below(LPI_REACH, size, LPI_ALIGN)
+        .or_else(|| free.highest_fit(size, LPI_ALIGN))
         .and_then(|region| ram.range(region.start(), region.size()))
         .ok_or(GuestError::NoLpiTables(size))?;
     let region = range.region();

@@ -47,12 +47,14 @@ fn gic_v3(node: &GicV3Node) -> Result<v3::GicV3, v3::frames::FrameError> {
         .collect();
     let stride = node.redistributor_stride.map(|stride| stride as usize);
     // SAFETY: `map` mapped them as devices, and only this uses them.
-    unsafe {
+    let mut gic = unsafe {
         v3::GicV3::new(
             node.distributor.start() as usize,
             &redistributors,
             stride,
             &its,
         )
-    }
+    }?;
+    gic.coherent = node.coherent;
+    Ok(gic)
 }

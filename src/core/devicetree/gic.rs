@@ -34,6 +34,8 @@ pub struct GicV3 {
     pub its: Vec<Region>,
     /// SPIs that devices may use for message-based interrupts.
     pub mbi_ranges: Vec<MbiRange>,
+    /// Its tables in memory are seen through the caches of the CPUs (no `dma-noncoherent`).
+    pub coherent: bool,
 }
 
 /// SPIs that devices may raise by a write to `GICD_SETSPI_NSR`.
@@ -105,6 +107,7 @@ fn v3(gic: &Located<'_>) -> Result<GicV3, RegError> {
         redistributor_stride: cell(&gic.node, "redistributor-stride").filter(|s| *s != 0),
         its,
         mbi_ranges: mbi_ranges(gic),
+        coherent: gic.node.property("dma-noncoherent").is_none(),
     })
 }
 
@@ -151,6 +154,7 @@ mod tests {
             redistributor_stride: None,
             its: alloc::vec![region(0x808_0000, 0x2_0000)],
             mbi_ranges: Vec::new(),
+            coherent: true,
         }
     }
 
@@ -204,6 +208,17 @@ mod tests {
             },
         ];
         expected.mbi_ranges.extend(ranges);
+        assert_eq!(tree.read(read), Ok(Gic::V3(expected)));
+    }
+
+    #[test]
+    fn knows_a_gic_that_is_not_coherent() {
+        let mut tree = Sample::virt();
+        tree.set(GIC, "dma-noncoherent", Vec::new());
+        let expected = GicV3 {
+            coherent: false,
+            ..virt()
+        };
         assert_eq!(tree.read(read), Ok(Gic::V3(expected)));
     }
 

@@ -235,6 +235,14 @@ impl RegionSet {
         })
     }
 
+    /// As [`RegionSet::highest_fit`], of the regions that end at `end` or below.
+    pub fn highest_fit_below(&self, end: u64, size: u64, align: u64) -> Option<Region> {
+        self.regions.iter().rev().find_map(|r| {
+            let start = align_down(r.end().min(end).checked_sub(size)?, align)?;
+            Region::new(start, size).ok().filter(|fit| r.encloses(fit))
+        })
+    }
+
     /// Returns the lowest region of `size` bytes in the set that starts at a multiple of `align`,
     /// a power of two, and not below `above`.
     pub fn lowest_fit(&self, size: u64, align: u64, above: u64) -> Option<Region> {

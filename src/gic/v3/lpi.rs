@@ -25,6 +25,9 @@ const PENDING_ZERO: u64 = 1 << 62;
 /// Inner shareable, write-back: what a CPU stores in a table needs no cache maintenance.
 const CACHED: u64 = 1 << 10 | 7 << 7;
 
+/// Non-shareable, Non-cacheable: for a GIC that does not see what is in the caches of CPUs.
+const UNCACHED: u64 = 1 << 7;
+
 /// `GICR_SYNCR.Busy`.
 const BUSY: u64 = 1;
 
@@ -38,6 +41,8 @@ pub struct LpiTables {
     pub pending: u64,
     /// Bits of an interrupt's number, 14 to 32.
     pub id_bits: u8,
+    /// The redistributor sees what is in the caches of CPUs.
+    pub coherent: bool,
 }
 
 impl Redistributor {
@@ -65,8 +70,9 @@ impl Redistributor {
         self.reset_lpis()?;
         let mut gicr = self.gicr();
         let id_bits = u64::from(tables.id_bits.clamp(14, 32) - 1);
-        field!(gicr, propbaser).write(tables.property & TABLE | CACHED | id_bits);
-        field!(gicr, pendbaser).write(tables.pending & TABLE | CACHED | PENDING_ZERO);
+        let attributes = if tables.coherent { CACHED } else { UNCACHED };
+        field!(gicr, propbaser).write(tables.property & TABLE | attributes | id_bits);
+        field!(gicr, pendbaser).write(tables.pending & TABLE | attributes | PENDING_ZERO);
         field!(gicr, ctlr).write(GicrCtlr::EnableLPIs);
         self.wait()?;
         if keep {

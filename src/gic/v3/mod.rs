@@ -34,6 +34,8 @@ pub struct GicV3 {
     pub distributor: Lock<Distributor>,
     /// Whether it has two security states.
     pub two_states: bool,
+    /// Whether it sees what is in the caches of CPUs. To be set before LPIs are; true at first.
+    pub coherent: bool,
     /// Every CPU's redistributor.
     pub frames: Frames,
     /// Every interrupt translation service.
@@ -80,6 +82,7 @@ impl GicV3 {
             let distributor = Distributor::new(gicd)?;
             Ok(Self {
                 two_states: distributor.two_states(),
+                coherent: true,
                 frames: Frames::discover(gicr, stride, distributor.nmi())?,
                 distributor: Lock::new(distributor),
                 guest_stores: Lock::new(()),
@@ -120,6 +123,7 @@ impl GicV3 {
                 property: memory.start(),
                 pending: memory.start() + LPI_BLOCK * number,
                 id_bits: LPI_BITS,
+                coherent: self.coherent,
             };
             // SAFETY: Handed on to the caller; each redistributor has a block of its own.
             match unsafe { frame.lock().preset_lpis(tables, keep) } {

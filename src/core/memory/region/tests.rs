@@ -13,6 +13,16 @@ fn set(bounds: &[(u64, u64)]) -> RegionSet {
 }
 
 #[test]
+fn highest_fit_below_stays_below() {
+    let set = set(&[(0x1000, 0x5000), (0x8000, 0xc000)]);
+    let fit = |end, size| set.highest_fit_below(end, size, 0x1000).map(|r| r.start());
+    assert_eq!(fit(u64::MAX, 0x2000), Some(0xa000));
+    assert_eq!(fit(0xa800, 0x2000), Some(0x8000));
+    assert_eq!(fit(0x9000, 0x2000), Some(0x3000));
+    assert_eq!(fit(0x2000, 0x2000), None);
+}
+
+#[test]
 fn refuses_empty_and_wrapping_regions() {
     assert_eq!(Region::new(0x1000, 0), Err(RegionError::Empty(0x1000)));
     assert_eq!(Region::from_bounds(8, 8), Err(RegionError::Empty(8)));

@@ -10,6 +10,7 @@ const TABLES: LpiTables = LpiTables {
     property: 0x4001_0000,
     pending: 0x4002_0000,
     id_bits: 16,
+    coherent: true,
 };
 
 /// A redistributor of a GICv4 on whose tables a kernel runs.
@@ -107,6 +108,22 @@ fn preset(gic: &GicV3, keep: bool) -> Result<bool, HwError> {
     let mut frame = gic.frames.of(0).expect("one CPU").lock();
     // SAFETY: No GIC uses the tables.
     unsafe { frame.preset_lpis(TABLES, keep) }
+}
+
+#[test]
+fn tables_of_a_gic_that_is_not_coherent_are_not_cached() {
+    let (fake, gic) = sticky();
+    let tables = LpiTables {
+        coherent: false,
+        ..TABLES
+    };
+    let mut frame = gic.frames.of(0).expect("one CPU").lock();
+    // SAFETY: No GIC uses the tables.
+    assert_eq!(unsafe { frame.preset_lpis(tables, false) }, Ok(true));
+    let base = fake.frame(0);
+    // 12.11.33: non-shareable (0), Normal inner Non-cacheable (1).
+    assert_eq!(mmio::peek64(base + 0x70), 0x4001_0000 | 1 << 7 | 15);
+    assert_eq!(mmio::peek64(base + 0x78), 0x4002_0000 | 1 << 7 | 1 << 62);
 }
 
 #[test]
