@@ -406,7 +406,7 @@ mod tests {
     }
 
     /// Facts of kernels that `make kernels-built` built, and the calls as a disassembler shows them.
-    const BUILT: [(&str, Site, Site); 3] = [
+    const BUILT: [(&str, Site, Site); 4] = [
         (
             include_str!("built/6.1-gcc-64k.kernel"),
             Site {
@@ -438,6 +438,17 @@ mod tests {
             Site {
                 offset: 0xc_0b3c,
                 word: 0x97fd_8b00,
+            },
+        ),
+        (
+            include_str!("built/6.1-clang-lto-full-bti-ftrace.kernel"),
+            Site {
+                offset: 0x10_bf00,
+                word: 0x97fc_38ed,
+            },
+            Site {
+                offset: 0x10_bf10,
+                word: 0x97fc_76c6,
             },
         ),
     ];
