@@ -46,7 +46,10 @@ build() {
 		$("$program" --version)
 	END
 	)
-	[ "$(cat "$output/key" 2>/dev/null)" != "$key" ] || return 0
+	if [ "$(cat "$output/key" 2>/dev/null)" = "$key" ]; then
+		rm -rf "$work"
+		return 0
+	fi
 	rm -f "$output/key"
 	mkdir -p "$output"
 	make="make -C $source O=$work ARCH=arm64 $tools"

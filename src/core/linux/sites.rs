@@ -410,17 +410,52 @@ mod tests {
     }
 
     /// Facts of kernels that `make kernels-built` built, and the calls as a disassembler shows them.
-    const BUILT: [(&str, Site, Site); 1] = [(
-        include_str!("built/6.1-clang-lto-thin.kernel"),
-        Site {
-            offset: 0xb_68e8,
-            word: 0x97fd_d3ef,
-        },
-        Site {
-            offset: 0xb_68f8,
-            word: 0x97fd_b017,
-        },
-    )];
+    const BUILT: [(&str, Site, Site); 4] = [
+        (
+            include_str!("built/6.1-gcc-64k.kernel"),
+            Site {
+                offset: 0xa_a04c,
+                word: 0x97fd_ada6,
+            },
+            Site {
+                offset: 0xa_a05c,
+                word: 0x97fd_d355,
+            },
+        ),
+        (
+            include_str!("built/6.1-clang-lto-thin.kernel"),
+            Site {
+                offset: 0xb_68e8,
+                word: 0x97fd_d3ef,
+            },
+            Site {
+                offset: 0xb_68f8,
+                word: 0x97fd_b017,
+            },
+        ),
+        (
+            include_str!("built/6.1-clang-lto-thin-cfi-scs-16k.kernel"),
+            Site {
+                offset: 0xc_0b2c,
+                word: 0x97fd_b114,
+            },
+            Site {
+                offset: 0xc_0b3c,
+                word: 0x97fd_8b00,
+            },
+        ),
+        (
+            include_str!("built/6.1-clang-lto-full-bti-ftrace.kernel"),
+            Site {
+                offset: 0x10_bf00,
+                word: 0x97fc_38ed,
+            },
+            Site {
+                offset: 0x10_bf10,
+                word: 0x97fc_76c6,
+            },
+        ),
+    ];
 
     #[test]
     fn finds_both_calls_of_built_kernels() {
