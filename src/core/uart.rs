@@ -411,12 +411,17 @@ impl Layout {
         Some(uart)
     }
 
-    /// Says whether all registers are in `region`, and so that they can be accessed as they are wide.
+    /// Says whether all registers are in `region`, each at a multiple of its width: a Device access
+    /// that is not aligned faults.
     #[inline(never)]
     pub fn fits(&self, region: &Region) -> bool {
         let wide = self.status.width.max(self.data.width);
         let last = self.status.offset.max(self.data.offset);
+        let aligned =
+            |register: &Register| register.offset.is_multiple_of(u16::from(register.width));
         region.start().is_multiple_of(wide.into())
+            && aligned(&self.status)
+            && aligned(&self.data)
             && region.size() >= u64::from(last) + u64::from(wide)
     }
 

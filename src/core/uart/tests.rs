@@ -291,6 +291,19 @@ fn unknown_ones_are_not_found() {
 }
 
 #[test]
+fn a_register_that_is_not_at_a_multiple_of_its_width_does_not_fit() {
+    let spread = |shift| Spread {
+        shift: Some(shift),
+        width: Some(4),
+    };
+    let region = Region::new(0x1000, 0x1000).expect("test region");
+    for (shift, fits) in [(0, false), (1, false), (2, true)] {
+        let uart = Uart::find(b"ns16550a", spread(shift)).expect("a 16550");
+        assert_eq!(uart.layout().fits(&region), fits, "shift {shift}");
+    }
+}
+
+#[test]
 fn all_registers_are_seen_to_fit() {
     for layout in &LAYOUTS {
         let ends = |register: Register| u64::from(register.offset) + u64::from(register.width);
