@@ -244,11 +244,13 @@ impl Takeover {
     /// Writes the next kernel's device tree as it was completed, if that was necessary. To be called by
     /// the boot CPU after phase 3.
     pub fn write_tree(&self, memory: &GuestRam) {
-        // SAFETY: Nobody writes the plan before the gate is open again.
-        let Validated { plan, tree } = unsafe { &*self.plan.0.get() };
-        if let Some(tree) = tree
+        // SAFETY: The other CPUs have copied their shares and do not come back to the plan; nobody
+        // writes it before the gate is open again.
+        let Validated { plan, tree } = unsafe { &mut *self.plan.0.get() };
+        // Taken out, so that its memory is free for the next one.
+        if let Some(tree) = tree.take()
             && let Some(place) = memory.range(plan.next_kernel().x0, tree.len() as u64)
-            && place.write(tree)
+            && place.write(&tree)
         {
             cache::clean_to_poc(place.start() as usize, tree.len());
         }
