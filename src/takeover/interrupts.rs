@@ -4,6 +4,7 @@
 
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
+use log::Level;
 
 /// Leaves the interrupt controller as at reset, LPIs and ITS too, which the kernel before left on with
 /// tables in memory that is now anybody's: the next kernel's own driver would fail on them (Linux,
@@ -27,11 +28,16 @@ pub fn reset_for_next_kernel(machine: &Machine, cpu: &Cpu) {
     for other in machine.cpus.iter().filter(|other| gic.has_cpu(other.mpidr)) {
         result = result.and(gic.forget_lpis(other.mpidr));
     }
-    if let Err(error) = result {
-        log::log!(
+    match result {
+        Ok(()) => log::log!(
+            cpu.exits.complaint().max(Level::Info),
+            "cpu {}: a kernel that came without a takeover: GIC, LPIs and ITS are as at reset",
+            cpu.index
+        ),
+        Err(error) => log::log!(
             cpu.exits.complaint(),
             "cpu {}: interrupt controller for the next kernel: {error}",
             cpu.index
-        );
+        ),
     }
 }
