@@ -203,13 +203,13 @@ fn take_out(machine: &Machine, patched: &Patched) {
 }
 
 /// Returns whether `cpu` is the only one that its guest has on. One that was lost in a takeover before
-/// has no memory.
+/// has no memory. Once the next takeover has begun, none is known to be alone.
 fn is_alone(machine: &Machine, cpu: &Cpu) -> bool {
     let others = machine.cpus.iter().filter(|other| other.index != cpu.index);
     let rendezvous = &machine.takeover.rendezvous;
     others.into_iter().all(|other| {
         other.power.affinity_info() == AffinityInfo::Off || rendezvous.is_over(&other.member)
-    })
+    }) && !rendezvous.is_over(&cpu.member)
 }
 
 /// The Image that the calling kernel was started from.
@@ -261,8 +261,7 @@ fn image_around(ram: &GuestRam, inside: u64) -> Option<Caller> {
         .find_map(|number| {
             let start = number * KERNEL_ALIGN;
             let first = ram.range(start, HEADER_SIZE as u64)?;
-            // SAFETY: As in `find`.
-            let header = ImageHeader::parse(unsafe { first.bytes() }).ok()?;
+            let header = ImageHeader::parse(&first.copy::<HEADER_SIZE>()?).ok()?;
             let range = ram.range(start, header.image_size())?;
             (inside - start < header.image_size()).then_some(Caller {
                 image: start,

@@ -45,12 +45,8 @@ impl Patched {
     /// Returns whether the kernel in memory is still the one with the calls in it.
     pub fn is_in_place(&self, ram: &GuestRam) -> bool {
         let word = |site: Site| {
-            let range = ram.range(self.image + site.offset, 4)?;
-            // SAFETY: The calling vCPU is in the monitor; another one that writes an instruction of
-            // its kernel meanwhile writes all of it at once.
-            unsafe { range.bytes() }
-                .try_into()
-                .ok()
+            ram.range(self.image + site.offset, 4)?
+                .copy()
                 .map(u32::from_le_bytes)
         };
         word(self.sites.shutdown) == Some(hvc(HOOK1)) && word(self.sites.kexec) == Some(hvc(HOOK2))

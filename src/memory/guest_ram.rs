@@ -103,6 +103,16 @@ impl GuestRange {
         })
     }
 
+    /// Returns a copy of the first `N` bytes, `None` if there are not that many. The guest may write
+    /// them meanwhile.
+    pub fn copy<const N: usize>(&self) -> Option<[u8; N]> {
+        (self.size() >= N as u64).then(|| {
+            // SAFETY: The range is mapped and has that many bytes, and all values are bytes; the guest
+            // may write them meanwhile, hence volatile.
+            unsafe { self.as_ptr().cast::<[u8; N]>().read_volatile() }
+        })
+    }
+
     /// Copies its bytes behind those of `bytes`, which must have room for them: nothing is allocated.
     /// The guest may write them meanwhile.
     pub fn append_to(&self, bytes: &mut Vec<u8>) {
