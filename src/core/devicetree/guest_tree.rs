@@ -252,7 +252,7 @@ pub fn keeps_out(fdt: &[u8], monitor: &Region) -> Result<bool, TreeError> {
     }))
 }
 
-/// Returns whether `no-map` regions cover all of `part`.
+/// Returns whether `no-map` regions and entries of the reservation block cover all of `part`.
 fn is_reserved(fdt: Fdt<'_>, part: &Region) -> bool {
     let parent = fdt.find_node("/reserved-memory");
     let in_nodes = |open: u64| {
