@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::table::word;
 use super::*;
+use crate::memory::region::Region;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
