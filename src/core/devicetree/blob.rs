@@ -12,15 +12,35 @@ use thiserror::Error;
 
 /// Deepest nesting of nodes that is accepted, the root being 1; real trees have about 10.
 pub const MAX_DEPTH: usize = 32;
-/// Offset of `boot_cpuid_phys` in the header.
-pub const BOOT_CPUID_OFFSET: usize = 28;
+/// Bytes of an entry of the memory reservation block: an address and a size.
+pub const RESERVATION_SIZE: usize = 16;
 
-/// Offset of `off_dt_struct` in the header.
-const STRUCTURE_OFFSET: usize = 8;
-/// Offset of `size_dt_struct` in the header.
-const STRUCTURE_SIZE: usize = 36;
-const HEADER_SIZE: usize = 40;
-const MAGIC: u32 = 0xd00d_feed;
+/// Offsets in the header, in bytes, and its size.
+pub mod header {
+    /// Of `totalsize`.
+    pub const TOTALSIZE: usize = 4;
+    /// Of `off_dt_struct`.
+    pub const OFF_DT_STRUCT: usize = 8;
+    /// Of `off_dt_strings`.
+    pub const OFF_DT_STRINGS: usize = 12;
+    /// Of `off_mem_rsvmap`.
+    pub const OFF_MEM_RSVMAP: usize = 16;
+    /// Of `version`.
+    pub const VERSION: usize = 20;
+    /// Of `last_comp_version`.
+    pub const LAST_COMP_VERSION: usize = 24;
+    /// Of `boot_cpuid_phys`.
+    pub const BOOT_CPUID_PHYS: usize = 28;
+    /// Of `size_dt_strings`.
+    pub const SIZE_DT_STRINGS: usize = 32;
+    /// Of `size_dt_struct`.
+    pub const SIZE_DT_STRUCT: usize = 36;
+    /// Its size.
+    pub const SIZE: usize = 40;
+}
+
+/// The first word of a tree.
+pub const MAGIC: u32 = 0xd00d_feed;
 const VERSION: u32 = 17;
 const TAG_SIZE: usize = 4;
 const BEGIN_NODE: u32 = 1;
@@ -91,23 +111,18 @@ pub enum BlobError {
 /// The largest device tree that the arm64 boot protocol allows, in bytes.
 pub const MAX_SIZE: u64 = 2 << 20;
 
-/// Returns the size in bytes that a tree says it has in `header`, the bytes it begins with, but
+/// Returns the size in bytes that a tree says it has in `bytes`, those that it begins with, but
 /// [`MAX_SIZE`] at most; `None` if that is no header of a tree.
-pub fn size_in_header(header: &[u8]) -> Option<u64> {
-    match header {
-        [0xd0, 0x0d, 0xfe, 0xed, size @ ..] => {
-            let size = u32::from_be_bytes(*size.first_chunk()?);
-            Some(u64::from(size).min(MAX_SIZE))
-        }
-        _ => None,
-    }
+pub fn size_in_header(bytes: &[u8]) -> Option<u64> {
+    let size = word_at(bytes, header::TOTALSIZE)?;
+    (word_at(bytes, 0) == Some(MAGIC)).then_some(u64::from(size).min(MAX_SIZE))
 }
 
 /// Returns `tree` up to the end of its structure block; `None` if that end is not in `tree`. Checks
 /// nothing else.
 pub fn structure(tree: &[u8]) -> Option<&[u8]> {
-    let start = word_at(tree, STRUCTURE_OFFSET)? as usize;
-    let size = word_at(tree, STRUCTURE_SIZE)? as usize;
+    let start = word_at(tree, header::OFF_DT_STRUCT)? as usize;
+    let size = word_at(tree, header::SIZE_DT_STRUCT)? as usize;
     tree.get(..start.checked_add(size)?)
 }
 
@@ -121,11 +136,14 @@ pub fn structure(tree: &[u8]) -> Option<&[u8]> {
 pub fn open(data: &[u8]) -> Result<Fdt<'_>, BlobError> {
     let word = |offset| word_at(data, offset).ok_or(BlobError::Short(data.len()));
     let magic = word(0)?;
-    let total = word(4)?;
-    let (struct_offset, strings_offset, reserve_offset) =
-        (word(STRUCTURE_OFFSET)?, word(12)?, word(16)?);
-    let (version, last_compatible) = (word(20)?, word(24)?);
-    let (strings_size, struct_size) = (word(32)?, word(STRUCTURE_SIZE)?);
+    let total = word(header::TOTALSIZE)?;
+    let struct_offset = word(header::OFF_DT_STRUCT)?;
+    let strings_offset = word(header::OFF_DT_STRINGS)?;
+    let reserve_offset = word(header::OFF_MEM_RSVMAP)?;
+    let version = word(header::VERSION)?;
+    let last_compatible = word(header::LAST_COMP_VERSION)?;
+    let strings_size = word(header::SIZE_DT_STRINGS)?;
+    let struct_size = word(header::SIZE_DT_STRUCT)?;
 
     if magic != MAGIC {
         return Err(BlobError::Magic(magic));
@@ -153,7 +171,7 @@ pub fn open(data: &[u8]) -> Result<Fdt<'_>, BlobError> {
 }
 
 /// Returns the big-endian word at `offset`.
-fn word_at(data: &[u8], offset: usize) -> Option<u32> {
+pub fn word_at(data: &[u8], offset: usize) -> Option<u32> {
     data.get(offset..)?
         .first_chunk()
         .map(|bytes| u32::from_be_bytes(*bytes))
@@ -170,7 +188,7 @@ fn block<'a>(
     let start = offset as usize;
     start
         .checked_add(size as usize)
-        .filter(|_| start >= HEADER_SIZE && start.is_multiple_of(align))
+        .filter(|_| start >= header::SIZE && start.is_multiple_of(align))
         .and_then(|end| data.get(start..end))
         .ok_or(BlobError::Block {
             block,
@@ -181,26 +199,31 @@ fn block<'a>(
 
 /// Checks that the memory reservation block has an end.
 fn check_reservations(data: &[u8], offset: u32) -> Result<(), BlobError> {
-    const ENTRY: usize = 16;
     let start = offset as usize;
-    let entries = data
-        .get(start..)
-        .filter(|_| start >= HEADER_SIZE)
-        .ok_or(BlobError::Block {
+    if start < header::SIZE || start > data.len() {
+        return Err(BlobError::Block {
             block: "memory reservation",
             offset,
             size: 0,
-        })?;
-    if entries
-        .chunks_exact(ENTRY)
-        .any(|entry| entry.iter().all(|byte| *byte == 0))
-    {
-        return Ok(());
+        });
     }
-    Err(BlobError::Unterminated {
-        what: "memory reservation block",
-        offset: start,
-    })
+    match reservations_end(data, start) {
+        Some(_) => Ok(()),
+        None => Err(BlobError::Unterminated {
+            what: "memory reservation block",
+            offset: start,
+        }),
+    }
+}
+
+/// Returns where the entry of zeroes is that ends the memory reservation block at `start`, in bytes from
+/// the beginning of the tree; `None` if there is none.
+pub fn reservations_end(tree: &[u8], start: usize) -> Option<usize> {
+    let before = tree
+        .get(start..)?
+        .chunks_exact(RESERVATION_SIZE)
+        .position(|entry| entry.iter().all(|&byte| byte == 0))?;
+    Some(start + before * RESERVATION_SIZE)
 }
 
 /// A walk over the structure block: `data` is the tree up to the end of it.

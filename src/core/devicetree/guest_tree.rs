@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Makes the device tree of the guest, and checks those of kernels after it.
 
-use super::blob::{self, BOOT_CPUID_OFFSET, BlobError};
+use super::blob::{self, BlobError, header};
 use super::modules::is_module;
 use super::node::{is_available, number};
 use crate::memory::region::Region;
@@ -106,7 +106,9 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
     let mut bytes = tree.to_dtb();
     // dtoolkit's model does not keep the boot CPU of the header.
     let boot_cpu = fdt.boot_cpuid_phys().to_be_bytes();
-    if let Some(field) = bytes.get_mut(BOOT_CPUID_OFFSET..BOOT_CPUID_OFFSET + boot_cpu.len()) {
+    if let Some(field) =
+        bytes.get_mut(header::BOOT_CPUID_PHYS..header::BOOT_CPUID_PHYS + boot_cpu.len())
+    {
         field.copy_from_slice(&boot_cpu);
     }
     Ok(bytes)

@@ -6,7 +6,7 @@
 //! reservation block, in place (Devicetree Specification v0.4, 5.3). Linux allocates nothing of what
 //! stands there, and hands it on to the kernel after it.
 
-use super::blob;
+use super::blob::{self, RESERVATION_SIZE, header, word_at};
 use super::guest_tree::{TreeError, keeps_out};
 use super::node::{Located, is_available, text};
 use crate::memory::region::Region;
@@ -14,20 +14,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use thiserror::Error;
 
-/// Bytes of an entry of the memory reservation block: an address and a size.
-const ENTRY: usize = 16;
 /// Bytes by which [`complete`] lets a tree grow at most.
-pub const GROWTH: usize = ENTRY;
-/// Offsets in the header (Devicetree Specification v0.4, 5.2).
-mod header {
-    pub const TOTALSIZE: usize = 4;
-    pub const OFF_DT_STRUCT: usize = 8;
-    pub const OFF_DT_STRINGS: usize = 12;
-    pub const OFF_MEM_RSVMAP: usize = 16;
-    pub const SIZE_DT_STRINGS: usize = 32;
-    pub const SIZE_DT_STRUCT: usize = 36;
-    pub const SIZE: usize = 40;
-}
+pub const GROWTH: usize = RESERVATION_SIZE;
 
 /// Why a kexec with a device tree is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -73,7 +61,7 @@ pub struct Needs {
 /// block; `None` if that is no header, or more than [`blob::MAX_SIZE`].
 pub fn used(tree: &[u8]) -> Option<usize> {
     blob::size_in_header(tree)?;
-    let word = |at| Some(u64::from(word(tree, at)?));
+    let word = |at| Some(u64::from(word_at(tree, at)?));
     let structure = word(header::OFF_DT_STRUCT)? + word(header::SIZE_DT_STRUCT)?;
     let strings = word(header::OFF_DT_STRINGS)? + word(header::SIZE_DT_STRINGS)?;
     let end = structure.max(strings).max(header::SIZE as u64);
@@ -127,19 +115,16 @@ fn check_cpus(tree: &[u8], needs: &Needs) -> Result<(), NextTreeError> {
 /// Adds `region` to the memory reservation block. What is behind the block moves up, if it must.
 fn reserve(tree: &mut Vec<u8>, room: usize, region: &Region) -> Result<(), NextTreeError> {
     let no_room = NextTreeError::NoRoom { room };
-    let block = word(tree, header::OFF_MEM_RSVMAP).ok_or(no_room.clone())? as usize;
-    let entries = tree.get(block..).ok_or(no_room.clone())?;
-    let end = entries
-        .chunks_exact(ENTRY)
-        .position(|entry| entry.iter().all(|&byte| byte == 0))
-        .ok_or(no_room.clone())?;
-    let at = block + end * ENTRY;
-    if tree.len() + ENTRY > room {
+    let block = word_at(tree, header::OFF_MEM_RSVMAP);
+    let Some(at) = block.and_then(|block| blob::reservations_end(tree, block as usize)) else {
+        return Err(no_room);
+    };
+    if tree.len() + RESERVATION_SIZE > room {
         return Err(no_room);
     }
     let behind = at..tree.len();
-    tree.resize(behind.end + ENTRY, 0);
-    tree.copy_within(behind, at + ENTRY);
+    tree.resize(behind.end + RESERVATION_SIZE, 0);
+    tree.copy_within(behind, at + RESERVATION_SIZE);
     for (place, word) in [(at, region.start()), (at + 8, region.size())] {
         if let Some(bytes) = tree.get_mut(place..place + 8) {
             bytes.copy_from_slice(&word.to_be_bytes());
@@ -150,19 +135,15 @@ fn reserve(tree: &mut Vec<u8>, room: usize, region: &Region) -> Result<(), NextT
         header::OFF_DT_STRINGS,
         header::OFF_MEM_RSVMAP,
     ] {
-        if let Some(block) = word(tree, offset).map(|word| word as usize)
+        if let Some(block) = word_at(tree, offset).map(|word| word as usize)
             && block > at
         {
-            set_word(tree, offset, block + ENTRY);
+            set_word(tree, offset, block + RESERVATION_SIZE);
         }
     }
     let size = tree.len();
     set_word(tree, header::TOTALSIZE, size);
     Ok(())
-}
-
-fn word(tree: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(*tree.get(at..)?.first_chunk()?))
 }
 
 /// Writes a word of the header; what does not fit in 32 bits is no tree, and fails when it is opened.
@@ -197,7 +178,7 @@ mod tests {
         let mut board = cut(&Sample::virt());
         let (before, room) = (board.len(), board.len() + 0x1000);
         assert_eq!(complete(&mut board, room, &NEEDS), Ok(false));
-        assert_eq!(board.len(), before + ENTRY);
+        assert_eq!(board.len(), before + RESERVATION_SIZE);
         let fdt = blob::open(&board).expect("it still opens");
         assert!(
             fdt.find_node("/cpus/cpu@1").is_some(),
@@ -216,9 +197,9 @@ mod tests {
         tree.0.memory_reservations =
             alloc::vec![dtoolkit::memreserve::MemoryReservation::new(0x1000, 0x2000)];
         let mut board = cut(&tree);
-        let room = board.len() + ENTRY;
+        let room = board.len() + RESERVATION_SIZE;
         assert_eq!(complete(&mut board, room, &NEEDS), Ok(false));
-        let entries = &board[40..40 + 3 * ENTRY];
+        let entries = &board[40..40 + 3 * RESERVATION_SIZE];
         let words: Vec<u64> = entries
             .chunks_exact(8)
             .map(|word| u64::from_be_bytes(word.try_into().expect("8 bytes")))
@@ -229,7 +210,7 @@ mod tests {
     #[test]
     fn no_room_is_a_refusal() {
         let mut board = cut(&Sample::virt());
-        let room = board.len() + ENTRY - 1;
+        let room = board.len() + RESERVATION_SIZE - 1;
         assert_eq!(
             complete(&mut board, room, &NEEDS),
             Err(NextTreeError::NoRoom { room })

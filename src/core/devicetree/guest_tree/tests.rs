@@ -253,7 +253,7 @@ fn keeps_the_rest() {
     let mut tree = Sample::virt();
     tree.0.memory_reservations = alloc::vec![MemoryReservation::new(0x4800_0000, 0x1000)];
     let mut blob = tree.blob();
-    blob[BOOT_CPUID_OFFSET..BOOT_CPUID_OFFSET + 4].copy_from_slice(&[0, 0, 1, 2]);
+    blob[header::BOOT_CPUID_PHYS..header::BOOT_CPUID_PHYS + 4].copy_from_slice(&[0, 0, 1, 2]);
     let made = guest_tree(&blob, &config(top())).expect("a tree for the guest");
     let fdt = blob::open(&made).expect("a tree that opens");
     assert_eq!(fdt.boot_cpuid_phys(), 0x102);

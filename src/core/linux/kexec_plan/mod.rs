@@ -22,6 +22,7 @@ use super::image::PageSize;
 use super::kexec_list::{Entry, Fault, ListError, ListStart, ListedPage, Place, Walker};
 use super::kimage::{Kimage, Segment};
 use super::ranges::{Around, Range, Ranges};
+use crate::devicetree::blob::header;
 use crate::memory::guest_memory::GuestMemory;
 use next_kernel::Candidates;
 use segments::Segments;
@@ -29,8 +30,6 @@ use thiserror::Error;
 
 /// How many places in the list a plan remembers.
 const MAX_PLACES: usize = 1024;
-/// Size of the header of a device tree (Devicetree Specification v0.4, 5.2).
-const FDT_HEADER_SIZE: u64 = 40;
 
 /// A request for the next kernel, by its source.
 #[derive(Clone, Copy, Debug)]
@@ -246,7 +245,7 @@ impl Plan {
                 entry,
                 device_tree,
             } => {
-                if !memory.contains(device_tree, FDT_HEADER_SIZE) {
+                if !memory.contains(device_tree, header::SIZE as u64) {
                     return Err(PlanError::DeviceTree(device_tree));
                 }
                 self.start = ListStart::Page(list);

@@ -2,13 +2,11 @@
 //! Where the next kernel is entered, and with which device tree.
 
 use super::PlanError;
+use crate::devicetree::blob;
 use crate::linux::image::{MAGIC, MAGIC_OFFSET};
 use crate::linux::kexec_list::Place;
 use crate::linux::kimage::Segment;
 use crate::memory::guest_memory::GuestMemory;
-
-/// The first word of a device tree, big-endian (Devicetree Specification v0.4, 5.2).
-const FDT_MAGIC: u32 = u32::from_be(0xd00d_feed);
 
 /// How the next kernel is entered, with MMU and data cache off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +68,7 @@ impl Candidates {
         let word = |offset| Some(memory.read_u64(source.checked_add(offset)?)? as u32);
         if segment.file_size > MAGIC_OFFSET as u64 && word(MAGIC_OFFSET as u64) == Some(MAGIC) {
             self.images.count(segment, place);
-        } else if segment.file_size > 0 && word(0) == Some(FDT_MAGIC) {
+        } else if segment.file_size > 0 && word(0) == Some(u32::from_be(blob::MAGIC)) {
             self.trees.count(segment, place);
         }
     }
