@@ -161,7 +161,7 @@ pub fn prepare(
         lpi_tables,
         bootargs: board.map.modules.bootargs.as_deref(),
         ramdisk: board.map.modules.ramdisk,
-        own_psci: board.psci.is_none(),
+        own_psci: board.hardware.psci.is_none(),
         report: &property::empty(),
     };
     let guest = guest_tree(tree, &config)?;

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The interrupt controller that the board has.
+//! The interrupt controller that the machine has.
 
 use super::stop::stop;
 use crate::gic::{Gic, bcm2836, v2, v3};
 use alloc::vec::Vec;
-use baton_core::devicetree::board::Board;
 use baton_core::devicetree::gic::{Gic as GicNode, GicV3 as GicV3Node};
 use core::ptr::NonNull;
 
-/// Returns the board's interrupt controller, whose registers `map` has mapped. Stops if it is not
-/// what the board says.
-pub fn find(board: &Board) -> Gic {
-    match &board.gic {
+/// Returns the interrupt controller that `node` describes, whose registers `map` has mapped. Stops if
+/// it is not there.
+pub fn find(node: &GicNode) -> Gic {
+    match node {
         GicNode::V3(node) => Gic::V3(
             gic_v3(node)
                 .unwrap_or_else(|error| stop(format_args!("interrupt controller: {error}"))),

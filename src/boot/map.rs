@@ -11,31 +11,31 @@ use aarch64_paging::idmap::IdTranslation;
 use aarch64_paging::paging::El2;
 use aarch64_paging::{MapError, Mapping};
 use alloc::vec::Vec;
-use baton_core::devicetree::board::Board;
 use baton_core::devicetree::gic::Gic as GicNode;
+use baton_core::hardware::Hardware;
 use baton_core::memory::region::{Region, RegionSet};
 use core::{mem, slice};
 
-/// Maps all that the monitor reaches for, with its RAM in `banks` and the loader's device tree at
-/// `tree`, for ever.
+/// Maps all that the monitor reaches for, with its RAM in `banks` and what the loader left to be read
+/// at `given`, for ever.
 ///
 /// # Errors
 ///
 /// [`MapError`] if something lies beyond what this CPU can address.
 pub fn map(
-    board: &Board,
+    hardware: &Hardware,
     layout: &Layout,
     banks: &RegionSet,
-    tree: Option<Region>,
+    given: Option<Region>,
 ) -> Result<MmuConfig, MapError> {
-    let devices: Vec<Region> = devices(board).collect();
-    let tree = tree.filter(|tree| !banks.contains(tree.start(), tree.size()));
+    let devices: Vec<Region> = devices(hardware).collect();
+    let given = given.filter(|given| !banks.contains(given.start(), given.size()));
     let low = banks.iter().find(|bank| bank.start() == 0);
     let alias = low.and_then(|bank| Region::new(ZERO_ALIAS, bank.size()).ok());
     let all = banks
         .iter()
         .chain(&devices)
-        .chain(&tree)
+        .chain(&given)
         .chain(&alias)
         .chain([&layout.whole]);
     let va_size = VaSize::of(all);
@@ -45,8 +45,8 @@ pub fn map(
         stage1::map_at(&mut map, low, MemoryKind::Data, ZERO_ALIAS)?;
     }
     let mut add = |region: &Region, what| stage1::map(&mut map, region, what);
-    if let Some(tree) = tree {
-        add(&tree, MemoryKind::Rodata)?;
+    if let Some(given) = given {
+        add(&given, MemoryKind::Rodata)?;
     }
     for bank in banks.iter() {
         add(bank, MemoryKind::Data)?;
@@ -56,14 +56,14 @@ pub fn map(
     for part in image::data() {
         add(&part, MemoryKind::Data)?;
     }
-    for index in 0..board.cpus.len() as u64 {
+    for index in 0..hardware.cpus.len() as u64 {
         let bottom = layout.stacks + index * (STACK + GUARD) + GUARD;
         if let Ok(stack) = Region::new(bottom, STACK) {
             add(&stack, MemoryKind::Data)?;
         }
     }
     add(&layout.heap, MemoryKind::Data)?;
-    for (_, word) in spin_table::words(board) {
+    for (_, word) in spin_table::words(hardware) {
         if !banks.contains(word.start(), word.size()) {
             add(&word, MemoryKind::Data)?;
         }
@@ -78,17 +78,17 @@ pub fn map(
 }
 
 /// The registers that the monitor reaches for.
-fn devices(board: &Board) -> impl Iterator<Item = Region> {
-    let (first, more): (_, &[Region]) = match &board.gic {
+fn devices(hardware: &Hardware) -> impl Iterator<Item = Region> {
+    let (first, more): (_, &[Region]) = match &hardware.gic {
         GicNode::V3(gic) => (gic.distributor, &gic.redistributors),
         GicNode::V2(gic) => (gic.distributor, slice::from_ref(&gic.cpu_interface)),
         GicNode::Bcm2836(local) => (*local, &[]),
     };
-    let its = match &board.gic {
+    let its = match &hardware.gic {
         GicNode::V3(gic) => gic.its.as_slice(),
         _ => &[],
     };
-    board
+    hardware
         .console
         .iter()
         .map(|console| console.registers)

@@ -5,8 +5,8 @@
 use crate::arch::{barrier, cache, time};
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
-use baton_core::devicetree::board::Board;
 use baton_core::devicetree::cpus::EnableMethod;
+use baton_core::hardware::Hardware;
 use baton_core::memory::region::Region;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -25,14 +25,17 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 static SPIN_TABLE_CPUS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
-/// Returns the words that CPUs of the board poll.
-pub fn words(board: &Board) -> impl Iterator<Item = (u64, Region)> {
-    board.cpus.iter().filter_map(|cpu| match cpu.enable_method {
-        EnableMethod::SpinTable { release } if release.is_multiple_of(WORD) && release != 0 => {
-            Some((cpu.mpidr, Region::new(release, WORD).ok()?))
-        }
-        _ => None,
-    })
+/// Returns the words that CPUs poll.
+pub fn words(hardware: &Hardware) -> impl Iterator<Item = (u64, Region)> {
+    hardware
+        .cpus
+        .iter()
+        .filter_map(|cpu| match cpu.enable_method {
+            EnableMethod::SpinTable { release } if release.is_multiple_of(WORD) && release != 0 => {
+                Some((cpu.mpidr, Region::new(release, WORD).ok()?))
+            }
+            _ => None,
+        })
 }
 
 /// Brings all CPUs but `boot_cpu` in that wait in a spin table.
@@ -40,7 +43,7 @@ pub fn words(board: &Board) -> impl Iterator<Item = (u64, Region)> {
 /// # Safety
 ///
 /// What [`words`] returns is mapped read-write, and nobody else's.
-pub unsafe fn bring_in(board: &Board, machine: &Machine, boot_cpu: &Cpu) {
+pub unsafe fn bring_in(hardware: &Hardware, machine: &Machine, boot_cpu: &Cpu) {
     let cpus = machine.cpus.as_ptr_range();
     let [first, end] = &SPIN_TABLE_CPUS;
     first.store(cpus.start as u64, Relaxed);
@@ -49,7 +52,7 @@ pub unsafe fn bring_in(board: &Board, machine: &Machine, boot_cpu: &Cpu) {
         &raw const SPIN_TABLE_CPUS as usize,
         size_of_val(&SPIN_TABLE_CPUS),
     );
-    for (mpidr, word) in words(board) {
+    for (mpidr, word) in words(hardware) {
         let Some(cpu) = machine
             .cpu_by_mpidr(mpidr)
             .filter(|cpu| cpu.index != boot_cpu.index)

@@ -32,7 +32,7 @@ extern "C" fn started_elsewhere(fdt: u64) -> ! {
     );
     match blob
         .and_then(|blob| Board::read_with(blob, None).ok())
-        .and_then(|board| board.psci)
+        .and_then(|board| board.hardware.psci)
         .map(|psci| psci.conduit)
     {
         Some(Conduit::Hvc) => drop(psci::system_off::<Hvc>()),

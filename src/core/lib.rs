@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod devicetree;
 pub mod gic_tables;
+pub mod hardware;
 pub mod hw_error;
 pub mod linux;
 pub mod memory;

@@ -4,15 +4,15 @@
 use super::blob;
 use super::chosen;
 use super::console::{self, Console, Silent};
-use super::cpus::{self, Cpu, Devices, EnableMethod};
+use super::cpus::{self, Cpu, EnableMethod};
 use super::error::BoardError;
-use super::gic::{self, Gic};
+use super::gic;
 use super::modules::{self, Modules};
 use super::node::{Located, is_available, text};
-use super::psci::{self, Psci};
+use super::psci;
+use crate::hardware::Hardware;
 use crate::memory::region::{Region, RegionSet};
 use alloc::string::String;
-use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
 
@@ -32,17 +32,8 @@ pub struct MemoryMap {
 pub struct Board {
     /// Its memory.
     pub map: MemoryMap,
-    /// The CPUs, in the order of the tree.
-    pub cpus: Vec<Cpu>,
-    /// Firmware's PSCI; `None` only if all CPUs wait in spin tables.
-    pub psci: Option<Psci>,
-    /// The interrupt controller.
-    pub gic: Gic,
-    /// Devices of the CPUs that only the tree tells of.
-    pub devices: Devices,
-    /// The UART of the console. `None` also if its node cannot be used: there is nowhere to report
-    /// that.
-    pub console: Option<Console>,
+    /// The rest of the machine.
+    pub hardware: Hardware,
     /// The monitor's own command line; empty if there is none.
     pub bootargs: String,
 }
@@ -80,24 +71,34 @@ impl Board {
     ///
     /// Returns [`BoardError`] for the first thing that is missing or unusable.
     pub fn read_with(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Self, BoardError> {
-        let map = MemoryMap::read(fdt, appended)?;
-        let cpus = cpus::read(fdt)?;
-        let psci = psci::read(fdt)?;
-        let waits = |cpu: &&Cpu| matches!(cpu.enable_method, EnableMethod::SpinTable { .. });
-        match cpus.iter().find(|cpu| !waits(cpu)) {
-            Some(cpu) if psci.is_none() => return Err(psci::missing(fdt, cpu.mpidr)),
-            _ => {}
-        }
         Ok(Self {
-            map,
-            cpus,
-            psci,
-            gic: gic::read(fdt)?,
-            devices: cpus::devices(fdt),
-            console: console(fdt).ok(),
+            map: MemoryMap::read(fdt, appended)?,
+            hardware: hardware(fdt)?,
             bootargs: chosen::bootargs(fdt)?,
         })
     }
+}
+
+/// Reads all of the machine but its memory.
+///
+/// # Errors
+///
+/// Returns [`BoardError`] for the first thing that is missing or unusable.
+pub fn hardware(fdt: Fdt<'_>) -> Result<Hardware, BoardError> {
+    let cpus = cpus::read(fdt)?;
+    let psci = psci::read(fdt)?;
+    let waits = |cpu: &&Cpu| matches!(cpu.enable_method, EnableMethod::SpinTable { .. });
+    match cpus.iter().find(|cpu| !waits(cpu)) {
+        Some(cpu) if psci.is_none() => return Err(psci::missing(fdt, cpu.mpidr)),
+        _ => {}
+    }
+    Ok(Hardware {
+        cpus,
+        psci,
+        gic: gic::read(fdt)?,
+        devices: cpus::devices(fdt),
+        console: console(fdt).ok(),
+    })
 }
 
 /// Reads the console alone, so that errors of the rest of the tree can be printed on it.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
 use crate::devicetree::blob::BlobError;
+use crate::devicetree::cpus::Devices;
+use crate::devicetree::gic::Gic;
 use crate::devicetree::node::RegError;
 use crate::devicetree::sample::{Sample, wide};
 use crate::memory::region::RegionError;
@@ -22,9 +24,13 @@ fn reads_a_board() {
     let board = board(&Sample::virt());
     assert_eq!(board.map.memory, set(&[(0x4000_0000, 0x8000_0000)]));
     assert_eq!(board.map.reserved, RegionSet::new());
-    assert_eq!(board.cpus.len(), 2);
-    assert!(board.psci.is_some() && board.console.is_some());
-    assert!(matches!(board.gic, Gic::V3(_)), "{:?}", board.gic);
+    assert_eq!(board.hardware.cpus.len(), 2);
+    assert!(board.hardware.psci.is_some() && board.hardware.console.is_some());
+    assert!(
+        matches!(board.hardware.gic, Gic::V3(_)),
+        "{:?}",
+        board.hardware.gic
+    );
     assert_eq!(board.bootargs, "log=debug");
 }
 
@@ -121,7 +127,7 @@ fn needs_psci_but_for_spin_tables() {
     for (path, mpidr) in [("/cpus/cpu@0", Some(1)), ("/cpus/cpu@1", None)] {
         tree.set(path, "enable-method", "spin-table")
             .set(path, "cpu-release-addr", wide(&[8]));
-        let seen = Board::read(&tree.blob()).map(|board| board.psci);
+        let seen = Board::read(&tree.blob()).map(|board| board.hardware.psci);
         assert_eq!(
             seen,
             mpidr.map_or(Ok(None), |mpidr| Err(BoardError::NoPsci { mpidr }))
@@ -132,14 +138,14 @@ fn needs_psci_but_for_spin_tables() {
 #[test]
 fn knows_what_the_tree_alone_says_of_cpus() {
     let mut tree = Sample::virt();
-    assert_eq!(board(&tree).devices, Devices::default());
+    assert_eq!(board(&tree).hardware.devices, Devices::default());
     tree.strings("/pmu-0", "compatible", &["vendor,pmu", "arm,dsu-pmu"]);
     tree.set("/trbe", "compatible", "arm,trace-buffer-extension")
         .set("/trbe", "status", "disabled");
     let expected = |dsu_pmu, trace| Devices { dsu_pmu, trace };
-    assert_eq!(board(&tree).devices, expected(true, false));
+    assert_eq!(board(&tree).hardware.devices, expected(true, false));
     tree.set("/ete-0", "compatible", "arm,embedded-trace-extension");
-    assert_eq!(board(&tree).devices, expected(true, true));
+    assert_eq!(board(&tree).hardware.devices, expected(true, true));
 }
 
 #[test]
@@ -160,7 +166,7 @@ fn reads_its_own_command_line() {
 #[test]
 fn finds_the_console_of_a_bad_board() {
     let mut tree = Sample::virt();
-    let expected = board(&tree).console;
+    let expected = board(&tree).hardware.console;
     tree.remove("/cpus").remove("/memory@40000000");
     let blob = tree.blob();
     assert_eq!(
@@ -169,7 +175,11 @@ fn finds_the_console_of_a_bad_board() {
     );
     let mut tree = Sample::virt();
     tree.set("/pl011@9000000", "reg", wide(&[1]));
-    assert_eq!(board(&tree).console, None, "a bad console, a good board");
+    assert_eq!(
+        board(&tree).hardware.console,
+        None,
+        "a bad console, a good board"
+    );
 }
 
 #[test]

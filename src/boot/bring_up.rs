@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The monitor brought up on a machine that was found, whatever way it was started.
+
+use super::configure::configure;
+use super::layout::Layout;
+use super::map::map;
+use super::stop::stop;
+use super::{early_map, interrupt_controller, spin_table};
+use crate::arch::cache;
+use crate::arch::sysreg::current_mpidr;
+use crate::exit::run;
+use crate::firmware;
+use crate::gic::Gic;
+use crate::machine::Machine;
+use crate::machine::cpu::Cpu;
+use crate::machine::hook_state::Patcher;
+use crate::machine::next::Next;
+use crate::machine::takeover::Takeover;
+use crate::memory::guest_ram::GuestRam;
+use crate::memory::heap::HEAP;
+use crate::memory::layout::{GUARD, STACK};
+use crate::memory::stage1::{MemoryKind, MmuConfig};
+use crate::memory::stage2::Generations;
+use crate::takeover::steps;
+use crate::vcpu::frame::Frame;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use arm_psci::FunctionId;
+use baton_core::devicetree::psci::Conduit;
+use baton_core::hardware::Hardware;
+use baton_core::memory::region::{Region, RegionSet};
+use baton_core::options::Options;
+use baton_core::power_state::Format;
+use baton_core::smp::power::Start;
+
+unsafe extern "C" {
+    fn enable_mmu(mmu: &MmuConfig);
+}
+
+/// The machine's memory and interrupt controller, on the map that the monitor stays on.
+pub struct Ground {
+    /// The guest's memory.
+    pub ram: GuestRam,
+    /// The interrupt controller.
+    pub gic: Gic,
+    mmu: MmuConfig,
+}
+
+impl Ground {
+    /// Gives the heap its memory, and goes from the early map to the one that stays. `banks` is the
+    /// guest's memory; what a loader left to be read, as a device tree, is at `given`.
+    pub fn take(
+        hardware: &Hardware,
+        layout: &Layout,
+        banks: RegionSet,
+        given: Option<Region>,
+    ) -> Self {
+        // The more holes memory has, the more tables the map needs.
+        // SAFETY: This is the boot CPU on the early map; nothing else uses what lies behind the stacks.
+        unsafe {
+            early_map::add(&layout.heap, MemoryKind::Data);
+            HEAP.add(layout.heap.start() as usize, layout.heap.size() as usize);
+        }
+        let mmu = map(hardware, layout, &banks, given)
+            .unwrap_or_else(|error| stop(format_args!("cannot map the machine: {error}")));
+        // SAFETY: The map has all that runs: image, stacks, heap, what was given and console.
+        unsafe { enable_mmu(&mmu) };
+        // SAFETY: The banks are RAM, mapped, and the monitor's memory was taken out of them.
+        let ram = unsafe { GuestRam::new(banks) };
+        log::info!(
+            "Baton {}: {} CPUs, monitor at {}",
+            env!("CARGO_PKG_VERSION"),
+            hardware.cpus.len(),
+            layout.whole
+        );
+        log::info!("no SMMU protection: DMA and ITS commands can reach the monitor");
+        check_firmware(hardware);
+        let gic = interrupt_controller::find(&hardware.gic);
+        Self { ram, gic, mmu }
+    }
+
+    /// Installs the machine, sets this CPU up for the guest, and begins the first generation. Returns
+    /// the machine, and this CPU.
+    pub fn populate(
+        self,
+        hardware: &Hardware,
+        layout: &Layout,
+        options: Options,
+    ) -> (&'static Machine, &'static Cpu) {
+        let machine = machine(hardware, options, layout, self).install();
+        let boot_cpu = machine.cpu_by_mpidr(current_mpidr()).unwrap_or_else(|| {
+            stop(format_args!(
+                "the boot CPU, MPIDR {:#x}, is not in the machine's description",
+                current_mpidr()
+            ))
+        });
+        boot_cpu.make_current();
+        configure(machine, boot_cpu);
+        machine.takeover.rendezvous.expect_boot_cpu(boot_cpu);
+        steps::log_unusual(machine);
+        for cpu in machine
+            .cpus
+            .iter()
+            .filter(|cpu| !machine.gic.has_cpu(cpu.mpidr))
+        {
+            log::warn!(
+                "cpu {} (MPIDR {:#x}) is in the machine's description and not in the machine: no redistributor",
+                cpu.index,
+                cpu.mpidr
+            );
+        }
+        if hardware.psci.is_none() {
+            // SAFETY: `map` mapped the words, and no guest runs yet.
+            unsafe { spin_table::bring_in(hardware, machine, boot_cpu) };
+        }
+        if let Err(error) = machine.generations.begin(0) {
+            stop(format_args!("{error}"));
+        }
+        (machine, boot_cpu)
+    }
+}
+
+/// Returns the frame with which the boot CPU begins in the guest at `start`.
+pub fn enter(machine: &Machine, boot_cpu: &Cpu, start: Start) -> Frame {
+    boot_cpu.power.set_on();
+    let mut begins = Frame::beginning_at(0, 0);
+    run::run(machine, boot_cpu, Next::Enter(start), &mut begins);
+    begins
+}
+
+/// Puts `frame` where `head.S` takes it from: at the top of the boot CPU's own stack.
+pub fn on_own_stack(boot_cpu: &Cpu, frame: Frame) -> *mut Frame {
+    let place = (boot_cpu.stack_top - size_of::<Frame>() as u64) as *mut Frame;
+    // SAFETY: The boot CPU has not used its stack yet, and it runs on another one.
+    unsafe { place.write(frame) };
+    place
+}
+
+/// Stops unless there is a PSCI that can be asked from EL2.
+fn check_firmware(hardware: &Hardware) {
+    match hardware.psci.as_ref().map(|psci| psci.conduit) {
+        Some(Conduit::Smc) => {}
+        Some(Conduit::Hvc) => stop(format_args!(
+            "PSCI conduit is hvc: another hypervisor owns EL2"
+        )),
+        // All CPUs have spin tables then.
+        None => {
+            log::info!(
+                "no PSCI firmware: CPUs come from spin tables; the monitor offers PSCI to the guest itself"
+            );
+            return firmware::set_absent();
+        }
+    }
+    match firmware::version() {
+        Ok(version) => log::debug!("firmware has PSCI {version}"),
+        Err(error) => stop(format_args!(
+            "firmware does not answer PSCI_VERSION: {error}"
+        )),
+    }
+}
+
+fn machine(hardware: &Hardware, options: Options, layout: &Layout, ground: Ground) -> Machine {
+    let Ground { ram, gic, mmu } = ground;
+    let cpus: Box<[Cpu]> = hardware
+        .cpus
+        .iter()
+        .enumerate()
+        .map(|(index, cpu)| {
+            let stack_top = layout.stacks + (index as u64 + 1) * (STACK + GUARD);
+            Cpu::new(index, cpu.mpidr, mmu, stack_top)
+        })
+        .collect();
+    // Firmware enters CPUs with the MMU off: they read their own entry of this from memory.
+    cache::clean_to_poc(cpus.as_ptr() as usize, size_of_val(&*cpus));
+    let mut by_mpidr: Vec<u16> = (0..cpus.len() as u16).collect();
+    by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
+    let generations = Generations::new(layout.whole, ram.banks(), gic.guarded())
+        .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
+    Machine {
+        options,
+        monitor: layout.whole,
+        ram,
+        cpus,
+        by_mpidr: by_mpidr.into(),
+        gic,
+        devices: hardware.devices,
+        suspend_format: firmware::features(FunctionId::CpuSuspend64.into())
+            .map(Format::from_features),
+        generations,
+        takeover: Takeover::new(),
+        hooks: Patcher::new(),
+    }
+}
