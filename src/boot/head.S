@@ -41,23 +41,9 @@
 .endm
 
     .cfi_sections .debug_frame
-    .section .head, "ax"
-    .global head
-head:                                       // Documentation/arch/arm64/booting.rst
-    b       loaded                          // code0
-    .long   0                               // code1
-    .quad   0                               // text_offset
-    .quad   __image_size                    // image_size
-    .quad   0xa                             // flags: little-endian, 4 KiB pages, anywhere
-    .quad   0, 0, 0
-    .ascii  "ARM\x64"
-    .long   0
-    .global APPENDED
-APPENDED:                                   // a guest kernel behind the image (append.sh writes it)
-    .quad   0                               // its distance from the header, 0: there is none
-    .quad   0                               // its size
-
+    .section .text.head, "ax"
 // x0: device tree. MMU and data cache off, any exception level.
+    .global loaded
     function loaded
     .cfi_undefined x30
     msr     daifset, #0xf

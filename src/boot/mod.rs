@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the first instruction to the guest's: `head.S`, then `relocate`, then `primary`.
 
+mod bring_up;
 mod configure;
 mod early_map;
 mod first_guest;
@@ -25,6 +26,7 @@ use core::mem::offset_of;
 // `head.S` turns the MMU on with the `MmuConfig` that a `Cpu` begins with.
 const _: () = assert!(offset_of!(Cpu, mmu) == 0);
 
+global_asm!(include_str!("header.S"));
 global_asm!(
     include_str!("head.S"),
     CPU_MPIDR = const offset_of!(Cpu, mpidr),
