@@ -3,7 +3,7 @@
 
 # Given on the command line, or in the environment.
 export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS GIC BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK \
-	WAY FS DTB GDB_PORT CLANG LIMIT
+	WAY FS DTB GDB_PORT CLANG LIMIT BOOT
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -47,6 +47,7 @@ help: ## list the commands
 	@echo '  CPU=cortex-a57    the model of CPU, as QEMU names it'
 	@echo '  QEMU=path         another QEMU than qemu-system-aarch64'
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
+	@echo '  BOOT=uefi         firmware with ACPI starts it, from an EFI system partition (run, shell, stock, guest)'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
 	@echo '  ITS=off           a machine without an ITS'
 	@echo '  GIC=2             a machine with a GICv2: 8 vCPUs at most'
@@ -71,7 +72,7 @@ help: ## list the commands
 
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves
-	@$(HOST)/setup.sh
+	@$(HOST)/setup.sh $(filter uefi,$(BOOT))
 
 .PHONY: build
 build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the probe guest and the host's tool

@@ -3,7 +3,7 @@
 
 use crate::scratch::Scratch;
 use baton_qemu::console::{Line, watch};
-use baton_qemu::{Console, Firmware, Guest, Limits, Machine, Module, environment, paths};
+use baton_qemu::{Console, Firmware, Guest, Limits, Machine, Module, Uefi, environment, paths};
 use std::fmt::Display;
 use std::ops::Deref;
 use std::process::Command;
@@ -101,7 +101,17 @@ pub fn machine(smp: u32) -> Machine {
         smp,
         monitor: Some(paths::monitor()),
         baton: String::new(),
+        uefi: None,
         ..machine
+    }
+}
+
+/// The same, started by UEFI with ACPI; its files are in `scratch`.
+#[track_caller]
+pub fn uefi_machine(smp: u32, scratch: &Scratch) -> Machine {
+    Machine {
+        uefi: Some(Uefi::new(scratch.path(""))),
+        ..machine(smp)
     }
 }
 

@@ -18,3 +18,4 @@ mod next_tree;
 mod probe;
 mod soak;
 mod u_boot;
+mod uefi;

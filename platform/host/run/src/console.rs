@@ -214,6 +214,17 @@ fn untangle(lines: Vec<Line>) -> Vec<Line> {
     untangled
 }
 
+/// A line without what moves the cursor and colours the text (ECMA-48, 5.4: control sequences).
+pub fn plain(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c| matches!(c, '@'..='~')).map_or(0, |at| at + 1);
+        plain += &part[end..];
+    }
+    plain.trim().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +253,13 @@ mod tests {
             "probe: end",
         ];
         assert_eq!(untangle(seen), lines(&expected));
+    }
+
+    #[test]
+    fn leaves_control_sequences_out() {
+        let text = "\x1b[2J\x1b[01;01H[\x1b[0;32m  OK  \x1b[0m] Reached\x1b[";
+        assert_eq!(plain(text), "[  OK  ] Reached");
+        assert_eq!(plain("[    0.1] as it was"), "[    0.1] as it was");
     }
 
     fn shell(script: &str) -> Command {

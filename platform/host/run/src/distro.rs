@@ -3,7 +3,8 @@
 //! `systemctl kexec` in it; or a disk of the user's.
 
 use crate::{limits, text};
-use baton_qemu::{Disk, Firmware, Machine, console, kexec, linux, paths, report};
+use baton_qemu::console::{self, plain};
+use baton_qemu::{Disk, Firmware, Machine, kexec, linux, paths, report};
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::Path;
@@ -97,17 +98,6 @@ fn scratch() -> Result<std::path::PathBuf, String> {
     Ok(path)
 }
 
-/// A line without what moves the cursor and colours the text (ECMA-48, 5.4: control sequences).
-fn plain(text: &str) -> String {
-    let mut parts = text.split("\x1b[");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c| matches!(c, '@'..='~')).map_or(0, |at| at + 1);
-        plain += &part[end..];
-    }
-    plain.trim().to_owned()
-}
-
 /// Whether a line says how far the machine is.
 fn worth_showing(text: &str) -> bool {
     [
@@ -129,16 +119,4 @@ fn worth_showing(text: &str) -> bool {
     ]
     .iter()
     .any(|pattern| text.contains(pattern))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn leaves_control_sequences_out() {
-        let text = "\x1b[2J\x1b[01;01H[\x1b[0;32m  OK  \x1b[0m] Reached\x1b[";
-        assert_eq!(plain(text), "[  OK  ] Reached");
-        assert_eq!(plain("[    0.1] as it was"), "[    0.1] as it was");
-    }
 }

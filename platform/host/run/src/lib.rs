@@ -19,6 +19,7 @@ pub mod samples;
 pub mod scratch;
 pub mod stock;
 pub mod symbols;
+pub mod uefi;
 pub mod walk;
 
 pub use checksum::checksum;
@@ -26,6 +27,7 @@ pub use console::{Console, End, Limits};
 pub use firmware::Firmware;
 pub use linux::Task;
 pub use machine::{Disk, Guest, Machine, Module};
+pub use uefi::Uefi;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 
 mod environment;
 
-use crate::{Error, console, layout, paths};
+use crate::{Error, Uefi, console, layout, paths};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,6 +72,8 @@ pub struct Machine {
     /// The version of its interrupt controller, 2 or 3 (`GIC=`); the former serves 8 CPUs, and has
     /// no ITS.
     pub gic: u32,
+    /// Firmware that starts the monitor, or the guest, from a disk (`BOOT=uefi`); none: QEMU does.
+    pub uefi: Option<Uefi>,
     /// Its disks.
     pub disks: Vec<Disk>,
     /// Whether the CPUs have an EL2.
@@ -91,11 +93,19 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The command that runs `guest`, under the monitor if there is one.
+    /// The command that runs `guest`, under the monitor if there is one. Files of a run by firmware are
+    /// written here.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that is not there, [`Error::Memory`] if memory is too small.
+    /// [`Error::File`] for a file that is not there or cannot be written, [`Error::Memory`] if memory
+    /// is too small.
     pub fn command(&self, guest: &Guest) -> Result<Command, Error> {
+        if let Some(uefi) = &self.uefi {
+            let arguments = uefi.arguments(self, guest)?;
+            let mut command = self.qemu(self.el2);
+            command.args(arguments).args(&self.extra);
+            return Ok(command);
+        }
         if self.monitor.is_some() {
             return self.command_with_modules(&self.modules(guest)?);
         }
@@ -185,6 +195,12 @@ impl Machine {
         }
         add_modules(&mut command, modules);
         command
+    }
+
+    /// Whether a kernel survives its predecessor's own kexec with an ITS: one that UEFI started reserves
+    /// the tables in memory for all after it.
+    pub fn keeps_its_alive(&self) -> bool {
+        self.uefi.is_some()
     }
 
     /// The version of QEMU, as it says it.

@@ -37,7 +37,7 @@ const USAGE: &str = "usage: baton-qemu run|shell|debug|guest|stock|its|kernels|k
   distro   firmware (u-boot, edk2) under the monitor starts the Debian on the disk FILE, which kexecs
   installed  the same with any disk, its console on this terminal
 
-SMP= MEM= CPU= QEMU= QEMU_ARGS= MONITOR=on|off ITS=on|off GIC=2|3 BATON= TIMEOUT= are read from the environment.";
+SMP= MEM= CPU= QEMU= QEMU_ARGS= BOOT=kernel|uefi MONITOR=on|off ITS=on|off GIC=2|3 BATON= TIMEOUT= are read from the environment.";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -133,8 +133,13 @@ fn measure() -> Result<(), String> {
     );
     let stock = stock::measure(&machine, limits(900)?, true)?;
     println!(
-        "stock kernel, kexec -l -i, {} vCPUs, no ITS (it dies with one): {:.3} s from \"Starting new kernel\" to the next kernel's first instruction",
+        "stock kernel, kexec -l -i, {} vCPUs{}: {:.3} s from \"Starting new kernel\" to the next kernel's first instruction",
         machine.smp,
+        if machine.keeps_its_alive() {
+            ""
+        } else {
+            ", no ITS (it dies with one)"
+        },
         stock.away.as_secs_f64()
     );
     Ok(())

@@ -39,6 +39,11 @@ pub fn monitor() -> PathBuf {
     path("BATON_IMAGE", || bare("baton.img"))
 }
 
+/// The monitor as an EFI application (`BATON_EFI`).
+pub fn monitor_efi() -> PathBuf {
+    path("BATON_EFI", || bare("baton.efi"))
+}
+
 /// The probe guest's raw image (`BATON_PROBE`).
 pub fn probe() -> PathBuf {
     path("BATON_PROBE", || bare("probe.img"))
@@ -107,6 +112,11 @@ pub fn esp() -> PathBuf {
 /// The folder that `make test-cards` makes for a TFTP server.
 pub fn tftp() -> PathBuf {
     target().join("guest/card-net.tftp")
+}
+
+/// What makes a disk of folders.
+pub fn disk_script() -> PathBuf {
+    root().join("platform/host/guest/disk.sh")
 }
 
 fn bare(name: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 //! `make run`: Debian's kernel under the monitor, its kexec, and the report.
 
 use crate::{limits, text, variable};
-use baton_qemu::console::{self, Console, Line};
+use baton_qemu::console::{self, Console, plain};
 use baton_qemu::{Machine, Task, kexec, linux, paths, report, stock};
 use std::fs;
 use std::io::{Write, stdout};
@@ -23,7 +23,7 @@ pub fn run() -> Result<(), String> {
         "  starting Linux on {} vCPUs {under} (QEMU {version})",
         machine.smp
     );
-    if machine.monitor.is_none() && machine.its {
+    if machine.monitor.is_none() && machine.its && !machine.keeps_its_alive() {
         println!("  the next kernel is going to die: its ITS is as the last one left it (ITS=off)");
     }
     let guest = Task::Kexec {
@@ -34,9 +34,10 @@ pub fn run() -> Result<(), String> {
     let command = machine.command(&guest).map_err(text)?;
     let mut in_report = false;
     let console = console::watch(command, limits, |line| {
-        in_report |= line.text.contains("baton: report: begin");
-        let shown = !in_report && worth_showing(line);
-        !shown || writeln!(stdout(), "  {:7.2} s  {}", line.at.as_secs_f64(), line.text).is_ok()
+        let text = plain(&line.text);
+        in_report |= text.contains("baton: report: begin");
+        let shown = !in_report && worth_showing(&text);
+        !shown || writeln!(stdout(), "  {:7.2} s  {text}", line.at.as_secs_f64()).is_ok()
     })
     .map_err(text)?;
     let log = keep(&console);
@@ -71,10 +72,8 @@ pub fn run() -> Result<(), String> {
         Some(times) => println!("  {under:<22} {}", seconds(times.away())),
         None => println!("  {under:<22} not seen"),
     }
-    let without = match (&stock, machine.its) {
-        (Some(_), true) => ", no ITS",
-        _ => "",
-    };
+    let timed_without_its = machine.its && !machine.keeps_its_alive();
+    let without = if timed_without_its { ", no ITS" } else { "" };
     match stock {
         Some(Ok(stock)) => {
             let when = if stock.earlier {
@@ -91,7 +90,7 @@ pub fn run() -> Result<(), String> {
                     seconds(taken)
                 );
             }
-            if machine.its {
+            if timed_without_its {
                 println!(
                     "The machine has an ITS. The stock kernel was timed on one without, as the next \
                      kernel would die: ITS=off compares them on the same machine."
@@ -106,9 +105,11 @@ pub fn run() -> Result<(), String> {
 }
 
 /// Whether a line says how far the machine is.
-fn worth_showing(line: &Line) -> bool {
-    let text = line.text.as_str();
+fn worth_showing(text: &str) -> bool {
     [
+        "UEFI firmware",
+        "BdsDxe: ",
+        "EFI stub: Booting",
         "guest: ",
         "baton: ",
         kexec::STARTING,

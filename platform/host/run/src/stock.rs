@@ -49,10 +49,9 @@ pub fn measure(machine: &Machine, limits: Limits, again: bool) -> Result<Stock, 
 
 /// Runs the stock kernel to the first instruction of the kernel that it kexecs.
 fn once(machine: &Machine, limits: Limits) -> Result<Times, String> {
-    // With an ITS the next kernel of a stock kexec dies.
     let machine = Machine {
         monitor: None,
-        its: false,
+        its: machine.its && machine.keeps_its_alive(),
         watched: true,
         ..machine.clone()
     };
@@ -82,7 +81,8 @@ fn file(machine: &Machine) -> Result<PathBuf, Error> {
     let size = layout::kernel_size(&kernel)?;
     let length = fs::metadata(&kernel).map_or(0, |data| data.len());
     let name = format!(
-        "entered qemu-{} smp-{} mem-{} cpu-{} gic-{} kernel-{size:x}-{length:x} {}",
+        "entered{} qemu-{} smp-{} mem-{} cpu-{} gic-{} kernel-{size:x}-{length:x} {}",
+        if machine.uefi.is_some() { " uefi" } else { "" },
         machine.qemu_version()?,
         machine.smp,
         machine.mem,

@@ -3,7 +3,7 @@
 
 use super::Machine;
 use crate::environment::variable;
-use crate::{Error, paths};
+use crate::{Error, Uefi, paths};
 
 impl Machine {
     /// The machine that the environment asks for, with `smp` vCPUs unless it says otherwise.
@@ -57,6 +57,7 @@ impl Machine {
             baton: variable("BATON").unwrap_or_default(),
             its: switch("ITS", true)? && gic == 3,
             gic,
+            uefi: uefi()?,
             disks: Vec::new(),
             el2: true,
             el3: false,
@@ -67,6 +68,19 @@ impl Machine {
                 .map(|value| value.split_whitespace().map(str::to_owned).collect())
                 .unwrap_or_default(),
         })
+    }
+}
+
+/// Firmware, if `BOOT=` asks for it.
+fn uefi() -> Result<Option<Uefi>, Error> {
+    match variable("BOOT").as_deref() {
+        None | Some("kernel") => Ok(None),
+        Some("uefi") => Ok(Some(Uefi::new(paths::target().join("guest/uefi")))),
+        Some(value) => Err(Error::Variable {
+            name: "BOOT",
+            value: value.to_owned(),
+            expected: "kernel or uefi",
+        }),
     }
 }
 
