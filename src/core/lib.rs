@@ -15,6 +15,7 @@ pub mod gic_tables;
 pub mod hardware;
 pub mod hw_error;
 pub mod linux;
+mod little_endian;
 pub mod memory;
 pub mod mpidr;
 pub mod options;

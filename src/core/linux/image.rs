@@ -2,7 +2,7 @@
 //! Reads the header of an arm64 Image, its first 64 bytes (Linux
 //! `Documentation/arch/arm64/booting.rst`, section 4).
 
-use super::bytes::{u32_at, u64_at};
+use crate::little_endian::{u32_at, u64_at};
 use core::fmt;
 use thiserror::Error;
 

@@ -12,7 +12,6 @@
 //! without end, or returns an address that it has not checked.
 #![forbid(unsafe_code)]
 
-mod bytes;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod image;

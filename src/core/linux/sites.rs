@@ -7,8 +7,8 @@
 //! something behind it (`.llvm.1`, `.constprop.0`, `.cold`) is another function, or a part of one, and
 //! says nothing for certain.
 
-use super::bytes::u32_at;
 use super::kallsyms::{KallsymsError, Matches, Symbols};
+use crate::little_endian::u32_at;
 use core::ops::Range;
 use thiserror::Error;
 

@@ -3,8 +3,8 @@
 //! or not there, depending on the version: so the code itself decides.
 
 use super::Symbols;
-use crate::linux::bytes::u32_at;
 use crate::linux::image::ImageHeader;
+use crate::little_endian::u32_at;
 
 /// How many global functions to look at.
 const SAMPLES: usize = 256;

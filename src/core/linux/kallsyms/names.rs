@@ -3,7 +3,7 @@
 //! offset of every 256th name. Both are before the tokens, the names first.
 
 use super::{Fuel, KallsymsError};
-use crate::linux::bytes::u32_at;
+use crate::little_endian::u32_at;
 
 /// How many names there are from one marker to the next.
 const GROUP: usize = 256;

@@ -3,7 +3,7 @@
 //! made; and their index, where each of them begins. The tokens 0x30 to 0x39 are the ten digits
 //! themselves: this is what the search looks for.
 
-use crate::linux::bytes::{bytes_at, u16_at};
+use crate::little_endian::{bytes_at, u16_at};
 use zerocopy::FromBytes;
 
 /// Tokens 0x30 to 0x39.
