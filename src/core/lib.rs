@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(any(feature = "loom", feature = "shuttle"))]
 extern crate std;
 
+pub mod acpi;
 pub mod devicetree;
 pub mod gic_tables;
 pub mod hardware;
