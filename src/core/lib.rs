@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod acpi;
 pub mod devicetree;
+pub mod efi;
 pub mod gic_tables;
 pub mod hardware;
 pub mod hw_error;

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::*;
+use alloc::vec::Vec;
+
+const WB: u64 = 0xf;
+
+/// A map whose descriptors have `size` bytes: type, start, pages, attribute.
+fn bytes(size: usize, descriptors: &[(u32, u64, u64, u64)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (kind, start, pages, attribute) in descriptors {
+        let end = bytes.len() + size;
+        bytes.extend(u64::from(*kind).to_le_bytes());
+        for number in [start, &!0, pages, attribute] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.resize(end, 0xee);
+    }
+    bytes
+}
+
+fn region(start: u64, size: u64) -> Region {
+    Region::new(start, size).expect("test region")
+}
+
+fn with<T>(descriptors: &[(u32, u64, u64, u64)], look: impl FnOnce(MemoryMap<'_>) -> T) -> T {
+    look(MemoryMap::new(&bytes(48, descriptors), 48, VERSION).expect("a map"))
+}
+
+fn ram(descriptors: &[(u32, u64, u64, u64)]) -> Vec<Region> {
+    with(descriptors, |map| map.ram().iter().copied().collect())
+}
+
+fn reserved(descriptors: &[(u32, u64, u64, u64)]) -> Vec<Region> {
+    with(descriptors, |map| map.reserved().iter().copied().collect())
+}
+
+#[test]
+fn reads_descriptors_of_each_size() {
+    let parts = [(7, 0x4000_0000, 16, WB), (11, 0x900_0000, 1, 1 << 63 | 1)];
+    for size in [40, 48, 56, 104] {
+        let bytes = bytes(size, &parts);
+        let map = MemoryMap::new(&bytes, size, VERSION).expect("a map");
+        let seen: Vec<_> = map.descriptors().collect();
+        let expected = parts.map(|(kind, start, pages, attribute)| Descriptor {
+            kind: MemoryType(kind),
+            start,
+            pages,
+            attribute,
+        });
+        assert_eq!(seen, expected, "descriptors of {size} bytes");
+    }
+}
+
+#[test]
+fn refuses_what_is_no_map() {
+    let map = bytes(48, &[(7, 0x4000_0000, 16, WB); 3]);
+    let open = |length: usize, descriptor| {
+        MemoryMap::new(&map[..length], descriptor, VERSION).map(|map| map.descriptors().count())
+    };
+    assert_eq!(open(144, 48), Ok(3));
+    for (size, descriptor) in [(143, 48), (144, 39), (144, 0), (144, 40), (0, 48), (48, 96)] {
+        let expected = Err(MapError::Size { size, descriptor });
+        assert_eq!(open(size, descriptor), expected);
+    }
+    for version in [0, 2, u32::MAX] {
+        let seen = MemoryMap::new(&map, 48, version).map(|_| ());
+        assert_eq!(seen, Err(MapError::Version(version)));
+    }
+    let long = alloc::vec![0; (1 << 18) + 64];
+    let seen = MemoryMap::new(&long, 64, VERSION).map(|_| ());
+    let size = long.len();
+    let expected = MapError::Size {
+        size,
+        descriptor: 64,
+    };
+    assert_eq!(seen, Err(expected));
+}
+
+#[test]
+fn ram_is_what_linux_takes() {
+    for kind in 0..20 {
+        let is_ram = matches!(kind, 1..=4 | 7 | 9 | 14);
+        let all = [region(0x4000_0000, 0x2000)];
+        let part = [(kind, 0x4000_0000, 2, WB)];
+        let expected: &[Region] = if is_ram { &all } else { &[] };
+        assert_eq!(ram(&part), expected, "type {kind}");
+        let stays = !is_ram || kind == 9;
+        let expected: &[Region] = if stays { &all } else { &[] };
+        assert_eq!(reserved(&part), expected, "type {kind}");
+    }
+    let without = |attribute| ram(&[(7, 0x4000_0000, 2, attribute)]);
+    assert!(without(WB & !(1 << 3)).is_empty(), "not write-back");
+    assert!(without(WB | 1 << 18).is_empty(), "of a specific purpose");
+    assert!(!without(WB | 1 << 63 | 1 << 14).is_empty());
+}
+
+#[test]
+fn ram_is_merged_and_without_what_overlaps_it() {
+    let parts = [
+        (7, 0x4001_0000, 16, WB),
+        (4, 0x4000_0000, 16, WB),
+        (0, 0x4000_8000, 1, WB),
+        (7, 0x8000_0000, 0, WB),
+        (7, u64::MAX - 0xfff, 2, WB),
+        (7, 0, u64::MAX, WB),
+    ];
+    let expected = [region(0x4000_0000, 0x8000), region(0x4000_9000, 0x1_7000)];
+    assert_eq!(ram(&parts), expected);
+    assert_eq!(reserved(&parts), [region(0x4000_8000, 0x1000)]);
+}
+
+#[test]
+fn a_kernel_keeps_off_what_is_reserved() {
+    let monitor = region(0xbfc0_0000, 0x40_0000);
+    let keeps = |parts: &[_]| with(parts, |map| map.keeps_off(&monitor));
+    let around = [(7, 0x4000_0000, 0x7_fc00, WB), (7, 0xc000_0000, 0x100, WB)];
+    assert_eq!(keeps(&around), Ok(()), "in no descriptor");
+    for kind in 0..20 {
+        let mut parts = around.to_vec();
+        parts.push((kind, 0xbfc0_0000, 0x400, WB));
+        let descriptor = Descriptor {
+            kind: MemoryType(kind),
+            start: 0xbfc0_0000,
+            pages: 0x400,
+            attribute: WB,
+        };
+        let taken = MapError::Taken {
+            monitor,
+            descriptor,
+        };
+        let expected = if matches!(kind, 0 | 8 | 11..=13) {
+            Ok(())
+        } else {
+            Err(taken)
+        };
+        assert_eq!(keeps(&parts), expected, "type {kind}");
+    }
+}
+
+#[test]
+fn every_descriptor_counts_whatever_its_attributes() {
+    let monitor = region(0xbfc0_0000, 0x40_0000);
+    let reserved = (0, 0xbfc0_0000, 0x400, WB);
+    for part in [
+        (7, 0xbfff_f000, 1, 0),
+        (7, 0xbfc0_0000, 1, WB | 1 << 18),
+        (4, 0, 0x10_0000, WB),
+        (7, u64::MAX - 0xfff, 2, WB),
+        (7, 0, u64::MAX, WB),
+    ] {
+        let (kind, start, pages, attribute) = part;
+        let taken = MapError::Taken {
+            monitor,
+            descriptor: Descriptor {
+                kind: MemoryType(kind),
+                start,
+                pages,
+                attribute,
+            },
+        };
+        let seen = with(&[reserved, part], |map| map.keeps_off(&monitor));
+        assert_eq!(seen, Err(taken));
+    }
+    let empty = (7, 0xbfc0_0000, 0, WB);
+    assert_eq!(
+        with(&[reserved, empty], |map| map.keeps_off(&monitor)),
+        Ok(())
+    );
+}
+
+#[test]
+fn an_error_names_the_descriptor() {
+    let monitor = region(0xbfc0_0000, 0x40_0000);
+    let seen = with(&[(7, 0xbfc0_0000, 0x400, WB)], |map| {
+        map.keeps_off(&monitor)
+    });
+    assert_eq!(
+        seen.expect_err("taken").to_string(),
+        "memory map: 0xbfc00000-0xc0000000 (4 MiB) is not kept off, in \
+         0xbfc00000-0xc0000000 (4 MiB), type 7, attribute 0xf"
+    );
+}
