@@ -81,6 +81,7 @@ build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the
 images: setup
 	@$(CARGO) target build --release -p baton -p probe -p firmware
 	@llvm-objcopy -O binary $(BARE)/baton $(BARE)/baton.img
+	@cp $(BARE)/baton.img $(BARE)/baton.efi
 	@llvm-objcopy -O binary --remove-section=.head $(BARE)/probe $(BARE)/probe.img
 	@llvm-objcopy -O binary $(BARE)/probe $(BARE)/probe-image.img
 	@llvm-objcopy -O binary $(BARE)/firmware $(BARE)/firmware.img

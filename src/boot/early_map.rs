@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The map the image starts with: itself and the device tree, from tables inside the image.
+//! The map the image starts with: itself and what it was handed, from tables inside the image.
 
 use super::image;
 use crate::arch::barrier;
@@ -7,7 +7,6 @@ use crate::memory::stage1::{self, MemoryKind, MmuConfig, VaSize};
 use aarch64_paging::Mapping;
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{El2, PageTable, Translation};
-use baton_core::devicetree::blob;
 use baton_core::memory::region::Region;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -65,20 +64,21 @@ impl Translation<El23Attributes> for Tables {
     }
 }
 
-/// Builds the map: the image, and what can be the device tree at physical address `fdt`.
+/// Builds the map: the image, and the `size` bytes from physical address `given` on, where the device tree
+/// can be, or what else the image was handed.
 ///
 /// Called by `head.S` with MMU and caches off: no atomics that exchange, no unaligned accesses.
 #[unsafe(no_mangle)]
-extern "C" fn early_map(fdt: u64) {
+extern "C" fn early_map(given: u64, size: u64) {
     let mut map = Mapping::new(Tables { used: 0 }, VaSize::Bits48.root_level(), El2);
-    // The device tree may share pages with nothing of ours: the image comes last and wins.
-    let tree = Region::new(fdt & !7, blob::MAX_SIZE).ok();
+    // It may share pages with nothing of ours: the image comes last and wins.
+    let given = Region::new(given & !7, size).ok();
     for (region, what) in [
-        (tree, MemoryKind::Data),
+        (given, MemoryKind::Data),
         (Some(image::region()), MemoryKind::Image),
     ] {
         if let Some(region) = region {
-            // A tree beyond 48 bits is not mapped, and read as no tree at all.
+            // What lies beyond 48 bits is not mapped; a tree there is read as no tree at all.
             let _ = stage1::map(&mut map, &region, what);
         }
     }

@@ -40,6 +40,25 @@
     isb
 .endm
 
+// Applies the image's own relocations, for where it is. Clobbers x0–x5.
+.macro apply_relocations
+    adrp    x0, __rela_start
+    add     x0, x0, :lo12:__rela_start
+    adrp    x1, __rela_end
+    add     x1, x1, :lo12:__rela_end
+    adrp    x2, __image_start
+8:  cmp     x0, x1
+    b.hs    9f
+    ldp     x3, x4, [x0], #16               // r_offset, r_info
+    ldr     x5, [x0], #8                    // r_addend
+    cmp     w4, #1027                       // R_AARCH64_RELATIVE
+    b.ne    8b
+    add     x5, x5, x2
+    str     x5, [x2, x3]
+    b       8b
+9:
+.endm
+
     .cfi_sections .debug_frame
     .section .text.head, "ax"
 // x0: device tree. MMU and data cache off, any exception level.
@@ -77,13 +96,34 @@
 // loader entered it. At EL2.
     function start
     .cfi_undefined x30
+    mov     x0, x19
+    mov     x1, #{TREE_SIZE}
+    bl      begin_at_el2
+    mov     x0, x19
+    cbnz    x21, 2f
+    mov     x1, x22
+    bl      boot_move
+2:  mov     x1, x20
+    mov     x2, x21
+    mov     x3, x22
+    bl      boot_primary                    // returns the guest's frame
+    mov     sp, x0
+    b       leave_for_guest
+    end     start
+
+// From MMU off to the early map, on the boot stack. x0, x1: what is mapped beside the image, and its size.
+    function begin_at_el2
+    mov     x24, x30
+    mov     x25, x0
+    mov     x26, x1
     plain_el2
     msr     tpidr_el2, xzr                  // nobody knows yet which CPU this is
     bl      prepare_image
     adrp    x1, vectors
     add     x1, x1, :lo12:vectors
     msr     vbar_el2, x1
-    mov     x0, x19
+    mov     x0, x25
+    mov     x1, x26
     bl      early_map
     // What was written with the caches off must not be shadowed by stale lines.
     dmb     sy
@@ -101,17 +141,8 @@
     adrp    x0, EARLY_MMU_CONFIG
     add     x0, x0, :lo12:EARLY_MMU_CONFIG
     bl      enable_mmu
-    mov     x0, x19
-    cbnz    x21, 2f
-    mov     x1, x22
-    bl      boot_move
-2:  mov     x1, x20
-    mov     x2, x21
-    mov     x3, x22
-    bl      boot_primary                    // returns the guest's frame
-    mov     sp, x0
-    b       leave_for_guest
-    end     start
+    ret     x24
+    end     begin_at_el2
 
 // Clears .bss, relocates the image to where it is, sets the stack. Clobbers x0–x6.
     function prepare_image
@@ -123,21 +154,8 @@
     b.hs    2f
     stp     xzr, xzr, [x0], #16
     b       1b
-2:  adrp    x0, __rela_start
-    add     x0, x0, :lo12:__rela_start
-    adrp    x1, __rela_end
-    add     x1, x1, :lo12:__rela_end
-    adrp    x2, __image_start
-3:  cmp     x0, x1
-    b.hs    4f
-    ldp     x3, x4, [x0], #16               // r_offset, r_info
-    ldr     x5, [x0], #8                    // r_addend
-    cmp     w4, #1027                       // R_AARCH64_RELATIVE
-    b.ne    3b
-    add     x5, x5, x2
-    str     x5, [x2, x3]
-    b       3b
-4:  adrp    x0, __boot_stack_end
+2:  apply_relocations
+    adrp    x0, __boot_stack_end
     mov     sp, x0
     ret
     end     prepare_image

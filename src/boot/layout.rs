@@ -23,26 +23,32 @@ pub struct Layout {
     pub stacks: u64,
     /// The heap.
     pub heap: Region,
+    /// What the image was handed, up to the end, if that lies in the monitor's memory.
+    pub given: Option<Region>,
 }
 
 impl Layout {
-    /// Returns the size in bytes that a machine with `cpus` CPUs and a tree of `tree` bytes needs.
-    pub fn size(cpus: u64, tree: u64) -> u64 {
+    /// Returns the size in bytes that a machine with `cpus` CPUs needs, with a guest's tree made from one of
+    /// `tree` bytes, and `given` bytes that the image is handed in its own memory.
+    pub fn size(cpus: u64, tree: u64, given: u64) -> u64 {
         let heap = HEAP_BASE + HEAP_PER_CPU * cpus + 2 * (tree + TREE_GROWTH);
-        (image::region().size() + (STACK + GUARD) * cpus + heap).next_multiple_of(ALIGN)
+        let given = given.next_multiple_of(PAGE);
+        (image::region().size() + (STACK + GUARD) * cpus + heap + given).next_multiple_of(ALIGN)
     }
 
     /// Divides the memory that begins at the image, for a machine like that.
-    pub fn here(cpus: u64, tree: u64) -> Self {
+    pub fn here(cpus: u64, tree: u64, given: u64) -> Self {
         let image = image::region();
-        let size = Self::size(cpus, tree);
+        let size = Self::size(cpus, tree, given);
         let stacks = image.end().next_multiple_of(PAGE);
         let heap = stacks + (STACK + GUARD) * cpus;
         let end = image.start() + size;
+        let heap_end = end - given.next_multiple_of(PAGE);
         Self {
             whole: Region::new(image.start(), size).expect("it was placed in RAM"),
             stacks,
-            heap: Region::from_bounds(heap, end).expect("size() has room for it"),
+            heap: Region::from_bounds(heap, heap_end).expect("size() has room for it"),
+            given: Region::from_bounds(heap_end, end).ok(),
         }
     }
 }

@@ -36,7 +36,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     };
     console::set_level(options.log);
     problems.iter().for_each(|problem| log::warn!("{problem}"));
-    let layout = Layout::here(board.hardware.cpus.len() as u64, tree.len() as u64);
+    let layout = Layout::here(board.hardware.cpus.len() as u64, tree.len() as u64, 0);
     let mut banks: RegionSet = board.map.memory.iter().copied().collect();
     banks.remove(&layout.whole);
     let tree_region = Region::new(fdt, tree.len() as u64).ok();

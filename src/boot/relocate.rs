@@ -85,7 +85,7 @@ fn check_modules(modules: &Modules, tree: Option<Region>) {
 
 /// The highest place for the monitor that is nobody's; the size that was sought if there is none.
 fn place(map: &MemoryMap, cpus: u64, tree: Option<Region>) -> Result<Region, u64> {
-    let size = Layout::size(cpus, tree.map_or(0, |tree| tree.size()));
+    let size = Layout::size(cpus, tree.map_or(0, |tree| tree.size()), 0);
     let mut free: RegionSet = map.memory.iter().copied().collect();
     free.remove_all(&map.reserved);
     let taken = [

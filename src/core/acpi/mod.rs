@@ -24,34 +24,14 @@ pub use error::AcpiError;
 pub use root::{Tables, find_table};
 pub use signature::Signature;
 
-use crate::devicetree::console::Console;
-use crate::devicetree::cpus::{Cpu, Devices};
-use crate::devicetree::gic::Gic;
-use crate::devicetree::psci::Psci;
-use alloc::vec::Vec;
+use crate::devicetree::cpus::Devices;
+use crate::hardware::Hardware;
 
 /// Physical memory, as the caller can read it.
 pub trait Physical {
     /// Returns the `length` bytes from the physical address `address` on; `None` if they cannot be
     /// read.
     fn bytes(&self, address: u64, length: usize) -> Option<&[u8]>;
-}
-
-/// What the tables say of a board: all of it but its memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hardware {
-    /// The CPUs, in the order of the MADT. All are started by PSCI.
-    pub cpus: Vec<Cpu>,
-    /// Firmware's PSCI.
-    pub psci: Psci,
-    /// The interrupt controller.
-    pub gic: Gic,
-    /// Devices of the CPUs: none. In ACPI they are in the AML of the DSDT, which nobody reads here.
-    /// So the registers of a cluster's PMU stay as firmware left them (a kernel that drives one
-    /// clears it when it begins), and whether firmware opened those of a trace unit is not known.
-    pub devices: Devices,
-    /// The UART of the console, if there is one that can be used; [`console::find`] says why not.
-    pub console: Option<Console>,
 }
 
 /// Reads the board.
@@ -63,8 +43,11 @@ pub fn hardware(tables: &Tables<'_>) -> Result<Hardware, AcpiError> {
     let psci = fadt::psci(tables.fadt)?.ok_or_else(|| cpus::without_psci(tables.madt))?;
     Ok(Hardware {
         cpus: cpus::read(tables.madt)?,
-        psci,
+        psci: Some(psci),
         gic: gic::read(tables.madt)?,
+        // Those are in the AML of the DSDT, which nobody reads here. So the registers of a cluster's PMU
+        // stay as firmware left them (a kernel that drives one clears it when it begins), and whether
+        // firmware opened those of a trace unit is not known.
         devices: Devices::default(),
         console: console::find(tables).ok(),
     })

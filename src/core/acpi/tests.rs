@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::sample::{self, Madt, RSDP, Sample, fadt, spcr};
 use super::*;
-use crate::devicetree::psci::{Conduit, PsciVersion};
+use crate::devicetree::gic::Gic;
+use crate::devicetree::psci::{Conduit, Psci, PsciVersion};
 
 /// Returns the tables of a machine with two CPUs, a GICv3, and an SPCR.
 fn virt(boot_arch: u16, parked: u64) -> Sample {
@@ -29,7 +30,7 @@ fn reads_a_machine() {
         conduit: Conduit::Smc,
         version: PsciVersion::V0_2,
     };
-    assert_eq!((seen.cpus.len(), seen.psci), (2, psci));
+    assert_eq!((seen.cpus.len(), seen.psci), (2, Some(psci)));
     assert!(matches!(seen.gic, Gic::V3(_)));
     assert_eq!(seen.devices, Devices::default());
     assert!(seen.console.is_some());

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What UEFI says of the machine.
+//! What UEFI says of the machine, and what its caller's CPU looks like at EL1.
 #![forbid(unsafe_code)]
 
+pub mod config;
+pub mod device_path;
 pub mod memory_map;
+pub mod regime;

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The image put where it stays, with all that it has to know when boot services are over.
+
+use super::handover::{Bytes, Handover};
+use super::services::Services;
+use super::{entry_in_copy, exit};
+use crate::arch::{cache, time};
+use crate::boot::image;
+use crate::boot::layout::{ALIGN, Layout};
+use crate::firmware;
+use baton_core::acpi::{self, AcpiError, Physical, Tables};
+use baton_core::devicetree::psci::Conduit;
+use baton_core::efi::memory_map::{MapError, MemoryMap, MemoryType};
+use baton_core::memory::region::{Region, RegionSet};
+use baton_core::smp::barrier::MAX_CPUS;
+use baton_sysreg::read_sysreg;
+use core::{ptr, slice};
+use r_efi::efi::{Guid, RESERVED_MEMORY_TYPE, Status};
+use thiserror::Error;
+
+/// Size in bytes of a page of UEFI's.
+const PAGE: u64 = 4096;
+/// Room for the memory map to grow, in bytes.
+const MAP_GROWTH: u64 = 32 << 10;
+/// EFI_ACPI_20_TABLE_GUID (UEFI 2.10, 4.6.1).
+const ACPI_20: Guid = Guid::from_fields(
+    0x8868_e871,
+    0xe4f1,
+    0x11d3,
+    0xbc,
+    0x22,
+    &[0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81],
+);
+/// Marks that a monitor waits for ExitBootServices: a protocol of Baton's own.
+const INSTALLED: Guid = Guid::from_fields(
+    0x6a1c_7a42,
+    0x7c2e,
+    0x4d0b,
+    0x9d,
+    0x53,
+    &[0xba, 0x70, 0x4e, 0x1f, 0x90, 0x2b],
+);
+
+/// Why the monitor does not come between firmware and kernel: the machine boots as it would without it.
+#[derive(Debug, Error)]
+pub enum InstallError {
+    /// Firmware does not run at EL2.
+    #[error("firmware runs at EL{0}, and Baton needs EL2 (QEMU: -M virt,virtualization=on)")]
+    Level(u64),
+    /// A monitor waits already.
+    #[error("Baton is here already")]
+    Twice,
+    /// There is no ACPI.
+    #[error("firmware offers no ACPI 2.0 tables")]
+    NoAcpi,
+    /// ACPI does not describe a machine that the monitor can run on.
+    #[error("ACPI: {0}")]
+    Acpi(#[from] AcpiError),
+    /// More CPUs than are served.
+    #[error("{0} CPUs: {MAX_CPUS} are served at most")]
+    Cpus(usize),
+    /// PSCI is not firmware's by SMC.
+    #[error("PSCI by HVC: another hypervisor owns EL2")]
+    Hvc,
+    /// Firmware does not answer.
+    #[error("firmware does not answer PSCI_VERSION: {0}")]
+    Psci(smccc::psci::Error),
+    /// There is no memory map.
+    #[error("no memory map: {0:?}")]
+    Map(Status),
+    /// The memory map is none.
+    #[error("memory map: {0}")]
+    BadMap(#[from] MapError),
+    /// There is no memory.
+    #[error("no {0} KiB of free memory")]
+    NoMemory(u64),
+    /// Firmware does not give the memory.
+    #[error("firmware does not give memory at {0:#x}: {1:?}")]
+    Memory(u64, Status),
+    /// The mark cannot be set.
+    #[error("no protocol can be installed: {0:?}")]
+    Protocol(Status),
+}
+
+/// Memory as firmware maps it: what its memory map has, at its own address.
+struct Mapped(RegionSet);
+
+impl Physical for Mapped {
+    fn bytes(&self, address: u64, len: usize) -> Option<&[u8]> {
+        let there = address != 0 && self.0.contains(address, len as u64);
+        // SAFETY: Firmware maps all memory at its own address, and nobody writes these tables now.
+        there.then(|| unsafe { slice::from_raw_parts(address as *const u8, len) })
+    }
+}
+
+/// Prepares for ExitBootServices. `options` are the monitor's, `started` is when firmware started the
+/// image, in ticks of CNTPCT_EL0.
+///
+/// # Errors
+///
+/// [`InstallError`]: nothing has changed.
+pub fn install(services: &Services, options: &str, started: u64) -> Result<(), InstallError> {
+    // SAFETY: CurrentEL can be read at any level above EL0.
+    let level = unsafe { read_sysreg!(CurrentEL) } >> 2 & 3;
+    if level != 2 {
+        return Err(InstallError::Level(level));
+    }
+    if services.locate::<u8>(&INSTALLED).is_some() {
+        return Err(InstallError::Twice);
+    }
+    let (map, descriptor) = services.whole_memory_map().map_err(InstallError::Map)?;
+    let memory = MemoryMap::new(&map, descriptor, 1)?;
+    let mapped = Mapped(all_memory(&memory));
+    let rsdp = services
+        .configuration_table(&ACPI_20)
+        .ok_or(InstallError::NoAcpi)?;
+    let tables = Tables::find(&mapped, rsdp)?;
+    let hardware = acpi::hardware(&tables)?;
+    let cpus = hardware.cpus.len();
+    if cpus > MAX_CPUS {
+        return Err(InstallError::Cpus(cpus));
+    }
+    if hardware
+        .psci
+        .as_ref()
+        .is_some_and(|psci| psci.conduit != Conduit::Smc)
+    {
+        return Err(InstallError::Hvc);
+    }
+    firmware::version().map_err(InstallError::Psci)?;
+
+    let parts = [
+        tables.madt,
+        tables.fadt,
+        tables.spcr.unwrap_or(&[]),
+        tables.dbg2.unwrap_or(&[]),
+        options.as_bytes(),
+    ];
+    let map_room = map.len() as u64 + MAP_GROWTH;
+    let given = size_of::<Handover>() as u64
+        + parts.iter().map(|part| padded(part.len())).sum::<u64>()
+        + map_room;
+    let size = Layout::size(cpus as u64, 0, given);
+    let place = free_memory(&memory)
+        .highest_fit(size, ALIGN)
+        .ok_or(InstallError::NoMemory(size >> 10))?;
+    services
+        .allocate_at(place.start(), (size / PAGE) as usize, RESERVED_MEMORY_TYPE)
+        .map_err(|status| InstallError::Memory(place.start(), status))?;
+    if let Err(status) = services.install_protocol(&INSTALLED, ptr::null_mut()) {
+        services.free(place.start(), (size / PAGE) as usize);
+        return Err(InstallError::Protocol(status));
+    }
+    copy_image(&place);
+    let given = given.next_multiple_of(PAGE);
+    let mut pen = Pen(place.end() - given + padded(size_of::<Handover>()));
+    let [madt, fadt, spcr, dbg2, options] = parts.map(|part| pen.write(part));
+    let handover = Handover {
+        monitor: [place.start(), size],
+        size: given,
+        started,
+        caller: Default::default(),
+        tree: Bytes::default(),
+        madt,
+        fadt,
+        spcr,
+        dbg2,
+        options,
+        memory_map: Bytes::new(pen.0, place.end() - pen.0),
+        descriptor_size: descriptor as u64,
+    };
+    let at = (place.end() - given) as *mut Handover;
+    // SAFETY: It is the monitor's memory, which firmware has just given, and nobody else uses it.
+    unsafe { at.write(handover) };
+    cache::clean_invalidate_to_poc(at as usize, given as usize);
+    // The way out of firmware's regime is executed with the MMU off.
+    cache::clean_to_poc(
+        image::text().start() as usize,
+        image::text().size() as usize,
+    );
+    // SAFETY: The copy and what it is handed are whole, and clean.
+    unsafe { exit::wait(services, at, entry_in_copy(&place)) };
+    log::info!(
+        "Baton {}: {cpus} CPUs, monitor at {place}, waits for ExitBootServices ({} us)",
+        env!("CARGO_PKG_VERSION"),
+        time::us_from_ticks(time::now() - started)
+    );
+    Ok(())
+}
+
+/// Copies the image to where it stays.
+fn copy_image(place: &Region) {
+    let loaded = image::loaded();
+    // SAFETY: The place is memory that firmware has just given, and as large.
+    unsafe {
+        (place.start() as *mut u8).copy_from(loaded.start() as *const u8, loaded.size() as usize);
+    }
+    // The copy starts with its caches off.
+    cache::clean_invalidate_to_poc(place.start() as usize, image::region().size() as usize);
+}
+
+/// All memory that a map has, whatever it is used for.
+fn all_memory(map: &MemoryMap) -> RegionSet {
+    map.descriptors()
+        .filter(|descriptor| {
+            ![
+                MemoryType::MMIO,
+                MemoryType::MMIO_PORTS,
+                MemoryType::UNUSABLE,
+            ]
+            .contains(&descriptor.kind)
+        })
+        .filter_map(|descriptor| descriptor.region())
+        .collect()
+}
+
+/// Memory that is free.
+fn free_memory(map: &MemoryMap) -> RegionSet {
+    map.descriptors()
+        .filter(|descriptor| descriptor.kind == MemoryType::CONVENTIONAL && descriptor.is_ram())
+        .filter_map(|descriptor| descriptor.region())
+        .collect()
+}
+
+fn padded(size: usize) -> u64 {
+    (size as u64).next_multiple_of(16)
+}
+
+/// Writes what is handed over, part behind part, from this physical address on.
+struct Pen(u64);
+
+impl Pen {
+    fn write(&mut self, part: &[u8]) -> Bytes {
+        let at = self.0;
+        // SAFETY: `install` has counted all parts, and the memory is the monitor's.
+        unsafe { (at as *mut u8).copy_from(part.as_ptr(), part.len()) };
+        self.0 += padded(part.len());
+        Bytes::new(at, part.len() as u64)
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The image in its last place, after ExitBootServices: EL2 becomes the monitor's, and who called goes on
+//! at EL1, as if the call had returned.
+
+use super::handover::{Caller, Handover};
+use crate::arch::{barrier, time};
+use crate::boot::bring_up::{self, Ground};
+use crate::boot::layout::Layout;
+use crate::boot::loader_tree::start_console;
+use crate::boot::stop::stop;
+use crate::console;
+use crate::memory::heap::HEAP;
+use crate::vcpu::frame::Frame;
+use crate::vcpu::reset::SCTLR_EL1_RESET;
+use baton_core::acpi::{self, Tables};
+use baton_core::efi::memory_map::{MemoryMap, VERSION};
+use baton_core::options::Options;
+use baton_core::smp::power::Start;
+use baton_sysreg::write_sysreg;
+
+unsafe extern "C" {
+    /// `entry.S`.
+    fn load_d8_to_d15(registers: &[u64; 8]);
+}
+
+/// `CPACR_EL1.FPEN`: floating point is not trapped.
+const FP_OPEN: u64 = 3 << 20;
+/// `SPSR_ELx`: EL1 with its own stack pointer.
+const EL1H: u64 = 0b0101;
+
+/// Called by `entry.S` on the early map, which has the handover.
+#[unsafe(no_mangle)]
+extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
+    HEAP.init_early();
+    // SAFETY: The early map has them, and later the one that stays; nobody writes them.
+    let (tables, map, options) = unsafe {
+        let tables = Tables {
+            madt: handover.madt.get(),
+            fadt: handover.fadt.get(),
+            spcr: Some(handover.spcr.get()).filter(|table| !table.is_empty()),
+            dbg2: Some(handover.dbg2.get()).filter(|table| !table.is_empty()),
+        };
+        (tables, handover.memory_map.get(), handover.options.get())
+    };
+    let hardware =
+        acpi::hardware(&tables).unwrap_or_else(|error| stop(format_args!("ACPI: {error}")));
+    if let Some(console) = &hardware.console {
+        start_console(console);
+    }
+    let (options, problems) = Options::parse(core::str::from_utf8(options).unwrap_or(""));
+    console::set_level(options.log);
+    problems.iter().for_each(|problem| log::warn!("{problem}"));
+    let layout = Layout::here(hardware.cpus.len() as u64, 0, handover.size);
+    let mut banks = MemoryMap::new(map, handover.descriptor_size as usize, VERSION)
+        .unwrap_or_else(|error| stop(format_args!("memory map: {error}")))
+        .ram();
+    banks.remove(&layout.whole);
+    let ground = Ground::take(&hardware, &layout, banks, layout.given);
+    let (machine, boot_cpu) = ground.populate(&hardware, &layout, options);
+    log::info!(
+        "EL2 taken at ExitBootServices, {} us after the image was started; its caller goes on at EL1",
+        time::us_from_ticks(time::now() - handover.started)
+    );
+    let caller = &handover.caller;
+    let start = Start {
+        entry: caller.saved.x[11],
+        context: 0,
+    };
+    let mut frame = bring_up::enter(machine, boot_cpu, start);
+    resume(caller, &mut frame);
+    bring_up::on_own_stack(boot_cpu, frame)
+}
+
+/// Has `frame`, and this CPU's EL1, go on as `caller`, whose call returns success.
+fn resume(caller: &Caller, frame: &mut Frame) {
+    let regime = caller.regime.at_el1(SCTLR_EL1_RESET);
+    frame.x[19..].copy_from_slice(&caller.saved.x);
+    frame.spsr = EL1H | caller.daif & 0x3c0;
+    // SAFETY: They govern EL1 and EL0 alone; the tables are those that the caller ran on.
+    unsafe {
+        write_sysreg!(MAIR_EL1, regime.mair);
+        write_sysreg!(TCR_EL1, regime.tcr);
+        write_sysreg!(TTBR0_EL1, regime.ttbr0);
+        write_sysreg!(VBAR_EL1, regime.vbar);
+        write_sysreg!(CPACR_EL1, FP_OPEN);
+        write_sysreg!(SP_EL1, caller.sp);
+        write_sysreg!(SCTLR_EL1, regime.sctlr);
+        load_d8_to_d15(&caller.saved.d);
+    }
+    barrier::isb();
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//! UEFI's boot services, as far as the monitor calls them (UEFI 2.10, 7).
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+use r_efi::efi::{
+    ALLOCATE_ADDRESS, BootServices, ConfigurationTable, Guid, Handle, MemoryType, NATIVE_INTERFACE,
+    Status, SystemTable,
+};
+
+/// The memory map as firmware gave it.
+#[derive(Clone, Copy, Debug)]
+pub struct MapShape {
+    /// Its size in bytes.
+    pub size: usize,
+    /// Size in bytes of each descriptor.
+    pub descriptor_size: usize,
+}
+
+/// Firmware's boot services, which are not over yet.
+#[derive(Clone, Copy)]
+pub struct Services {
+    /// The handle of the monitor's own image.
+    pub image: Handle,
+    table: NonNull<SystemTable>,
+}
+
+impl Services {
+    /// Takes what firmware handed to the entry point; `None` if that is no system table.
+    ///
+    /// # Safety
+    ///
+    /// Firmware has handed it over, and its boot services are not over as long as the result lives.
+    pub unsafe fn new(image: Handle, table: *mut SystemTable) -> Option<Self> {
+        let table = NonNull::new(table)?;
+        // SAFETY: The caller's promise; the table is firmware's, and stays.
+        let boot = unsafe { table.as_ref().boot_services };
+        (!boot.is_null()).then_some(Self { image, table })
+    }
+
+    fn boot(&self) -> &BootServices {
+        // SAFETY: `new` saw that it is there, and boot services are not over.
+        unsafe { &*self.table.as_ref().boot_services }
+    }
+
+    /// Returns the boot services table itself.
+    pub fn boot_table(&self) -> *mut BootServices {
+        // SAFETY: The table is firmware's, and stays.
+        unsafe { self.table.as_ref().boot_services }
+    }
+
+    /// Returns the system table.
+    pub fn system_table(&self) -> *mut SystemTable {
+        self.table.as_ptr()
+    }
+
+    /// Returns the address of the configuration table `guid`.
+    pub fn configuration_table(&self, guid: &Guid) -> Option<u64> {
+        // SAFETY: The system table is firmware's, and says how many there are.
+        let tables: &[ConfigurationTable] = unsafe {
+            let table = self.table.as_ref();
+            match table.configuration_table.is_null() {
+                true => &[],
+                false => core::slice::from_raw_parts(
+                    table.configuration_table,
+                    table.number_of_table_entries,
+                ),
+            }
+        };
+        let found = tables.iter().find(|table| table.vendor_guid == *guid)?;
+        Some(found.vendor_table as u64)
+    }
+
+    /// Writes the memory map to `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status`]; `BUFFER_TOO_SMALL` if it has more bytes than that.
+    pub fn memory_map(&self, buffer: &mut [u8]) -> Result<MapShape, Status> {
+        let (mut size, mut key, mut descriptor_size, mut version) = (buffer.len(), 0, 0, 0);
+        // SAFETY: The buffer has as many bytes as `size` says; the rest is out-parameters.
+        let status = unsafe {
+            (self.boot().get_memory_map)(
+                &raw mut size,
+                buffer.as_mut_ptr().cast(),
+                &raw mut key,
+                &raw mut descriptor_size,
+                &raw mut version,
+            )
+        };
+        done(status)?;
+        Ok(MapShape {
+            size,
+            descriptor_size,
+        })
+    }
+
+    /// Returns the memory map, and the size in bytes of a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`Status`].
+    pub fn whole_memory_map(&self) -> Result<(Vec<u8>, usize), Status> {
+        // Beyond that something else is wrong.
+        for room in (1..=8).map(|n| n * (16 << 10)) {
+            let mut map = vec![0; room];
+            match self.memory_map(&mut map) {
+                Err(Status::BUFFER_TOO_SMALL) => {}
+                Err(status) => return Err(status),
+                Ok(shape) => {
+                    map.truncate(shape.size);
+                    return Ok((map, shape.descriptor_size));
+                }
+            }
+        }
+        Err(Status::BUFFER_TOO_SMALL)
+    }
+
+    /// Allocates `pages` pages of 4 KiB at physical address `start`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status`].
+    pub fn allocate_at(&self, start: u64, pages: usize, what: MemoryType) -> Result<(), Status> {
+        let mut address = start;
+        // SAFETY: The address is in- and out-parameter.
+        done(unsafe {
+            (self.boot().allocate_pages)(ALLOCATE_ADDRESS, what, pages, &raw mut address)
+        })
+    }
+
+    /// Gives `pages` pages of 4 KiB at physical address `start` back.
+    pub fn free(&self, start: u64, pages: usize) {
+        // SAFETY: `allocate_at` got them, and they are not used any more.
+        let _ = unsafe { (self.boot().free_pages)(start, pages) };
+    }
+
+    /// Returns the interface that `handle` has of the protocol `guid`.
+    pub fn protocol<T>(&self, handle: Handle, guid: &Guid) -> Option<NonNull<T>> {
+        let (mut guid, mut interface) = (*guid, ptr::null_mut());
+        // SAFETY: Both are parameters; a handle that is none is refused.
+        let status =
+            unsafe { (self.boot().handle_protocol)(handle, &raw mut guid, &raw mut interface) };
+        done(status).ok()?;
+        NonNull::new(interface.cast())
+    }
+
+    /// Returns the interface of whoever has the protocol `guid`.
+    pub fn locate<T>(&self, guid: &Guid) -> Option<NonNull<T>> {
+        let (mut guid, mut interface) = (*guid, ptr::null_mut());
+        // SAFETY: All are parameters.
+        let status = unsafe {
+            (self.boot().locate_protocol)(&raw mut guid, ptr::null_mut(), &raw mut interface)
+        };
+        done(status).ok()?;
+        NonNull::new(interface.cast())
+    }
+
+    /// Has everybody find the protocol `guid`, whose interface is `interface`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status`].
+    pub fn install_protocol(&self, guid: &Guid, interface: *mut c_void) -> Result<(), Status> {
+        let (mut guid, mut handle) = (*guid, ptr::null_mut());
+        // SAFETY: All are parameters; firmware makes a handle of its own.
+        done(unsafe {
+            (self.boot().install_protocol_interface)(
+                &raw mut handle,
+                &raw mut guid,
+                NATIVE_INTERFACE,
+                interface,
+            )
+        })
+    }
+
+    /// Loads the image at the device path `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status`]; firmware may refuse it for its signature, too.
+    pub fn load_image(&self, path: &[u8]) -> Result<Handle, Status> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: A path is only read; without a source firmware reads the file.
+        done(unsafe {
+            (self.boot().load_image)(
+                r_efi::efi::Boolean::FALSE,
+                self.image,
+                path.as_ptr().cast_mut().cast(),
+                ptr::null_mut(),
+                0,
+                &raw mut handle,
+            )
+        })?;
+        Ok(handle)
+    }
+
+    /// Starts an image that was loaded, and returns what it returned.
+    pub fn start_image(&self, image: Handle) -> Status {
+        // SAFETY: Nothing is asked of why it returned.
+        unsafe { (self.boot().start_image)(image, ptr::null_mut(), ptr::null_mut()) }
+    }
+
+    /// Puts `function` in place of the boot service ExitBootServices, and mends the table's checksum.
+    ///
+    /// # Safety
+    ///
+    /// It can be called as long as boot services are not over.
+    pub unsafe fn replace_exit_boot_services(&self, function: r_efi::efi::BootExitBootServices) {
+        let table = self.boot_table();
+        // SAFETY: The table is firmware's, in memory that can be written; nobody else runs.
+        unsafe {
+            (*table).exit_boot_services = function;
+            (*table).hdr.crc32 = 0;
+            let (size, mut crc32) = ((*table).hdr.header_size as usize, 0);
+            if done((self.boot().calculate_crc32)(
+                table.cast(),
+                size,
+                &raw mut crc32,
+            ))
+            .is_ok()
+            {
+                (*table).hdr.crc32 = crc32;
+            }
+        }
+    }
+}
+
+/// Returns what is no success as an error. Warnings are successes.
+pub fn done(status: Status) -> Result<(), Status> {
+    match status.is_error() {
+        true => Err(status),
+        false => Ok(()),
+    }
+}
