@@ -24,6 +24,11 @@ INITRAMFS := $(TARGET)/guest/initramfs$(if $(BATON_RELEASE),-$(RELEASE))$(subst 
 export BATON_LINUX := $(or $(OWN_KERNEL),$(CACHE)/debian/$(RELEASE)/Image)
 export BATON_INITRAMFS := $(or $(OWN_INITRD),$(INITRAMFS))
 
+# EDK2 of FIRMWARE_RELEASE=, else of the Debian that this machine runs.
+ifdef FIRMWARE_RELEASE
+export BATON_EDK2 := $(CACHE)/edk2/$(FIRMWARE_RELEASE)/QEMU_EFI.fd
+endif
+
 # Debian's kernels for `make kernels', and the two that `make test' has.
 KERNELS := bookworm bookworm:cloud bookworm:rt trixie trixie:16k sid
 TEST_KERNELS := bookworm trixie
@@ -48,6 +53,7 @@ help: ## list the commands
 	@echo '  QEMU=path         another QEMU than qemu-system-aarch64'
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
 	@echo '  BOOT=uefi         firmware with ACPI starts it, from an EFI system partition (run, shell, stock, guest)'
+	@echo '  FIRMWARE_RELEASE=trixie   the Debian that EDK2 is from (BOOT=uefi, distro)'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
 	@echo '  ITS=off           a machine without an ITS'
 	@echo '  GIC=2             a machine with a GICv2: 8 vCPUs at most'
@@ -73,6 +79,7 @@ help: ## list the commands
 .PHONY: setup
 setup: ## install what is needed (on Debian, as root); the others do it by themselves
 	@$(HOST)/setup.sh $(filter uefi,$(BOOT))
+	@$(if $(FIRMWARE_RELEASE),$(HOST)/fetch.sh edk2 $(FIRMWARE_RELEASE))
 
 .PHONY: build
 build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the probe guest and the host's tool
@@ -202,6 +209,7 @@ test-cards: build linux
 test-esp: linux
 	@$(HOST)/setup.sh uefi
 	@$(HOST)/fetch.sh grub
+	@$(HOST)/fetch.sh edk2 trixie
 	@$(HOST)/guest/esp.sh $(TARGET)/guest/esp.img
 
 # The kernel and the initrd of every kexec that is measured.

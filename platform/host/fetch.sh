@@ -11,6 +11,7 @@
 #   fetch.sh dtbs [RELEASE]               $cache/dtbs/RELEASE/: the device trees of its kernel's boards
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
 #   fetch.sh grub                         $cache/grub/grubaa64.efi: GRUB, as an EFI program
+#   fetch.sh edk2 [RELEASE]               $cache/edk2/RELEASE/QEMU_EFI.fd: EDK2 for QEMU's virt
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
 # linux-image- and -arm64 or behind it: cloud, rt, 16k. It is done by an apt with a state of its own,
@@ -250,6 +251,19 @@ grub() {
 	rm -rf "$work"
 }
 
+edk2() {
+	[ ! -d "$cache/edk2/$release" ] || return 0
+	read_lists
+	work=$cache/work/edk2-$release
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out"
+	step "apt: fetching qemu-efi-aarch64 of Debian $release" download "$work" qemu-efi-aarch64
+	step "unpacking it" unpack "$work" "$work/root"
+	cp "$work/root/usr/share/qemu-efi-aarch64/QEMU_EFI.fd" "$work/out/"
+	finish "$work/out" "$cache/edk2/$release"
+	rm -rf "$work"
+}
+
 # source_package RELEASE PACKAGE FOLDER
 source_package() {
 	deb=deb-src
@@ -300,5 +314,6 @@ linux-source) linux_source "$3" ;;
 userland) userland ;;
 dtbs) dtbs ;;
 grub) grub ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | dtbs [RELEASE]" ;;
+edk2) edk2 ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | edk2 [RELEASE] | dtbs [RELEASE]" ;;
 esac

@@ -3,7 +3,7 @@
 //! described by ACPI alone.
 
 use crate::linux::{KEXEC, KEXEC_UNCHECKED, expect_carried, run_on};
-use baton_qemu::{Machine, Task, kexec, report};
+use baton_qemu::{Machine, Task, kexec, paths, report};
 use baton_tests::{Boot, Scratch, uefi_machine};
 
 /// Expects Debian's kernel and the one that it kexecs, with all CPUs, by ACPI.
@@ -40,6 +40,21 @@ fn boots_and_kexecs() {
 #[test]
 fn boots_and_kexecs_on_80_cpus() {
     boots_and_kexecs_on(80, 1200);
+}
+
+/// This firmware runs with E2H set, on a CPU that has it.
+#[test]
+fn boots_and_kexecs_by_newer_firmware() {
+    let scratch = Scratch::new("uefi-newer");
+    let mut machine = uefi_machine(4, &scratch);
+    machine.cpu = "neoverse-n1".into();
+    if let Some(uefi) = &mut machine.uefi {
+        uefi.firmware = paths::edk2_of("trixie");
+    }
+    let boot = run(&machine, KEXEC, 400);
+    boot.expect("UEFI firmware (version 2025");
+    expect_carried(&boot);
+    boot.expect_ok(report::check_takeovers(&boot, 1));
 }
 
 /// What the monitor is compared with: the same firmware and kernel without it, with an ITS.

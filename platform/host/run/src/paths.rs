@@ -98,6 +98,11 @@ pub fn edk2() -> PathBuf {
     })
 }
 
+/// EDK2 of that Debian, as `fetch.sh edk2 RELEASE` leaves it.
+pub fn edk2_of(release: &str) -> PathBuf {
+    cache().join("edk2").join(release).join("QEMU_EFI.fd")
+}
+
 /// The card that `make test-cards` makes for one `way` to start: `script`, `fit`, `fit-80` or
 /// `extlinux`.
 pub fn card(way: &str) -> PathBuf {
