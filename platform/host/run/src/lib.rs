@@ -14,6 +14,7 @@ pub mod layout;
 pub mod linux;
 pub mod machine;
 pub mod paths;
+pub mod pe;
 pub mod report;
 pub mod samples;
 pub mod scratch;

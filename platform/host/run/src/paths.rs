@@ -39,11 +39,6 @@ pub fn monitor() -> PathBuf {
     path("BATON_IMAGE", || bare("baton.img"))
 }
 
-/// The monitor as an EFI application (`BATON_EFI`).
-pub fn monitor_efi() -> PathBuf {
-    path("BATON_EFI", || bare("baton.efi"))
-}
-
 /// The probe guest's raw image (`BATON_PROBE`).
 pub fn probe() -> PathBuf {
     path("BATON_PROBE", || bare("probe.img"))

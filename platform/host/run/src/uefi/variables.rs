@@ -48,6 +48,11 @@ impl Variables {
         self.list("Boot", entries);
     }
 
+    /// The entries Driver0000, Driver0001, ..., loaded in this order before anything is booted.
+    pub fn drivers(&mut self, entries: &[Vec<u8>]) {
+        self.list("Driver", entries);
+    }
+
     fn list(&mut self, kind: &str, entries: &[Vec<u8>]) {
         let mut order = Vec::new();
         for (number, entry) in (0_u16..).zip(entries) {
