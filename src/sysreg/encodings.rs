@@ -18,6 +18,7 @@ macro_rules! encoding {
     (SVCR) => { "S3_3_C4_C2_2" };
 
     // D24.2, general system control registers: identification.
+    (ID_AA64MMFR4_EL1) => { "S3_0_C0_C7_4" };
     (ID_AA64SMFR0_EL1) => { "S3_0_C0_C4_5" };
 
     // D24.2: the keys of pointer authentication.

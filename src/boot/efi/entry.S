@@ -46,20 +46,20 @@
     ret
     end     efi_exit_boot_services
 
-// Leaves firmware's regime for the image in its last place. x0: struct Handover, x1: from_firmware there.
-// Both are clean to the point of coherency, and so is this. No memory is accessed.
+// Leaves firmware's regime for the image in its last place. x0: struct Handover, x1: its size with all behind
+// it, x2: from_firmware there. All are clean to the point of coherency, and so is this. No memory is accessed.
     .global leave_firmware
     function leave_firmware
     .cfi_undefined x30
     msr     daifset, #0xf
-    mov32   x2, SCTLR_EL2_OFF
+    mov32   x3, SCTLR_EL2_OFF
     dsb     sy
-    msr     sctlr_el2, x2
+    msr     sctlr_el2, x3
     isb
     ic      iallu
     dsb     nsh
     isb
-    br      x1
+    br      x2
     end     leave_firmware
 
 // x0: struct Handover, x1: its size with all that it refers to. MMU off, at EL2.
@@ -67,7 +67,6 @@
     function from_firmware
     .cfi_undefined x30
     mov     x19, x0
-    mov     x20, x1
     bl      begin_at_el2
     mov     x0, x19
     bl      boot_from_firmware              // returns the caller's frame

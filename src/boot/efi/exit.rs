@@ -5,7 +5,10 @@
 use super::handover::{Bytes, Caller, Handover, Saved};
 use super::services::{Services, done};
 use crate::arch::cache;
+use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
 use baton_core::efi::regime::El2Regime;
+use baton_core::efi::tables::{self, TableMemory, TablesError};
+use baton_core::memory::region::RegionSet;
 use baton_sysreg::read_sysreg;
 use core::mem;
 use core::ptr;
@@ -13,6 +16,7 @@ use core::slice;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicPtr, AtomicU64};
 use r_efi::efi::{BootExitBootServices, Handle, Status, SystemTable};
+use thiserror::Error;
 
 unsafe extern "efiapi" {
     /// `entry.S`: calls [`exit_boot_services`] with its caller's registers.
@@ -21,16 +25,45 @@ unsafe extern "efiapi" {
 
 unsafe extern "C" {
     /// `entry.S`: leaves firmware's regime for `entry` in the copy.
-    fn leave_firmware(handover: *const Handover, entry: u64) -> !;
+    fn leave_firmware(handover: *const Handover, size: u64, entry: u64) -> !;
 }
 
-/// What is done when a loader calls.
+/// What the copy is handed.
 static HANDOVER: AtomicPtr<Handover> = AtomicPtr::new(ptr::null_mut());
 /// Firmware's own ExitBootServices.
 static FIRMWARES: AtomicU64 = AtomicU64::new(0);
 /// Where the copy is entered.
 static ENTRY: AtomicU64 = AtomicU64::new(0);
 static TABLE: AtomicPtr<SystemTable> = AtomicPtr::new(ptr::null_mut());
+
+/// Why the machine goes on without the monitor, though that waited.
+#[derive(Debug, Error)]
+enum ExitError {
+    /// Firmware says not what memory is whose.
+    #[error("no memory map from firmware: {0:?}")]
+    Map(Status),
+    /// The memory map is none.
+    #[error("memory map: {0}")]
+    BadMap(#[from] MapError),
+    /// EL1 cannot go on with firmware's tables.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+}
+
+/// Memory that a kernel is given, as firmware maps it: for a look at its tables.
+struct Looked(RegionSet);
+
+impl TableMemory for Looked {
+    fn read(&self, address: u64) -> Option<u64> {
+        let there = address != 0 && address.is_multiple_of(8) && self.0.contains(address, 8);
+        // SAFETY: Firmware maps all memory at its own address.
+        there.then(|| unsafe { (address as *const u64).read_volatile() })
+    }
+
+    fn write(&mut self, _: u64, _: u64) -> bool {
+        true
+    }
+}
 
 /// Waits for a loader to call: from then on `handover` and the copy's `entry` are used.
 ///
@@ -48,50 +81,93 @@ pub unsafe fn wait(services: &Services, handover: *mut Handover, entry: u64) {
     unsafe { services.replace_exit_boot_services(efi_exit_boot_services) };
 }
 
+/// Does not wait any more, as long as nobody has put a function of its own in front.
+pub fn withdraw(services: &Services) {
+    let firmwares = firmwares();
+    // SAFETY: Boot services are not over.
+    let current = unsafe { (*services.boot_table()).exit_boot_services };
+    if current as usize == efi_exit_boot_services as *const () as usize {
+        // SAFETY: It is firmware's own.
+        unsafe { services.replace_exit_boot_services(firmwares) };
+    }
+}
+
 /// Calls firmware's ExitBootServices, and leaves for the copy if that has succeeded.
 #[unsafe(no_mangle)]
 extern "C" fn exit_boot_services(image: Handle, key: usize, saved: &Saved) -> Status {
-    let handover = HANDOVER.load(Relaxed);
-    // SAFETY: `wait` stored firmware's function.
-    let firmwares: BootExitBootServices =
-        unsafe { mem::transmute(FIRMWARES.load(Relaxed) as usize) };
     // SAFETY: Only this uses it (`wait`).
-    let handover = unsafe { &mut *handover };
-    let room = handover.memory_map;
+    let handover = unsafe { &mut *HANDOVER.load(Relaxed) };
     // SAFETY: Boot services are not over.
     let services = unsafe { Services::new(image, TABLE.load(Relaxed)) };
-    let shape = services.and_then(|services| {
-        let room = room.region()?;
-        // SAFETY: The room lies behind the handover, and only this uses it.
-        let buffer =
-            unsafe { slice::from_raw_parts_mut(room.start() as *mut u8, room.size() as usize) };
-        services.memory_map(buffer).ok()
-    });
-    if shape.is_none() {
-        log::error!("no memory map from firmware: the machine goes on without Baton");
+    let map = match services {
+        Some(services) => look(&services, handover.memory_map),
+        None => Err(ExitError::Map(Status::INVALID_PARAMETER)),
+    };
+    if let Err(error) = &map {
+        log::error!("{error}; the machine goes on without Baton");
     }
+    let firmwares = firmwares();
     // SAFETY: It is what the loader wants to call.
     let status = unsafe { firmwares(image, key) };
-    let (Some(shape), Some(room)) = (shape, room.region()) else {
-        return status;
-    };
+    // A loader that is refused reads the map again, and calls again.
     if done(status).is_err() {
-        // The loader reads the map again, and calls again.
+        handover.refusals += 1;
         return status;
     }
-    handover.memory_map = Bytes::new(room.start(), shape.size as u64);
-    handover.descriptor_size = shape.descriptor_size as u64;
+    let Ok(map) = map else {
+        return status;
+    };
+    handover.memory_map = map.bytes;
+    handover.descriptor_size = map.descriptor_size;
     handover.caller = Caller {
         saved: *saved,
         sp: (&raw const *saved) as u64 + size_of::<Saved>() as u64,
         daif: daif(),
         regime: regime(),
     };
-    let size = handover.size as usize;
     let start = &raw const *handover;
-    cache::clean_to_poc(start as usize, size);
+    cache::clean_to_poc(start as usize, handover.size as usize);
     // SAFETY: The copy is whole, and all that it reads is clean.
-    unsafe { leave_firmware(start, ENTRY.load(Relaxed)) }
+    unsafe { leave_firmware(start, handover.size, ENTRY.load(Relaxed)) }
+}
+
+/// The memory map that a loader ends boot services with.
+struct LastMap {
+    bytes: Bytes,
+    descriptor_size: u64,
+}
+
+/// Reads the memory map to where the copy has room for it, and looks whether EL1 can go on with firmware's
+/// tables. Nothing is allocated from firmware: that would make the loader's key an old one.
+fn look(services: &Services, room: Bytes) -> Result<LastMap, ExitError> {
+    let room = room
+        .region()
+        .ok_or(ExitError::Map(Status::BUFFER_TOO_SMALL))?;
+    // SAFETY: The room lies behind the handover, and only this uses it.
+    let buffer =
+        unsafe { slice::from_raw_parts_mut(room.start() as *mut u8, room.size() as usize) };
+    let shape = services.memory_map(buffer).map_err(ExitError::Map)?;
+    let bytes = buffer.get(..shape.size).unwrap_or_default();
+    let ram = MemoryMap::new(bytes, shape.descriptor_size, VERSION)?.ram();
+    check_tables(ram)?;
+    Ok(LastMap {
+        bytes: Bytes::new(room.start(), shape.size as u64),
+        descriptor_size: shape.descriptor_size as u64,
+    })
+}
+
+/// Looks whether EL1 could go on with firmware's tables, where a kernel is given the memory `ram`.
+///
+/// # Errors
+///
+/// [`TablesError`].
+pub fn check_tables(ram: RegionSet) -> Result<(), TablesError> {
+    tables::convert(&regime(), &mut Looked(ram)).map(|_| ())
+}
+
+fn firmwares() -> BootExitBootServices {
+    // SAFETY: `wait` stored firmware's function.
+    unsafe { mem::transmute::<usize, BootExitBootServices>(FIRMWARES.load(Relaxed) as usize) }
 }
 
 fn daif() -> u64 {
@@ -100,7 +176,7 @@ fn daif() -> u64 {
 }
 
 /// Reads what memory is to who runs now, at EL2.
-pub fn regime() -> El2Regime {
+fn regime() -> El2Regime {
     // SAFETY: The registers are there on every CPU with EL2, where this runs.
     unsafe {
         El2Regime {

@@ -49,6 +49,8 @@ pub struct Handover {
     pub size: u64,
     /// When firmware started the image, in ticks of CNTPCT_EL0.
     pub started: u64,
+    /// How often firmware refused to end them.
+    pub refusals: u64,
     /// The caller, since it called.
     pub caller: Caller,
     /// The device tree that describes the machine; empty if ACPI does.

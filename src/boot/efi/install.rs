@@ -4,6 +4,7 @@
 use super::handover::{Bytes, Handover};
 use super::services::Services;
 use super::{entry_in_copy, exit};
+use crate::arch::sysreg::id_field;
 use crate::arch::{cache, time};
 use crate::boot::image;
 use crate::boot::layout::{ALIGN, Layout};
@@ -11,15 +12,18 @@ use crate::firmware;
 use baton_core::acpi::{self, AcpiError, Physical, Tables};
 use baton_core::devicetree::psci::Conduit;
 use baton_core::efi::memory_map::{MapError, MemoryMap, MemoryType};
+use baton_core::efi::tables::TablesError;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::smp::barrier::MAX_CPUS;
 use baton_sysreg::read_sysreg;
-use core::{ptr, slice};
-use r_efi::efi::{Guid, RESERVED_MEMORY_TYPE, Status};
+use core::slice;
+use r_efi::efi::{Guid, Handle, RESERVED_MEMORY_TYPE, Status};
 use thiserror::Error;
 
 /// Size in bytes of a page of UEFI's.
 const PAGE: u64 = 4096;
+/// `ID_AA64MMFR4_EL1.E2H0`: other than zero if `HCR_EL2.E2H` cannot be cleared.
+const E2H0: u32 = 24;
 /// Room for the memory map to grow, in bytes.
 const MAP_GROWTH: u64 = 32 << 10;
 /// EFI_ACPI_20_TABLE_GUID (UEFI 2.10, 4.6.1).
@@ -48,8 +52,16 @@ pub enum InstallError {
     #[error("firmware runs at EL{0}, and Baton needs EL2 (QEMU: -M virt,virtualization=on)")]
     Level(u64),
     /// A monitor waits already.
-    #[error("Baton is here already")]
+    #[error("Baton waits already")]
     Twice,
+    /// EL2 cannot run without VHE.
+    #[error(
+        "this CPU has no HCR_EL2.E2H=0, without which Baton does not run (ID_AA64MMFR4_EL1 {0:#x})"
+    )]
+    NoE2h0(u64),
+    /// EL1 could not go on with firmware's tables.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
     /// There is no ACPI.
     #[error("firmware offers no ACPI 2.0 tables")]
     NoAcpi,
@@ -99,17 +111,23 @@ impl Physical for Mapped {
 /// # Errors
 ///
 /// [`InstallError`]: nothing has changed.
-pub fn install(services: &Services, options: &str, started: u64) -> Result<(), InstallError> {
+pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiting, InstallError> {
     // SAFETY: CurrentEL can be read at any level above EL0.
     let level = unsafe { read_sysreg!(CurrentEL) } >> 2 & 3;
     if level != 2 {
         return Err(InstallError::Level(level));
     }
-    if services.locate::<u8>(&INSTALLED).is_some() {
+    if services.is_marked(&INSTALLED) {
         return Err(InstallError::Twice);
+    }
+    // SAFETY: It is an ID register, and reads as zero where it has no meaning yet.
+    let mmfr4 = unsafe { read_sysreg!(ID_AA64MMFR4_EL1) };
+    if id_field(mmfr4, E2H0) != 0 {
+        return Err(InstallError::NoE2h0(mmfr4));
     }
     let (map, descriptor) = services.whole_memory_map().map_err(InstallError::Map)?;
     let memory = MemoryMap::new(&map, descriptor, 1)?;
+    exit::check_tables(memory.ram())?;
     let mapped = Mapped(all_memory(&memory));
     let rsdp = services
         .configuration_table(&ACPI_20)
@@ -147,10 +165,10 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<(), I
     services
         .allocate_at(place.start(), (size / PAGE) as usize, RESERVED_MEMORY_TYPE)
         .map_err(|status| InstallError::Memory(place.start(), status))?;
-    if let Err(status) = services.install_protocol(&INSTALLED, ptr::null_mut()) {
+    let mark = services.mark(&INSTALLED).map_err(|status| {
         services.free(place.start(), (size / PAGE) as usize);
-        return Err(InstallError::Protocol(status));
-    }
+        InstallError::Protocol(status)
+    })?;
     copy_image(&place);
     let given = given.next_multiple_of(PAGE);
     let mut pen = Pen(place.end() - given + padded(size_of::<Handover>()));
@@ -159,6 +177,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<(), I
         monitor: [place.start(), size],
         size: given,
         started,
+        refusals: 0,
         caller: Default::default(),
         tree: Bytes::default(),
         madt,
@@ -185,7 +204,22 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<(), I
         env!("CARGO_PKG_VERSION"),
         time::us_from_ticks(time::now() - started)
     );
-    Ok(())
+    Ok(Waiting { place, mark })
+}
+
+/// A monitor that waits for ExitBootServices.
+pub struct Waiting {
+    place: Region,
+    mark: Handle,
+}
+
+impl Waiting {
+    /// Takes everything back: boot services go on without this image.
+    pub fn withdraw(self, services: &Services) {
+        exit::withdraw(services);
+        services.unmark(self.mark, &INSTALLED);
+        services.free(self.place.start(), (self.place.size() / PAGE) as usize);
+    }
 }
 
 /// Copies the image to where it stays.

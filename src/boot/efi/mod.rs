@@ -3,9 +3,10 @@
 //! kernel's stub calls ExitBootServices.
 
 mod exit;
+mod files;
 pub mod handover;
 mod install;
-mod next;
+mod own_image;
 mod resume;
 mod screen;
 mod services;
@@ -14,7 +15,8 @@ use super::image;
 use crate::arch::time;
 use crate::memory::heap::HEAP;
 use baton_core::memory::region::Region;
-use next::OwnImage;
+use install::InstallError;
+use own_image::OwnImage;
 use r_efi::efi::{Handle, Status, SystemTable};
 use services::Services;
 
@@ -27,27 +29,38 @@ extern "C" fn efi_main(image: Handle, table: *mut SystemTable) -> Status {
     let Some(services) = (unsafe { Services::new(image, table) }) else {
         return Status::UNSUPPORTED;
     };
-    // SAFETY: As above; `exit` logs nothing when boot services are over.
+    // SAFETY: As above; nothing is logged when boot services are over.
     unsafe { screen::start(table) };
     let Some(own) = OwnImage::find(&services) else {
         log::error!("firmware does not say where the image was loaded from");
         return Status::UNSUPPORTED;
     };
     let config = own.config(&services);
-    if let Err(error) = install::install(&services, &config.options, started) {
-        log::error!("{error}; the machine boots without Baton");
-    }
-    let next = config
-        .next
-        .as_deref()
-        .unwrap_or("\\EFI\\BOOT\\BOOTAA64.EFI");
-    match own.start(&services, next, &config.next_options) {
-        Ok(status) => status,
-        Err(status) => {
-            log::error!("next loader {next}: {status:?}");
-            status
+    let waiting = install::install(&services, &config.options, started);
+    match &waiting {
+        Ok(_) => {}
+        // The driver waits, and this leads on to the next loader.
+        Err(InstallError::Twice) if config.next.is_some() => log::info!("Baton waits already"),
+        Err(error @ InstallError::Twice) => {
+            log::error!("{error}, and no next= says what comes next");
+            return Status::ALREADY_STARTED;
         }
+        Err(error) => log::error!("{error}; the machine boots without Baton"),
     }
+    if own.is_driver {
+        return match waiting {
+            Ok(_) => Status::SUCCESS,
+            Err(_) => Status::UNSUPPORTED,
+        };
+    }
+    let status = own
+        .start_next(&services, &config)
+        .unwrap_or_else(|status| status);
+    // The image is about to be unloaded: nobody may call into it any more.
+    if let Ok(waiting) = waiting {
+        waiting.withdraw(&services);
+    }
+    status
 }
 
 /// Where the copy at `place` is entered when boot services are over.

@@ -9,11 +9,14 @@ use crate::boot::layout::Layout;
 use crate::boot::loader_tree::start_console;
 use crate::boot::stop::stop;
 use crate::console;
+use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
 use crate::vcpu::frame::Frame;
 use crate::vcpu::reset::SCTLR_EL1_RESET;
 use baton_core::acpi::{self, Tables};
 use baton_core::efi::memory_map::{MemoryMap, VERSION};
+use baton_core::efi::tables::{self, TableMemory};
+use baton_core::memory::guest_memory::GuestMemory;
 use baton_core::options::Options;
 use baton_core::smp::power::Start;
 use baton_sysreg::write_sysreg;
@@ -66,9 +69,32 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
         entry: caller.saved.x[11],
         context: 0,
     };
+    let walked = tables::convert(&caller.regime, &mut Changed(&machine.ram))
+        .unwrap_or_else(|error| stop(format_args!("{error}")));
+    log::debug!(
+        "{} tables of firmware, {} descriptors changed for EL1; ExitBootServices refused {} times",
+        walked.tables,
+        walked.changed,
+        handover.refusals
+    );
     let mut frame = bring_up::enter(machine, boot_cpu, start);
     resume(caller, &mut frame);
     bring_up::on_own_stack(boot_cpu, frame)
+}
+
+/// The guest's memory, in which firmware's tables are.
+struct Changed<'a>(&'a GuestRam);
+
+impl TableMemory for Changed<'_> {
+    fn read(&self, address: u64) -> Option<u64> {
+        self.0.read_u64(address)
+    }
+
+    fn write(&mut self, address: u64, descriptor: u64) -> bool {
+        self.0
+            .range(address, 8)
+            .is_some_and(|place| place.write(&descriptor.to_le_bytes()))
+    }
 }
 
 /// Has `frame`, and this CPU's EL1, go on as `caller`, whose call returns success.

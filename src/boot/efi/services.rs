@@ -3,7 +3,6 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use r_efi::efi::{
     ALLOCATE_ADDRESS, BootServices, ConfigurationTable, Guid, Handle, MemoryType, NATIVE_INTERFACE,
@@ -147,23 +146,12 @@ impl Services {
         NonNull::new(interface.cast())
     }
 
-    /// Returns the interface of whoever has the protocol `guid`.
-    pub fn locate<T>(&self, guid: &Guid) -> Option<NonNull<T>> {
-        let (mut guid, mut interface) = (*guid, ptr::null_mut());
-        // SAFETY: All are parameters.
-        let status = unsafe {
-            (self.boot().locate_protocol)(&raw mut guid, ptr::null_mut(), &raw mut interface)
-        };
-        done(status).ok()?;
-        NonNull::new(interface.cast())
-    }
-
-    /// Has everybody find the protocol `guid`, whose interface is `interface`.
+    /// Has everybody find the protocol `guid`, which has no interface, and returns the handle that has it.
     ///
     /// # Errors
     ///
     /// [`Status`].
-    pub fn install_protocol(&self, guid: &Guid, interface: *mut c_void) -> Result<(), Status> {
+    pub fn mark(&self, guid: &Guid) -> Result<Handle, Status> {
         let (mut guid, mut handle) = (*guid, ptr::null_mut());
         // SAFETY: All are parameters; firmware makes a handle of its own.
         done(unsafe {
@@ -171,9 +159,29 @@ impl Services {
                 &raw mut handle,
                 &raw mut guid,
                 NATIVE_INTERFACE,
-                interface,
+                ptr::null_mut(),
             )
+        })?;
+        Ok(handle)
+    }
+
+    /// Takes a mark back.
+    pub fn unmark(&self, handle: Handle, guid: &Guid) {
+        let mut guid = *guid;
+        // SAFETY: `mark` has put it there.
+        unsafe {
+            (self.boot().uninstall_protocol_interface)(handle, &raw mut guid, ptr::null_mut())
+        };
+    }
+
+    /// Returns whether anybody has the mark `guid`.
+    pub fn is_marked(&self, guid: &Guid) -> bool {
+        let (mut guid, mut interface) = (*guid, ptr::null_mut());
+        // SAFETY: All are parameters.
+        done(unsafe {
+            (self.boot().locate_protocol)(&raw mut guid, ptr::null_mut(), &raw mut interface)
         })
+        .is_ok()
     }
 
     /// Loads the image at the device path `path`.

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the monitor is told on a machine with UEFI: by its load options, or by the file `baton.conf` beside
-//! its image.
+//! What the monitor is told on a machine with UEFI: by the file `baton.conf` beside its image, and by its
+//! load options.
 //!
-//! A line `next=` names the loader that comes next, by its path on the same partition, and its own load
-//! options behind that. All other words are the monitor's options. A `#` begins a comment.
+//! A line is the monitor's options, and behind them `next=`, which names the loader that comes next by its
+//! path on the same partition, with its own load options up to the end of the line. A `#` begins a comment.
 
 use alloc::string::String;
+use alloc::vec::Vec;
+
+const NEXT: &str = "next=";
 
 /// What was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,23 +22,46 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads it, line by line.
-    pub fn parse(text: &str) -> Self {
-        let mut config = Self::default();
+    /// Reads the file beside the image, line by line.
+    pub fn read_file(&mut self, text: &str) {
         for line in text.lines() {
-            let line = line.split('#').next().unwrap_or("").trim();
-            if let Some(next) = line.strip_prefix("next=") {
-                let (path, options) = next.split_once(char::is_whitespace).unwrap_or((next, ""));
-                config.next = Some(path.replace('/', "\\"));
-                config.next_options = options.trim().into();
-            } else if !line.is_empty() {
-                if !config.options.is_empty() {
-                    config.options.push(' ');
-                }
-                config.options.push_str(line);
-            }
+            self.read_line(line.split('#').next().unwrap_or(""), |_| true);
         }
-        config
+    }
+
+    /// Reads load options: UTF-16, little-endian, which may end in a 0. They count more than the file. Words
+    /// without `=` are left out: a shell puts the image's name first.
+    pub fn read_load_options(&mut self, bytes: &[u8]) {
+        let units = bytes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|unit| u16::from_le_bytes(*unit));
+        let units: Vec<u16> = units.take_while(|&unit| unit != 0).collect();
+        // A boot manager may put data of its own there, which is no text.
+        if let Ok(text) = String::from_utf16(&units) {
+            self.read_line(&text, |word| word.contains('='));
+        }
+    }
+
+    fn read_line(&mut self, line: &str, counts: impl Fn(&str) -> bool) {
+        let mut rest = line.trim_start();
+        while !rest.is_empty() {
+            if let Some(next) = rest.strip_prefix(NEXT) {
+                let (path, options) = next.split_once(char::is_whitespace).unwrap_or((next, ""));
+                self.next = Some(path.replace('/', "\\"));
+                self.next_options = options.trim().into();
+                return;
+            }
+            let (word, behind) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            if counts(word) {
+                if !self.options.is_empty() {
+                    self.options.push(' ');
+                }
+                self.options.push_str(word);
+            }
+            rest = behind.trim_start();
+        }
     }
 }
 
@@ -43,21 +69,44 @@ impl Config {
 mod tests {
     use super::*;
 
+    fn units(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
     #[test]
     fn next_loader_and_options_are_told_apart() {
         let text = "# Baton\r\nlog=debug wait=100\r\n\r\nnext=/EFI/debian/shimaa64.efi  quiet a=b # first\r\nhooks=on\r\n";
+        let mut config = Config::default();
+        config.read_file(text);
         let expected = Config {
             next: Some("\\EFI\\debian\\shimaa64.efi".into()),
             next_options: "quiet a=b".into(),
             options: "log=debug wait=100 hooks=on".into(),
         };
-        assert_eq!(Config::parse(text), expected);
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn load_options_count_more_than_the_file() {
+        let mut config = Config::default();
+        config.read_file("log=debug\nnext=\\a.efi one");
+        config.read_load_options(&units("BATON.EFI log=info  next=\\b.efi\0x=y"));
+        let expected = Config {
+            next: Some("\\b.efi".into()),
+            next_options: "".into(),
+            options: "log=debug log=info".into(),
+        };
+        assert_eq!(config, expected);
     }
 
     #[test]
     fn nothing_is_nothing() {
+        let mut config = Config::default();
         for text in ["", "\n\n", "# next=x", "   \t"] {
-            assert_eq!(Config::parse(text), Config::default(), "{text:?}");
+            config.read_file(text);
         }
+        config.read_load_options(&[]);
+        config.read_load_options(&[0x00, 0xd8, 0x41, 0x00, 0x3d]);
+        assert_eq!(config, Config::default());
     }
 }

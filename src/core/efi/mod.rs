@@ -5,4 +5,6 @@
 pub mod config;
 pub mod device_path;
 pub mod memory_map;
+pub mod next_loader;
 pub mod regime;
+pub mod tables;
