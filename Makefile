@@ -99,6 +99,10 @@ images: setup
 tool: setup
 	@$(CARGO) host build --quiet --release -p baton-qemu
 
+.PHONY: efi
+efi: images tool ## the monitor for an EFI system partition: target/efi/baton.efi, baton-driver.efi
+	@$(TOOL) efi $(TARGET)/efi
+
 .PHONY: linux
 linux: setup
 	@$(HOST)/fetch.sh userland

@@ -3,6 +3,7 @@
 //! described by ACPI alone.
 
 use crate::linux::{KEXEC, KEXEC_UNCHECKED, expect_carried, run_on};
+use baton_qemu::uefi::Way;
 use baton_qemu::{Machine, Task, kexec, paths, report};
 use baton_tests::{Boot, Scratch, uefi_machine};
 
@@ -22,24 +23,33 @@ fn run(machine: &Machine, task: Task, seconds: u64) -> Boot {
     boot
 }
 
-/// The monitor must be started by firmware and carry one kexec, on `smp` CPUs.
+/// The monitor must be started by firmware, and carry one kexec.
 #[track_caller]
-fn boots_and_kexecs_on(smp: u32, seconds: u64) {
-    let scratch = Scratch::new(&format!("uefi-{smp}"));
-    let boot = run(&uefi_machine(smp, &scratch), KEXEC, seconds);
-    boot.expect(r"\EFI\BATON\BATON.EFI");
+fn boots_and_kexecs_on(machine: &Machine, seconds: u64) -> Boot {
+    let boot = run(machine, KEXEC, seconds);
+    boot.expect("baton: EL2 taken at ExitBootServices");
     expect_carried(&boot);
     boot.expect_ok(report::check_takeovers(&boot, 1));
+    boot
+}
+
+#[track_caller]
+fn boots_and_kexecs_by(way: Way) -> Boot {
+    let scratch = Scratch::new(&format!("uefi-{way:?}"));
+    let mut machine = uefi_machine(4, &scratch);
+    machine.uefi.as_mut().unwrap().way = way;
+    boots_and_kexecs_on(&machine, 400)
 }
 
 #[test]
 fn boots_and_kexecs() {
-    boots_and_kexecs_on(4, 400);
+    boots_and_kexecs_by(Way::Configuration).expect(r"\EFI\BATON\BATON.EFI");
 }
 
 #[test]
 fn boots_and_kexecs_on_80_cpus() {
-    boots_and_kexecs_on(80, 1200);
+    let scratch = Scratch::new("uefi-80");
+    boots_and_kexecs_on(&uefi_machine(80, &scratch), 1200);
 }
 
 /// This firmware runs with E2H set, on a CPU that has it.
@@ -48,13 +58,23 @@ fn boots_and_kexecs_by_newer_firmware() {
     let scratch = Scratch::new("uefi-newer");
     let mut machine = uefi_machine(4, &scratch);
     machine.cpu = "neoverse-n1".into();
-    if let Some(uefi) = &mut machine.uefi {
-        uefi.firmware = paths::edk2_of("trixie");
-    }
-    let boot = run(&machine, KEXEC, 400);
-    boot.expect("UEFI firmware (version 2025");
-    expect_carried(&boot);
-    boot.expect_ok(report::check_takeovers(&boot, 1));
+    machine.uefi.as_mut().unwrap().firmware = paths::edk2_of("trixie");
+    boots_and_kexecs_on(&machine, 400).expect("UEFI firmware (version 2025");
+}
+
+#[test]
+fn takes_its_next_loader_from_its_load_options() {
+    boots_and_kexecs_by(Way::LoadOptions);
+}
+
+#[test]
+fn stays_as_a_driver() {
+    boots_and_kexecs_by(Way::Driver).expect(r#"BdsDxe: starting Boot0000 "Linux""#);
+}
+
+#[test]
+fn is_found_on_a_removable_disk() {
+    boots_and_kexecs_by(Way::Removable);
 }
 
 /// What the monitor is compared with: the same firmware and kernel without it, with an ITS.

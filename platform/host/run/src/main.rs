@@ -5,6 +5,7 @@ mod built;
 mod card;
 mod debug;
 mod distro;
+mod efi;
 mod its;
 mod kernels;
 mod run;
@@ -19,7 +20,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|debug|guest|stock|its|kernels|kernels-built FOLDER|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE
+const USAGE: &str = "usage: baton-qemu run|shell|debug|guest|stock|its|kernels|kernels-built FOLDER|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE|efi FOLDER
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   shell    a shell in the guest, on this terminal
@@ -36,6 +37,7 @@ const USAGE: &str = "usage: baton-qemu run|shell|debug|guest|stock|its|kernels|k
            firmware than Debian's U-Boot, EL3=on if it has a part at EL3
   distro   firmware (u-boot, edk2) under the monitor starts the Debian on the disk FILE, which kexecs
   installed  the same with any disk, its console on this terminal
+  efi      baton.efi and baton-driver.efi in FOLDER, to be put on an EFI system partition
 
 SMP= MEM= CPU= QEMU= QEMU_ARGS= BOOT=kernel|uefi MONITOR=on|off ITS=on|off GIC=2|3 BATON= TIMEOUT= are read from the environment.";
 
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         ["audit"] => audit(),
         ["soak"] => soak::soak(),
         ["card", file] => card::card(file.as_ref()),
+        ["efi", folder] => efi::efi(folder.as_ref()),
         ["distro", firmware, file] => distro::distro(firmware, file.as_ref()),
         ["installed", firmware, file] => distro::installed(firmware, file.as_ref()),
         _ => {
