@@ -117,25 +117,22 @@ impl Address {
         })
     }
 
-    /// Returns how the registers of a 16550 lie.
-    ///
-    /// An access has the size that is said; if none is, that of a register. A register is as far from
-    /// the next one as an access is wide (so Linux takes it), or further if the type is the one whose
-    /// registers have the width that is said.
-    fn spread(&self, kind: u16) -> Spread {
-        let wide = match self.bit_width {
+    /// Returns how the registers of a 16550 lie: from one to the next, as many bytes as a register is
+    /// said to have, or those of an access if these are more. Where no size of an access is said, it
+    /// is that of a register.
+    fn spread(&self) -> Spread {
+        let register = match self.bit_width {
             16 => 1,
             32.. => 2,
             _ => 0,
         };
         let access = match self.access_size {
-            0 => wide,
-            size => u64::from(size) - 1,
+            0 => register,
+            size => size - 1,
         };
-        let apart = if kind == GAS_16550 { wide } else { 0 };
         Spread {
-            shift: Some(access.max(apart)),
-            width: 1u64.checked_shl(access as u32),
+            shift: Some(access.max(register).into()),
+            width: 1u64.checked_shl(access.into()),
         }
     }
 }
@@ -152,7 +149,7 @@ fn console(kind: u16, base: &Address) -> Result<Console, Silent> {
     let uart = match kind {
         PL011 | SBSA_32 | SBSA => Some(Uart::PL011),
         FULL_16550 | SUBSET_16550 | GAS_16550 => {
-            Some(Uart::find(b"ns16550a", base.spread(kind)).ok_or(wrong)?)
+            Some(Uart::find(b"ns16550a", base.spread()).ok_or(wrong)?)
         }
         NVIDIA_16550 => Uart::find(b"nvidia,tegra20-uart", Spread::default()),
         _ => None,
