@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+mod qemu;
+mod servers;
+
 use super::sample::{self, Madt, RSDP, Sample, fadt, spcr};
 use super::*;
 use crate::devicetree::gic::Gic;
