@@ -180,3 +180,59 @@ fn an_error_names_the_descriptor() {
          0xbfc00000-0xc0000000 (4 MiB), type 7, attribute 0xf"
     );
 }
+
+/// The map that Debian's EDK2 2022.11 gives on QEMU 7.2, `-M virt -m 1G`, as Linux 6.1 prints it; and
+/// what that takes as its memory without `nomap`.
+#[test]
+fn reads_the_map_of_edk2_as_linux_does() {
+    const RUNTIME: u64 = 1 << 63;
+    let map = [
+        (7, 0x4000_0000, 0x4000, WRITE_BACK),
+        (4, 0x4400_0000, 0x20, WRITE_BACK),
+        (7, 0x4402_0000, 0x36fa, WRITE_BACK),
+        (4, 0x4771_a000, 0x21, WRITE_BACK),
+        (3, 0x4773_b000, 0x37, WRITE_BACK),
+        (4, 0x4777_2000, 0x780, WRITE_BACK),
+        (3, 0x47ef_2000, 0x4, WRITE_BACK),
+        (4, 0x47ef_6000, 0x101, WRITE_BACK),
+        (3, 0x47ff_7000, 0x3, WRITE_BACK),
+        (4, 0x47ff_a000, 0x6, WRITE_BACK),
+        (7, 0x4800_0000, 0x3_04a2, WRITE_BACK),
+        (1, 0x784a_2000, 0x2020, WRITE_BACK),
+        (7, 0x7a4c_2000, 0x1d5e, WRITE_BACK),
+        (2, 0x7c22_0000, 0x200, WRITE_BACK),
+        (7, 0x7c42_0000, 0xf, WRITE_BACK),
+        (2, 0x7c42_f000, 0x1, WRITE_BACK),
+        (9, 0x7c43_0000, 0x10, WRITE_BACK),
+        (5, 0x7c44_0000, 0x80, RUNTIME | WRITE_BACK),
+        (6, 0x7c4c_0000, 0x1c0, RUNTIME | WRITE_BACK),
+        (5, 0x7c68_0000, 0xb0, RUNTIME | WRITE_BACK),
+        (7, 0x7c73_0000, 0x5fa, WRITE_BACK),
+        (4, 0x7cd2_a000, 0x28fa, WRITE_BACK),
+        (7, 0x7f62_4000, 0x1e1, WRITE_BACK),
+        (3, 0x7f80_5000, 0x3fb, WRITE_BACK),
+        (5, 0x7fc0_0000, 0x190, RUNTIME | WRITE_BACK),
+        (6, 0x7fd9_0000, 0x250, RUNTIME | WRITE_BACK),
+        (7, 0x7ffe_0000, 0x1f, WRITE_BACK),
+        (4, 0x7fff_f000, 0x1, WRITE_BACK),
+        (11, 0x400_0000, 0x4000, RUNTIME | 2),
+        (11, 0x901_0000, 0x1, RUNTIME | 1),
+    ];
+    let expected = [
+        region(0x4000_0000, 0x3c44_0000),
+        region(0x7c73_0000, 0x34d_0000),
+        region(0x7ffe_0000, 0x2_0000),
+    ];
+    assert_eq!(ram(&map), expected);
+    let kept = [
+        region(0x400_0000, 0x400_0000),
+        region(0x901_0000, 0x1000),
+        region(0x7c43_0000, 0x30_0000),
+        region(0x7fc0_0000, 0x3e_0000),
+    ];
+    assert_eq!(reserved(&map), kept);
+    let keeps = |start, size| with(&map, |map| map.keeps_off(&region(start, size)).is_ok());
+    assert!(!keeps(0x7ca0_0000, 0x20_0000), "free memory");
+    assert!(!keeps(0x7c50_0000, 0x1000), "of runtime services");
+    assert!(keeps(0x8000_0000, 0x20_0000), "no memory at all");
+}
