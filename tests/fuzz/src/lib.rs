@@ -6,4 +6,5 @@
 
 pub mod input;
 pub mod memory;
+pub mod tables;
 pub mod trees;

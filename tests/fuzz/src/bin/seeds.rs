@@ -78,6 +78,44 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             vec![0, 7, 60, 41, 11, 0, 60, 4, 8, 9, 20, 1, 4, 60, 8, 20, 4, 7],
         ),
         ("kimage", "loop", vec![0x10, 1, 40, 41, 14]),
+        // Sound tables with ranges of redistributors, with one for each CPU, of a GICv2, without PSCI;
+        // by the RSDT; with a CPU that is not there, one that can be brought in, a broken checksum, and
+        // an entry more.
+        ("acpi", "ranges", vec![0]),
+        ("acpi", "single", vec![2]),
+        ("acpi", "gicv2", vec![4]),
+        ("acpi", "parked", vec![6]),
+        ("acpi", "rsdt", vec![16]),
+        ("acpi", "absent", vec![0, 1, 56, 0, 0]),
+        ("acpi", "capable", vec![0, 1, 56, 0, 8]),
+        ("acpi", "checksum", vec![0, 0x21, 56, 0, 8]),
+        ("acpi", "its", {
+            let its = [
+                0x0f, 20, 0, 0, 2, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            ];
+            [&[0, 0x0d, 0, 0, 20][..], &its].concat()
+        }),
+        (
+            "acpi",
+            "bytes",
+            vec![1, 0, 0, 0, 0, 0, 0, b'A', b'P', b'I', b'C'],
+        ),
+        // Memory, tables and the monitor beside each other; one in another; one that wraps around.
+        (
+            "memory_map",
+            "beside",
+            vec![
+                0, 0, 0, 0xe0, 0x7f, 32, 0, 7, 0, 0x40, 0xff, 0, 9, 0, 0x50, 16, 0,
+            ],
+        ),
+        (
+            "memory_map",
+            "within",
+            vec![
+                0, 1, 7, 0, 0x40, 0xff, 0, 0, 2, 0x40, 4, 0, 0x47, 1, 0x40, 4, 0,
+            ],
+        ),
+        ("memory_map", "wraps", vec![0, 0, 0x87, 3, 12, 1, 4, 0]),
         ("psci", "cpu-on", vec![5, 3, 0, 1, 1, 1, 30, 0, 7]),
         ("psci", "suspend", vec![1, 1, 1, 1, 16]),
         ("psci", "reset2", vec![5, 0x12, 0, 0]),
