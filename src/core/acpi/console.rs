@@ -93,9 +93,9 @@ fn dbg2(table: &[u8]) -> Result<Console, Silent> {
 fn first_serial(table: &[u8]) -> Option<(u16, Address)> {
     let mut rest = table.get(u32_at(table, DBG2_FIRST)? as usize..)?;
     for _ in 0..u32_at(table, DBG2_COUNT)? {
-        // A device that has no bytes would have the next one in its place, without end.
-        let length = u16_at(rest, DEVICE_LENGTH).filter(|length| *length != 0)?;
+        let length = u16_at(rest, DEVICE_LENGTH)?;
         let (device, next) = rest.split_at_checked(length.into())?;
+        // One that is too short for its type ends this: the next one would be in its place.
         if u16_at(device, DEVICE_TYPE)? == SERIAL && *device.get(DEVICE_REGISTERS)? != 0 {
             let base = u16_at(device, DEVICE_BASE)?;
             let base = Address::read(device, base.into())?;
