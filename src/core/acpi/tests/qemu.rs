@@ -56,10 +56,10 @@ fn machine(cpus: u64, gic: Gic) -> Hardware {
     };
     Hardware {
         cpus: (0..cpus).map(cpu).collect(),
-        psci: Psci {
+        psci: Some(Psci {
             conduit: Conduit::Smc,
             version: PsciVersion::V0_2,
-        },
+        }),
         gic,
         devices: Devices::default(),
         console: Some(Console {

@@ -18,7 +18,7 @@ fn read(madt: &Madt, more: Vec<u8>) -> Hardware {
     let sample = Sample::xsdt(&[fadt(6, 3, 1), madt.table(), more]);
     let read = Tables::find(&sample, RSDP).and_then(|tables| hardware(&tables));
     let hardware = read.expect("a board");
-    assert_eq!(hardware.psci.conduit, Conduit::Smc);
+    assert_eq!(hardware.psci.map(|psci| psci.conduit), Some(Conduit::Smc));
     hardware
 }
 
