@@ -193,7 +193,7 @@ run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's s
 	@EL3=on FIRMWARE=$(CACHE)/tfa/qemu_fw.bios $(TOOL) card $(TRIED)
 
 DISTRO := $(CACHE)/distro/$(RELEASE).img
-FIRMWARES := $(or $(FIRMWARE),edk2 u-boot)
+FIRMWARES := $(or $(FIRMWARE),edk2 $(if $(filter uefi,$(BOOT)),,u-boot))
 
 .PHONY: distro
 distro: images tool ## an installed Debian, by UEFI and by U-Boot in the guest; DISK=: one of your own

@@ -17,20 +17,25 @@ pub fn distro(firmware: &str, file: &Path) -> Result<(), String> {
     let mut machine = Machine::from_env(4).map_err(text)?;
     // What the system writes is gone afterwards.
     machine.extra.push("-snapshot".into());
-    machine.disks.push(Disk {
+    let disk = Disk {
         file: file.to_owned(),
         serial: SERIAL,
         writable: true,
-    });
-    println!(
-        "  {firmware} as the guest on {} vCPUs, and the Debian in {}",
-        machine.smp,
-        file.display()
-    );
-    let firmware = Firmware::named(firmware).map_err(text)?;
-    let command = machine
-        .command_with_guest_firmware(firmware, &scratch()?)
-        .map_err(text)?;
+    };
+    let (smp, file) = (machine.smp, file.display());
+    let command = match machine.uefi.clone() {
+        Some(uefi) => {
+            println!("  UEFI on {smp} vCPUs, the monitor first, then the Debian in {file}");
+            machine.command_with_installed(&uefi, disk)
+        }
+        None => {
+            println!("  {firmware} as the guest on {smp} vCPUs, and the Debian in {file}");
+            machine.disks.push(disk);
+            let firmware = Firmware::named(firmware).map_err(text)?;
+            machine.command_with_guest_firmware(firmware, &scratch()?)
+        }
+    };
+    let command = command.map_err(text)?;
     let mut in_report = false;
     let console = console::watch(command, limits(1200)?, |line| {
         let text = plain(&line.text);

@@ -171,6 +171,21 @@ impl Machine {
         Ok(command)
     }
 
+    /// The command by which firmware starts the system that is installed on a copy of `disk`, by the
+    /// monitor if there is one.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file that is not there or cannot be written, [`Error::Program`] if the copy
+    /// cannot be made.
+    pub fn command_with_installed(&self, uefi: &Uefi, disk: Disk) -> Result<Command, Error> {
+        let (file, arguments) = uefi.install(self, &disk.file)?;
+        let mut machine = self.clone();
+        machine.disks.push(Disk { file, ..disk });
+        let mut command = machine.qemu(self.el2);
+        command.args(arguments).args(&self.extra);
+        Ok(command)
+    }
+
     /// Adds a network whose one host answers DHCP, and gives out the files of `folder` by TFTP.
     pub fn serve(&mut self, folder: &Path) {
         let folder = escape(&folder.to_string_lossy());

@@ -114,9 +114,9 @@ pub fn tftp() -> PathBuf {
     target().join("guest/card-net.tftp")
 }
 
-/// What makes a disk of folders.
-pub fn disk_script() -> PathBuf {
-    root().join("platform/host/guest/disk.sh")
+/// A script of `platform/host/guest`.
+pub fn guest_script(name: &str) -> PathBuf {
+    root().join("platform/host/guest").join(name)
 }
 
 fn bare(name: &str) -> PathBuf {

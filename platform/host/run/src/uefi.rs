@@ -6,23 +6,16 @@
 
 mod load_option;
 mod partition;
+mod start;
 mod variables;
 
 use crate::machine::{Guest, Machine, escape};
-use crate::pe::{self, Subsystem};
 use crate::{Error, paths};
-use load_option::LoadOption;
-use partition::Partition;
+use start::{Next, Start};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
-use variables::Variables;
 
-/// Where the monitor is on the partition, and its configuration beside it.
-const MONITOR: &str = r"\EFI\BATON\BATON.EFI";
-const CONFIGURATION: &str = r"\EFI\BATON\baton.conf";
-/// The same where firmware looks for itself (UEFI 2.10, 3.5.1.1).
-const REMOVABLE: (&str, &str) = (r"\EFI\BOOT\BOOTAA64.EFI", r"\EFI\BOOT\baton.conf");
 /// Where the guest is.
 const KERNEL: &str = r"\linux\Image";
 const INITRD: &str = r"\linux\initrd";
@@ -82,118 +75,117 @@ impl Uefi {
         }
     }
 
-    /// Writes the run's files, and returns QEMU's arguments for them.
+    /// Writes the files of a run of `guest`, and returns QEMU's arguments for them.
     ///
     /// # Errors
     /// [`Error::File`] for a file that is not there or cannot be written, [`Error::Program`] if the
     /// partition cannot be made.
     pub(crate) fn arguments(&self, machine: &Machine, guest: &Guest) -> Result<Vec<String>, Error> {
-        let disk = self.files.join("esp.img");
-        self.write_disk(machine, guest, &disk)?;
-        let flash = self.files.join("vars.fd");
-        self.variables(machine, guest, partition::first(&disk)?)
-            .write(&flash)?;
-        let [firmware, flash, disk] =
-            [&self.firmware, &flash, &disk].map(|path| escape(&path.to_string_lossy()));
-        Ok([
-            "-bios",
-            &firmware,
-            "-drive",
-            &format!("if=pflash,format=raw,unit=1,file={flash}"),
-            "-drive",
-            &format!("if=none,id=esp,format=raw,readonly=on,file={disk}"),
-            "-device",
-            "virtio-blk-pci,drive=esp,serial=esp,iommu_platform=off,romfile=",
-        ]
-        .map(str::to_owned)
-        .into())
-    }
-
-    /// What firmware shall start from `partition`.
-    fn variables(&self, machine: &Machine, guest: &Guest, partition: Partition) -> Variables {
-        let entry = |name, file, options: &str| {
-            let option = LoadOption {
-                name,
-                partition,
-                file,
-                options,
-            };
-            [option.to_bytes()]
-        };
-        let kernel = || entry("Linux", KERNEL, &arguments(guest));
-        let mut variables = Variables::default();
-        variables.start_at_once();
-        match self.way {
-            _ if machine.monitor.is_none() => variables.boot(&kernel()),
-            Way::Configuration => variables.boot(&entry("Baton", MONITOR, "")),
-            Way::LoadOptions => {
-                let options = format!("{} {}", machine.baton, next(guest));
-                variables.boot(&entry("Baton", MONITOR, options.trim_start()));
-            }
-            Way::Driver => {
-                variables.drivers(&entry("Baton", MONITOR, ""));
-                variables.boot(&kernel());
-            }
-            Way::Removable => {}
-        }
-        variables
-    }
-
-    /// Makes a disk with an EFI system partition that has the guest, and the monitor if there is one.
-    fn write_disk(&self, machine: &Machine, guest: &Guest, disk: &Path) -> Result<(), Error> {
-        let mut files = vec![(KERNEL, read(&guest.kernel)?)];
+        let start = self.start(
+            machine,
+            Next {
+                name: "Linux",
+                file: KERNEL,
+                arguments: arguments(guest),
+                is_named: true,
+            },
+        );
+        let mut files = start.files()?;
+        files.push((KERNEL, read(&guest.kernel)?));
         if let Some(initrd) = &guest.initrd {
             files.push((INITRD, read(initrd)?));
         }
-        if let Some(image) = &machine.monitor {
-            files.extend(self.monitor(image, &machine.baton, guest)?);
+        let disk = self.files.join("esp.img");
+        self.run_with(files, |folder| {
+            let mut script = Command::new(paths::guest_script("disk.sh"));
+            script.args([&disk, folder]);
+            script
+        })?;
+        let mut arguments = self.flash(&start, &disk)?;
+        let disk = escape(&disk.to_string_lossy());
+        arguments.extend([
+            "-drive".into(),
+            format!("if=none,id=esp,format=raw,readonly=on,file={disk}"),
+            "-device".into(),
+            "virtio-blk-pci,drive=esp,serial=esp,iommu_platform=off,romfile=".into(),
+        ]);
+        Ok(arguments)
+    }
+
+    /// Copies a disk with an installed system, adds the monitor to its EFI system partition as an
+    /// administrator does, and returns the copy and QEMU's arguments for what starts it.
+    ///
+    /// # Errors
+    /// As [`arguments`](Self::arguments).
+    pub(crate) fn install(
+        &self,
+        machine: &Machine,
+        disk: &Path,
+    ) -> Result<(PathBuf, Vec<String>), Error> {
+        let start = self.start(
+            machine,
+            Next {
+                name: "Debian",
+                file: start::REMOVABLE.0,
+                arguments: String::new(),
+                is_named: false,
+            },
+        );
+        let copy = self.files.join("installed.img");
+        self.run_with(start.files()?, |folder| {
+            let mut script = Command::new(paths::guest_script("add-to-esp.sh"));
+            script.args([&copy, disk, folder]);
+            script
+        })?;
+        let arguments = self.flash(&start, &copy)?;
+        Ok((copy, arguments))
+    }
+
+    fn start<'a>(&self, machine: &'a Machine, next: Next) -> Start<'a> {
+        Start {
+            way: self.way,
+            monitor: machine.monitor.as_deref(),
+            options: &machine.baton,
+            next,
         }
+    }
+
+    /// QEMU's arguments for firmware that begins with `start`, from the first partition of `disk`.
+    fn flash(&self, start: &Start, disk: &Path) -> Result<Vec<String>, Error> {
+        let variables = self.files.join("vars.fd");
+        start.variables(partition::first(disk)?).write(&variables)?;
+        Ok(vec![
+            "-bios".into(),
+            self.firmware.to_string_lossy().into_owned(),
+            "-drive".into(),
+            format!(
+                "if=pflash,format=raw,unit=1,file={}",
+                escape(&variables.to_string_lossy())
+            ),
+        ])
+    }
+
+    /// Writes files of a partition into a folder, and runs the script that takes them from there.
+    fn run_with(
+        &self,
+        files: Vec<(&str, Vec<u8>)>,
+        script: impl FnOnce(&Path) -> Command,
+    ) -> Result<(), Error> {
         let folder = self.files.join("esp");
+        let fail = |path: &Path, error| Error::File {
+            path: path.to_owned(),
+            error,
+        };
+        fs::create_dir_all(&folder).map_err(|error| fail(&folder, error))?;
         for (name, bytes) in files {
             let file = folder.join(name[1..].replace('\\', "/"));
             let made = file.parent().map_or(Ok(()), fs::create_dir_all);
             made.and_then(|()| fs::write(&file, bytes))
-                .map_err(|error| Error::File { path: file, error })?;
+                .map_err(|error| fail(&file, error))?;
         }
-        run(Command::new(paths::disk_script()).args([disk, &folder]))?;
-        fs::remove_dir_all(&folder).map_err(|error| Error::File {
-            path: folder,
-            error,
-        })
+        run(&mut script(&folder))?;
+        fs::remove_dir_all(&folder).map_err(|error| fail(&folder, error))
     }
-
-    /// The monitor's files: `image`, and beside it what it is told, with `options` for itself.
-    fn monitor(
-        &self,
-        image: &Path,
-        options: &str,
-        guest: &Guest,
-    ) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
-        let mut bytes = read(image)?;
-        let configuration = match self.way {
-            Way::LoadOptions => return Ok(vec![(MONITOR, bytes)]),
-            Way::Driver => format!("{options}\n"),
-            Way::Configuration | Way::Removable => format!("{}\n{options}\n", next(guest)),
-        };
-        if self.way == Way::Driver {
-            pe::set_subsystem(&mut bytes, Subsystem::BootServiceDriver).map_err(|reason| {
-                Error::File {
-                    path: image.to_owned(),
-                    error: io::Error::other(reason),
-                }
-            })?;
-        }
-        let names = match self.way {
-            Way::Removable => REMOVABLE,
-            _ => (MONITOR, CONFIGURATION),
-        };
-        Ok(vec![(names.0, bytes), (names.1, configuration.into())])
-    }
-}
-
-/// The word by which the monitor is told what to start, and with what; nothing may follow on its line.
-fn next(guest: &Guest) -> String {
-    format!("next={KERNEL} {}", arguments(guest))
 }
 
 /// What the kernel's EFI stub is given: the guest's command line, and where its initrd is.
@@ -204,6 +196,7 @@ fn arguments(guest: &Guest) -> String {
     }
 }
 
+/// The bytes of a file.
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
     fs::read(file).map_err(|error| Error::File {
         path: file.to_owned(),
