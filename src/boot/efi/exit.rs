@@ -4,7 +4,7 @@
 
 use super::handover::{Bytes, Caller, Handover, Saved};
 use super::services::{Services, done};
-use crate::arch::cache;
+use crate::arch::{cache, time};
 use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
 use baton_core::efi::regime::El2Regime;
 use baton_core::efi::tables::{self, TableMemory, TablesError};
@@ -95,6 +95,7 @@ pub fn withdraw(services: &Services) {
 /// Calls firmware's ExitBootServices, and leaves for the copy if that has succeeded.
 #[unsafe(no_mangle)]
 extern "C" fn exit_boot_services(image: Handle, key: usize, saved: &Saved) -> Status {
+    let called = time::now();
     // SAFETY: Only this uses it (`wait`).
     let handover = unsafe { &mut *HANDOVER.load(Relaxed) };
     // SAFETY: Boot services are not over.
@@ -107,8 +108,10 @@ extern "C" fn exit_boot_services(image: Handle, key: usize, saved: &Saved) -> St
         log::error!("{error}; the machine goes on without Baton");
     }
     let firmwares = firmwares();
+    handover.spent += time::now() - called;
     // SAFETY: It is what the loader wants to call.
     let status = unsafe { firmwares(image, key) };
+    handover.ended = time::now();
     // A loader that is refused reads the map again, and calls again.
     if done(status).is_err() {
         handover.refusals += 1;

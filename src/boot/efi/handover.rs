@@ -47,8 +47,10 @@ pub struct Handover {
     pub monitor: [u64; 2],
     /// Size in bytes of this, with all behind it.
     pub size: u64,
-    /// When firmware started the image, in ticks of CNTPCT_EL0.
-    pub started: u64,
+    /// How long the monitor has kept the machine so far, in ticks of CNTPCT_EL0.
+    pub spent: u64,
+    /// When firmware had ended them, in ticks.
+    pub ended: u64,
     /// How often firmware refused to end them.
     pub refusals: u64,
     /// The caller, since it called.

@@ -176,7 +176,8 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     let handover = Handover {
         monitor: [place.start(), size],
         size: given,
-        started,
+        spent: 0,
+        ended: 0,
         refusals: 0,
         caller: Default::default(),
         tree: Bytes::default(),
@@ -197,13 +198,14 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         image::text().start() as usize,
         image::text().size() as usize,
     );
+    log::info!(
+        "Baton {}: {cpus} CPUs, monitor at {place}, waits for ExitBootServices",
+        env!("CARGO_PKG_VERSION"),
+    );
+    // SAFETY: As above.
+    unsafe { (*at).spent = time::now() - started };
     // SAFETY: The copy and what it is handed are whole, and clean.
     unsafe { exit::wait(services, at, entry_in_copy(&place)) };
-    log::info!(
-        "Baton {}: {cpus} CPUs, monitor at {place}, waits for ExitBootServices ({} us)",
-        env!("CARGO_PKG_VERSION"),
-        time::us_from_ticks(time::now() - started)
-    );
     Ok(Waiting { place, mark })
 }
 

@@ -60,10 +60,6 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
     banks.remove(&layout.whole);
     let ground = Ground::take(&hardware, &layout, banks, layout.given);
     let (machine, boot_cpu) = ground.populate(&hardware, &layout, options);
-    log::info!(
-        "EL2 taken at ExitBootServices, {} us after the image was started; its caller goes on at EL1",
-        time::us_from_ticks(time::now() - handover.started)
-    );
     let caller = &handover.caller;
     let start = Start {
         entry: caller.saved.x[11],
@@ -76,6 +72,10 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
         walked.tables,
         walked.changed,
         handover.refusals
+    );
+    log::info!(
+        "EL2 taken at ExitBootServices; its caller goes on at EL1, after {} us in all",
+        time::us_from_ticks(handover.spent + time::now() - handover.ended)
     );
     let mut frame = bring_up::enter(machine, boot_cpu, start);
     resume(caller, &mut frame);
