@@ -3,8 +3,6 @@
 # Copies a disk that disk.sh made, and puts what is in a folder into the EFI system partition of the
 # copy: add-to-esp.sh OUTPUT DISK FOLDER
 set -eu
-here=$(dirname "$0")
-. "$here/../common.sh"
 
 output=$1
 disk=$2
