@@ -33,6 +33,7 @@ fuzz_target!(|data: &[u8]| {
         lpi_tables: region(&mut input),
         bootargs: (size > 0).then_some(&line),
         ramdisk: region(&mut input),
+        cpus: &[],
         own_psci: false,
         report: &[0; 1024],
     };
