@@ -10,8 +10,10 @@ mod hooks;
 mod hostile_list;
 mod idle;
 mod kexec;
+mod left_out;
 mod monitor_access;
 mod psci;
+mod queries;
 mod routes;
 mod soak;
 
@@ -83,6 +85,14 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "soak",
         run: soak::run,
+    },
+    Test {
+        name: "left-out",
+        run: left_out::run,
+    },
+    Test {
+        name: "queries",
+        run: queries::run,
     },
     Test {
         name: "routes",
