@@ -118,7 +118,7 @@ fn a_cpu_that_the_machine_does_not_have_fails_no_step() {
     });
     expect_once(
         &boot,
-        "baton: warning: cpu 3 (MPIDR 0x3) is in the device tree and not in the machine: no redistributor",
+        "baton: warning: cpu 3 (MPIDR 0x3) is in the machine's description and not in the machine: no redistributor",
     );
     boot.expect("0 missing, 0 steps failed");
     boot.expect_no("step \"");
