@@ -234,11 +234,15 @@ fn is_cpu(node: &DeviceTreeNode) -> bool {
     node.name_without_address() == "cpu" || is_string(node, "device_type", |kind| kind == "cpu")
 }
 
-/// Returns whether a property is a string that `test` holds for.
+/// Returns whether `test` holds for the first string of a property.
 fn is_string(node: &DeviceTreeNode, name: &str, test: impl FnOnce(&str) -> bool) -> bool {
-    let property = node.property(name);
-    let text = property.and_then(|property| property.value_as::<&str>().ok());
-    text.is_some_and(test)
+    let Some(property) = node.property(name) else {
+        return false;
+    };
+    let first = property.value().split(|byte| *byte == 0).next();
+    first
+        .and_then(|bytes| core::str::from_utf8(bytes).ok())
+        .is_some_and(test)
 }
 
 /// Puts the guest's command line and ramdisk into `/chosen`, in place of the modules.

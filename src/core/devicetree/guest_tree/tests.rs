@@ -182,6 +182,9 @@ fn cpus_come_by_psci_or_not_at_all() {
         .set("/cpus/cpu@4", "enable-method", "spin-table")
         .set("/cpus/cpu@4", "cpu-release-addr", wide(&[0xd8]))
         .set("/cpus/cpu@4", "status", "fail-sss")
+        .set("/cpus/core@5", "reg", 5u32)
+        .strings("/cpus/core@5", "device_type", &["cpu", "core"])
+        .set("/cpus/core@5", "enable-method", "spin-table")
         .set("/cpus/cpu@0", "cpu-idle-states", 1u32)
         .set("/cpus/idle-states", "entry-method", "psci");
     let offered = [0, 1, 2, 4].map(cpu);
@@ -198,6 +201,7 @@ fn cpus_come_by_psci_or_not_at_all() {
         ("/cpus/cpu@2", psci, None, "the boot CPU, by nothing"),
         ("/cpus/cpu@3", None, failed, "one that is not offered"),
         ("/cpus/cpu@4", None, failed, "one that had failed before"),
+        ("/cpus/core@5", None, failed, "one by its first device_type"),
         ("/cpus/idle-states", None, None, "no CPU"),
     ] {
         assert_eq!(value(&tree, path, "enable-method"), method, "{what}");
