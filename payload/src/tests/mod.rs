@@ -2,6 +2,7 @@
 //! The tests: `test=` on the command line names one.
 
 mod audit;
+mod board_tree;
 mod firmware;
 mod flip;
 mod fuzz;
@@ -85,6 +86,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "soak",
         run: soak::run,
+    },
+    Test {
+        name: "board-tree",
+        run: board_tree::run,
     },
     Test {
         name: "left-out",
