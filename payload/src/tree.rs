@@ -116,6 +116,13 @@ fn keep<T: Copy + Default, const N: usize>(list: &mut List<T, N>, item: T, what:
         .map_err(|_| Failure::new(format_args!("expected at most {N} {what}")))
 }
 
+/// Whether a CPU's `status` says that it does not work. One that is `"disabled"` waits to be started.
+fn has_failed(cpu: &FdtNode<'static>) -> bool {
+    let status = cpu.property("status");
+    let status: Option<&str> = status.and_then(|status| status.value_as().ok());
+    status.is_some_and(|status| status.starts_with("fail"))
+}
+
 fn missing(what: impl Display) -> Failure {
     Failure::new(format_args!(
         "expected {what} in the device tree, seen none"
@@ -132,7 +139,7 @@ impl Machine {
             .ok_or_else(|| missing("/cpus"))?
             .children()
         {
-            if cpu.name_without_address() != "cpu" {
+            if cpu.name_without_address() != "cpu" || has_failed(&cpu) {
                 continue;
             }
             // `#size-cells` of `/cpus` is 0: the address is all there is.

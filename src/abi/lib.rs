@@ -21,12 +21,17 @@
 //! have 4 KiB. A source must not be in the destination of another source. The next kernel is
 //! entered at x2 with x0 = x3, MMU and caches off, on the calling CPU; all other CPUs are `OFF`.
 //!
+//! x3 is where the device tree will be. Its pages follow each other on the list, or it is in place and
+//! none of them is on the list. It must keep the next kernel off the monitor's memory; where it does
+//! not, an entry is added to its memory reservation block, for which 16 bytes of its `totalsize` must be
+//! free behind its blocks. It must not have CPUs start around the monitor.
+//!
 //! The call returns only if it is refused, and then nothing has been stopped:
 //!
 //! | x0                   | meaning                                                     |
 //! |----------------------|-------------------------------------------------------------|
 //! | `INVALID_ADDRESS`    | the list, the entry or the device tree is not in guest memory |
-//! | `INVALID_PARAMETERS` | the list has no end, an unknown flag, or an overlap           |
+//! | `INVALID_PARAMETERS` | the list has no end, an unknown flag, or an overlap; or what x3 names is no such device tree |
 //! | `DENIED`             | a takeover is under way already                             |
 //!
 //! # REPORT

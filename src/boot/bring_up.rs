@@ -26,6 +26,7 @@ use crate::vcpu::frame::Frame;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
+use baton_core::devicetree::cpus::EnableMethod;
 use baton_core::devicetree::psci::Conduit;
 use baton_core::hardware::Hardware;
 use baton_core::memory::region::{Region, RegionSet};
@@ -109,10 +110,8 @@ impl Ground {
                 cpu.mpidr
             );
         }
-        if hardware.psci.is_none() {
-            // SAFETY: `map` mapped the words, and no guest runs yet.
-            unsafe { spin_table::bring_in(hardware, machine, boot_cpu) };
-        }
+        // SAFETY: `map` mapped the words, and no guest runs yet.
+        unsafe { spin_table::bring_in(hardware, machine, boot_cpu) };
         if let Err(error) = machine.generations.begin(0) {
             stop(format_args!("{error}"));
         }
@@ -143,11 +142,12 @@ fn check_firmware(hardware: &Hardware) {
         Some(Conduit::Hvc) => stop(format_args!(
             "PSCI conduit is hvc: another hypervisor owns EL2"
         )),
-        // All CPUs have spin tables then.
         None => {
-            log::info!(
-                "no PSCI firmware: CPUs come from spin tables; the monitor offers PSCI to the guest itself"
-            );
+            let others = match hardware.cpus.len() {
+                1 => "there is one CPU",
+                _ => "CPUs come from spin tables",
+            };
+            log::info!("no PSCI firmware: {others}; the monitor offers PSCI to the guest itself");
             return firmware::set_absent();
         }
     }
@@ -167,7 +167,10 @@ fn machine(hardware: &Hardware, options: Options, layout: &Layout, ground: Groun
         .enumerate()
         .map(|(index, cpu)| {
             let stack_top = layout.stacks + (index as u64 + 1) * (STACK + GUARD);
-            Cpu::new(index, cpu.mpidr, mmu, stack_top)
+            Cpu {
+                in_spin_table: matches!(cpu.enable_method, EnableMethod::SpinTable { .. }),
+                ..Cpu::new(index, cpu.mpidr, mmu, stack_top)
+            }
         })
         .collect();
     // Firmware enters CPUs with the MMU off: they read their own entry of this from memory.

@@ -161,6 +161,7 @@ pub fn prepare(
         lpi_tables,
         bootargs: board.map.modules.bootargs.as_deref(),
         ramdisk: board.map.modules.ramdisk,
+        cpus: &board.hardware.cpus,
         own_psci: board.hardware.psci.is_none(),
         report: &property::empty(),
     };

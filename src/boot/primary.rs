@@ -6,6 +6,7 @@ use super::layout::Layout;
 use super::loader_tree::{start_console, tree};
 use super::stop::stop;
 use super::{first_guest, image};
+use crate::arch::sysreg::current_mpidr;
 use crate::arch::{cache, time};
 use crate::console;
 use crate::memory::guest_ram::GuestRam;
@@ -27,7 +28,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     if let Ok(console) = board::console(blob) {
         start_console(&console);
     }
-    let board = Board::read_with(blob, image::appended(old))
+    let mut board = Board::read_with(blob, image::appended(old))
         .unwrap_or_else(|error| stop(format_args!("{error}")));
     let (options, problems) = if board.map.modules.appended {
         Options::parse_shared(&board.bootargs)
@@ -37,6 +38,11 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     console::set_level(options.log);
     problems.iter().for_each(|problem| log::warn!("{problem}"));
     let layout = Layout::here(board.hardware.cpus.len() as u64, tree.len() as u64, 0);
+    for (mpidr, why) in board.hardware.take_unusable(current_mpidr()) {
+        log::warn!(
+            "CPU with MPIDR {mpidr:#x} cannot be started: {why}; the guest is not offered it"
+        );
+    }
     let mut banks: RegionSet = board.map.memory.iter().copied().collect();
     banks.remove(&layout.whole);
     let tree_region = Region::new(fdt, tree.len() as u64).ok();

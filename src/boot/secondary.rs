@@ -3,7 +3,6 @@
 
 use super::configure::configure;
 use crate::exit::run;
-use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
@@ -17,7 +16,7 @@ extern "C" fn boot_secondary(cpu: &'static Cpu, frame: *mut Frame) {
         panic!("cpu {} comes before the machine is installed", cpu.index);
     };
     configure(machine, cpu);
-    if firmware::is_absent() {
+    if cpu.in_spin_table {
         cpu.power.park_unless_claimed();
     }
     let mut begins = Frame::beginning_at(0, 0);

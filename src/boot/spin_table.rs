@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! CPUs that wait in a spin table (Linux, Documentation/arch/arm64/booting.rst): all are brought into
-//! the monitor before the first guest runs, and parked; where they waited may be overwritten then.
+//! the monitor before the first guest runs, and parked; where they waited may be overwritten then. Others
+//! beside them may come by PSCI.
 
 use crate::arch::{barrier, cache, time};
 use crate::machine::Machine;
@@ -31,7 +32,7 @@ pub fn words(hardware: &Hardware) -> impl Iterator<Item = (u64, Region)> {
         .cpus
         .iter()
         .filter_map(|cpu| match cpu.enable_method {
-            EnableMethod::SpinTable { release } if release.is_multiple_of(WORD) && release != 0 => {
+            EnableMethod::SpinTable { release } => {
                 Some((cpu.mpidr, Region::new(release, WORD).ok()?))
             }
             _ => None,

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::devicetree::console::Console;
-use crate::devicetree::cpus::{Cpu, Devices};
+use crate::devicetree::cpus::{Cpu, Devices, EnableMethod, Unusable};
 use crate::devicetree::gic::Gic;
 use crate::devicetree::psci::Psci;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 pub struct Hardware {
     /// The CPUs, in the order of their description.
     pub cpus: Vec<Cpu>,
-    /// Firmware's PSCI; `None` only if all CPUs wait in spin tables.
+    /// Firmware's PSCI; `None` if no CPU comes by it.
     pub psci: Option<Psci>,
     /// The interrupt controller.
     pub gic: Gic,
@@ -21,4 +21,20 @@ pub struct Hardware {
     pub devices: Devices,
     /// The UART of the console. `None` also if it cannot be used: there is nowhere to report that.
     pub console: Option<Console>,
+}
+
+impl Hardware {
+    /// Takes the CPUs out that cannot be started, and returns each with the reason. `boot_cpu`, by the
+    /// affinity fields of its MPIDR, stays: it runs already.
+    pub fn take_unusable(&mut self, boot_cpu: u64) -> Vec<(u64, Unusable)> {
+        let mut taken = Vec::new();
+        self.cpus.retain(|cpu| match &cpu.enable_method {
+            EnableMethod::Other(why) if cpu.mpidr != boot_cpu => {
+                taken.push((cpu.mpidr, why.clone()));
+                false
+            }
+            _ => true,
+        });
+        taken
+    }
 }

@@ -24,6 +24,8 @@ pub struct Cpu {
     pub index: usize,
     /// The affinity fields of its MPIDR_EL1.
     pub mpidr: u64,
+    /// It waited in a spin table: firmware does not know it.
+    pub in_spin_table: bool,
     /// Its power state towards the guest.
     pub power: Power,
     /// Its part in takeovers.
@@ -57,6 +59,7 @@ impl Cpu {
             stack_top,
             index,
             mpidr,
+            in_spin_table: false,
             power: Power::new(),
             member: Member::new(),
             panicked: AtomicBool::new(false),

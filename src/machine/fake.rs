@@ -16,6 +16,7 @@ use crate::vcpu;
 use baton_core::devicetree::cpus::Devices;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
+use dtoolkit::model::DeviceTree;
 
 /// Bytes of the guest's memory.
 pub const RAM: u64 = 1 << 20;
@@ -89,5 +90,16 @@ impl Bench {
             place += 8;
         }
         (base + at) as u64
+    }
+
+    /// Writes a device tree to offset `at` of the guest's memory; returns its physical address.
+    pub fn write_tree(&self, at: usize, tree: &DeviceTree) -> u64 {
+        let mut bytes = tree.to_dtb();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        for (offset, word) in bytes.chunks_exact(4).enumerate() {
+            let word = word.try_into().expect("4 bytes");
+            mmio::poke(self.ram.base() + at + 4 * offset, u32::from_le_bytes(word));
+        }
+        (self.ram.base() + at) as u64
     }
 }

@@ -6,6 +6,7 @@ use crate::machine::cpu::Cpu;
 use crate::memory::guest_ram::GuestRam;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use baton_core::devicetree::blob::{self, header};
 use baton_core::devicetree::next_tree::{self, Needs, NextTreeError};
 use baton_core::linux::image::PageSize;
 use baton_core::linux::kexec_plan::{NextKernel, Plan, PlanError, Request};
@@ -153,7 +154,6 @@ impl Takeover {
             KexecRequest::Hook { kimage, page } => {
                 let kimage = Kimage::read(memory, kimage)?;
                 plan.prepare(memory, page, pages(page), Request::Kimage(&kimage))?;
-                *tree = completed_tree(plan, memory, needs)?;
             }
             KexecRequest::Call {
                 list,
@@ -169,6 +169,7 @@ impl Takeover {
                 plan.prepare(memory, page, pages(page), request)?;
             }
         }
+        *tree = completed_tree(plan, memory, &request, needs)?;
         Ok(())
     }
 
@@ -262,24 +263,29 @@ impl Takeover {
 fn completed_tree(
     plan: &Plan,
     memory: &GuestRam,
+    request: &KexecRequest,
     needs: &Needs,
 ) -> Result<Option<Vec<u8>>, InvalidRequest> {
     let Some(segment) = plan.device_tree() else {
         return Ok(None);
     };
-    let page = plan.page_size() as usize;
+    let page = plan.page_size();
     let mut tree = Vec::new();
-    // Of the first page's header, how much there is; up to then, that page.
-    let mut used = 1_usize;
+    // How much there is, which is known once the header is.
+    let mut used = header::SIZE;
+    // A call's tree may begin anywhere in its first page.
+    let mut skipped = segment.start % page;
     for address in plan.device_tree_pages(memory) {
-        let Some(range) = memory.range(address, page as u64) else {
+        let Some(range) = memory.range(address + skipped, page - skipped) else {
             break;
         };
-        let size = used.next_multiple_of(page) + next_tree::GROWTH;
+        skipped = 0;
+        let size = used.next_multiple_of(page as usize) + page as usize + next_tree::GROWTH;
         tree.try_reserve_exact(size - tree.len())
             .map_err(|_| InvalidRequest::TreeSize(used))?;
+        let had_header = tree.len() >= header::SIZE;
         range.append_to(&mut tree);
-        if tree.len() == page {
+        if !had_header && tree.len() >= header::SIZE {
             used = next_tree::used(&tree).unwrap_or(0);
         }
         if tree.len() >= used {
@@ -287,9 +293,18 @@ fn completed_tree(
         }
     }
     tree.truncate(used);
-    match next_tree::complete(&mut tree, segment.size as usize, needs)? {
+    let room = match request {
+        KexecRequest::Hook { .. } => segment.size,
+        // What is behind a call's tree may be anything.
+        KexecRequest::Call { .. } => blob::size_in_header(&tree).unwrap_or(0),
+    };
+    let room = room as usize;
+    match next_tree::complete(&mut tree, room, needs)? {
         true => Ok(None),
         false => {
+            if memory.range(segment.start, tree.len() as u64).is_none() {
+                return Err(NextTreeError::NoRoom { room }.into());
+            }
             log::info!(
                 "the next kernel's device tree at {:#x} did not reserve the monitor's memory: it does now",
                 segment.start

@@ -68,7 +68,8 @@ pub fn affinity_info(machine: &Machine, mpidr: u64, lowest_level: u32) -> Answer
 
 /// Suspends the calling CPU (DEN0022, CPU_SUSPEND).
 pub fn suspend(machine: &Machine, cpu: &Cpu, power_state: u32, start: Start) -> Answer {
-    let format = machine.suspend_format.ok_or(ErrorCode::NotSupported)?;
+    let format = machine.suspend_format.filter(|_| !cpu.in_spin_table);
+    let format = format.ok_or(ErrorCode::NotSupported)?;
     let depth = format
         .depth(power_state)
         .ok_or(ErrorCode::InvalidParameters)?;

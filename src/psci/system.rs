@@ -34,6 +34,7 @@ pub fn reset2(machine: &Machine, arguments: &[u64; 4]) -> Answer {
 }
 
 /// Suspends the machine (DEN0022, SYSTEM_SUSPEND): all other CPUs are off, and firmware must know it.
+/// Where CPUs came from a spin table it cannot, and the call is DENIED.
 pub fn suspend(machine: &Machine, cpu: &Cpu, entry: EntryPoint) -> Answer {
     let start = Start {
         entry: entry.entry_point_address(),
@@ -56,7 +57,8 @@ fn send_others_back(machine: &Machine, cpu: &Cpu) -> Result<(), ErrorCode> {
         .pass()
         .ok_or(ErrorCode::Denied)?;
     for other in machine.cpus.iter().filter(|other| other.index != cpu.index) {
-        if other.power.affinity_info() != AffinityInfo::Off {
+        // Firmware cannot take one back that it does not know.
+        if other.power.affinity_info() != AffinityInfo::Off || other.in_spin_table {
             return Err(ErrorCode::Denied);
         }
         if other.power.tell_to_leave() {

@@ -133,6 +133,10 @@ impl Platform for Machine {
     }
 
     fn firmware_on(&self, cpu: &Cpu) -> Result<(), ErrorCode> {
+        // It did not come when the monitor started, and nobody else can start it.
+        if cpu.in_spin_table {
+            return Err(ErrorCode::InternalFailure);
+        }
         firmware::cpu_on(cpu).map_err(|error| {
             let level = Cpu::current().map(|caller| caller.exits.complaint());
             log::log!(

@@ -55,7 +55,8 @@ pub fn kexec(machine: &Machine, cpu: &Cpu, request: KexecRequest) -> Result<Next
         .ok_or(Refusal::Busy)?;
     let needs = Needs {
         monitor: machine.monitor,
-        own_psci: firmware::is_absent(),
+        // One CPU runs without any.
+        own_psci: firmware::is_absent() && machine.cpus.len() > 1,
     };
     // SAFETY: `preparation` is the right to it.
     unsafe { takeover.validate(&machine.ram, request, &needs) }?;
@@ -68,3 +69,6 @@ pub fn kexec(machine: &Machine, cpu: &Cpu, request: KexecRequest) -> Result<Next
         preparation.close(),
     )))
 }
+
+#[cfg(test)]
+mod tests;

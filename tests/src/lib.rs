@@ -13,6 +13,6 @@ pub use boot::{
     Boot, boot, boot_guest_firmware, boot_modules, boot_observed, boot_u_boot, machine, number,
     uefi_machine,
 };
-pub use loader::{Blob, boot_by_hand, tree};
+pub use loader::{Blob, boot_by_hand, boot_changed, tree};
 pub use memory::boot_and_look;
 pub use scratch::Scratch;

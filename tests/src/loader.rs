@@ -6,7 +6,7 @@
 
 use crate::boot::{Boot, run};
 use crate::scratch::Scratch;
-use baton_qemu::{Machine, Module, paths};
+use baton_qemu::{Guest, Machine, Module, paths};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
 
@@ -38,6 +38,32 @@ pub fn tree(machine: &Machine, modules: &[Module], scratch: &Scratch) -> DeviceT
             "expected a device tree from QEMU, seen {error}"
         )),
     }
+}
+
+/// Boots `guest` with `more` in memory, and the machine's device tree changed by `change`, for at most
+/// `seconds`.
+#[track_caller]
+pub fn boot_changed(
+    machine: &Machine,
+    guest: &Guest,
+    more: Vec<Blob>,
+    seconds: u64,
+    change: impl FnOnce(&mut DeviceTree),
+) -> Boot {
+    let scratch = Scratch::new("changed-tree");
+    let modules = machine
+        .modules(guest)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut tree = tree(machine, &modules, &scratch);
+    change(&mut tree);
+    let files = modules.iter().map(|module| match module {
+        Module::Kernel { at, file, .. } | Module::Ramdisk { at, file } => Blob {
+            at: *at,
+            bytes: scratch.read(file),
+        },
+    });
+    let blobs: Vec<_> = files.chain(more).collect();
+    boot_by_hand(machine, &tree.to_dtb(), &blobs, seconds, &scratch)
 }
 
 /// Enters the monitor at EL2 with the bytes of `tree` as its device tree, for at most `seconds`; on a

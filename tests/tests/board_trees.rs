@@ -6,8 +6,8 @@
 //! bookworm (Linux 6.1) has to be there, as `make test` fetches it; that of sid (7.2, for which the
 //! other numbers are) is looked at where `fetch.sh dtbs sid` was run.
 //!
-//! What is refused is listed with its reason in `tests/refused/RELEASE.txt`. Where a newer kernel has
-//! other trees, this writes the lists anew:
+//! What is refused is listed with its reason in `tests/refused/RELEASE.txt`, and so is where CPUs are lost.
+//! Where a newer kernel has other trees, this writes the lists anew:
 //!
 //! ```sh
 //! BATON_WRITE_REFUSED=1 platform/host/cargo.sh host test -p baton-tests --test board_trees
@@ -38,13 +38,13 @@ const EXPECTED: [Expected; 2] = [
         release: "bookworm",
         trees: 577,
         speak: 519,
-        run: 543,
+        run: 558,
     },
     Expected {
         release: "sid",
         trees: 1649,
         speak: 1497,
-        run: 1606,
+        run: 1625,
     },
 ];
 
@@ -84,9 +84,13 @@ fn check(expected: &Expected, folder: &Path) {
             silent += 1;
             note("console", &why);
         }
-        if let Err(error) = run(fdt) {
-            refused += 1;
-            note("board", &error);
+        match run(fdt) {
+            Ok(None) => {}
+            Ok(Some(lost)) => note("CPUs", &lost),
+            Err(error) => {
+                refused += 1;
+                note("board", &error);
+            }
         }
     }
     let (speak, run) = (trees - silent, trees - refused);
@@ -122,9 +126,9 @@ fn check(expected: &Expected, folder: &Path) {
     );
 }
 
-/// Reads the board as a loader starts it: with memory, which most trees leave to firmware, and with a
-/// kernel behind the monitor.
-fn run(fdt: Fdt<'_>) -> Result<(), String> {
+/// Reads the board as a loader starts it, on its first CPU: with memory, which most trees leave to
+/// firmware, and with a kernel behind the monitor. Returns which CPUs it would run without.
+fn run(fdt: Fdt<'_>) -> Result<Option<String>, String> {
     let mut tree = DeviceTree::from_fdt(&fdt);
     let root = fdt.root();
     let address = root.address_cells().map_or(1, |cells| cells);
@@ -144,9 +148,13 @@ fn run(fdt: Fdt<'_>) -> Result<(), String> {
     let blob = tree.to_dtb();
     let fdt = blob::open(&blob).map_err(|error| error.to_string())?;
     let kernel = Region::new(0x4000_0000, 0x20_0000).expect("a region");
-    Board::read_with(fdt, Some(kernel))
-        .map(drop)
-        .map_err(|error| error.to_string())
+    let mut board = Board::read_with(fdt, Some(kernel)).map_err(|error| error.to_string())?;
+    let all = board.hardware.cpus.len();
+    let first = board.hardware.cpus.first().map_or(0, |cpu| cpu.mpidr);
+    let lost = board.hardware.take_unusable(first);
+    Ok(lost
+        .first()
+        .map(|(mpidr, why)| format!("{} of {all} are lost; {mpidr:#x}: {why}", lost.len())))
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {

@@ -2,6 +2,7 @@
 //! The tests: `test=` on the command line names one.
 
 mod audit;
+mod board_tree;
 mod firmware;
 mod flip;
 mod fuzz;
@@ -10,8 +11,10 @@ mod hooks;
 mod hostile_list;
 mod idle;
 mod kexec;
+mod left_out;
 mod monitor_access;
 mod psci;
+mod queries;
 mod routes;
 mod soak;
 
@@ -83,6 +86,18 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "soak",
         run: soak::run,
+    },
+    Test {
+        name: "board-tree",
+        run: board_tree::run,
+    },
+    Test {
+        name: "left-out",
+        run: left_out::run,
+    },
+    Test {
+        name: "queries",
+        run: queries::run,
     },
     Test {
         name: "routes",

@@ -4,7 +4,7 @@
 use super::blob;
 use super::chosen;
 use super::console::{self, Console, Silent};
-use super::cpus::{self, Cpu, EnableMethod};
+use super::cpus::{self, Cpu, EnableMethod, Unusable};
 use super::error::BoardError;
 use super::gic;
 use super::modules::{self, Modules};
@@ -85,12 +85,20 @@ impl Board {
 ///
 /// Returns [`BoardError`] for the first thing that is missing or unusable.
 pub fn hardware(fdt: Fdt<'_>) -> Result<Hardware, BoardError> {
-    let cpus = cpus::read(fdt)?;
+    let mut cpus = cpus::read(fdt)?;
     let psci = psci::read(fdt)?;
-    let waits = |cpu: &&Cpu| matches!(cpu.enable_method, EnableMethod::SpinTable { .. });
-    match cpus.iter().find(|cpu| !waits(cpu)) {
-        Some(cpu) if psci.is_none() => return Err(psci::missing(fdt, cpu.mpidr)),
-        _ => {}
+    if psci.is_none() {
+        let waits = |cpu: &Cpu| matches!(cpu.enable_method, EnableMethod::SpinTable { .. });
+        if let Some(board) = psci::is_added_later(fdt)
+            && !cpus.iter().all(waits)
+        {
+            return Err(BoardError::NoPsciYet { board });
+        }
+        for cpu in &mut cpus {
+            if cpu.enable_method == EnableMethod::Psci {
+                cpu.enable_method = EnableMethod::Other(Unusable::NoPsci);
+            }
+        }
     }
     Ok(Hardware {
         cpus,

@@ -4,10 +4,11 @@
 use super::error::BoardError;
 use super::node::{Located, big_endian, bytes, cell, is_available, text};
 use crate::mpidr::AFFINITY;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
+use thiserror::Error;
 
 /// One CPU of the board.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +29,32 @@ pub enum EnableMethod {
         /// Physical address of the 64-bit word that the CPU polls.
         release: u64,
     },
-    /// By another method, with its name in the tree, or by none.
-    Other(Option<String>),
+    /// It cannot be started, for this reason. It may run already, as the boot CPU.
+    Other(Unusable),
 }
+
+/// Why a CPU cannot be started. Linux does without it as well (`arch/arm64/kernel/cpu_ops.c`).
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Unusable {
+    /// The tree does not say how.
+    #[error("it has no enable-method")]
+    NoMethod,
+    /// By a method that is not known.
+    #[error("its enable-method {0:?} is not known")]
+    Unknown(String),
+    /// By PSCI, which the board does not have.
+    #[error("its enable-method is \"psci\", and no available node is compatible with \"arm,psci\"")]
+    NoPsci,
+    /// By a spin table that is nowhere.
+    #[error("its spin table has no cpu-release-addr")]
+    NoReleaseAddr,
+    /// By a spin table at an address that no 64-bit word has.
+    #[error("its cpu-release-addr {0:#x} is not the address of a 64-bit word")]
+    ReleaseAddr(u64),
+}
+
+/// Bytes of the word that a CPU of a spin table polls.
+const RELEASE_SIZE: u64 = size_of::<u64>() as u64;
 
 /// Devices of the CPUs that the tree tells of. No ID register tells of the first; one tells of the
 /// second, but not whether firmware traps it (`MDCR_EL3.TTRF`), while the tree names only what a
@@ -71,8 +95,7 @@ pub fn devices(fdt: Fdt<'_>) -> Devices {
 ///
 /// # Errors
 ///
-/// Returns [`BoardError`] for the first CPU that cannot be told from another one, or cannot be
-/// started.
+/// Returns [`BoardError`] for the first CPU that cannot be told from another one.
 pub fn read(fdt: Fdt<'_>) -> Result<Vec<Cpu>, BoardError> {
     let mut cpus: Vec<Cpu> = Vec::new();
     let parent = Located::find(fdt, "/cpus").ok_or(BoardError::NoCpus)?;
@@ -83,7 +106,7 @@ pub fn read(fdt: Fdt<'_>) -> Result<Vec<Cpu>, BoardError> {
     {
         let read = Cpu {
             mpidr: mpidr(&cpu)?,
-            enable_method: enable_method(&cpu)?,
+            enable_method: enable_method(&cpu),
         };
         if cpus.iter().any(|other| other.mpidr == read.mpidr) {
             return Err(BoardError::SecondCpu {
@@ -100,12 +123,28 @@ pub fn read(fdt: Fdt<'_>) -> Result<Vec<Cpu>, BoardError> {
     }
 }
 
+/// Returns the path of the first CPU that a kernel would start from a spin table.
+pub(super) fn first_in_spin_table(fdt: Fdt<'_>) -> Option<String> {
+    let parent = Located::find(fdt, "/cpus")?;
+    let waits = |cpu: &Located<'_>| {
+        is_cpu(cpu)
+            && !has_failed(cpu)
+            && matches!(enable_method(cpu), EnableMethod::SpinTable { .. })
+    };
+    parent.children().find(waits).map(|cpu| cpu.path())
+}
+
 fn is_cpu(cpu: &Located<'_>) -> bool {
     cpu.node.name_without_address() == "cpu" || text(&cpu.node, "device_type") == Some("cpu")
 }
 
 fn has_failed(cpu: &Located<'_>) -> bool {
-    text(&cpu.node, "status").is_some_and(|s| s == "fail" || s.starts_with("fail-"))
+    text(&cpu.node, "status").is_some_and(is_failure)
+}
+
+/// Returns whether a node's `status` says that it does not work.
+pub(super) fn is_failure(status: &str) -> bool {
+    status == "fail" || status.starts_with("fail-")
 }
 
 fn mpidr(cpu: &Located<'_>) -> Result<u64, BoardError> {
@@ -118,16 +157,20 @@ fn mpidr(cpu: &Located<'_>) -> Result<u64, BoardError> {
         })
 }
 
-fn enable_method(cpu: &Located<'_>) -> Result<EnableMethod, BoardError> {
-    match text(&cpu.node, "enable-method") {
-        Some("psci") => Ok(EnableMethod::Psci),
-        Some("spin-table") => {
-            let release = cell(&cpu.node, "cpu-release-addr");
-            let release = release.ok_or_else(|| BoardError::CpuReleaseAddr { node: cpu.path() })?;
-            Ok(EnableMethod::SpinTable { release })
-        }
-        other => Ok(EnableMethod::Other(other.map(ToString::to_string))),
-    }
+fn enable_method(cpu: &Located<'_>) -> EnableMethod {
+    let other = match text(&cpu.node, "enable-method") {
+        Some("psci") => return EnableMethod::Psci,
+        Some("spin-table") => match cell(&cpu.node, "cpu-release-addr") {
+            Some(release) if release != 0 && release.is_multiple_of(RELEASE_SIZE) => {
+                return EnableMethod::SpinTable { release };
+            }
+            Some(release) => Unusable::ReleaseAddr(release),
+            None => Unusable::NoReleaseAddr,
+        },
+        Some(other) => Unusable::Unknown(other.into()),
+        None => Unusable::NoMethod,
+    };
+    EnableMethod::Other(other)
 }
 
 #[cfg(test)]
@@ -172,22 +215,27 @@ mod tests {
     #[test]
     fn reads_every_enable_method() {
         let mut tree = Sample::virt();
-        let method = |tree: &Sample| tree.read(read).map(|cpus| cpus[1].enable_method.clone());
-        assert_eq!(method(&tree), Ok(EnableMethod::Psci));
+        let method = |tree: &Sample| {
+            let cpus = tree.read(read).expect("CPUs");
+            cpus[1].enable_method.clone()
+        };
+        let other = EnableMethod::Other;
+        assert_eq!(method(&tree), EnableMethod::Psci);
         tree.set("/cpus/cpu@1", "enable-method", "spin-table");
-        let node = String::from("/cpus/cpu@1");
-        assert_eq!(method(&tree), Err(BoardError::CpuReleaseAddr { node }));
+        assert_eq!(method(&tree), other(Unusable::NoReleaseAddr));
         for addr in [wide(&[0xd8]), cells(&[0xd8])] {
             tree.set("/cpus/cpu@1", "cpu-release-addr", addr);
-            assert_eq!(method(&tree), Ok(EnableMethod::SpinTable { release: 0xd8 }));
+            assert_eq!(method(&tree), EnableMethod::SpinTable { release: 0xd8 });
+        }
+        for release in [0, 0xdc] {
+            tree.set("/cpus/cpu@1", "cpu-release-addr", wide(&[release]));
+            assert_eq!(method(&tree), other(Unusable::ReleaseAddr(release)));
         }
         tree.set("/cpus/cpu@1", "enable-method", "brcm,bcm2836-smp");
-        assert_eq!(
-            method(&tree),
-            Ok(EnableMethod::Other(Some("brcm,bcm2836-smp".into())))
-        );
+        let unknown = Unusable::Unknown("brcm,bcm2836-smp".into());
+        assert_eq!(method(&tree), other(unknown));
         tree.unset("/cpus/cpu@1", "enable-method");
-        assert_eq!(method(&tree), Ok(EnableMethod::Other(None)));
+        assert_eq!(method(&tree), other(Unusable::NoMethod));
     }
 
     #[test]

@@ -39,23 +39,9 @@ pub enum BoardError {
         /// Its affinity fields.
         mpidr: u64,
     },
-    /// A CPU that waits in a spin table does not say where.
-    #[error("{node}: spin-table without a cpu-release-addr")]
-    CpuReleaseAddr {
-        /// The node.
-        node: String,
-    },
     /// There is no GIC that the monitor knows.
     #[error("no interrupt controller: no available GICv3 or GICv2")]
     NoGic,
-    /// There is no PSCI, and there are CPUs that do not wait in a spin table.
-    #[error(
-        "no PSCI: no available node is compatible with \"arm,psci\", and CPU {mpidr:#x} has no spin table"
-    )]
-    NoPsci {
-        /// Affinity fields of the first such CPU's MPIDR.
-        mpidr: u64,
-    },
     /// There is no PSCI in a tree that U-Boot completes.
     #[error(
         "no PSCI in the tree of a board {board:?}: U-Boot adds it when it starts a kernel by booti or \

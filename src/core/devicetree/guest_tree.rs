@@ -2,8 +2,9 @@
 //! Makes the device tree of the guest, and checks those of kernels after it.
 
 use super::blob::{self, BlobError, header};
+use super::cpus::{self, Cpu};
 use super::modules::is_module;
-use super::node::{is_available, number};
+use super::node::{big_endian, is_available, number};
 use crate::memory::region::Region;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -32,6 +33,8 @@ pub struct GuestTree<'a> {
     pub bootargs: Option<&'a str>,
     /// Where the guest's initial ramdisk lies, if it has one.
     pub ramdisk: Option<Region>,
+    /// The CPUs that the guest is offered, all by PSCI. It is told to leave the others alone.
+    pub cpus: &'a [Cpu],
     /// The board has no PSCI, and the guest is told of the monitor's.
     pub own_psci: bool,
     /// The property `/baton/report`, with the size that the report of a takeover will need.
@@ -73,7 +76,8 @@ pub enum TreeError {
 
 /// Makes the guest's tree from the board's: the monitor's memory is taken out of `/memory` and
 /// named in `/reserved-memory` as `no-map`, and `/chosen` has the guest's own command line and
-/// ramdisk in place of the modules. `/baton` has room for the report of a takeover.
+/// ramdisk in place of the modules. CPUs come by PSCI alone, or not at all. `/baton` has room for the
+/// report of a takeover.
 ///
 /// All else stays: in `/chosen` the seeds, `stdout-path` and `linux,kho-*`, and the memory
 /// reservations.
@@ -97,6 +101,7 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
     if config.own_psci {
         offer_psci(&mut tree.root);
     }
+    offer_cpus(&mut tree.root, config.cpus);
     set(
         node_mut(&mut tree.root, "baton"),
         "report",
@@ -185,8 +190,8 @@ fn reserve(
     Ok(())
 }
 
-/// Offers the monitor's PSCI for all CPUs, in place of spin tables. It is PSCI 0.1, which has no
-/// SYSTEM_RESET and no SYSTEM_OFF: the guest's own drivers do that on such a board.
+/// Offers the monitor's PSCI. It is PSCI 0.1, which has no SYSTEM_RESET and no SYSTEM_OFF: the
+/// guest's own drivers do that on such a board.
 fn offer_psci(root: &mut DeviceTreeNode) {
     let psci = node_mut(root, "psci");
     set(psci, "compatible", b"arm,psci\0".to_vec());
@@ -197,12 +202,47 @@ fn offer_psci(root: &mut DeviceTreeNode) {
     ] {
         set(psci, name, u32::from(id).to_be_bytes().to_vec());
     }
-    for cpu in node_mut(root, "cpus").children_mut() {
-        if cpu.property("enable-method").is_some() {
-            set(cpu, "enable-method", b"psci\0".to_vec());
-            cpu.remove_property("cpu-release-addr");
+}
+
+/// Has the guest start the CPUs of `offered` by PSCI, which the monitor answers, and no other one:
+/// what would lead around the monitor goes, for kernels that do not know the status "fail" of a CPU
+/// too (Linux before 5.17).
+fn offer_cpus(root: &mut DeviceTreeNode, offered: &[Cpu]) {
+    let cpus = node_mut(root, "cpus").children_mut();
+    for node in cpus.filter(|node| is_cpu(*node)) {
+        let reg = node.property("reg");
+        let mpidr = reg.and_then(|reg| big_endian(reg.value()));
+        let is_offered = !is_string(node, "status", cpus::is_failure)
+            && offered.iter().any(|cpu| Some(cpu.mpidr) == mpidr);
+        if is_offered && is_string(node, "enable-method", |method| method == "psci") {
+            continue;
+        }
+        node.remove_property("cpu-release-addr");
+        // Firmware's, of which a CPU that does not come by its PSCI knows nothing.
+        node.remove_property("cpu-idle-states");
+        if is_offered {
+            set(node, "enable-method", b"psci\0".to_vec());
+        } else {
+            node.remove_property("enable-method");
+            set(node, "status", b"fail\0".to_vec());
         }
     }
+}
+
+/// Returns whether a child of `/cpus` is a CPU.
+fn is_cpu(node: &DeviceTreeNode) -> bool {
+    node.name_without_address() == "cpu" || is_string(node, "device_type", |kind| kind == "cpu")
+}
+
+/// Returns whether `test` holds for the first string of a property.
+fn is_string(node: &DeviceTreeNode, name: &str, test: impl FnOnce(&str) -> bool) -> bool {
+    let Some(property) = node.property(name) else {
+        return false;
+    };
+    let first = property.value().split(|byte| *byte == 0).next();
+    first
+        .and_then(|bytes| core::str::from_utf8(bytes).ok())
+        .is_some_and(test)
 }
 
 /// Puts the guest's command line and ramdisk into `/chosen`, in place of the modules.

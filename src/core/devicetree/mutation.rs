@@ -76,6 +76,7 @@ fn read(blob: &[u8]) -> bool {
         lpi_tables: None,
         bootargs: Some("quiet"),
         ramdisk: Some(monitor),
+        cpus: &[],
         own_psci: false,
         report: b"no reboot yet\0",
     };

@@ -7,8 +7,9 @@
 //! stands there, and hands it on to the kernel after it.
 
 use super::blob::{self, RESERVATION_SIZE, header, word_at};
+use super::cpus;
 use super::guest_tree::{TreeError, keeps_out};
-use super::node::{Located, is_available, text};
+use super::node::{Located, text};
 use crate::memory::region::Region;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -38,13 +39,11 @@ pub enum NextTreeError {
     NoPsci,
     /// A CPU would be started around the monitor.
     #[error(
-        "the next kernel's device tree has {node} start by \"{method}\", which leads around the monitor"
+        "the next kernel's device tree has {node} start from a spin table, which leads around the monitor"
     )]
-    EnableMethod {
+    SpinTable {
         /// Path of the CPU's node.
         node: String,
-        /// Its enable-method.
-        method: String,
     },
 }
 
@@ -98,18 +97,10 @@ fn check_cpus(tree: &[u8], needs: &Needs) -> Result<(), NextTreeError> {
             return Err(NextTreeError::NoPsci);
         }
     }
-    let cpus = Located::find(fdt, "/cpus");
-    for cpu in cpus.iter().flat_map(Located::children) {
-        if let Some(method @ "spin-table") = text(&cpu.node, "enable-method")
-            && is_available(&cpu.node)
-        {
-            return Err(NextTreeError::EnableMethod {
-                node: cpu.path(),
-                method: method.into(),
-            });
-        }
+    match cpus::first_in_spin_table(fdt) {
+        Some(node) => Err(NextTreeError::SpinTable { node }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Adds `region` to the memory reservation block. What is behind the block moves up, if it must.
@@ -229,11 +220,24 @@ mod tests {
         let room = board.len() + 0x1000;
         assert_eq!(
             complete(&mut board, room, &NEEDS),
-            Err(NextTreeError::EnableMethod {
+            Err(NextTreeError::SpinTable {
                 node: "/cpus/cpu@1".into(),
-                method: "spin-table".into(),
             })
         );
+        // "disabled" says of a CPU that it waits to be started.
+        tree.set("/cpus/cpu@1", "status", "disabled");
+        let seen = complete(&mut cut(&tree), room, &NEEDS);
+        assert!(
+            matches!(seen, Err(NextTreeError::SpinTable { .. })),
+            "a CPU that is disabled: {seen:?}"
+        );
+        tree.set("/cpus/cpu@1", "status", "fail");
+        let seen = complete(&mut cut(&tree), room, &NEEDS);
+        assert_eq!(seen, Ok(false), "a CPU that has failed");
+        tree.unset("/cpus/cpu@1", "status")
+            .unset("/cpus/cpu@1", "cpu-release-addr");
+        let seen = complete(&mut cut(&tree), room, &NEEDS);
+        assert_eq!(seen, Ok(false), "a spin table that is nowhere");
         let own = Needs {
             own_psci: true,
             ..NEEDS

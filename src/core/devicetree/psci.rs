@@ -77,12 +77,10 @@ pub(super) fn read(fdt: Fdt<'_>) -> Result<Option<Psci>, BoardError> {
     Ok(Some(Psci { conduit, version }))
 }
 
-/// Why there is none, where the CPU `mpidr` needs it.
-pub(super) fn missing(fdt: Fdt<'_>, mpidr: u64) -> BoardError {
-    match first_compatible(&fdt.root(), &COMPLETED) {
-        Some(board) => BoardError::NoPsciYet { board },
-        None => BoardError::NoPsci { mpidr },
-    }
+/// Returns the board, by its `compatible`, if it has PSCI of which its tree says nothing before U-Boot
+/// has completed that.
+pub(super) fn is_added_later(fdt: Fdt<'_>) -> Option<&'static str> {
+    first_compatible(&fdt.root(), &COMPLETED)
 }
 
 fn function_ids(psci: &Located<'_>) -> FunctionIds {

@@ -93,6 +93,17 @@ pub struct Entry {
     pub value: u64,
 }
 
+impl Entry {
+    /// Returns this as the place of the source for `destination`.
+    pub const fn place(&self, destination: u64) -> Place {
+        Place {
+            at: self.at,
+            index: self.index,
+            destination,
+        }
+    }
+}
+
 /// An entry that is wrong, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{fault}: entry {} at {:#x} is {:#x}", .entry.index, .entry.at, .entry.value)]

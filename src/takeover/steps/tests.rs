@@ -13,6 +13,7 @@ use baton_core::devicetree::next_tree::Needs;
 use baton_core::options::Options;
 use baton_core::smp::power::Start;
 use baton_sysreg::fake;
+use dtoolkit::model::DeviceTree;
 
 /// Takes the step `name` on the CPU `index`.
 fn take(bench: &Bench, name: &str, index: usize) -> Result<(), HwError> {
@@ -224,7 +225,7 @@ fn request(bench: &Bench) -> KexecRequest {
     KexecRequest::Call {
         list: bench.write_list(0x1000, &[(0x8000, 0x3000), (0x9000, 0x4000)]),
         entry: base + 0x3000,
-        device_tree: base + 0x6000,
+        device_tree: bench.write_tree(0x6000, &DeviceTree::new()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! QEMU's `virt` machine, as far as firmware has to know it (`hw/arm/virt.c`), and where tests put what
 //! it starts. Addresses are physical.
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Where the monitor's image lies.
 pub const NEXT: u64 = 0x4020_0000;
@@ -11,16 +11,49 @@ pub const TREE: u64 = 0x4800_0000;
 
 /// Where a test may put a word with options. Guests have that memory later.
 const OPTIONS: u64 = 0x4010_0000;
-static FIQ_TO_EL3: AtomicBool = AtomicBool::new(false);
+const TO_EL3: u32 = 1 << 0;
+const IN_SPIN_TABLES: u32 = 1 << 1;
+static READ: AtomicU32 = AtomicU32::new(0);
+
+/// Where the spin table of CPU 0 would be: a 64-bit word for each CPU.
+const SPIN_TABLES: u64 = 0x4010_1000;
+/// The CPUs from this number on that wait in spin tables, where that is an option.
+const FIRST_IN_SPIN_TABLE: usize = 2;
 
 /// Reads the options: once, before anything else runs.
 pub fn read_options() {
-    FIQ_TO_EL3.store(read32(OPTIONS) & 1 != 0, Relaxed);
+    READ.store(read32(OPTIONS), Relaxed);
 }
 
 /// An option: FIQs, which interrupts of group 0 are, go to EL3, as with Trusted Firmware-A.
 pub fn fiq_to_el3() -> bool {
-    FIQ_TO_EL3.load(Relaxed)
+    READ.load(Relaxed) & TO_EL3 != 0
+}
+
+/// An option: CPUs from the third on wait in spin tables. Returns where the table of the CPU with this
+/// number is.
+///
+/// CPUs ask this before CPU 0 may have read the options. No guest runs before they have left.
+pub fn spin_table(number: usize) -> Option<u64> {
+    let there = read32(OPTIONS) & IN_SPIN_TABLES != 0 && number >= FIRST_IN_SPIN_TABLE;
+    there.then_some(SPIN_TABLES + 8 * number as u64)
+}
+
+/// Whether PSCI knows the CPU with this number: it is in no spin table.
+pub fn has_psci(number: usize) -> bool {
+    READ.load(Relaxed) & IN_SPIN_TABLES == 0 || number < FIRST_IN_SPIN_TABLE
+}
+
+/// Waits until there is an address in the spin table at `word`.
+pub fn wait_in_spin_table(word: u64) -> u64 {
+    loop {
+        // SAFETY: a word of RAM that the tables alone are in, and the MMU is off.
+        match unsafe { (word as *const u64).read_volatile() } {
+            // SAFETY: a hint.
+            0 => unsafe { core::arch::asm!("wfe") },
+            entry => return entry,
+        }
+    }
 }
 
 /// CPUs that there is room for.

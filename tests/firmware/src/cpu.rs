@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The CPUs, as firmware sees them.
 
-use crate::board::{CLUSTER, MAX_CPUS};
+use crate::board::{CLUSTER, MAX_CPUS, has_psci};
 use core::arch::asm;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU64};
@@ -41,13 +41,15 @@ impl Cpu {
         }
     }
 
-    /// The CPU with these affinity fields, whether the machine has it or not.
+    /// The CPU with these affinity fields, whether the machine has it or not, unless it is one of a spin
+    /// table.
     pub fn by_mpidr(mpidr: u64) -> Option<&'static Self> {
         let (aff1, aff0) = (mpidr >> 8, mpidr & 0xff);
         if aff0 >= CLUSTER {
             return None;
         }
-        CPUS.get(usize::try_from(aff1.checked_mul(CLUSTER)? + aff0).ok()?)
+        let number = usize::try_from(aff1.checked_mul(CLUSTER)? + aff0).ok()?;
+        CPUS.get(number).filter(|_| has_psci(number))
     }
 
     /// The CPU with this number.

@@ -64,7 +64,7 @@ enter_el2:
     \op     x18, x30, [sp, #144]
 .endm
 
-// SMCCC: all registers but x0 come back as they were.
+// SMCCC: all registers but x0 to x3 come back as they were.
 call:
     sub     sp, sp, #160
     registers stp

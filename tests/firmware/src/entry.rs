@@ -44,7 +44,13 @@ extern "C" fn boot(number: usize) -> ! {
                 context: TREE,
             }
         }
-        _ => this.wait_off(),
+        _ => match board::spin_table(number) {
+            Some(word) => Start {
+                entry: board::wait_in_spin_table(word),
+                context: 0,
+            },
+            None => this.wait_off(),
+        },
     };
     begin(number, start)
 }

@@ -19,6 +19,8 @@ mod gic;
 mod lower_level;
 #[cfg(target_os = "none")]
 mod psci;
+#[cfg(target_os = "none")]
+mod queries;
 
 #[cfg(not(target_os = "none"))]
 fn main() {

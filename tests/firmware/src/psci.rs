@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! PSCI 1.1 (DEN0022): the calls from EL2.
 
-use crate::board::Power;
+use crate::board::{self, Power};
 use crate::cpu::{self, Cpu, Start};
 use crate::lower_level::begin;
+use crate::queries;
 use smccc::arch::*;
 use smccc::psci::*;
 
@@ -55,6 +56,10 @@ const OFFERED: [u32; 14] = [
 
 /// Answers the SMC whose arguments are x0 to x3, on the CPU with this number.
 pub extern "C" fn call(x: &mut [u64; 4], number: usize) {
+    if let Some(data) = queries::answer(x[0] as u32) {
+        *x = data;
+        return;
+    }
     let this = Cpu::by_number(number);
     x[0] = match answer(this, number, *x) {
         Ok(value) => value as u64,
@@ -81,6 +86,9 @@ fn answer(this: &Cpu, number: usize, [id, x1, x2, x3]: [u64; 4]) -> Answer {
                 AffinityState::OnPending => Err(OnPending),
                 AffinityState::On => Err(AlreadyOn),
             }
+        }
+        PSCI_CPU_OFF | PSCI_CPU_SUSPEND_32 | PSCI_CPU_SUSPEND_64 if !board::has_psci(number) => {
+            panic!("CPU {number} waited in a spin table, and calls {id:#x}")
         }
         PSCI_CPU_OFF => {
             this.set_off();

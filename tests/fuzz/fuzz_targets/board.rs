@@ -21,7 +21,11 @@ fuzz_target!(|data: &[u8]| {
         Ok(board) => {
             assert!(!board.map.memory.is_empty() && !board.hardware.cpus.is_empty());
             let mpidrs: HashSet<u64> = board.hardware.cpus.iter().map(|cpu| cpu.mpidr).collect();
-            assert_eq!(mpidrs.len(), board.hardware.cpus.len(), "two CPUs of one MPIDR");
+            assert_eq!(
+                mpidrs.len(),
+                board.hardware.cpus.len(),
+                "two CPUs of one MPIDR"
+            );
             for mpidr in mpidrs {
                 assert_eq!(mpidr & !AFFINITY, 0, "MPIDR {mpidr:#x}");
             }

@@ -5,6 +5,7 @@
 
 use baton_core::devicetree::blob;
 use baton_core::devicetree::board::Board;
+use baton_core::devicetree::cpus::{self, Cpu, EnableMethod};
 use baton_core::devicetree::guest_tree::{GuestTree, guest_tree, keeps_out};
 use baton_core::memory::region::Region;
 use baton_fuzz::input::Input;
@@ -28,11 +29,16 @@ fuzz_target!(|data: &[u8]| {
     let monitor = region(&mut input).unwrap_or(Region::new(0x7fe0_0000, 0x20_0000).expect("one"));
     let size = usize::from(input.u8() % 16);
     let line = String::from_utf8_lossy(input.bytes(size)).into_owned();
+    let offered = [0, 1].map(|mpidr| Cpu {
+        mpidr,
+        enable_method: EnableMethod::Psci,
+    });
     let config = GuestTree {
         monitor,
         lpi_tables: region(&mut input),
         bootargs: (size > 0).then_some(&line),
         ramdisk: region(&mut input),
+        cpus: &offered,
         own_psci: false,
         report: &[0; 1024],
     };
@@ -48,6 +54,12 @@ fuzz_target!(|data: &[u8]| {
         Ok(made) => {
             assert_eq!(keeps_out(&made, &monitor), Ok(true));
             let fdt = blob::open(&made).expect("a tree that opens");
+            for cpu in cpus::read(fdt).into_iter().flatten() {
+                assert!(
+                    offered.contains(&cpu),
+                    "{cpu:x?} is not offered, or not by PSCI"
+                );
+            }
             let chosen = fdt.find_node("/chosen").expect("/chosen");
             let said = chosen
                 .property("bootargs")

@@ -245,6 +245,9 @@ fuzz_target!(|data: &[u8]| {
                 assert!(memory.contains(next.entry, 4), "{next:x?}");
                 assert!(next.x0 == 0 || memory.contains(next.x0, 8), "{next:x?}");
                 check_plan(&memory, plan, first, cpus);
+                let pages = plan.device_tree_pages(&memory).count() as u64;
+                let most = plan.device_tree().map_or(0, |tree| tree.size / page + 1);
+                assert!(pages <= most, "{pages} pages of a device tree of {most}");
                 // The guest goes on writing: what CPUs copy stays within the plan.
                 write(&mut memory, page, &mut input);
                 for index in 0..cpus {

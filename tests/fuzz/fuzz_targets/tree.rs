@@ -5,6 +5,7 @@
 
 use baton_core::devicetree::blob;
 use baton_core::devicetree::board::{Board, console};
+use baton_core::devicetree::cpus;
 use baton_core::devicetree::guest_tree::{GuestTree, guest_tree, keeps_out};
 use baton_core::memory::region::Region;
 use dtoolkit::fdt::FdtNode;
@@ -31,6 +32,7 @@ fuzz_target!(|data: &[u8]| {
         lpi_tables: Some(Region::new(0x4800_0000, 0x1_0000).expect("a region")),
         bootargs: Some("quiet"),
         ramdisk: Some(monitor),
+        cpus: &[],
         own_psci: true,
         report: &[0; 1024],
     };
@@ -50,5 +52,8 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(made) = guest_tree(data, &config) {
         let kept = keeps_out(&made, &monitor);
         assert_eq!(kept, Ok(true), "the guest's tree has the monitor's memory");
+        let fdt = blob::open(&made).expect("a tree that opens");
+        let offered = cpus::read(fdt).map(|cpus| cpus.len());
+        assert!(!matches!(offered, Ok(1..)), "a CPU that is not offered");
     }
 });

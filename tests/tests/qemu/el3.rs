@@ -2,18 +2,22 @@
 //! Firmware at EL3 whose CPUs lose all they have in a power-down (`tests/firmware`): they come back
 //! through the monitor.
 
+use crate::enable_method::set_cpu;
 use crate::{linux, probe};
-use baton_qemu::{Guest, Machine, Module};
-use baton_tests::{Blob, Boot, Scratch, boot_by_hand, machine, tree};
+use baton_qemu::{Guest, Machine};
+use baton_tests::{Blob, Boot, boot_changed, machine};
 use dtoolkit::Node;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
 const SMP: u32 = 4;
 
-/// Where the firmware looks for options, and the one that there is: `SCR_EL3.FIQ`, with which a CPU shows
-/// its guest other priorities of interrupts than without.
+/// Where the firmware looks for options.
 const OPTIONS: u64 = 0x4010_0000;
-const FIQ_TO_EL3: u32 = 1;
+/// `SCR_EL3.FIQ`, with which a CPU shows its guest other priorities of interrupts than without.
+const FIQ_TO_EL3: u32 = 1 << 0;
+/// CPUs 2 and 3 wait in spin tables, of which PSCI knows nothing; that of CPU 0 would be here.
+const IN_SPIN_TABLES: u32 = 1 << 1;
+const SPIN_TABLES: u64 = 0x4010_1000;
 
 /// Boots `guest` above the firmware with these options, its device tree changed by `change`.
 #[track_caller]
@@ -24,29 +28,18 @@ fn boot(
     seconds: u64,
     change: impl FnOnce(&mut DeviceTree),
 ) -> Boot {
-    let scratch = Scratch::new("el3");
     let machine = Machine {
         el3: true,
         ..machine.clone()
     };
-    let modules = machine
-        .modules(guest)
-        .unwrap_or_else(|error| panic!("{error}"));
-    let mut tree = tree(&machine, &modules, &scratch);
-    add_psci(&mut tree);
-    change(&mut tree);
-    let files = modules.iter().map(|module| match module {
-        Module::Kernel { at, file, .. } | Module::Ramdisk { at, file } => Blob {
-            at: *at,
-            bytes: scratch.read(file),
-        },
-    });
     let options = Blob {
         at: OPTIONS,
         bytes: options.to_le_bytes().to_vec(),
     };
-    let blobs: Vec<_> = files.chain([options]).collect();
-    boot_by_hand(&machine, &tree.to_dtb(), &blobs, seconds, &scratch)
+    boot_changed(&machine, guest, vec![options], seconds, |tree| {
+        add_psci(tree);
+        change(tree);
+    })
 }
 
 #[track_caller]
@@ -147,6 +140,61 @@ fn linux() {
                 "expected each CPU to have lain idle without power, seen \"{words}\""
             ));
         }
+    }
+}
+
+/// Two CPUs come by PSCI and two from spin tables: the monitor has all of them, and the guest is offered
+/// all by PSCI. Firmware would say on the console that it is asked for one of a spin table.
+#[test]
+fn spin_tables_beside_psci() {
+    let guest = probe::guest("test=kexec generations=2");
+    let boot = boot(&machine(SMP), &guest, IN_SPIN_TABLES, 180, add_spin_tables);
+    boot.expect("probe: PASS");
+    boot.expect("4 of 4 CPUs taken, 0 missing, 0 steps failed");
+    for wrong in ["baton: error: ", "baton: warning: ", "firmware: "] {
+        boot.expect_no(wrong);
+    }
+    boot.expect_end();
+}
+
+/// The same with Linux, which takes CPUs off and on and kexecs.
+#[test]
+fn linux_on_spin_tables_beside_psci() {
+    let guest = linux::KEXEC.guest("");
+    let boot = boot(&machine(SMP), &guest, IN_SPIN_TABLES, 300, add_spin_tables);
+    boot.expect_ok(baton_qemu::linux::check(&boot, 1, SMP));
+    linux::expect_carried(&boot);
+    boot.expect("4 of 4 CPUs taken, 0 missing, 0 steps failed");
+    boot.expect_no("firmware: ");
+}
+
+/// What firmware says of its services comes through the monitor as it is, all registers of it; a service
+/// that firmware does not have is NOT_SUPPORTED by firmware's word.
+#[test]
+fn queries_of_firmwares_services() {
+    let boot = probe("test=queries", 0);
+    for expected in [
+        "0x8200ff00: [2, 0, 0, 0]",
+        "0x8200ff01: [2000000, 2000001, 2000002, 2000003]",
+        "0x8200ff03: [2, 14, 0, 0]",
+        "0x8400ff00: [e, 0, 0, 0]",
+        "0x8400ff01: [4000000, 4000001, 4000002, 4000003]",
+        "0x8400ff03: [4, 28, 0, 0]",
+        "0xbf00ff00: [3f, 0, 0, 0]",
+        "0xbf00ff01: [3f000000, 3f000001, 3f000002, 3f000003]",
+        "0xbf00ff03: [3f, 276, 0, 0]",
+        "0x8300ff01: [ffffffffffffffff, ",
+    ] {
+        boot.expect(&format!("probe: queries: {expected}"));
+    }
+}
+
+/// Puts CPUs 2 and 3 into spin tables.
+fn add_spin_tables(tree: &mut DeviceTree) {
+    for number in 2..u64::from(SMP) {
+        let word = (SPIN_TABLES + 8 * number).to_be_bytes();
+        set_cpu(tree, number, "enable-method", Some(b"spin-table\0"));
+        set_cpu(tree, number, "cpu-release-addr", Some(&word));
     }
 }
 

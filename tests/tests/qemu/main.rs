@@ -6,6 +6,7 @@ mod bad_hardware;
 mod bad_input;
 mod boards;
 mod el3;
+mod enable_method;
 mod fault_injection;
 mod faults;
 mod firmware;

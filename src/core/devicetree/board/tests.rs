@@ -108,31 +108,55 @@ fn refuses_a_board_without_memory() {
 }
 
 #[test]
-fn needs_psci_but_for_spin_tables() {
+fn a_tree_that_u_boot_completes_is_refused_without_psci() {
     let mut tree = Sample::virt();
-    tree.remove("/psci");
-    assert_eq!(
-        Board::read(&tree.blob()),
-        Err(BoardError::NoPsci { mpidr: 0 })
-    );
-    tree.strings("/", "compatible", &["fsl,ls1046a-rdb", "fsl,ls1046a"]);
-    assert_eq!(
-        Board::read(&tree.blob()),
-        Err(BoardError::NoPsciYet {
-            board: "fsl,ls1046a"
-        }),
-        "a tree that U-Boot completes"
-    );
-    tree.unset("/", "compatible");
-    for (path, mpidr) in [("/cpus/cpu@0", Some(1)), ("/cpus/cpu@1", None)] {
-        tree.set(path, "enable-method", "spin-table")
-            .set(path, "cpu-release-addr", wide(&[8]));
-        let seen = Board::read(&tree.blob()).map(|board| board.hardware.psci);
-        assert_eq!(
-            seen,
-            mpidr.map_or(Ok(None), |mpidr| Err(BoardError::NoPsci { mpidr }))
-        );
+    tree.remove("/psci")
+        .strings("/", "compatible", &["fsl,ls1046a-rdb", "fsl,ls1046a"]);
+    let expected = BoardError::NoPsciYet {
+        board: "fsl,ls1046a",
+    };
+    assert_eq!(Board::read(&tree.blob()), Err(expected));
+    for cpu in ["/cpus/cpu@0", "/cpus/cpu@1"] {
+        tree.set(cpu, "enable-method", "spin-table")
+            .set(cpu, "cpu-release-addr", wide(&[8]));
     }
+    assert_eq!(board(&tree).hardware.psci, None, "it needs none");
+}
+
+#[test]
+fn only_cpus_without_a_usable_enable_method_are_lost() {
+    let taken = |tree: &Sample, boot_cpu| {
+        let mut hardware = board(tree).hardware;
+        let taken = hardware.take_unusable(boot_cpu);
+        let left: Vec<u64> = hardware.cpus.iter().map(|cpu| cpu.mpidr).collect();
+        (left, taken)
+    };
+    let mut tree = Sample::virt();
+    assert_eq!(taken(&tree, 0), (alloc::vec![0, 1], Vec::new()));
+
+    tree.set("/cpus/cpu@2", "reg", 2u32)
+        .set("/cpus/cpu@2", "enable-method", "spin-table")
+        .set("/cpus/cpu@2", "cpu-release-addr", wide(&[8]));
+    tree.unset("/cpus/cpu@1", "enable-method");
+    let expected = alloc::vec![(1, Unusable::NoMethod)];
+    assert_eq!(
+        taken(&tree, 0),
+        (alloc::vec![0, 2], expected),
+        "one by PSCI, one by nothing, one from a spin table"
+    );
+    assert_eq!(
+        taken(&tree, 1),
+        (alloc::vec![0, 1, 2], Vec::new()),
+        "the boot CPU runs already"
+    );
+
+    tree.remove("/psci");
+    let expected = alloc::vec![(0, Unusable::NoPsci)];
+    assert_eq!(
+        taken(&tree, 1),
+        (alloc::vec![1, 2], expected),
+        "a board without PSCI"
+    );
 }
 
 #[test]
@@ -189,10 +213,6 @@ fn says_what_is_wrong() {
         (
             BoardError::Blob(BlobError::Magic(1)),
             "device tree begins with 0x00000001 rather than 0xd00dfeed",
-        ),
-        (
-            BoardError::NoPsci { mpidr: 3 },
-            "no PSCI: no available node is compatible with \"arm,psci\", and CPU 0x3 has no spin table",
         ),
         (
             BoardError::NoPsciYet {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
 use crate::devicetree::board::Board;
+use crate::devicetree::cpus::EnableMethod;
 use crate::devicetree::error::BoardError;
 use crate::devicetree::sample::{Sample, cells, wide};
 use crate::report::property;
@@ -17,12 +18,20 @@ fn top() -> Region {
     region(0x8000_0000 - 2 * MIB, 2 * MIB)
 }
 
+fn cpu(mpidr: u64) -> Cpu {
+    Cpu {
+        mpidr,
+        enable_method: EnableMethod::Psci,
+    }
+}
+
 fn config(monitor: Region) -> GuestTree<'static> {
     GuestTree {
         monitor,
         lpi_tables: None,
         bootargs: Some("quiet"),
         ramdisk: None,
+        cpus: Box::leak(Box::new([0, 1].map(cpu))),
         own_psci: false,
         report: Box::leak(Box::new(property::empty())),
     }
@@ -156,6 +165,52 @@ fn offers_psci_in_place_of_spin_tables() {
     ] {
         assert_eq!(value(&tree, "/psci", name), Some(&expected[..]), "{name}");
     }
+}
+
+#[test]
+fn cpus_come_by_psci_or_not_at_all() {
+    let mut board = Sample::virt();
+    board
+        .set("/cpus/cpu@1", "enable-method", "spin-table")
+        .set("/cpus/cpu@1", "cpu-release-addr", wide(&[0xd8]))
+        .set("/cpus/cpu@1", "cpu-idle-states", 1u32)
+        .set("/cpus/cpu@2", "reg", 2u32)
+        .set("/cpus/cpu@3", "reg", wide(&[3]))
+        .set("/cpus/cpu@3", "enable-method", "spin-table")
+        .set("/cpus/cpu@3", "cpu-release-addr", wide(&[0xd9]))
+        .set("/cpus/cpu@4", "reg", 4u32)
+        .set("/cpus/cpu@4", "enable-method", "spin-table")
+        .set("/cpus/cpu@4", "cpu-release-addr", wide(&[0xd8]))
+        .set("/cpus/cpu@4", "status", "fail-sss")
+        .set("/cpus/core@5", "reg", 5u32)
+        .strings("/cpus/core@5", "device_type", &["cpu", "core"])
+        .set("/cpus/core@5", "enable-method", "spin-table")
+        .set("/cpus/cpu@0", "cpu-idle-states", 1u32)
+        .set("/cpus/idle-states", "entry-method", "psci");
+    let offered = [0, 1, 2, 4].map(cpu);
+    let config = GuestTree {
+        cpus: &offered,
+        ..config(top())
+    };
+    let tree = made(&board, &config);
+    let psci = Some(&b"psci\0"[..]);
+    let failed = Some(&b"fail\0"[..]);
+    for (path, method, status, what) in [
+        ("/cpus/cpu@0", psci, None, "one by PSCI"),
+        ("/cpus/cpu@1", psci, None, "one from a spin table"),
+        ("/cpus/cpu@2", psci, None, "the boot CPU, by nothing"),
+        ("/cpus/cpu@3", None, failed, "one that is not offered"),
+        ("/cpus/cpu@4", None, failed, "one that had failed before"),
+        ("/cpus/core@5", None, failed, "one by its first device_type"),
+        ("/cpus/idle-states", None, None, "no CPU"),
+    ] {
+        assert_eq!(value(&tree, path, "enable-method"), method, "{what}");
+        assert_eq!(value(&tree, path, "status"), status, "{what}");
+        assert_eq!(value(&tree, path, "cpu-release-addr"), None, "{what}");
+    }
+    let idle = |path| value(&tree, path, "cpu-idle-states").is_some();
+    assert!(idle("/cpus/cpu@0"), "firmware knows it");
+    assert!(!idle("/cpus/cpu@1"), "firmware does not know it");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use super::image::PageSize;
 use super::kexec_list::{Entry, Fault, ListError, ListStart, ListedPage, Place, Walker};
 use super::kimage::{Kimage, Segment};
 use super::ranges::{Around, Range, Ranges};
-use crate::devicetree::blob::header;
+use crate::devicetree::blob::{self, header};
 use crate::memory::guest_memory::GuestMemory;
 use next_kernel::Candidates;
 use segments::Segments;
@@ -95,7 +95,8 @@ pub struct Plan {
     /// What to fill with zeroes rather than copy.
     zeroes: Range,
     next_kernel: NextKernel,
-    /// The segment that is the next kernel's device tree, and where the list fills it, if it does.
+    /// The segment that is the next kernel's device tree, and where the list fills it, if it does. That
+    /// of a call has the size that a tree may have.
     device_tree: Option<(Segment, Option<Place>)>,
     /// The places of every source whose number is a multiple of `1 << spacing`.
     places: [Place; MAX_PLACES],
@@ -165,12 +166,14 @@ impl Plan {
         self.next_kernel
     }
 
-    /// The segment of the next kernel's device tree, if it is clear which that is.
+    /// The segment of the next kernel's device tree, if it is clear which that is. A call says where it
+    /// begins alone: the segment is as long as a tree can be then.
     pub fn device_tree(&self) -> Option<Segment> {
         self.device_tree.map(|(segment, _)| segment)
     }
 
-    /// Where the pages of that device tree are now, in their order; at an error they end.
+    /// Where the pages of that device tree are now, in their order. They end at an error, and where they
+    /// do not follow each other on the list.
     pub fn device_tree_pages<'a, M: GuestMemory>(
         &'a self,
         memory: &'a M,
@@ -178,9 +181,11 @@ impl Plan {
         let page = self.page.bytes();
         let (segment, place) = self.device_tree.unwrap_or_default();
         let mut walker = place.map(|place| Walker::resume(memory, page, place, &self.destinations));
-        let ends = (segment.start..segment.start + segment.size).step_by(page as usize);
+        let end = segment.start.saturating_add(segment.size);
+        let ends = (page_of(segment.start, page)..end).step_by(page as usize);
         ends.map_while(move |destination| match &mut walker {
-            None => Some(destination),
+            // What the list fills without its first page is not in place.
+            None => (!self.destinations.around(destination).1).then_some(destination),
             Some(walker) => {
                 let listed = walker.next_page().ok()??;
                 let there = listed.destination == destination;
@@ -249,6 +254,12 @@ impl Plan {
                     return Err(PlanError::DeviceTree(device_tree));
                 }
                 self.start = ListStart::Page(list);
+                let tree = Segment {
+                    start: device_tree,
+                    size: blob::MAX_SIZE,
+                    file_size: blob::MAX_SIZE,
+                };
+                self.device_tree = Some((tree, None));
                 entry
             }
         };
@@ -328,13 +339,13 @@ impl Plan {
                 if !memory.contains(destination, page) {
                     return Err(walker.error(Fault::DestinationOutside).into());
                 }
+                if let Some((tree, place)) = &mut self.device_tree
+                    && page_of(tree.start, page) == destination
+                {
+                    *place = Some(walker.entry().place(destination));
+                }
             } else if let Some(segment) = self.segments.beginning_at(destination) {
-                let Entry { at, index, .. } = walker.entry();
-                let place = Place {
-                    at,
-                    index,
-                    destination,
-                };
+                let place = walker.entry().place(destination);
                 candidates.look(memory, segment, source, Some(place));
             }
             if destination != run.end || free == 0 {
@@ -394,11 +405,7 @@ impl Plan {
         }
         let slot = usize::try_from(self.listed >> self.spacing).ok();
         if let Some(place) = slot.and_then(|slot| self.places.get_mut(slot)) {
-            *place = Place {
-                at: entry.at,
-                index: entry.index,
-                destination,
-            };
+            *place = entry.place(destination);
         }
     }
 
@@ -409,4 +416,9 @@ impl Plan {
         let place = self.places.get(usize::try_from(slot).ok()?)?;
         Some((*place, slot << self.spacing))
     }
+}
+
+/// Returns where the page of `size` bytes begins that `address` is in.
+const fn page_of(address: u64, size: u64) -> u64 {
+    address & !(size - 1)
 }
