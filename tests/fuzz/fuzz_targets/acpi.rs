@@ -4,8 +4,9 @@
 #![no_main]
 
 use baton_core::acpi::sample::RSDP;
-use baton_core::acpi::{Hardware, Tables, find_table, hardware};
+use baton_core::acpi::{Tables, find_table, hardware};
 use baton_core::devicetree::gic::Gic;
+use baton_core::hardware::Hardware;
 use baton_core::memory::region::Region;
 use baton_core::mpidr::AFFINITY;
 use baton_fuzz::input::Input;

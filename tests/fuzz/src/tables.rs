@@ -23,7 +23,7 @@ fn machine(kind: u8) -> [Vec<u8>; 3] {
             } else {
                 0
             },
-            ..Cpu::new(index / 2 << 8 | index % 2)
+            ..Cpu::new([0, 1, 0x100, 0x101][index as usize])
         });
     }
     madt.gicd(0x800_0000, if kind == 2 { 2 } else { 3 });
