@@ -49,7 +49,7 @@ fn region(start: u64, size: u64) -> Region {
 
 fn machine(cpus: u64, gic: Gic) -> Hardware {
     // QEMU's clusters: as many CPUs as an SGI reaches in a GICv3.
-    let mpidr = |cpu| (cpu / 16) << 8 | cpu % 16;
+    let mpidr = |cpu| cpu / 16 * 0x100 + cpu % 16;
     let cpu = |cpu| Cpu {
         mpidr: mpidr(cpu),
         enable_method: EnableMethod::Psci,

@@ -13,6 +13,11 @@ fn region(start: u64, size: u64) -> Region {
     Region::new(start, size).expect("test region")
 }
 
+/// Returns the MPIDR of a core where `size` of them are a cluster.
+fn in_clusters(core: u64, size: u64) -> u64 {
+    core / size * 0x100 + core % size
+}
+
 /// Reads a machine whose PSCI is called by SMC.
 fn read(madt: &Madt, more: Vec<u8>) -> Hardware {
     let sample = Sample::xsdt(&[fadt(6, 3, 1), madt.table(), more]);
@@ -91,7 +96,7 @@ fn hisilicon_kunpeng_920() {
             madt.gicc(&Cpu {
                 redistributor,
                 cpu_interface: 0x9b00_0000,
-                ..Cpu::new(mpidr | core / 4 << 8 | core % 4)
+                ..Cpu::new(mpidr + in_clusters(core, 4))
             });
         }
     }
@@ -116,7 +121,7 @@ fn phytium_ft2000() {
             redistributor: 0x2998_0000 + core * 0x2_0000,
             cpu_interface: 0x29c0_0000,
             virtual_cpu: [0x29c2_0000, 0x29c1_0000],
-            ..Cpu::new(core / 2 << 8 | core % 2)
+            ..Cpu::new(in_clusters(core, 2))
         });
     }
     madt.gicd(0x2990_0000, 3).its(0, 0x2992_0000);
@@ -131,7 +136,7 @@ fn phytium_ft2000() {
 fn nxp_lx2160a() {
     let mut madt = Madt::new(4);
     for core in 0..16 {
-        madt.gicc(&Cpu::new(core / 2 << 8 | core % 2));
+        madt.gicc(&Cpu::new(in_clusters(core, 2)));
     }
     madt.gicd(0x600_0000, 3)
         .gicr(0, 0x620_0000, 0x20_0000)
