@@ -209,7 +209,7 @@ fn offer_psci(root: &mut DeviceTreeNode) {
 /// too (Linux before 5.17).
 fn offer_cpus(root: &mut DeviceTreeNode, offered: &[Cpu]) {
     let cpus = node_mut(root, "cpus").children_mut();
-    for node in cpus.filter(|node| is_cpu(*node)) {
+    for node in cpus.filter(|node| is_cpu(node)) {
         let reg = node.property("reg");
         let mpidr = reg.and_then(|reg| big_endian(reg.value()));
         let is_offered = !is_string(node, "status", cpus::is_failure)

@@ -43,6 +43,12 @@ pub enum FrameError {
         /// `PIDR2.ArchRev`.
         revision: u8,
     },
+    /// A redistributor with virtual LPIs is larger than what is left of its region.
+    #[error("redistributor at {base:#x} has virtual LPIs, and its region ends before them")]
+    Beyond {
+        /// The address.
+        base: usize,
+    },
     /// Two redistributors say that they belong to the same CPU.
     #[error("two redistributors of CPU {affinity:#x}")]
     Twice {
@@ -129,7 +135,7 @@ impl Frames {
             let mut base = region.base;
             while base.checked_add(TWO_PAGES).is_some_and(|next| next <= end) {
                 // SAFETY: The caller vouches for the whole region, and each frame is passed once.
-                let (frame, size, last) = match unsafe { Self::at(base, nmi) } {
+                let (frame, size, last) = match unsafe { Self::at(base, end, nmi) } {
                     Err(FrameError::NotV3 { .. }) if base != region.base => break,
                     found => found?,
                 };
@@ -153,13 +159,14 @@ impl Frames {
         }
     }
 
-    /// Returns the frame at `base`, its size in bytes, and whether it is the last of its region.
+    /// Returns the frame at `base`, in a region that ends at `end`, its size in bytes, and whether it is
+    /// the last of its region.
     ///
     /// # Safety
     ///
     /// As [`GicV3::new`](super::GicV3::new), of the frame at `base`; and it may be passed only
     /// once.
-    unsafe fn at(base: usize, nmi: bool) -> Result<(Frame, usize, bool), FrameError> {
+    unsafe fn at(base: usize, end: usize, nmi: bool) -> Result<(Frame, usize, bool), FrameError> {
         let pointer = page::<GicrSgi>(base)?;
         // SAFETY: The caller vouches for the registers, and that there is no other pointer.
         let registers = unsafe { UniqueMmioPointer::new(pointer) };
@@ -167,6 +174,9 @@ impl Frames {
         check_revision(base, field_shared!(gicr, pidr2).read().arch_rev())?;
         let typer = field_shared!(gicr, typer).read();
         let virtual_lpis = if typer.virtual_lpis_supported() {
+            if end - base < FOUR_PAGES {
+                return Err(FrameError::Beyond { base });
+            }
             let pointer = page(base + TWO_PAGES)?;
             // SAFETY: VLPIS says that VLPI_base follows; its registers are in no other pointer.
             Some(unsafe { UniqueMmioPointer::new(pointer) })

@@ -36,6 +36,14 @@ fn virtual_lpis_have_two_more_pages() {
 }
 
 #[test]
+fn a_frame_that_is_larger_than_its_region_is_refused() {
+    let fake = V3::new(&[0, 1], VLPIS);
+    let base = fake.frame(1);
+    let short = discover(&fake, 3 * TWO_PAGES).err();
+    assert_eq!(short, Some(FrameError::Beyond { base }));
+}
+
+#[test]
 fn the_walk_ends_at_the_last_frame_and_at_the_regions_end() {
     let fake = V3::new(&[0, 1, 2], 0);
     let count = |frames: Frames| frames.iter().count();
