@@ -25,7 +25,11 @@ pub fn distro(firmware: &str, file: &Path) -> Result<(), String> {
     let (smp, file) = (machine.smp, file.display());
     let command = match machine.uefi.clone() {
         Some(uefi) => {
-            println!("  UEFI on {smp} vCPUs, the monitor first, then the Debian in {file}");
+            let first = match &machine.monitor {
+                Some(_) => ", the monitor first",
+                None => "",
+            };
+            println!("  UEFI on {smp} vCPUs{first}, then the Debian in {file}");
             machine.command_with_installed(&uefi, disk)
         }
         None => {
@@ -45,7 +49,7 @@ pub fn distro(firmware: &str, file: &Path) -> Result<(), String> {
     })
     .map_err(text)?;
     let checked = linux::check(&console, 1, machine.smp).and_then(|()| {
-        report::check_takeovers(&console, 1)?;
+        report::check_takeovers(&console, usize::from(machine.monitor.is_some()))?;
         match console.all("guest: failed units: 0").count() {
             2 => Ok(()),
             seen => Err(format!(
