@@ -27,6 +27,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
 use baton_core::devicetree::cpus::EnableMethod;
+use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::devicetree::psci::Conduit;
 use baton_core::hardware::Hardware;
 use baton_core::memory::region::{Region, RegionSet};
@@ -81,14 +82,15 @@ impl Ground {
     }
 
     /// Installs the machine, sets this CPU up for the guest, and begins the first generation. Returns
-    /// the machine, and this CPU.
+    /// the machine, and this CPU. `uart` is the console's.
     pub fn populate(
         self,
         hardware: &Hardware,
         layout: &Layout,
         options: Options,
+        uart: Option<MonitorUart>,
     ) -> (&'static Machine, &'static Cpu) {
-        let machine = machine(hardware, options, layout, self).install();
+        let machine = machine(hardware, options, layout, self, uart).install();
         let boot_cpu = machine.cpu_by_mpidr(current_mpidr()).unwrap_or_else(|| {
             stop(format_args!(
                 "the boot CPU, MPIDR {:#x}, is not in the machine's description",
@@ -159,7 +161,13 @@ fn check_firmware(hardware: &Hardware) {
     }
 }
 
-fn machine(hardware: &Hardware, options: Options, layout: &Layout, ground: Ground) -> Machine {
+fn machine(
+    hardware: &Hardware,
+    options: Options,
+    layout: &Layout,
+    ground: Ground,
+    uart: Option<MonitorUart>,
+) -> Machine {
     let Ground { ram, gic, mmu } = ground;
     let cpus: Box<[Cpu]> = hardware
         .cpus
@@ -187,6 +195,7 @@ fn machine(hardware: &Hardware, options: Options, layout: &Layout, ground: Groun
         by_mpidr: by_mpidr.into(),
         gic,
         devices: hardware.devices,
+        uart,
         suspend_format: firmware::features(FunctionId::CpuSuspend64.into())
             .map(Format::from_features),
         generations,

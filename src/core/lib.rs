@@ -18,6 +18,7 @@ pub mod hardware;
 pub mod hw_error;
 pub mod linux;
 mod little_endian;
+pub mod log_ring;
 pub mod memory;
 pub mod mpidr;
 pub mod options;

@@ -2,6 +2,7 @@
 //! The guest's memory, as the monitor may touch it: checked once, by type.
 
 use alloc::vec::Vec;
+use baton_core::devicetree::blob;
 use baton_core::memory::guest_memory::GuestMemory;
 use baton_core::memory::region::{Region, RegionSet};
 use core::slice;
@@ -48,6 +49,12 @@ impl GuestRam {
     pub fn range(&self, start: u64, size: u64) -> Option<GuestRange> {
         let region = Region::new(start, size).ok()?;
         self.encloses(&region).then_some(GuestRange { region })
+    }
+
+    /// Returns the memory of the device tree at physical address `tree`, as its header says its size.
+    pub fn device_tree(&self, tree: u64) -> Option<GuestRange> {
+        let header = self.range(tree, 8)?.copy::<8>()?;
+        self.range(tree, blob::size_in_header(&header)?)
     }
 
     /// Returns whether all of `region` is the guest's.

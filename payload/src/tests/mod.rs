@@ -12,6 +12,7 @@ mod hostile_list;
 mod idle;
 mod kexec;
 mod left_out;
+mod log;
 mod monitor_access;
 mod psci;
 mod queries;
@@ -98,6 +99,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "queries",
         run: queries::run,
+    },
+    Test {
+        name: "log",
+        run: log::run,
     },
     Test {
         name: "routes",
