@@ -31,9 +31,10 @@ use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::devicetree::psci::Conduit;
 use baton_core::hardware::Hardware;
 use baton_core::memory::region::{Region, RegionSet};
-use baton_core::options::Options;
+use baton_core::options::{Options, Tee};
 use baton_core::power_state::Format;
 use baton_core::smp::power::Start;
+use baton_core::tee::mediator::Mediator;
 
 unsafe extern "C" {
     fn enable_mmu(mmu: &MmuConfig);
@@ -187,6 +188,12 @@ fn machine(
     by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
     let generations = Generations::new(layout.whole, ram.banks(), gic.guarded())
         .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
+    let tee = match options.tee {
+        Tee::Deny => None,
+        Tee::Forward => Mediator::new()
+            .inspect_err(|error| log::warn!("tee=forward ignored: {error}"))
+            .ok(),
+    };
     Machine {
         options,
         monitor: layout.whole,
@@ -196,6 +203,7 @@ fn machine(
         gic,
         devices: hardware.devices,
         uart,
+        tee,
         suspend_format: firmware::features(FunctionId::CpuSuspend64.into())
             .map(Format::from_features),
         generations,

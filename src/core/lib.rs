@@ -28,5 +28,6 @@ pub mod report;
 pub mod smccc;
 pub mod smp;
 pub mod sync;
+pub mod tee;
 pub mod uart;
 pub mod words;

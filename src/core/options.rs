@@ -26,6 +26,16 @@ pub enum Hooks {
     Refuse,
 }
 
+/// Whether the guest's calls of a trusted OS are handed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tee {
+    /// They are answered NOT_SUPPORTED.
+    #[default]
+    Deny,
+    /// Those of OP-TEE are handed on, with copies of their messages.
+    Forward,
+}
+
 /// How the CPUs walk the table of teardown steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Teardown {
@@ -66,6 +76,8 @@ pub struct Options {
     pub log_to_uart: bool,
     /// `teardown=parallel|serial`.
     pub teardown: Teardown,
+    /// `tee=deny|forward`.
+    pub tee: Tee,
     /// `report=table|rows`.
     pub report: Report,
     /// `wait=<ms>`, 1 to 60000: how long the boot CPU of a takeover waits for the others to arrive.
@@ -91,6 +103,7 @@ impl Default for Options {
             log: LevelFilter::Info,
             log_to_uart: false,
             teardown: Teardown::Parallel,
+            tee: Tee::Deny,
             report: Report::Table,
             wait: Duration::from_secs(1),
             keep_lpis: false,
@@ -154,6 +167,7 @@ impl Options {
             "hooks" => "on, off or refuse",
             "log" => "off, error, warn, info, debug, trace or uart",
             "teardown" => "parallel or serial",
+            "tee" => "deny or forward",
             "report" => "table or rows",
             "wait" => "milliseconds from 1 to 60000",
             "lpis" => "reset or keep",
@@ -176,6 +190,8 @@ impl Options {
             ("log", level) => self.log = level.parse().ok()?,
             ("teardown", "parallel") => self.teardown = Teardown::Parallel,
             ("teardown", "serial") => self.teardown = Teardown::Serial,
+            ("tee", "deny") => self.tee = Tee::Deny,
+            ("tee", "forward") => self.tee = Tee::Forward,
             ("report", "table") => self.report = Report::Table,
             ("report", "rows") => self.report = Report::Rows,
             ("wait", ms) => {
@@ -243,6 +259,8 @@ mod tests {
         }
         assert_eq!(clean("teardown=serial").teardown, Teardown::Serial);
         assert_eq!(clean("teardown=parallel").teardown, Teardown::Parallel);
+        assert_eq!(clean("tee=deny").tee, Tee::Deny);
+        assert_eq!(clean("tee=forward").tee, Tee::Forward);
         assert_eq!(clean("report=table").report, Report::Table);
         assert_eq!(clean("report=rows").report, Report::Rows);
         for ms in [1, 250, 60_000] {
@@ -260,6 +278,7 @@ mod tests {
             log: LevelFilter::Debug,
             log_to_uart: true,
             teardown: Teardown::Serial,
+            tee: Tee::Forward,
             report: Report::Rows,
             wait: Duration::from_millis(20),
             keep_lpis: true,
@@ -267,7 +286,7 @@ mod tests {
             skip_steps: Some("pmu".into()),
             fault_injection: Some((FaultInjection::Heap, 3)),
         };
-        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep  teardown=serial report=rows wait=20\thooks=refuse";
+        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep  teardown=serial tee=forward report=rows wait=20\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 

@@ -57,6 +57,7 @@ impl Bench {
             by_mpidr: [0, 1].into(),
             gic: Gic::V3(gic.gic()),
             uart: None,
+            tee: None,
             devices: Devices {
                 dsu_pmu: true,
                 trace: true,

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use baton_core::devicetree::blob;
 use baton_core::memory::guest_memory::GuestMemory;
 use baton_core::memory::region::{Region, RegionSet};
+use baton_core::tee::message::WritableMemory;
 use core::slice;
 
 /// Where the monitor maps a bank that begins at address 0 a second time: Rust has no references to
@@ -74,6 +75,14 @@ impl GuestMemory for GuestRam {
     #[inline]
     fn contains(&self, start: u64, size: u64) -> bool {
         Region::new(start, size).is_ok_and(|region| self.encloses(&region))
+    }
+}
+
+impl WritableMemory for GuestRam {
+    fn write_u64(&self, address: u64, value: u64) {
+        if let Some(range) = self.range(address, 8) {
+            range.write_u64(value);
+        }
     }
 }
 
@@ -147,6 +156,17 @@ impl GuestRange {
     pub unsafe fn bytes(&self) -> &'static [u8] {
         // SAFETY: The range is mapped for ever; the rest is the caller's promise.
         unsafe { slice::from_raw_parts(self.as_ptr(), self.size() as usize) }
+    }
+
+    /// Writes the 64-bit `word` to the start as a whole; returns false if it is not aligned or does not
+    /// fit.
+    pub fn write_u64(&self, word: u64) -> bool {
+        let fits = self.start().is_multiple_of(8) && self.size() >= 8;
+        if fits {
+            // SAFETY: The range is mapped read-write, and the word lies in it and is aligned.
+            unsafe { self.as_ptr().cast::<u64>().write_volatile(word) }
+        }
+        fits
     }
 
     /// Writes `word` to the start as a whole; returns false if it is not aligned or does not fit.

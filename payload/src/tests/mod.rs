@@ -18,6 +18,7 @@ mod psci;
 mod queries;
 mod routes;
 mod soak;
+mod tee;
 
 use crate::context::Context;
 use crate::outcome::{Failure, Outcome};
@@ -103,6 +104,14 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "log",
         run: log::run,
+    },
+    Test {
+        name: "tee",
+        run: tee::run,
+    },
+    Test {
+        name: "no-tee",
+        run: tee::denied,
     },
     Test {
         name: "routes",
