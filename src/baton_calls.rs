@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The calls of [`baton_abi`].
 
+use crate::console;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
@@ -42,6 +43,10 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
         baton_abi::REPORT => {
             frame.x[0] = write_report(machine, frame.x[1], frame.x[2]).unwrap_or_else(error);
         }
+        baton_abi::LOG => match write_log(machine, frame.x[1], frame.x[2], frame.x[3]) {
+            Ok((size, next)) => (frame.x[0], frame.x[1]) = (size, next),
+            Err(code) => frame.x[0] = error(code),
+        },
         _ => frame.x[0] = error(ErrorCode::NotSupported),
     }
     Next::Resume
@@ -79,4 +84,34 @@ fn write_report(machine: &Machine, buffer: u64, size: u64) -> Result<u64, ErrorC
         write(header_size + index * row_size, row.as_bytes())?;
     }
     Ok(whole)
+}
+
+/// Writes the log from `offset` on to `size` bytes from `buffer` on; returns how many bytes that are,
+/// and the next offset.
+fn write_log(
+    machine: &Machine,
+    buffer: u64,
+    size: u64,
+    offset: u64,
+) -> Result<(u64, u64), ErrorCode> {
+    let range = |start, size| {
+        machine
+            .ram
+            .range(start, size)
+            .ok_or(ErrorCode::InvalidAddress)
+    };
+    // Who asks for no bytes asks for the next offset alone.
+    if size > 0 {
+        range(buffer, size)?;
+    }
+    console::with_log(|log| {
+        let part = log.read(offset, size);
+        let mut at = buffer;
+        for piece in part.pieces.into_iter().filter(|piece| !piece.is_empty()) {
+            let size = piece.len() as u64;
+            range(at, size)?.write(piece);
+            at += size;
+        }
+        Ok((part.size(), part.next()))
+    })
 }

@@ -28,4 +28,5 @@ pub mod memory;
 pub mod psci;
 pub mod report;
 pub mod takeover;
+pub mod tee;
 pub mod vcpu;

@@ -2,12 +2,11 @@
 //! The report of the last reboot: gathered for the REPORT call, and printed.
 
 use crate::arch::{cache, time};
+use crate::console;
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
-use crate::memory::guest_ram::GuestRange;
 use baton_abi::{ReportHeader, ReportRow};
-use baton_core::devicetree::blob;
 use baton_core::options::Report;
 use baton_core::report::{property, table};
 use core::mem::size_of;
@@ -62,26 +61,19 @@ pub fn write_to_tree(machine: &Machine, tree: u64, copied: u64) {
         copied,
         ..milestones(machine)
     };
-    let Some(range) = tree_in_guest_ram(machine, tree) else {
+    let Some(range) = machine.ram.device_tree(tree) else {
         return;
     };
     // SAFETY: All vCPUs are in the monitor.
     let Some(at) = property::find(unsafe { range.bytes() }) else {
         return;
     };
-    let property = property::property(&header);
+    let property =
+        console::with_log(|log| property::property(&header, |most| log.last_lines(most)));
     if let Some(place) = machine.ram.range(tree + at as u64, property.len() as u64) {
         place.write(&property);
         cache::clean_to_poc(place.start() as usize, property.len());
     }
-}
-
-/// Returns the memory of the device tree at physical address `tree`, as its header says its size.
-fn tree_in_guest_ram(machine: &Machine, tree: u64) -> Option<GuestRange> {
-    let header = machine.ram.range(tree, 8)?;
-    // SAFETY: All vCPUs are in the monitor.
-    let size = blob::size_in_header(unsafe { header.bytes() })?;
-    machine.ram.range(tree, size)
 }
 
 /// Returns the CPUs in the last reboot, in the order of the device tree.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The reboot into a copy of the running image.
 
-use crate::arena::{Arena, KEPT, PAGE, SCRATCH_PAGES, SLOT, TREE};
+use crate::arena::{Arena, KEPT, PAGE, REPORT_SIZE, SCRATCH_PAGES, SLOT, TREE};
 use crate::call::{self, code};
 use crate::context::Context;
 use crate::cpu::Cpu;
@@ -11,6 +11,7 @@ use crate::outcome::{Outcome, ensure, fail};
 use crate::pattern;
 use crate::time::TIMEOUT_MS;
 use crate::time::{self, wait_until};
+use crate::tree;
 use baton_abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, KEXEC};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -171,7 +172,11 @@ pub fn prepare(context: &Context, caller: &Cpu, first: u64) -> Outcome<Prepared>
         "expected an image of {SLOT} bytes at most, seen {}",
         end - start
     );
-    list.push_copy(tree, machine.fdt.as_ptr() as u64, machine.fdt.len() as u64)?;
+    let mut given = machine.fdt.as_ptr() as u64;
+    if options.stdout_gone {
+        given = without_stdout(arena, machine.fdt)?;
+    }
+    list.push_copy(tree, given, tree_size)?;
 
     let slot = arena.slot(next);
     let handed = Handover::address();
@@ -193,6 +198,24 @@ pub fn prepare(context: &Context, caller: &Cpu, first: u64) -> Outcome<Prepared>
         next_page,
         page,
     })
+}
+
+/// A copy of a tree whose `stdout-path` leads nowhere, in the room for a report.
+fn without_stdout(arena: Arena, tree: &'static [u8]) -> Outcome<u64> {
+    let place = arena.report();
+    let value = tree::find(tree.as_ptr() as u64).and_then(tree::stdout_path);
+    let Some(value) = value.filter(|_| tree.len() as u64 <= REPORT_SIZE) else {
+        fail!(
+            "expected a stdout-path in a tree of {REPORT_SIZE} bytes at most, seen {} bytes",
+            tree.len()
+        )
+    };
+    // SAFETY: the room is the arena's, and the tree with its value fits.
+    unsafe {
+        core::ptr::copy_nonoverlapping(tree.as_ptr(), place as *mut u8, tree.len());
+        ((place + value as u64) as *mut u8).write_volatile(b'!');
+    }
+    Ok(place)
 }
 
 impl Prepared {

@@ -47,6 +47,9 @@ pub struct Options {
     pub calls: u64,
     /// `late=yes`: lost CPUs arrive after all, and are turned on. Not if not given.
     pub late: bool,
+    /// `stdout=gone`: the next generations' trees have a `stdout-path` that leads nowhere. Not if not
+    /// given.
+    pub stdout_gone: bool,
     /// `after=linux`: Linux has kexecked generation 0. Not if not given.
     pub after: After,
 }
@@ -65,6 +68,7 @@ impl Options {
             seed: 1,
             calls: 2000,
             late: false,
+            stdout_gone: false,
             after: After::Probe,
         };
         for word in bootargs.split_ascii_whitespace() {
@@ -81,6 +85,7 @@ impl Options {
                 Some(("after", "linux")) => options.after = After::Linux,
                 Some(("held", value)) => options.held = Some(number(word, value)?),
                 Some(("late", "yes")) => options.late = true,
+                Some(("stdout", "gone")) => options.stdout_gone = true,
                 Some(("missing", value)) => options.missing = number(word, value)?,
                 Some(("seed", value)) => options.seed = number(word, value)?,
                 Some(("calls", value)) => options.calls = number(word, value)?,
@@ -99,7 +104,7 @@ impl Options {
 
 fn unknown(word: &str) -> Failure {
     Failure::new(format_args!(
-        "expected test=, generations=, state=, caller=, missing=, move=, held=, seed=, calls=, late=, after= in bootargs, seen {word}"
+        "expected test=, generations=, state=, caller=, missing=, move=, held=, seed=, calls=, late=, stdout=, after= in bootargs, seen {word}"
     ))
 }
 

@@ -103,6 +103,13 @@ pub fn console(fdt: Fdt<'static>) -> Option<u64> {
     regions(node).next().map(|(base, _)| base)
 }
 
+/// Where the value of `stdout-path` lies in a tree, in bytes from its beginning.
+pub fn stdout_path(fdt: Fdt<'static>) -> Option<usize> {
+    let property = (*fdt.chosen()?).property("stdout-path")?;
+    let value = property.value().as_ptr() as usize;
+    value.checked_sub(fdt.data().as_ptr() as usize)
+}
+
 fn regions(node: FdtNode<'static>) -> impl Iterator<Item = Range> {
     let regions = node.reg().ok().flatten();
     regions

@@ -12,6 +12,7 @@
 //! | [`FEATURES`]       | `0xC6000000` |                             | x0: bit n is set if there is a function n |
 //! | [`KEXEC`]          | `0xC6000001` | x1: list, x2: entry, x3: device tree | x0: an error; none on success |
 //! | [`REPORT`]         | `0xC6000002` | x1: buffer, x2: its size    | x0: size of the report in bytes, or an error |
+//! | [`LOG`]            | `0xC6000003` | x1: buffer, x2: its size, x3: offset | x0: bytes written, or an error; x1: the next offset |
 //!
 //! # KEXEC
 //!
@@ -39,6 +40,14 @@
 //! Writes a [`ReportHeader`] and then [`ReportHeader::rows`] times a [`ReportRow`], and returns the
 //! size of all that in bytes. Writes nothing if x2 is smaller than that; x1 = x2 = 0 asks for the
 //! size. x1 must be a multiple of 8. Returns `NOT_PRESENT` before the first takeover.
+//!
+//! # LOG
+//!
+//! Writes the monitor's log from offset x3 on, counted in bytes from its first line, to the buffer, and
+//! returns how many bytes it wrote in x0 and where to go on in x1: 0 bytes are the end, up to now. The
+//! log is lines of text, each with a newline at its end. Its last [`LOG_SIZE`] bytes are kept: where
+//! those at x3 are gone, it begins with the oldest whole line; x1 - x0 says where that is. Returns
+//! `INVALID_ADDRESS` if not all of the buffer is in guest memory.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -56,16 +65,20 @@ pub const FEATURES: u32 = 0xc600_0000;
 pub const KEXEC: u32 = 0xc600_0001;
 /// Function id of the call that returns the report of the last takeover.
 pub const REPORT: u32 = 0xc600_0002;
+/// Function id of the call that reads the log.
+pub const LOG: u32 = 0xc600_0003;
+/// Bytes of the log that are kept.
+pub const LOG_SIZE: usize = 64 << 10;
 
 /// Baton's UUID, 5c1c4a9e-6f0b-4d0e-9d52-2b4e3a6c8f17, as w0–w3 (SMCCC: each word little-endian).
 pub const UID_WORDS: [u32; 4] = [0x9e4a_1c5c, 0x0e4d_0b6f, 0x4e2b_529d, 0x178f_6c3a];
 /// Major revision: raised by changes that callers of an older one cannot take.
 pub const REVISION_MAJOR: u32 = 1;
 /// Minor revision: raised by additions.
-pub const REVISION_MINOR: u32 = 1;
+pub const REVISION_MINOR: u32 = 2;
 /// The result of [`FEATURES`]: a bit for each function, numbered by the low 16 bits of its id.
 pub const FEATURE_BITS: u64 =
-    1 << (FEATURES & 0xffff) | 1 << (KEXEC & 0xffff) | 1 << (REPORT & 0xffff);
+    1 << (FEATURES & 0xffff) | 1 << (KEXEC & 0xffff) | 1 << (REPORT & 0xffff) | 1 << (LOG & 0xffff);
 
 /// Flag of an entry that is the destination of the next source (Linux `include/linux/kexec.h`).
 pub const IND_DESTINATION: u64 = 1;

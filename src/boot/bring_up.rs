@@ -27,12 +27,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
 use baton_core::devicetree::cpus::EnableMethod;
+use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::devicetree::psci::Conduit;
 use baton_core::hardware::Hardware;
 use baton_core::memory::region::{Region, RegionSet};
-use baton_core::options::Options;
+use baton_core::options::{Options, Tee};
 use baton_core::power_state::Format;
 use baton_core::smp::power::Start;
+use baton_core::tee::mediator::Mediator;
 
 unsafe extern "C" {
     fn enable_mmu(mmu: &MmuConfig);
@@ -81,14 +83,15 @@ impl Ground {
     }
 
     /// Installs the machine, sets this CPU up for the guest, and begins the first generation. Returns
-    /// the machine, and this CPU.
+    /// the machine, and this CPU. `uart` is the console's.
     pub fn populate(
         self,
         hardware: &Hardware,
         layout: &Layout,
         options: Options,
+        uart: Option<MonitorUart>,
     ) -> (&'static Machine, &'static Cpu) {
-        let machine = machine(hardware, options, layout, self).install();
+        let machine = machine(hardware, options, layout, self, uart).install();
         let boot_cpu = machine.cpu_by_mpidr(current_mpidr()).unwrap_or_else(|| {
             stop(format_args!(
                 "the boot CPU, MPIDR {:#x}, is not in the machine's description",
@@ -159,7 +162,13 @@ fn check_firmware(hardware: &Hardware) {
     }
 }
 
-fn machine(hardware: &Hardware, options: Options, layout: &Layout, ground: Ground) -> Machine {
+fn machine(
+    hardware: &Hardware,
+    options: Options,
+    layout: &Layout,
+    ground: Ground,
+    uart: Option<MonitorUart>,
+) -> Machine {
     let Ground { ram, gic, mmu } = ground;
     let cpus: Box<[Cpu]> = hardware
         .cpus
@@ -179,6 +188,12 @@ fn machine(hardware: &Hardware, options: Options, layout: &Layout, ground: Groun
     by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
     let generations = Generations::new(layout.whole, ram.banks(), gic.guarded())
         .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
+    let tee = match options.tee {
+        Tee::Deny => None,
+        Tee::Forward => Mediator::new()
+            .inspect_err(|error| log::warn!("tee=forward ignored: {error}"))
+            .ok(),
+    };
     Machine {
         options,
         monitor: layout.whole,
@@ -187,6 +202,8 @@ fn machine(hardware: &Hardware, options: Options, layout: &Layout, ground: Groun
         by_mpidr: by_mpidr.into(),
         gic,
         devices: hardware.devices,
+        uart,
+        tee,
         suspend_format: firmware::features(FunctionId::CpuSuspend64.into())
             .map(Format::from_features),
         generations,

@@ -10,7 +10,6 @@ use baton_core::devicetree::console::Console;
 use baton_core::memory::region::Region;
 use baton_core::uart::Uart;
 use core::slice;
-use log::LevelFilter;
 
 /// Returns the device tree at physical address `fdt` as its header says its size.
 ///
@@ -40,6 +39,6 @@ pub fn start_console(console: &Console) {
     // SAFETY: The boot CPU is alone, on the early map, which has no device yet.
     unsafe {
         early_map::add(&console.registers, MemoryKind::Device);
-        console::init(console, LevelFilter::Info);
+        console::open(console);
     }
 }

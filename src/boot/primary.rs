@@ -11,11 +11,14 @@ use crate::arch::{cache, time};
 use crate::console;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
+use crate::takeover::guest_console;
 use crate::vcpu::frame::Frame;
 use baton_core::devicetree::blob;
 use baton_core::devicetree::board::{self, Board};
+use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
+use log::LevelFilter;
 
 /// Gets the guest ready, and returns its frame, at the top of this CPU's stack. `old` is where a loader
 /// had put the image, `old_size` its size in bytes, and `started` when it entered it there, in ticks of
@@ -23,6 +26,7 @@ use baton_core::options::Options;
 #[unsafe(no_mangle)]
 extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *mut Frame {
     HEAP.init_early();
+    console::start(LevelFilter::Info);
     let tree = tree(fdt);
     let blob = blob::open(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
     if let Ok(console) = board::console(blob) {
@@ -58,13 +62,16 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
         &options,
     )
     .unwrap_or_else(|error| stop(format_args!("{error}")));
-    let (machine, boot_cpu) = ground.populate(&board.hardware, &layout, options);
+    let console = board.hardware.console;
+    let uart = console.map(|console| MonitorUart::new(blob, console));
+    let (machine, boot_cpu) = ground.populate(&board.hardware, &layout, options, uart);
     log::info!(
         "kernel at {}, entering it after {} us",
         start.kernel,
         time::us_from_ticks(time::now() - started)
     );
     drop(board);
+    guest_console::hand_over(machine, start.at.context);
     let frame = bring_up::enter(machine, boot_cpu, start.at);
     bring_up::on_own_stack(boot_cpu, frame)
 }

@@ -6,6 +6,7 @@ use super::loader_tree::{start_console, tree, virtual_console};
 use super::stop::stop;
 use super::{early_map, first_guest, image};
 use crate::arch::cache;
+use crate::console;
 use crate::memory::heap::HEAP;
 use crate::memory::stage1::MemoryKind;
 use baton_core::devicetree::board::{self, MemoryMap};
@@ -14,6 +15,7 @@ use baton_core::devicetree::{blob, cpus};
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::smp::barrier::MAX_CPUS;
 use core::slice;
+use log::LevelFilter;
 
 unsafe extern "C" {
     fn leave_for_copy(fdt: u64, old: u64, size: u64, target: u64, started: u64) -> !;
@@ -24,6 +26,7 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
     HEAP.init_early();
+    console::start(LevelFilter::Info);
     let tree = tree(fdt);
     let blob = blob::open(tree).unwrap_or_else(|error| {
         // The board cannot be started, and says so where virtual machines have their console.

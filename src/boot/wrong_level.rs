@@ -16,6 +16,7 @@ use smccc::{Hvc, Smc, psci};
 #[unsafe(no_mangle)]
 extern "C" fn started_elsewhere(fdt: u64) -> ! {
     HEAP.init_early();
+    console::start(LevelFilter::Info);
     let level: u64;
     // SAFETY: CurrentEL can be read at any level above EL0.
     unsafe { asm!("mrs {level}, CurrentEL", level = out(reg) level, options(nomem, nostack)) };
@@ -23,7 +24,7 @@ extern "C" fn started_elsewhere(fdt: u64) -> ! {
     let blob = blob::open(tree).ok();
     if let Some(console) = blob.and_then(|blob| board::console(blob).ok()) {
         // SAFETY: The MMU is off, so that the UART is where it is, as a device.
-        unsafe { console::init(&console, LevelFilter::Info) };
+        unsafe { console::open(&console) };
     }
     log::error!(
         "started at EL{}, and needs EL2: give the machine its virtualization extensions \

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The `log` facade over the UART, one whole line at a time.
+//! The `log` facade over a ring in memory and the UART, one whole line at a time.
+//!
+//! The ring gets every line. The UART belongs to the guest once that runs: it gets those before, and
+//! later ones only while [`show`] says so.
 
 use super::uart::Uart;
 use crate::arch::time::Deadline;
 use baton_core::devicetree;
+use baton_core::log_ring::LogRing;
 use baton_core::sync::Lock;
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// How long a full FIFO is waited for before a character is dropped, in microseconds: ten
@@ -20,47 +25,80 @@ struct Console {
 
 struct Logger {
     console: Lock<Option<Console>>,
+    /// Lines go to the UART too.
+    shown: AtomicBool,
 }
 
 static LOGGER: Logger = Logger {
     console: Lock::new(None),
+    shown: AtomicBool::new(true),
 };
 
-/// Sends the log to the UART of `console`, if it is one that the monitor knows.
-///
-/// # Safety
-///
-/// There is one, it is mapped as a device at its own address, and the monitor uses it nowhere else.
-pub unsafe fn init(console: &devicetree::console::Console, level: LevelFilter) {
-    // SAFETY: Handed on to the caller.
-    let Some(uart) = (unsafe { Uart::new(console) }) else {
-        return;
-    };
-    *LOGGER.console.lock() = Some(Console { uart, stuck: false });
+// Apart from the logger, and all zero: so it is not in the image's file.
+static RING: Lock<LogRing> = Lock::new(LogRing::new());
+
+/// Takes the log, and sets the least severe level that is kept.
+pub fn start(level: LevelFilter) {
     // It fails where it is set already.
     let _ = log::set_logger(&LOGGER);
     set_level(level);
 }
 
-/// Sets the least severe level that is shown.
+/// Sends the log to the UART of `console` too, if it is one that the monitor knows.
+///
+/// # Safety
+///
+/// There is one, it is mapped as a device at its own address, and the monitor uses it nowhere else.
+pub unsafe fn open(console: &devicetree::console::Console) {
+    // SAFETY: Handed on to the caller.
+    if let Some(uart) = unsafe { Uart::new(console) } {
+        *LOGGER.console.lock() = Some(Console { uart, stuck: false });
+    }
+}
+
+/// Sets the least severe level that is kept.
 pub fn set_level(level: LevelFilter) {
     log::set_max_level(level);
 }
 
-/// Writes a line even if another CPU holds the UART: the monitor is about to reset the machine.
+/// Says whether lines go to the UART from here on.
+pub fn show(shown: bool) {
+    LOGGER.shown.store(shown, Relaxed);
+}
+
+/// Returns whether lines go to the UART.
+pub fn is_shown() -> bool {
+    LOGGER.shown.load(Relaxed)
+}
+
+/// Calls `take` with the log as it is kept in memory.
+pub fn with_log<T>(take: impl FnOnce(&LogRing) -> T) -> T {
+    take(&RING.lock())
+}
+
+/// Writes a line, to the UART too, even if another CPU holds either: the monitor is about to reset the
+/// machine.
 pub fn panic_line(line: fmt::Arguments) {
-    // A CPU that holds the lock may be the one that panics: a short wait, then the line goes out.
+    let prefix = "error: ";
+    with_broken(&RING, |ring| ring.push(prefix, line));
+    with_broken(&LOGGER.console, |console| {
+        if let Some(console) = console.as_mut() {
+            console.line(prefix, line);
+        }
+    });
+}
+
+/// Calls `then` with what `lock` guards, after a short wait whoever holds it: that may be the CPU that
+/// panics.
+fn with_broken<T>(lock: &Lock<T>, then: impl FnOnce(&mut T)) {
     let deadline = Deadline::after_us(FIFO_WAIT_US);
     loop {
-        if let Some(mut console) = LOGGER.console.try_lock() {
-            if let Some(console) = console.as_mut() {
-                console.line("error: ", line);
-            }
-            return;
+        if let Some(mut guarded) = lock.try_lock() {
+            return then(&mut guarded);
         }
         if deadline.passed() {
-            // SAFETY: The machine is about to be reset; two CPUs in the UART garble a line at most.
-            unsafe { LOGGER.console.force_unlock() };
+            // SAFETY: The machine is about to be reset; two CPUs in the log garble a line at most.
+            unsafe { lock.force_unlock() };
         }
         crate::arch::barrier::pause();
     }
@@ -78,7 +116,10 @@ impl Log for Logger {
             Level::Info => "",
             Level::Debug | Level::Trace => "debug: ",
         };
-        if let Some(console) = self.console.lock().as_mut() {
+        RING.lock().push(prefix, *record.args());
+        if is_shown()
+            && let Some(console) = self.console.lock().as_mut()
+        {
             console.line(prefix, *record.args());
         }
     }

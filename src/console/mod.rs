@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The console: the monitor's log, on the UART that the device tree names.
+//! The console: the monitor's log, in memory and on the UART that the device tree names.
 
 mod logger;
 mod uart;
 
-pub use logger::{init, panic_line, set_level};
+pub use logger::{is_shown, open, panic_line, set_level, show, start, with_log};

@@ -26,6 +26,16 @@ pub enum Hooks {
     Refuse,
 }
 
+/// Whether the guest's calls of a trusted OS are handed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tee {
+    /// They are answered NOT_SUPPORTED.
+    #[default]
+    Deny,
+    /// Those of OP-TEE are handed on, with copies of their messages.
+    Forward,
+}
+
 /// How the CPUs walk the table of teardown steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Teardown {
@@ -60,10 +70,14 @@ pub enum FaultInjection {
 pub struct Options {
     /// `hooks=on|off|refuse`.
     pub hooks: Hooks,
-    /// `log=error|warn|info|debug|trace|off`: the least severe messages that the console shows.
+    /// `log=error|warn|info|debug|trace|off`: the least severe messages that are logged.
     pub log: LevelFilter,
+    /// `log=uart`: the log goes to the UART while a guest runs too, whose console that may not be.
+    pub log_to_uart: bool,
     /// `teardown=parallel|serial`.
     pub teardown: Teardown,
+    /// `tee=deny|forward`.
+    pub tee: Tee,
     /// `report=table|rows`.
     pub report: Report,
     /// `wait=<ms>`, 1 to 60000: how long the boot CPU of a takeover waits for the others to arrive.
@@ -87,7 +101,9 @@ impl Default for Options {
         Self {
             hooks: Hooks::On,
             log: LevelFilter::Info,
+            log_to_uart: false,
             teardown: Teardown::Parallel,
+            tee: Tee::Deny,
             report: Report::Table,
             wait: Duration::from_secs(1),
             keep_lpis: false,
@@ -149,8 +165,9 @@ impl Options {
         let (key, value) = word.split_once('=').ok_or(Problem::Unknown(word))?;
         let expected = match key {
             "hooks" => "on, off or refuse",
-            "log" => "off, error, warn, info, debug or trace",
+            "log" => "off, error, warn, info, debug, trace or uart",
             "teardown" => "parallel or serial",
+            "tee" => "deny or forward",
             "report" => "table or rows",
             "wait" => "milliseconds from 1 to 60000",
             "lpis" => "reset or keep",
@@ -169,9 +186,12 @@ impl Options {
             ("hooks", "on") => self.hooks = Hooks::On,
             ("hooks", "off") => self.hooks = Hooks::Off,
             ("hooks", "refuse") => self.hooks = Hooks::Refuse,
+            ("log", "uart") => self.log_to_uart = true,
             ("log", level) => self.log = level.parse().ok()?,
             ("teardown", "parallel") => self.teardown = Teardown::Parallel,
             ("teardown", "serial") => self.teardown = Teardown::Serial,
+            ("tee", "deny") => self.tee = Tee::Deny,
+            ("tee", "forward") => self.tee = Tee::Forward,
             ("report", "table") => self.report = Report::Table,
             ("report", "rows") => self.report = Report::Rows,
             ("wait", ms) => {
@@ -232,8 +252,15 @@ mod tests {
             let word = alloc::format!("log={}", level.as_str().to_lowercase());
             assert_eq!(clean(&word).log, level, "{word}");
         }
+        for line in ["log=uart log=warn", "log=warn log=uart"] {
+            let options = clean(line);
+            let seen = (options.log, options.log_to_uart);
+            assert_eq!(seen, (LevelFilter::Warn, true), "{line}");
+        }
         assert_eq!(clean("teardown=serial").teardown, Teardown::Serial);
         assert_eq!(clean("teardown=parallel").teardown, Teardown::Parallel);
+        assert_eq!(clean("tee=deny").tee, Tee::Deny);
+        assert_eq!(clean("tee=forward").tee, Tee::Forward);
         assert_eq!(clean("report=table").report, Report::Table);
         assert_eq!(clean("report=rows").report, Report::Rows);
         for ms in [1, 250, 60_000] {
@@ -249,7 +276,9 @@ mod tests {
         let expected = Options {
             hooks: Hooks::Refuse,
             log: LevelFilter::Debug,
+            log_to_uart: true,
             teardown: Teardown::Serial,
+            tee: Tee::Forward,
             report: Report::Rows,
             wait: Duration::from_millis(20),
             keep_lpis: true,
@@ -257,7 +286,7 @@ mod tests {
             skip_steps: Some("pmu".into()),
             fault_injection: Some((FaultInjection::Heap, 3)),
         };
-        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug skip-steps=pmu lpis=keep  teardown=serial report=rows wait=20\thooks=refuse";
+        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep  teardown=serial tee=forward report=rows wait=20\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 
@@ -308,7 +337,8 @@ mod tests {
             "unknown option \"console=ttyAMA0\" ignored".into(),
             "unknown option \"quiet\" ignored".into(),
             "option \"hooks=maybe\" ignored: expected on, off or refuse".into(),
-            "option \"log=loud\" ignored: expected off, error, warn, info, debug or trace".into(),
+            "option \"log=loud\" ignored: expected off, error, warn, info, debug, trace or uart"
+                .into(),
             "option \"teardown=\" ignored: expected parallel or serial".into(),
             alloc::format!("option \"wait=0\" ignored: expected {wait}"),
             alloc::format!("option \"wait=60001\" ignored: expected {wait}"),

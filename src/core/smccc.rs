@@ -26,6 +26,8 @@ pub enum Service {
     ArchFeatures,
     /// Firmware, with all registers as they are.
     Firmware,
+    /// A trusted OS below, if its calls are handed on.
+    TrustedOs,
     /// Nobody: NOT_SUPPORTED.
     NotSupported,
 }
@@ -51,6 +53,7 @@ mod owner {
     pub const STANDARD_SECURE: u32 = 4;
     pub const STANDARD_HYPERVISOR: u32 = 5;
     pub const VENDOR_HYPERVISOR: u32 = 6;
+    pub const TRUSTED_OS: core::ops::RangeInclusive<u32> = 50..=63;
 }
 
 /// Function numbers of the standard secure service that are PSCI's (DEN0022).
@@ -77,6 +80,7 @@ pub fn service(id: u32, conduit: Conduit) -> Service {
         owner::STANDARD_SECURE if HARMLESS.iter().any(|range| range.contains(&number)) => {
             Service::Firmware
         }
+        owner if owner::TRUSTED_OS.contains(&owner) => Service::TrustedOs,
         owner::ARCH if id == SMCCC_VERSION => Service::Version,
         owner::ARCH if id == SMCCC_ARCH_FEATURES => Service::ArchFeatures,
         owner::ARCH | owner::CPU | owner::SIP | owner::OEM => Service::Firmware,
@@ -133,9 +137,9 @@ mod tests {
             // Not of that form: another number, 64 bits, a yielding call, a reserved bit.
             (0x8400_ff02, NotSupported),
             (0xc400_ff01, NotSupported),
-            (0x3f00_ff01, NotSupported),
-            (0xbf02_ff01, NotSupported),
-            (0xb200_0004, NotSupported),
+            (0xbf02_ff01, TrustedOs),
+            (0xb200_0004, TrustedOs),
+            (0x3f00_ff01, TrustedOs),
         ]);
     }
 

@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
 use crate::vcpu::frame::Frame;
-use crate::{baton_calls, kexec_hooks, psci};
+use crate::{baton_calls, kexec_hooks, psci, tee};
 use baton_core::smccc::{
     Conduit, NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT, Service, service,
 };
@@ -27,6 +27,7 @@ pub fn dispatch(machine: &Machine, cpu: &Cpu, frame: &mut Frame, conduit: Condui
         Service::Version => frame.x[0] = smccc_version(),
         Service::ArchFeatures => frame.x[0] = arch_features(frame.x[1] as u32),
         Service::Firmware => forward(frame),
+        Service::TrustedOs => tee::call(machine, cpu, frame),
         Service::NotSupported => frame.x[0] = NOT_SUPPORTED,
     }
     Next::Resume

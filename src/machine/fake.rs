@@ -56,6 +56,8 @@ impl Bench {
             cpus: AFFINITIES.iter().enumerate().map(cpu).collect(),
             by_mpidr: [0, 1].into(),
             gic: Gic::V3(gic.gic()),
+            uart: None,
+            tee: None,
             devices: Devices {
                 dsu_pmu: true,
                 trace: true,

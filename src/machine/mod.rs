@@ -14,10 +14,12 @@ use crate::memory::guest_ram::GuestRam;
 use crate::memory::stage2::Generations;
 use alloc::boxed::Box;
 use baton_core::devicetree::cpus::Devices;
+use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::memory::region::Region;
 use baton_core::options::Options;
 use baton_core::power_state::Format;
 use baton_core::sync::Relax;
+use baton_core::tee::mediator::Mediator;
 use cpu::Cpu;
 use hook_state::Patcher;
 use spin::once::Once;
@@ -39,6 +41,10 @@ pub struct Machine {
     pub gic: Gic,
     /// What the CPUs have that the device tree alone says.
     pub devices: Devices,
+    /// The UART of the monitor's console, if there is one.
+    pub uart: Option<MonitorUart>,
+    /// What stands between the guest and OP-TEE; without it the guest has none.
+    pub tee: Option<Mediator>,
     /// How firmware wants the `power_state` of CPU_SUSPEND; `None` if it does not suspend CPUs.
     pub suspend_format: Option<Format>,
     /// Stage 2.

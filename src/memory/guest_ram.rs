@@ -2,8 +2,10 @@
 //! The guest's memory, as the monitor may touch it: checked once, by type.
 
 use alloc::vec::Vec;
+use baton_core::devicetree::blob;
 use baton_core::memory::guest_memory::GuestMemory;
 use baton_core::memory::region::{Region, RegionSet};
+use baton_core::tee::message::WritableMemory;
 use core::slice;
 
 /// Where the monitor maps a bank that begins at address 0 a second time: Rust has no references to
@@ -50,6 +52,12 @@ impl GuestRam {
         self.encloses(&region).then_some(GuestRange { region })
     }
 
+    /// Returns the memory of the device tree at physical address `tree`, as its header says its size.
+    pub fn device_tree(&self, tree: u64) -> Option<GuestRange> {
+        let header = self.range(tree, 8)?.copy::<8>()?;
+        self.range(tree, blob::size_in_header(&header)?)
+    }
+
     /// Returns whether all of `region` is the guest's.
     #[inline]
     pub fn encloses(&self, region: &Region) -> bool {
@@ -67,6 +75,14 @@ impl GuestMemory for GuestRam {
     #[inline]
     fn contains(&self, start: u64, size: u64) -> bool {
         Region::new(start, size).is_ok_and(|region| self.encloses(&region))
+    }
+}
+
+impl WritableMemory for GuestRam {
+    fn write_u64(&self, address: u64, value: u64) {
+        if let Some(range) = self.range(address, 8) {
+            range.write_u64(value);
+        }
     }
 }
 
@@ -140,6 +156,17 @@ impl GuestRange {
     pub unsafe fn bytes(&self) -> &'static [u8] {
         // SAFETY: The range is mapped for ever; the rest is the caller's promise.
         unsafe { slice::from_raw_parts(self.as_ptr(), self.size() as usize) }
+    }
+
+    /// Writes the 64-bit `word` to the start as a whole; returns false if it is not aligned or does not
+    /// fit.
+    pub fn write_u64(&self, word: u64) -> bool {
+        let fits = self.start().is_multiple_of(8) && self.size() >= 8;
+        if fits {
+            // SAFETY: The range is mapped read-write, and the word lies in it and is aligned.
+            unsafe { self.as_ptr().cast::<u64>().write_volatile(word) }
+        }
+        fits
     }
 
     /// Writes `word` to the start as a whole; returns false if it is not aligned or does not fit.

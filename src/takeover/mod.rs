@@ -14,6 +14,7 @@
 
 mod copy;
 mod fault_injection;
+pub mod guest_console;
 pub mod interrupts;
 pub mod listen;
 pub mod platform;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine as the platform that the three phases run on.
 
-use super::fault_injection;
 use super::steps::TABLE;
+use super::{fault_injection, guest_console};
 use crate::arch::{barrier, time};
+use crate::console;
 use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::{Cpu, Failed};
@@ -125,6 +126,7 @@ impl Platform for Machine {
         );
         let next = self.takeover.next_kernel();
         self.takeover.write_tree(&self.ram);
+        guest_console::hand_over(self, next.x0);
         report::write_to_tree(self, next.x0, self.takeover.bytes());
         Ok(Start {
             entry: next.entry,
@@ -170,10 +172,7 @@ pub fn take_over(machine: &Machine, cpu: &Cpu, closed: Closed) -> Start {
             machine.takeover.times.entered.store(time::now(), Release);
             start
         }
-        Err(failure) => {
-            log::error!("{failure}; resetting the machine");
-            reset(machine)
-        }
+        Err(failure) => reset(machine, failure),
     }
 }
 
@@ -201,7 +200,10 @@ fn walk(machine: &Machine, cpu: &Cpu, phase: Phase, at_off: bool) {
     steps::walk(&TABLE, phase, options, cpu, machine, serially, failed);
 }
 
-fn reset(machine: &Machine) -> ! {
+fn reset(machine: &Machine, why: phases::Failure<NoNextKernel>) -> ! {
+    // The last lines are for the console, whoever's that is.
+    console::show(true);
+    log::error!("{why}; resetting the machine");
     report::print_trouble(machine);
     let refusal = firmware::system_reset();
     panic!("firmware refuses SYSTEM_RESET: {refusal}");

@@ -12,11 +12,13 @@ mod hostile_list;
 mod idle;
 mod kexec;
 mod left_out;
+mod log;
 mod monitor_access;
 mod psci;
 mod queries;
 mod routes;
 mod soak;
+mod tee;
 
 use crate::context::Context;
 use crate::outcome::{Failure, Outcome};
@@ -98,6 +100,18 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "queries",
         run: queries::run,
+    },
+    Test {
+        name: "log",
+        run: log::run,
+    },
+    Test {
+        name: "tee",
+        run: tee::run,
+    },
+    Test {
+        name: "no-tee",
+        run: tee::denied,
     },
     Test {
         name: "routes",

@@ -14,12 +14,14 @@ use crate::memory::heap::HEAP;
 use crate::vcpu::frame::Frame;
 use crate::vcpu::reset::SCTLR_EL1_RESET;
 use baton_core::acpi::{self, Tables};
+use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::efi::memory_map::{MemoryMap, VERSION};
 use baton_core::efi::tables::{self, TableMemory};
 use baton_core::memory::guest_memory::GuestMemory;
 use baton_core::options::Options;
 use baton_core::smp::power::Start;
 use baton_sysreg::write_sysreg;
+use log::LevelFilter;
 
 unsafe extern "C" {
     /// `entry.S`.
@@ -35,6 +37,7 @@ const EL1H: u64 = 0b0101;
 #[unsafe(no_mangle)]
 extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
     HEAP.init_early();
+    console::start(LevelFilter::Info);
     // SAFETY: The early map has them, and later the one that stays; nobody writes them.
     let (tables, map, options) = unsafe {
         let tables = Tables {
@@ -59,7 +62,12 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
         .ram();
     banks.remove(&layout.whole);
     let ground = Ground::take(&hardware, &layout, banks, layout.given);
-    let (machine, boot_cpu) = ground.populate(&hardware, &layout, options);
+    let (machine, boot_cpu) = ground.populate(
+        &hardware,
+        &layout,
+        options,
+        hardware.console.map(MonitorUart::of_firmware),
+    );
     let caller = &handover.caller;
     let start = Start {
         entry: caller.saved.x[11],

@@ -48,6 +48,8 @@ pub enum Silent {
 
 /// Part number of a PL011 in the `arm,primecell-periphid` of an `arm,primecell`.
 const PL011_PART: u64 = 0x011;
+/// Bytes of a path that is followed; those of real trees have less than 100.
+const MAX_PATH: usize = 512;
 /// Bytes of registers of a UART that a command line alone tells of.
 const PAGE: u64 = 0x1000;
 /// NVIDIA's HSP (Xavier TRM, "Hardware Synchronization Primitives"; Linux's tegra-hsp.c): where the
@@ -92,7 +94,7 @@ fn child_with<'a>(node: &FdtNode<'a>, property: &str) -> Option<FdtNode<'a>> {
 }
 
 /// What `stdout-path` names. What stands behind its colon, as in `115200n8`, firmware has set up.
-fn stdout(fdt: Fdt<'_>, chosen: &FdtNode<'_>) -> Result<Console, Silent> {
+pub(super) fn stdout(fdt: Fdt<'_>, chosen: &FdtNode<'_>) -> Result<Console, Silent> {
     let stdout = text(chosen, "stdout-path")
         .or_else(|| text(chosen, "linux,stdout-path"))
         .ok_or(Silent::Unnamed)?;
@@ -101,27 +103,33 @@ fn stdout(fdt: Fdt<'_>, chosen: &FdtNode<'_>) -> Result<Console, Silent> {
     if path.starts_with('/') {
         return at_path(fdt, path, false);
     }
+    // The tree may be a guest's: what is copied of it is short.
+    if path.len() > MAX_PATH {
+        return Err(Silent::NoNode);
+    }
     let (name, _) = split(path.as_bytes(), b'/');
     let (name, below) = path.split_at_checked(name.len()).unwrap_or_default();
-    let path = alias(fdt, name).ok_or(Silent::NoNode)?;
+    let path = alias(fdt, name)
+        .filter(|path| path.len() <= MAX_PATH)
+        .ok_or(Silent::NoNode)?;
     at_path(fdt, &join(path, below), false)
 }
 
 #[inline(never)]
-fn join(first: &str, second: &str) -> String {
+pub(super) fn join(first: &str, second: &str) -> String {
     let mut both = String::from(first);
     both.push_str(second);
     both
 }
 
-fn alias<'a>(fdt: Fdt<'a>, name: &str) -> Option<&'a str> {
+pub(super) fn alias<'a>(fdt: Fdt<'a>, name: &str) -> Option<&'a str> {
     text(&Located::find(fdt, "/aliases")?.node, name)
 }
 
 /// The UART of a path; if it is a guess, unless something else hangs on it: a node below it is what is
 /// at its other end.
 #[inline(never)]
-fn at_path(fdt: Fdt<'_>, path: &str, is_guess: bool) -> Result<Console, Silent> {
+pub(super) fn at_path(fdt: Fdt<'_>, path: &str, is_guess: bool) -> Result<Console, Silent> {
     let uart = Located::find(fdt, path).ok_or(Silent::NoNode)?;
     if is_guess && child_with(&uart.node, "compatible").is_some() {
         return Err(Silent::Occupied);
@@ -149,23 +157,31 @@ fn of_word(fdt: Fdt<'_>, word: &[u8]) -> Option<Console> {
     if key != b"console" && key != b"earlycon" {
         return None;
     }
-    let (name, mut rest) = split(value, b',');
+    let (name, rest) = split(value, b',');
+    match address(rest) {
+        Some((digits, spread)) => at(fdt, name, number(digits, 16)?, spread),
+        None => numbered(fdt, name),
+    }
+}
+
+/// Of the words behind the name of a console, the digits of its address, and how its registers lie.
+pub(super) fn address(mut words: &[u8]) -> Option<(&[u8], Spread)> {
     let mut spread = Spread::default();
-    while !rest.is_empty() {
-        let part;
-        (part, rest) = split(rest, b',');
-        if part == b"mmio32" {
+    while !words.is_empty() {
+        let word;
+        (word, words) = split(words, b',');
+        if word == b"mmio32" {
             (spread.shift, spread.width) = (Some(2), Some(4));
-        } else if let Some(address) = part.strip_prefix(b"0x") {
-            return at(fdt, name, number(address, 16)?, spread);
+        } else if let Some(digits) = word.strip_prefix(b"0x") {
+            return Some((digits, spread));
         }
     }
-    numbered(fdt, name)
+    None
 }
 
 /// A number of at most 16 digits, so that it fits.
 #[inline(never)]
-fn number(digits: &[u8], radix: u32) -> Option<u64> {
+pub(super) fn number(digits: &[u8], radix: u32) -> Option<u64> {
     if digits.is_empty() || digits.len() > 16 {
         return None;
     }
@@ -190,7 +206,19 @@ fn at(fdt: Fdt<'_>, name: &[u8], address: u64, spread: Spread) -> Option<Console
 
 /// The UART of a terminal of Linux: `serial2` is `ttyS2`, if it is a 16550. Where the tree has no such
 /// alias, Linux counts them as they come.
-fn numbered(fdt: Fdt<'_>, terminal: &[u8]) -> Option<Console> {
+pub(super) fn numbered(fdt: Fdt<'_>, terminal: &[u8]) -> Option<Console> {
+    let (tty, digits) = split_terminal(terminal)?;
+    let index = number(digits.as_bytes(), 10)?;
+    match alias(fdt, &join("serial", digits)) {
+        Some(path) => at_path(fdt, path, false)
+            .ok()
+            .filter(|console| console.uart.tty() == tty),
+        None => in_tree(fdt, None, tty, index),
+    }
+}
+
+/// Splits the name of a terminal before its number.
+pub(super) fn split_terminal(terminal: &[u8]) -> Option<(&[u8], &str)> {
     let mut length = 0;
     for byte in terminal {
         if byte.is_ascii_digit() {
@@ -199,14 +227,7 @@ fn numbered(fdt: Fdt<'_>, terminal: &[u8]) -> Option<Console> {
         length += 1;
     }
     let (tty, digits) = terminal.split_at_checked(length)?;
-    let index = number(digits, 10)?;
-    let digits = core::str::from_utf8(digits).ok()?;
-    match alias(fdt, &join("serial", digits)) {
-        Some(path) => at_path(fdt, path, false)
-            .ok()
-            .filter(|console| console.uart.tty() == tty),
-        None => in_tree(fdt, None, tty, index),
-    }
+    Some((tty, core::str::from_utf8(digits).ok()?))
 }
 
 /// Of the UARTs of the tree that can be used, in its order, the one at `address`; without that, the one

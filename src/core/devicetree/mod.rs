@@ -12,6 +12,7 @@ pub mod console;
 pub mod cpus;
 pub mod error;
 pub mod gic;
+pub mod guest_console;
 pub mod guest_tree;
 pub mod modules;
 pub mod next_tree;

@@ -2,6 +2,7 @@
 //! Guest memory for tests.
 
 use crate::memory::guest_memory::GuestMemory;
+use crate::tee::message::WritableMemory;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -62,5 +63,11 @@ impl GuestMemory for Ram {
             return false;
         };
         (self.start <= start && end <= Self::MONITOR) || (Self::UPPER <= start && end <= Self::END)
+    }
+}
+
+impl WritableMemory for Ram {
+    fn write_u64(&self, address: u64, value: u64) {
+        self.write(address, value);
     }
 }

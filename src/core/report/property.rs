@@ -3,16 +3,20 @@
 //!
 //! The guest's tree has a node `/baton` with a property `report` of a fixed size. kexec-tools
 //! copies the tree for the next kernel, and the monitor overwrites the property where it finds it.
-//! Linux shows it as `/proc/device-tree/baton/report`, without a driver.
+//! Linux shows it as `/proc/device-tree/baton/report`, without a driver. Behind the times it has the
+//! last lines of the log.
 
 use super::source;
 use crate::devicetree::blob;
+use crate::log_ring::Part;
 use baton_abi::ReportHeader;
 
 /// Size of the property in bytes.
-pub const SIZE: usize = 1024;
+pub const SIZE: usize = 4096;
 /// The first line of the property, by which it is found in a tree.
 const TITLE: &[u8; 16] = b"Baton report v1\n";
+/// The line before those of the log.
+const LOG: &[u8] = b"log:\n";
 /// Where the value of a line ends; its name begins at the left.
 const COLUMNS: usize = 48;
 
@@ -67,11 +71,12 @@ pub fn empty() -> [u8; SIZE] {
     property
 }
 
-/// Returns the property for the takeover of `header`.
+/// Returns the property for the takeover of `header`; `last_lines` returns lines of the log that have
+/// so many bytes at most.
 ///
 /// The guest stands still meanwhile, and code that runs for the first time is what takes longest:
 /// so this neither formats by `core::fmt` nor divides 128 bits, as the table on the console does.
-pub fn property(header: &ReportHeader) -> [u8; SIZE] {
+pub fn property<'a>(header: &ReportHeader, last_lines: impl FnOnce(u64) -> Part<'a>) -> [u8; SIZE] {
     let mut property = [0; SIZE];
     let mut text = Text::begin(&mut property);
     text.line(b"asked for by", source(header).as_bytes(), b"");
@@ -88,6 +93,10 @@ pub fn property(header: &ReportHeader) -> [u8; SIZE] {
             }
         };
         text.line(name.as_bytes(), digits.as_bytes(), unit);
+    }
+    text.push(LOG);
+    for piece in last_lines(text.left.len() as u64).pieces {
+        text.push(piece);
     }
     property
 }
@@ -197,7 +206,15 @@ impl<'a> Text<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log_ring::LogRing;
     use baton_abi::SOURCE_HOOK;
+
+    fn no_lines(_: u64) -> Part<'static> {
+        Part {
+            start: 0,
+            pieces: [&[]; 2],
+        }
+    }
 
     fn text(property: &[u8]) -> &str {
         let end = property
@@ -225,10 +242,30 @@ mod tests {
             copied: u64::MAX,
             ..Default::default()
         };
-        let property = property(&header);
+        let property = property(&header, no_lines);
         let text = text(&property);
         assert!(text.contains("\nphase 1 done"), "seen: {text}");
-        assert!(text.ends_with(" KiB\n"), "cut off: {text}");
+        assert!(text.ends_with(" KiB\nlog:\n"), "cut off: {text}");
+        assert!(text.len() < 1024, "seen {} bytes without a log", text.len());
+    }
+
+    #[test]
+    fn ends_with_the_lines_of_the_log_that_fit() {
+        let header = ReportHeader {
+            frequency: 1,
+            ..Default::default()
+        };
+        let mut log = LogRing::<8192>::new();
+        for line in 0..300 {
+            log.push("", format_args!("line {line} of the log"));
+        }
+        let property = property(&header, |most| log.last_lines(most));
+        let text = text(&property);
+        assert!(text.ends_with("\nline 298 of the log\nline 299 of the log\n"));
+        let lines = text.split_once("\nlog:\n").expect("a log").1;
+        assert!(lines.starts_with("line "), "cut off: {lines}");
+        let left = SIZE - 1 - text.len();
+        assert!(left < 20, "another line would fit: {left} bytes are left");
     }
 
     #[test]
@@ -244,21 +281,22 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(
-            text(&property(&header)),
+            text(&property(&header, no_lines)),
             "Baton report v1\n\
              asked for by                      kernel_kexec()\n\
              reboot                                         3\n\
              CPUs                                          80\n\
              CPUs missing                                   0\n\
              list validated                               2.0 us\n\
-             copied or zeroed                           34816 KiB\n"
+             copied or zeroed                           34816 KiB\n\
+             log:\n"
         );
     }
 
     #[test]
     fn is_found_in_a_tree_wherever_it_is() {
-        for at in [0, 4, 400, 4096 - SIZE] {
-            let mut tree = vec![0x42; 4096];
+        for at in [0, 4, 400, 3 * SIZE] {
+            let mut tree = vec![0x42; 4 * SIZE];
             tree[at..at + SIZE].copy_from_slice(&empty());
             assert_eq!(find(&tree), Some(at));
         }
@@ -266,10 +304,11 @@ mod tests {
 
     #[test]
     fn is_not_found_where_it_is_not_whole() {
-        let mut tree = vec![0; 4096];
+        let mut tree = vec![0; 2 * SIZE];
         assert_eq!(find(&tree), None);
-        tree[4000..4016].copy_from_slice(TITLE);
-        assert_eq!(find(&tree), None, "only {} bytes of it are there", 96);
+        let at = SIZE + 4;
+        tree[at..at + TITLE.len()].copy_from_slice(TITLE);
+        assert_eq!(find(&tree), None, "all but 4 bytes of it are there");
         tree[2..18].copy_from_slice(TITLE);
         assert_eq!(find(&tree), None, "a value is aligned to 4 bytes");
     }

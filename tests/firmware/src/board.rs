@@ -84,6 +84,18 @@ pub fn write32(address: u64, value: u32) {
     unsafe { (address as *mut u32).write_volatile(value) }
 }
 
+/// Reads a word of memory that a message names.
+pub fn read64(address: u64) -> u64 {
+    // SAFETY: as firmware does, it believes who calls; the MMU is off.
+    unsafe { (address as *const u64).read_volatile() }
+}
+
+/// Writes a word of memory that a message names.
+pub fn write64(address: u64, value: u64) {
+    // SAFETY: as above.
+    unsafe { (address as *mut u64).write_volatile(value) }
+}
+
 /// What the machine can be asked to do.
 #[derive(Clone, Copy)]
 pub enum Power {

@@ -4,7 +4,7 @@
 use crate::board::{self, CLUSTER, MAX_CPUS, NEXT, Power, TREE, Uart};
 use crate::cpu::{Cpu, Start};
 use crate::lower_level::begin;
-use crate::{gic, psci};
+use crate::{gic, optee, psci, queries};
 use core::arch::global_asm;
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -24,7 +24,7 @@ global_asm!(
     stacks = sym STACKS,
     stack = const STACK,
     boot = sym boot,
-    call = sym psci::call,
+    call = sym call,
     unexpected = sym unexpected,
 );
 
@@ -53,6 +53,19 @@ extern "C" fn boot(number: usize) -> ! {
         },
     };
     begin(number, start)
+}
+
+/// A call from EL2: its registers, and the number of this CPU.
+extern "C" fn call(x: &mut [u64; 8], number: usize) {
+    if let Some(data) = queries::answer(x[0] as u32) {
+        x[..4].copy_from_slice(&data);
+        return;
+    }
+    if optee::is_call(x[0]) {
+        return optee::call(x, number);
+    }
+    let [x0, x1, x2, x3, ..] = *x;
+    x[0] = psci::call([x0, x1, x2, x3], number);
 }
 
 /// Any exception but a call.

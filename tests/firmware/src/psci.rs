@@ -4,7 +4,6 @@
 use crate::board::{self, Power};
 use crate::cpu::{self, Cpu, Start};
 use crate::lower_level::begin;
-use crate::queries;
 use smccc::arch::*;
 use smccc::psci::*;
 
@@ -55,16 +54,12 @@ const OFFERED: [u32; 14] = [
 ];
 
 /// Answers the SMC whose arguments are x0 to x3, on the CPU with this number.
-pub extern "C" fn call(x: &mut [u64; 4], number: usize) {
-    if let Some(data) = queries::answer(x[0] as u32) {
-        *x = data;
-        return;
-    }
+pub fn call(x: [u64; 4], number: usize) -> u64 {
     let this = Cpu::by_number(number);
-    x[0] = match answer(this, number, *x) {
+    match answer(this, number, x) {
         Ok(value) => value as u64,
         Err(refusal) => refusal as i64 as u64,
-    };
+    }
 }
 
 fn answer(this: &Cpu, number: usize, [id, x1, x2, x3]: [u64; 4]) -> Answer {

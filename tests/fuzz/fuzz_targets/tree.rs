@@ -6,6 +6,7 @@
 use baton_core::devicetree::blob;
 use baton_core::devicetree::board::{Board, console};
 use baton_core::devicetree::cpus;
+use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::devicetree::guest_tree::{GuestTree, guest_tree, keeps_out};
 use baton_core::memory::region::Region;
 use dtoolkit::fdt::FdtNode;
@@ -40,7 +41,10 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(fdt) = opened {
         visit(&fdt.root(), 1);
         std::hint::black_box(fdt.memory_reservations().count());
-        let _ = std::hint::black_box(console(fdt));
+        if let Ok(console) = console(fdt) {
+            let uart = MonitorUart::new(fdt, console);
+            std::hint::black_box(uart.usage(data));
+        }
     }
     let board = Board::read(data);
     if let Err(error) = &board {

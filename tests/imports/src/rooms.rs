@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 8] = [
     &["main"],
     &["boot"],
     &["exit"],
-    &["psci", "kexec_hooks", "baton_calls"],
+    &["psci", "kexec_hooks", "baton_calls", "tee"],
     &["takeover"],
     &["report", "firmware"],
     &["machine"],
@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 8] = [
 const GROUND: &str = "arch";
 
 /// The rule, as a fault shows it.
-const RULE: &str = "boot → exit → {psci, kexec_hooks, baton_calls} → takeover → {report, firmware} → \
+const RULE: &str = "boot → exit → {psci, kexec_hooks, baton_calls, tee} → takeover → {report, firmware} → \
                     machine → {gic, vcpu, console, memory} → arch";
 
 /// Returns a line for each import that does not lead downward.

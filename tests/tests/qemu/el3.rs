@@ -198,6 +198,33 @@ fn add_spin_tables(tree: &mut DeviceTree) {
     }
 }
 
+/// Runs the probe above an OP-TEE, with the monitor's command line `baton`.
+#[track_caller]
+fn above_optee(append: &str, baton: &str) -> Boot {
+    let boot = boot(&machine(SMP), &probe::guest(append), 0, 60, |tree| {
+        let chosen = tree.find_node_mut("/chosen").expect("QEMU's /chosen");
+        let line = format!("{baton}\0");
+        let bootargs = DeviceTreeProperty::new("bootargs", line.as_bytes());
+        chosen.add_property(bootargs.unwrap());
+    });
+    boot.expect("probe: PASS");
+    boot.expect_no("baton: error: ");
+    boot.expect_no("firmware: ");
+    boot.expect_end();
+    boot
+}
+
+#[test]
+fn a_trusted_os_is_told_of_the_guests_memory_alone() {
+    let boot = above_optee("test=tee", "tee=forward");
+    boot.expect("probe: tee: messages, lists and requests: good");
+}
+
+#[test]
+fn a_trusted_os_is_not_there_by_itself() {
+    above_optee("test=no-tee", "");
+}
+
 /// Adds what firmware adds that answers PSCI.
 fn add_psci(tree: &mut DeviceTree) {
     let psci = node(

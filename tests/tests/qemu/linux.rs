@@ -82,6 +82,8 @@ fn kexecs_on_8_cpus() {
     boot.expect("guest: tree: CPUs                                           8");
     boot.expect("guest: tree: CPUs missing                                   0");
     boot.expect("guest: tree: phase 3 done on all CPUs");
+    // And the last lines of the log.
+    boot.expect("guest: tree: hooks: kernel at ");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod hostile;
 mod its;
 mod kernels;
 mod linux;
+mod log;
 mod next_tree;
 mod probe;
 mod soak;

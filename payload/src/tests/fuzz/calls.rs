@@ -42,13 +42,15 @@ pub fn known_id(numbers: &Numbers) -> u32 {
     }
 }
 
-/// Ids of calls that could end the machine, this CPU or the generation.
+/// Ids of calls that could end the machine, this CPU or the generation, or the test.
 fn ends_something(id: u32) -> bool {
     let psci = id & 0x3f00_0000 == 0x0400_0000 && id & 0xffe0 == 0;
     // CPU_SUSPEND, CPU_OFF, CPU_ON, SYSTEM_OFF, SYSTEM_RESET, CPU_FREEZE, CPU_DEFAULT_SUSPEND,
     // SYSTEM_SUSPEND, SYSTEM_RESET2, SYSTEM_OFF2.
     let number = id & 0x1f;
     (psci && matches!(number, 0x1..=0x3 | 0x8 | 0x9 | 0xb..=0xe | 0x12 | 0x15)) || id == abi::KEXEC
+        // It would write to anybody's memory.
+        || id == abi::LOG
 }
 
 /// Makes the call `id` with any arguments, unless it would end something.
@@ -108,6 +110,24 @@ pub fn report(this: &Cpu, numbers: &Numbers) -> Outcome {
     ensure!(
         size < 1 << 20 || seen < 0,
         "REPORT to {size:#x} bytes at {buffer:#x}: expected an error, seen {seen}"
+    );
+    Ok(())
+}
+
+/// LOG to buffers in and outside guest memory.
+pub fn log(this: &Cpu, numbers: &Numbers) -> Outcome {
+    let own = numbers.field.page(this, 0) + 4;
+    let sizes = [8, 1 << 16, u64::MAX, u64::MAX - 7];
+    let (buffer, size) = match numbers.below(2) {
+        0 => (own, 8),
+        _ => (numbers.in_monitor(), numbers.of(&sizes).unwrap_or(8)),
+    };
+    let mut arguments = [0; 17];
+    arguments[..3].copy_from_slice(&[buffer, size, numbers.argument()]);
+    let seen = make(Conduit::Hvc, abi::LOG, arguments, numbers.field)?;
+    ensure!(
+        (buffer == own && (0..=8).contains(&seen)) || (buffer != own && seen < 0),
+        "LOG to {size:#x} bytes at {buffer:#x}: seen {seen}"
     );
     Ok(())
 }

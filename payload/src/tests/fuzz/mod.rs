@@ -134,6 +134,7 @@ fn act(this: &'static Cpu, numbers: &Numbers) -> Outcome {
         48 => accesses::fetch(numbers),
         49..53 => accesses::immediate(this, numbers),
         53..57 => lists::refused(this, numbers),
+        57 if numbers.below(2) == 0 => calls::log(this, numbers),
         57 => calls::report(this, numbers),
         58 => accesses::walk(this, numbers),
         59 => accesses::register(numbers),

@@ -11,7 +11,7 @@ use baton_abi::{
 
 /// Function numbers that are not there.
 const UNKNOWN: &[u32] = &[
-    0xc600_0003,
+    0xc600_0004,
     0xc600_fffe,
     0x8600_0001,
     0x8600_ff00,

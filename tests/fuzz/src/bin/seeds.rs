@@ -116,6 +116,16 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             ],
         ),
         ("memory_map", "wraps", vec![0, 0, 0x87, 3, 12, 1, 4, 0]),
+        // A value; memory by address; a list of two pages.
+        ("tee", "value", vec![1, 1, 3, 0, 0, 8, 0, 0, 0]),
+        ("tee", "memory", vec![1, 1, 9, 0, 0, 20, 8, 0, 0]),
+        (
+            "tee",
+            "list",
+            vec![
+                1, 4, 10, 2, 8, 30, 0, 16, 0, 2, 0, 0, 30, 40, 0, 1, 30, 41, 0,
+            ],
+        ),
         ("psci", "cpu-on", vec![5, 3, 0, 1, 1, 1, 30, 0, 7]),
         ("psci", "suspend", vec![1, 1, 1, 1, 16]),
         ("psci", "reset2", vec![5, 0x12, 0, 0]),
