@@ -15,6 +15,7 @@ mod hostile;
 mod its;
 mod kernels;
 mod linux;
+mod memory;
 mod next_tree;
 mod probe;
 mod soak;
