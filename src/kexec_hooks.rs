@@ -10,6 +10,7 @@ use crate::machine::hook_state::{FirstCall, HOOK1, HOOK2, Patched, hvc};
 use crate::machine::next::Next;
 use crate::machine::takeover::KexecRequest;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
+use crate::memory::kexec_memory::LinearMap;
 use crate::report;
 use crate::takeover::interrupts;
 use crate::takeover::request::{self, Refusal};
@@ -143,10 +144,12 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
     let why = if machine.options.hooks == Hooks::Refuse {
         "hooks=refuse"
     } else {
+        // A kimage is in the linear map: physically in one piece.
+        let kimage = translate(frame.x[0]);
         let request = KexecRequest::Hook {
-            // A kimage is in the linear map: physically in one piece.
-            kimage: translate(frame.x[0]).unwrap_or(frame.x[0]),
+            kimage: kimage.unwrap_or(frame.x[0]),
             page: patched.page,
+            linear: kimage.map(|kimage| LinearMap::of(frame.x[0], kimage)),
         };
         match request::kexec(machine, cpu, request) {
             Ok(next) => return Some(next),

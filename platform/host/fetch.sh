@@ -3,8 +3,9 @@
 # Fetches arm64 packages of Debian into the cache, checked by apt's signatures.
 #
 #   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/: Image, and in modules/ what a
-#                                         virtio disk needs, in the order in which to load it; and
-#                                         a link to that folder, $cache/debian/RELEASE[-FLAVOUR]
+#                                         virtio disk and virtio memory need, in the order in which
+#                                         to load it; and a link to that folder,
+#                                         $cache/debian/RELEASE[-FLAVOUR]
 #   fetch.sh source RELEASE PACKAGE FOLDER   a source package, unpacked
 #   fetch.sh linux-source RELEASE VERSION   $cache/linux-source/VERSION/: Linux's source as Debian has it
 #   fetch.sh sources RELEASE              its lines for a sources.list, on standard output
@@ -129,9 +130,12 @@ module() {
 	mv "$2/$3" "$2/$(printf '%02d' "$number")-$3.ko"
 }
 
+# The modules that a kernel is fetched with.
+drivers='virtio_pci virtio_blk virtio_mem'
+
 kernel() {
 	name=$release${flavour:+-$flavour}
-	[ ! -d "$cache/debian/$name/modules" ] || return 0
+	[ "$(cat "$cache/debian/$name/drivers" 2>/dev/null)" != "$drivers" ] || return 0
 	case $flavour in
 	'') meta=linux-image-arm64 ;;
 	*k) meta=linux-image-arm64-$flavour ;;
@@ -156,9 +160,10 @@ kernel() {
 	# Newer than what was made of its predecessor.
 	touch "$work/out/Image"
 	mkdir "$work/out/modules"
-	for name in virtio_pci virtio_blk; do
+	for name in $drivers; do
 		module "$work/root" "$work/out/modules" "$name"
 	done
+	echo "$drivers" >"$work/out/drivers"
 	finish "$work/out" "$cache/kernels/$version"
 	mkdir -p "$cache/debian"
 	ln -sfn "../kernels/$version" "$cache/debian/$release${flavour:+-$flavour}"

@@ -5,7 +5,7 @@
 //! `fake` has functions of the same names and results for a PC.
 
 use super::copy::TURN;
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 
 pub use smccc::Smc;
 
@@ -142,4 +142,15 @@ pub unsafe fn clear_z() -> u64 {
         );
     }
     any
+}
+
+global_asm!(include_str!("probe.S"));
+
+unsafe extern "C" {
+    /// Loads the word at `address`; returns 0 if that is aborted.
+    ///
+    /// # Safety
+    ///
+    /// As [`answers`](super::probe::answers).
+    pub fn try_load(address: u64) -> u64;
 }

@@ -67,6 +67,17 @@ pub unsafe fn clear_z() -> u64 {
     }
 }
 
+/// Notes the load, which is answered.
+///
+/// # Safety
+///
+/// None is needed.
+pub unsafe fn try_load(address: u64) -> u64 {
+    // SAFETY: Fakes need none.
+    unsafe { instruction!("ldr", address) };
+    1
+}
+
 /// Called with the function and its arguments; returns x0 to x3.
 type Firmware = std::boxed::Box<dyn FnMut(u64, [u64; 3]) -> [u64; 4]>;
 

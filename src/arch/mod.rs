@@ -15,6 +15,7 @@ cfg_select! {
 pub mod barrier;
 pub mod cache;
 pub mod copy;
+pub mod probe;
 pub mod sysreg;
 pub mod time;
 pub mod tlb;

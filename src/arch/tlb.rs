@@ -13,6 +13,15 @@ pub fn invalidate_el2_local() {
     barrier::isb();
 }
 
+/// Invalidates the translations of EL2 on every CPU; returns when that is done everywhere.
+pub fn invalidate_el2() {
+    barrier::dsb_ishst();
+    // SAFETY: A translation that is invalidated is walked again.
+    unsafe { instruction!("tlbi alle2is") };
+    barrier::dsb_ish();
+    barrier::isb();
+}
+
 /// Invalidates this CPU's translations of EL1 and EL0, stages 1 and 2, for every VMID.
 pub fn invalidate_el1_local() {
     barrier::dsb_ishst();
@@ -58,6 +67,7 @@ mod tests {
     #[test]
     fn each_invalidation_stands_between_barriers() {
         stands_between_barriers(invalidate_el2_local, "tlbi alle2");
+        stands_between_barriers(invalidate_el2, "tlbi alle2is");
         stands_between_barriers(invalidate_el1_local, "tlbi alle1");
         stands_between_barriers(invalidate_current_vmid, "tlbi vmalls12e1is");
     }

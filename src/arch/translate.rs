@@ -9,18 +9,38 @@ const FAULT: u64 = 1;
 /// `PAR_EL1.PA`, bits 47 to 12.
 const ADDRESS: u64 = 0xffff_ffff_f000;
 
+/// Where `PAR_EL1.ATTR` begins: attributes as in MAIR_EL1, the outer ones in the upper half.
+const ATTRIBUTES: u32 = 56;
+/// Of either half: Normal memory, Write-Back, non-transient.
+const WRITE_BACK: u64 = 0xc;
+
 /// Returns the physical address of the guest's virtual `address`, if it can be read at EL1.
 pub fn translate(address: u64) -> Option<u64> {
+    physical(par(address), address)
+}
+
+/// As [`translate`], of what the guest has mapped as memory that is cached.
+pub fn translate_cached(address: u64) -> Option<u64> {
+    let par = par(address);
+    let cached = par >> ATTRIBUTES >> 4 & WRITE_BACK == WRITE_BACK;
+    physical(par, address).filter(|_| cached)
+}
+
+fn physical(par: u64, address: u64) -> Option<u64> {
+    (par & FAULT == 0).then_some(par & ADDRESS | address & 0xfff)
+}
+
+/// Returns `PAR_EL1` for the guest's `address`.
+fn par(address: u64) -> u64 {
     // SAFETY: The instruction writes PAR_EL1 alone, which gets the guest's value back.
-    let par = unsafe {
+    unsafe {
         let saved = read_sysreg!(PAR_EL1);
         instruction!("at s1e1r", address);
         barrier::isb();
         let par = read_sysreg!(PAR_EL1);
         write_sysreg!(PAR_EL1, saved);
         par
-    };
-    (par & FAULT == 0).then_some(par & ADDRESS | address & 0xfff)
+    }
 }
 
 #[cfg(test)]
@@ -28,7 +48,8 @@ mod tests {
     use super::*;
     use baton_sysreg::fake;
 
-    /// The page at 0xffff_8000_0000_1000 is at 0x4567_8000, nothing else is mapped.
+    /// The page at 0xffff_8000_0000_1000 is at 0x4567_8000, and a device's at 0xffff_8000_0000_5000;
+    /// nothing else is mapped.
     fn one_page() {
         fake::reset();
         fake::set("PAR_EL1", 0x1234);
@@ -36,6 +57,7 @@ mod tests {
             // ATTR and SH lie around the address.
             let par = match address & !0xfff {
                 0xffff_8000_0000_1000 => 0xff00_0000_4567_8b80,
+                0xffff_8000_0000_5000 => 0x0400_0000_0900_0b80,
                 _ => 0x809,
             };
             fake::set("PAR_EL1", par);
@@ -46,6 +68,15 @@ mod tests {
     fn what_is_mapped_has_its_offset_in_the_page() {
         one_page();
         assert_eq!(translate(0xffff_8000_0000_1abc), Some(0x4567_8abc));
+    }
+
+    #[test]
+    fn a_device_is_no_memory() {
+        one_page();
+        assert_eq!(translate_cached(0xffff_8000_0000_1abc), Some(0x4567_8abc));
+        assert_eq!(translate(0xffff_8000_0000_5000), Some(0x900_0000));
+        assert_eq!(translate_cached(0xffff_8000_0000_5000), None);
+        assert_eq!(translate_cached(0xffff_8000_0000_2000), None);
     }
 
     #[test]

@@ -30,6 +30,7 @@ use baton_core::devicetree::cpus::EnableMethod;
 use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::devicetree::psci::Conduit;
 use baton_core::hardware::Hardware;
+use baton_core::memory::hotplug::Room;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::{Options, Tee};
 use baton_core::power_state::Format;
@@ -51,11 +52,12 @@ pub struct Ground {
 
 impl Ground {
     /// Gives the heap its memory, and goes from the early map to the one that stays. `banks` is the
-    /// guest's memory; what a loader left to be read, as a device tree, is at `given`.
+    /// guest's memory, `room` where more can be hot-plugged; what a loader left to be read, as a device tree, is at `given`.
     pub fn take(
         hardware: &Hardware,
         layout: &Layout,
         banks: RegionSet,
+        room: Room,
         given: Option<Region>,
     ) -> Self {
         // The more holes memory has, the more tables the map needs.
@@ -69,7 +71,7 @@ impl Ground {
         // SAFETY: The map has all that runs: image, stacks, heap, what was given and console.
         unsafe { enable_mmu(&mmu) };
         // SAFETY: The banks are RAM, mapped, and the monitor's memory was taken out of them.
-        let ram = unsafe { GuestRam::new(banks) };
+        let ram = unsafe { GuestRam::new(banks, room) };
         log::info!(
             "Baton {}: {} CPUs, monitor at {}",
             env!("CARGO_PKG_VERSION"),
@@ -186,6 +188,8 @@ fn machine(
     cache::clean_to_poc(cpus.as_ptr() as usize, size_of_val(&*cpus));
     let mut by_mpidr: Vec<u16> = (0..cpus.len() as u16).collect();
     by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
+    // SAFETY: The map is for ever, and nobody else has its tables.
+    let takeover = unsafe { Takeover::new(&mmu) };
     let generations = Generations::new(layout.whole, ram.banks(), gic.guarded())
         .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
     let tee = match options.tee {
@@ -207,7 +211,7 @@ fn machine(
         suspend_format: firmware::features(FunctionId::CpuSuspend64.into())
             .map(Format::from_features),
         generations,
-        takeover: Takeover::new(),
+        takeover,
         hooks: Patcher::new(),
     }
 }

@@ -11,11 +11,13 @@ use crate::arch::{cache, time};
 use crate::console;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
+use crate::memory::stage1::MmuConfig;
 use crate::takeover::guest_console;
 use crate::vcpu::frame::Frame;
 use baton_core::devicetree::blob;
 use baton_core::devicetree::board::{self, Board};
 use baton_core::devicetree::guest_console::MonitorUart;
+use baton_core::memory::hotplug::Room;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
 use log::LevelFilter;
@@ -50,8 +52,10 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     let mut banks: RegionSet = board.map.memory.iter().copied().collect();
     banks.remove(&layout.whole);
     let tree_region = Region::new(fdt, tree.len() as u64).ok();
+    let taken = board.claimed.iter().chain(banks.iter());
+    let room = Room::new(taken.chain([&layout.whole]), MmuConfig::end_of_addresses());
 
-    let ground = Ground::take(&board.hardware, &layout, banks, tree_region);
+    let ground = Ground::take(&board.hardware, &layout, banks, room, tree_region);
     clear(&ground.ram, old, old_size);
     let start = first_guest::prepare(
         &board,

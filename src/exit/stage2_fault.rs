@@ -85,7 +85,8 @@ fn store(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64, address: u64
     let register = frame.x.get((esr >> 16 & 0x1f) as usize);
     let mask = u64::MAX.checked_shr(64 - 8 * size).unwrap_or(0);
     let value = register.copied().unwrap_or(0) & mask;
-    let Some(made) = machine.gic.store(address, size.into(), value, &machine.ram) else {
+    let memory = machine.ram.with_hot_plugged();
+    let Some(made) = machine.gic.store(address, size.into(), value, &memory) else {
         return;
     };
     let Err(refused) = made else {

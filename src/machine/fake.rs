@@ -14,6 +14,7 @@ use crate::memory::stage1::MmuConfig;
 use crate::memory::stage2::Generations;
 use crate::vcpu;
 use baton_core::devicetree::cpus::Devices;
+use baton_core::memory::hotplug::Room;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
 use dtoolkit::model::DeviceTree;
@@ -52,7 +53,7 @@ impl Bench {
             options,
             monitor,
             // SAFETY: It is memory of the test's own, as long as the machine.
-            ram: unsafe { GuestRam::new(banks) },
+            ram: unsafe { GuestRam::new(banks, Room::default()) },
             cpus: AFFINITIES.iter().enumerate().map(cpu).collect(),
             by_mpidr: [0, 1].into(),
             gic: Gic::V3(gic.gic()),
@@ -64,7 +65,8 @@ impl Bench {
             },
             suspend_format: None,
             generations,
-            takeover: Takeover::new(),
+            // SAFETY: There is no map.
+            takeover: unsafe { Takeover::new(&MmuConfig::default()) },
             hooks: Patcher::new(),
         };
         let rendezvous = &machine.takeover.rendezvous;

@@ -4,6 +4,9 @@
 use crate::arch::{cache, time};
 use crate::machine::cpu::Cpu;
 use crate::memory::guest_ram::GuestRam;
+use crate::memory::hotplug::HotPlugged;
+use crate::memory::kexec_memory::{KexecMemory, LinearMap, Search};
+use crate::memory::stage1::MmuConfig;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use baton_core::devicetree::blob::{self, header};
@@ -28,6 +31,8 @@ pub enum KexecRequest {
         kimage: u64,
         /// The kernel's page size.
         page: PageSize,
+        /// Where the kernel has its memory.
+        linear: Option<LinearMap>,
     },
     /// A guest, by [`baton_abi::KEXEC`].
     Call {
@@ -82,6 +87,8 @@ struct Validated {
     /// The next kernel's device tree, where it is not what the kernel before has made: it is written
     /// over that after the copy.
     tree: Option<Vec<u8>>,
+    /// Hot-plugged memory that the plan names.
+    hot: HotPlugged,
 }
 
 /// On the heap, as it is large.
@@ -113,14 +120,21 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// Returns the state in which no takeover has been.
-    pub fn new() -> Self {
+    /// Returns the state in which no takeover has been, on the map that `mmu` has.
+    ///
+    /// # Safety
+    ///
+    /// As [`HotPlugged::new`].
+    pub unsafe fn new(mmu: &MmuConfig) -> Self {
+        // SAFETY: The caller's promise.
+        let hot = unsafe { HotPlugged::new(mmu) };
         Self {
             rendezvous: Rendezvous::new(),
             serial: Lock::new(()),
             plan: PlanCell(Box::new(UnsafeCell::new(Validated {
                 plan: Plan::new(),
                 tree: None,
+                hot,
             }))),
             copy_failed: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
@@ -147,30 +161,12 @@ impl Takeover {
         needs: &Needs,
     ) -> Result<(), InvalidRequest> {
         // SAFETY: The caller is the only one that has the plan.
-        let Validated { plan, tree } = unsafe { &mut *self.plan.0.get() };
-        *tree = None;
-        let pages = |size: PageSize| memory.banks().total() / size.bytes();
-        match request {
-            KexecRequest::Hook { kimage, page } => {
-                let kimage = Kimage::read(memory, kimage)?;
-                plan.prepare(memory, page, pages(page), Request::Kimage(&kimage))?;
-            }
-            KexecRequest::Call {
-                list,
-                entry,
-                device_tree,
-            } => {
-                let page = PageSize::Size4K;
-                let request = Request::Call {
-                    list,
-                    entry,
-                    device_tree,
-                };
-                plan.prepare(memory, page, pages(page), request)?;
-            }
+        let validated = unsafe { &mut *self.plan.0.get() };
+        let result = validated.fill(memory, request, needs);
+        if result.is_err() {
+            validated.hot.clear();
         }
-        *tree = completed_tree(plan, memory, &request, needs)?;
-        Ok(())
+        result
     }
 
     /// Records when the takeover reached `milestone`.
@@ -197,16 +193,20 @@ impl Takeover {
         self.note_trouble();
     }
 
-    /// Returns the plan, and which part of how many is `cpu`'s.
+    /// Returns the plan and the memory that it is for, and which part of how many is `cpu`'s.
     ///
     /// # Safety
     ///
     /// Only in phase 3.
-    pub unsafe fn share_of(&self, cpu: &Cpu) -> (&Plan, usize, usize) {
+    pub unsafe fn share_of<'a>(
+        &'a self,
+        ram: &'a GuestRam,
+        cpu: &Cpu,
+    ) -> (&'a Plan, KexecMemory<'a>, usize, usize) {
         // SAFETY: In phase 3 nobody writes it.
-        let plan = unsafe { &(*self.plan.0.get()).plan };
+        let Validated { plan, hot, .. } = unsafe { &*self.plan.0.get() };
         let (place, of) = self.rendezvous.share_of(cpu);
-        (plan, place, of)
+        (plan, KexecMemory { ram, hot }, place, of)
     }
 
     /// There is something to name in the report.
@@ -242,12 +242,13 @@ impl Takeover {
         unsafe { (*self.plan.0.get()).plan.next_kernel() }
     }
 
-    /// Writes the next kernel's device tree as it was completed, if that was necessary. To be called by
-    /// the boot CPU after phase 3.
-    pub fn write_tree(&self, memory: &GuestRam) {
+    /// Writes the next kernel's device tree as it was completed, if that was necessary; from then on no
+    /// hot-plugged memory is mapped. To be called by the boot CPU after phase 3.
+    pub fn finish(&self, ram: &GuestRam) {
         // SAFETY: The other CPUs have copied their shares and do not come back to the plan; nobody
         // writes it before the gate is open again.
-        let Validated { plan, tree } = unsafe { &mut *self.plan.0.get() };
+        let Validated { plan, tree, hot } = unsafe { &mut *self.plan.0.get() };
+        let memory = KexecMemory { ram, hot };
         // Taken out, so that its memory is free for the next one.
         if let Some(tree) = tree.take()
             && let Some(place) = memory.range(plan.next_kernel().x0, tree.len() as u64)
@@ -255,6 +256,53 @@ impl Takeover {
         {
             cache::clean_to_poc(place.start() as usize, tree.len());
         }
+        hot.clear();
+    }
+}
+
+impl Validated {
+    fn fill(
+        &mut self,
+        ram: &GuestRam,
+        request: KexecRequest,
+        needs: &Needs,
+    ) -> Result<(), InvalidRequest> {
+        let Self { plan, tree, hot } = self;
+        *tree = None;
+        let pages = |size: PageSize| ram.banks().total() / size.bytes();
+        match request {
+            KexecRequest::Hook {
+                kimage,
+                page,
+                linear,
+            } => {
+                let memory = Search::new(ram, hot, linear);
+                let kimage = Kimage::read(&memory, kimage)?;
+                plan.prepare(&memory, page, pages(page), Request::Kimage(&kimage))?;
+            }
+            KexecRequest::Call {
+                list,
+                entry,
+                device_tree,
+            } => {
+                let page = PageSize::Size4K;
+                let request = Request::Call {
+                    list,
+                    entry,
+                    device_tree,
+                };
+                let memory = Search::new(ram, hot, None);
+                plan.prepare(&memory, page, pages(page), request)?;
+            }
+        }
+        if hot.blocks() > 0 {
+            log::debug!(
+                "the kexec is in {} blocks of hot-plugged memory",
+                hot.blocks()
+            );
+        }
+        *tree = completed_tree(plan, &KexecMemory { ram, hot }, &request, needs)?;
+        Ok(())
     }
 }
 
@@ -262,7 +310,7 @@ impl Takeover {
 /// that already.
 fn completed_tree(
     plan: &Plan,
-    memory: &GuestRam,
+    memory: &KexecMemory<'_>,
     request: &KexecRequest,
     needs: &Needs,
 ) -> Result<Option<Vec<u8>>, InvalidRequest> {
@@ -311,12 +359,6 @@ fn completed_tree(
             );
             Ok(Some(tree))
         }
-    }
-}
-
-impl Default for Takeover {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

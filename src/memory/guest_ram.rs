@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 use baton_core::devicetree::blob;
 use baton_core::memory::guest_memory::GuestMemory;
+use baton_core::memory::hotplug::Room;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::tee::message::WritableMemory;
 use core::slice;
@@ -12,13 +13,20 @@ use core::slice;
 /// address 0. No machine has memory at this address itself.
 pub const ZERO_ALIAS: u64 = 1 << 47;
 
-/// All RAM that is the guest's: mapped read-write in the monitor at its own address, and with
+/// The RAM that is the guest's from boot on: mapped read-write in the monitor at its own address, and with
 /// nothing of the monitor in it.
 pub struct GuestRam {
     banks: RegionSet,
     /// The largest bank: where nearly everything is.
     largest: Option<Region>,
+    /// Where more can be, which was not there at boot: it is not mapped.
+    room: Room,
 }
+
+/// [`GuestRam`] with all that can have been hot-plugged: what the guest, or the GIC for it, may use. The
+/// monitor reads none of that.
+#[derive(Clone, Copy)]
+pub struct WithHotPlugged<'a>(&'a GuestRam);
 
 /// A part of [`GuestRam`]: whoever has one may access that memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +35,30 @@ pub struct GuestRange {
 }
 
 impl GuestRam {
-    /// Takes `banks` for the guest's.
+    /// Takes `banks` for the guest's, and `room` for where memory can be hot-plugged.
     ///
     /// # Safety
     ///
     /// They are RAM, mapped read-write at EL2 at their own addresses for ever (one that begins at 0
     /// at [`ZERO_ALIAS`] too), and neither the image nor a stack nor the heap of the monitor lies
     /// in them.
-    pub unsafe fn new(banks: RegionSet) -> Self {
+    pub unsafe fn new(banks: RegionSet, room: Room) -> Self {
         let largest = banks.iter().copied().max_by_key(Region::size);
-        Self { banks, largest }
+        Self {
+            banks,
+            largest,
+            room,
+        }
+    }
+
+    /// Returns where memory can be hot-plugged.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Returns this with all that can have been hot-plugged.
+    pub fn with_hot_plugged(&self) -> WithHotPlugged<'_> {
+        WithHotPlugged(self)
     }
 
     /// Returns the banks.
@@ -86,7 +108,28 @@ impl WritableMemory for GuestRam {
     }
 }
 
+impl GuestMemory for WithHotPlugged<'_> {
+    fn read_u64(&self, address: u64) -> Option<u64> {
+        self.0.read_u64(address)
+    }
+
+    fn contains(&self, start: u64, size: u64) -> bool {
+        let ram = self.0;
+        Region::new(start, size).is_ok_and(|region| ram.encloses(&region) || ram.room.has(&region))
+    }
+}
+
 impl GuestRange {
+    /// Takes `region` for a part of guest memory.
+    ///
+    /// # Safety
+    ///
+    /// It is memory of the guest's, and mapped read-write at EL2 at its own address for as long as this is
+    /// used.
+    pub(super) unsafe fn mapped(region: Region) -> Self {
+        Self { region }
+    }
+
     /// Returns the addresses.
     pub fn region(&self) -> Region {
         self.region

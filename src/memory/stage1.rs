@@ -45,6 +45,8 @@ impl VaSize {
 
 /// MAIR_EL2: attribute 0 is Device-nGnRE, attribute 1 Normal write-back.
 const MAIR: u64 = 0xff04;
+/// TCR_EL2.T0SZ.
+const T0SZ: u64 = 0x3f;
 /// TCR_EL2 but for PS and T0SZ: RES1 bits, table walks inner shareable and write-back.
 const TCR: u64 = 1 << 31 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8;
 /// SCTLR_EL2: RES1 bits, I, SA, C, M.
@@ -68,7 +70,8 @@ pub enum MemoryKind {
 }
 
 impl MemoryKind {
-    fn attributes(self) -> El23Attributes {
+    /// Returns the attributes of a block or, with [`El23Attributes::TABLE_OR_PAGE`], of a page.
+    pub(super) fn attributes(self) -> El23Attributes {
         let common = El23Attributes::VALID | El23Attributes::ACCESSED | El23Attributes::USER_RES1;
         let normal = common | El23Attributes::ATTRIBUTE_INDEX_1 | El23Attributes::INNER_SHAREABLE;
         match self {
@@ -96,13 +99,28 @@ pub struct MmuConfig {
 }
 
 impl MmuConfig {
+    /// Returns the level of the root table.
+    pub fn root_level(&self) -> usize {
+        let bits39 = self.tcr & T0SZ == VaSize::Bits39.t0sz();
+        let va_size = if bits39 {
+            VaSize::Bits39
+        } else {
+            VaSize::Bits48
+        };
+        va_size.root_level()
+    }
+
+    /// Returns the end of the addresses that the CPU can put out (`TCR_EL2.PS`), and that any map reaches.
+    pub fn end_of_addresses() -> u64 {
+        let pa_range = pa_range();
+        1 << [32, 36, 40, 42, 44, 48][pa_range as usize]
+    }
+
     /// Returns the registers for the tables below `root`.
     pub fn new(root: PhysicalAddress, va_size: VaSize, write_xor_execute: bool) -> Self {
-        // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
-        let pa_range = id_field(unsafe { read_sysreg!(ID_AA64MMFR0_EL1) }, 0).min(5);
         Self {
             mair: MAIR,
-            tcr: TCR | pa_range << 16 | va_size.t0sz(),
+            tcr: TCR | pa_range() << 16 | va_size.t0sz(),
             ttbr0: root.0 as u64,
             sctlr: if write_xor_execute {
                 SCTLR | SCTLR_WXN
@@ -111,6 +129,12 @@ impl MmuConfig {
             },
         }
     }
+}
+
+/// Returns `ID_AA64MMFR0_EL1.PARange`, 48 bits at most.
+fn pa_range() -> u64 {
+    // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
+    id_field(unsafe { read_sysreg!(ID_AA64MMFR0_EL1) }, 0).min(5)
 }
 
 /// Maps `region`, widened to pages, at its own address.

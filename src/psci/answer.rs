@@ -3,6 +3,7 @@
 
 use crate::memory::guest_ram::GuestRam;
 use arm_psci::ErrorCode;
+use baton_core::memory::guest_memory::GuestMemory;
 
 /// What a call returns in x0.
 pub type Answer = Result<u64, ErrorCode>;
@@ -17,8 +18,8 @@ const INSTRUCTION: u64 = 4;
 /// `INVALID_ADDRESS` if no instruction of the guest can be at physical address `entry`.
 pub fn check_entry(ram: &GuestRam, entry: u64) -> Result<(), ErrorCode> {
     let whole = entry.is_multiple_of(INSTRUCTION);
-    match ram.range(entry, INSTRUCTION) {
-        Some(_) if whole => Ok(()),
-        _ => Err(ErrorCode::InvalidAddress),
+    match whole && ram.with_hot_plugged().contains(entry, INSTRUCTION) {
+        true => Ok(()),
+        false => Err(ErrorCode::InvalidAddress),
     }
 }

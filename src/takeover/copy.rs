@@ -6,6 +6,7 @@ use crate::arch::{barrier, cache, time};
 use crate::machine::cpu::Cpu;
 use crate::machine::takeover::Takeover;
 use crate::memory::guest_ram::GuestRam;
+use crate::memory::kexec_memory::KexecMemory;
 use baton_core::hw_error::HwError;
 use baton_core::linux::kexec_plan::Op;
 use core::sync::atomic::Ordering::Relaxed;
@@ -18,17 +19,19 @@ use core::sync::atomic::Ordering::Relaxed;
 pub fn share(cpu: &Cpu, takeover: &Takeover, ram: &GuestRam) -> Result<(), HwError> {
     cpu.times.copy_start.store(time::now(), Relaxed);
     // SAFETY: This is a step of phase 3.
-    let (plan, place, of) = unsafe { takeover.share_of(cpu) };
+    let (plan, memory, place, of) = unsafe { takeover.share_of(ram, cpu) };
+    // Memory that was mapped while this CPU was parked in the monitor.
+    barrier::isb();
     let (mut copied, mut zeroed) = (0, 0);
     let mut result = Ok(());
-    for op in plan.share(ram, place, of) {
+    for op in plan.share(&memory, place, of) {
         // The list is the guest's memory: each entry is checked as it is used, whatever it was.
         let moved = op
             .map_err(|error| HwError::Absent {
                 what: "valid entry in the kexec list",
                 id: error.entry.at,
             })
-            .and_then(|op| move_page(ram, &op).map(|()| op));
+            .and_then(|op| move_page(&memory, &op).map(|()| op));
         match moved {
             Ok(op) => {
                 copied += op.copied;
@@ -48,13 +51,13 @@ pub fn share(cpu: &Cpu, takeover: &Takeover, ram: &GuestRam) -> Result<(), HwErr
     result
 }
 
-fn move_page(ram: &GuestRam, op: &Op) -> Result<(), HwError> {
+fn move_page(memory: &KexecMemory<'_>, op: &Op) -> Result<(), HwError> {
     let outside = |id| HwError::Absent {
         what: "guest memory",
         id,
     };
     let size = op.copied + op.zeroed;
-    let destination = ram
+    let destination = memory
         .range(op.destination, size)
         .ok_or_else(|| outside(op.destination))?;
     // A file ends anywhere: its last bytes are copied up to a whole turn, and zeroed after that.
@@ -63,7 +66,7 @@ fn move_page(ram: &GuestRam, op: &Op) -> Result<(), HwError> {
         false => op.copied.next_multiple_of(TURN).min(size),
     };
     if copied > 0 {
-        let source = ram
+        let source = memory
             .range(op.source, copied)
             .ok_or_else(|| outside(op.source))?;
         // SAFETY: Both are pages of guest memory, which nobody else accesses in phase 3, and which

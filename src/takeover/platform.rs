@@ -125,7 +125,7 @@ impl Platform for Machine {
             HEAP.used()
         );
         let next = self.takeover.next_kernel();
-        self.takeover.write_tree(&self.ram);
+        self.takeover.finish(&self.ram);
         guest_console::hand_over(self, next.x0);
         report::write_to_tree(self, next.x0, self.takeover.bytes());
         Ok(Start {

@@ -18,6 +18,7 @@ use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::efi::memory_map::{MemoryMap, VERSION};
 use baton_core::efi::tables::{self, TableMemory};
 use baton_core::memory::guest_memory::GuestMemory;
+use baton_core::memory::hotplug::Room;
 use baton_core::options::Options;
 use baton_core::smp::power::Start;
 use baton_sysreg::write_sysreg;
@@ -61,7 +62,9 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
         .unwrap_or_else(|error| stop(format_args!("memory map: {error}")))
         .ram();
     banks.remove(&layout.whole);
-    let ground = Ground::take(&hardware, &layout, banks, layout.given);
+    // ACPI's tables do not say where devices are: nothing is known to be free for more memory.
+    let room = Room::default();
+    let ground = Ground::take(&hardware, &layout, banks, room, layout.given);
     let (machine, boot_cpu) = ground.populate(
         &hardware,
         &layout,

@@ -3,6 +3,7 @@
 
 use super::blob;
 use super::chosen;
+use super::claimed;
 use super::console::{self, Console, Silent};
 use super::cpus::{self, Cpu, EnableMethod, Unusable};
 use super::error::BoardError;
@@ -32,6 +33,8 @@ pub struct MemoryMap {
 pub struct Board {
     /// Its memory.
     pub map: MemoryMap,
+    /// All addresses that the tree gives to anything.
+    pub claimed: RegionSet,
     /// The rest of the machine.
     pub hardware: Hardware,
     /// The monitor's own command line; empty if there is none.
@@ -73,6 +76,7 @@ impl Board {
     pub fn read_with(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Self, BoardError> {
         Ok(Self {
             map: MemoryMap::read(fdt, appended)?,
+            claimed: claimed::read(fdt),
             hardware: hardware(fdt)?,
             bootargs: chosen::bootargs(fdt)?,
         })

@@ -8,6 +8,7 @@
 pub mod blob;
 pub mod board;
 mod chosen;
+mod claimed;
 pub mod console;
 pub mod cpus;
 pub mod error;

@@ -134,6 +134,29 @@ impl<'a> Located<'a> {
             .collect()
     }
 
+    /// Has `each` take the entries of `reg` that the CPU addresses, as it does.
+    pub fn translated_regs(&self, mut each: impl FnMut(Region)) {
+        let regs = self.regs().unwrap_or_default();
+        let translated = regs.into_iter().map(|region| self.translate(region));
+        translated.filter_map(Result::ok).for_each(&mut each);
+    }
+
+    /// Has `each` take the entries of `ranges`: where the CPU addresses what is on this bus.
+    pub fn windows(&self, mut each: impl FnMut(Region)) {
+        let ranges = self.node.ranges().ok().flatten();
+        for range in ranges.into_iter().flatten() {
+            let (start, size) = (number(range.parent_bus_address), number(range.length));
+            let region = start
+                .zip(size)
+                .map(|(start, size)| Region::new(start, size));
+            if let Some(Ok(region)) = region
+                && let Ok(translated) = self.translate(region)
+            {
+                each(translated);
+            }
+        }
+    }
+
     /// Returns address and size of each entry of `reg`.
     fn entries(&self) -> Result<impl Iterator<Item = Result<(u64, u64), RegError>>, RegError> {
         let length = bytes(&self.node, "reg").len();

@@ -4,4 +4,5 @@
 
 pub mod guest_memory;
 pub mod guest_walk;
+pub mod hotplug;
 pub mod region;

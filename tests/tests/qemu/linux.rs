@@ -41,7 +41,7 @@ pub fn expect_carried(boot: &Boot) {
 
 /// Linux itself must have stopped the other CPUs and left.
 #[track_caller]
-fn expect_stock(boot: &Boot) {
+pub fn expect_stock(boot: &Boot) {
     boot.expect(kexec::STARTING);
     boot.expect(kexec::BYE);
 }

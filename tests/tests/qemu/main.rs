@@ -16,6 +16,7 @@ mod its;
 mod kernels;
 mod linux;
 mod log;
+mod memory;
 mod next_tree;
 mod probe;
 mod soak;

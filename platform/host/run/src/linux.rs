@@ -27,6 +27,12 @@ pub enum Task {
         /// Whether the purgatory checks the next kernel (without `kexec -i`).
         checks: bool,
     },
+    /// Use memory of virtio-mem for what the kernel needs, kexec once without checks, do the same in
+    /// the next kernel, and switch off.
+    Memory {
+        /// How much memory there is, in MiB.
+        mib: u32,
+    },
     /// kexec so many times, and write and read the disk [`SCRATCH`] in every generation, with
     /// interrupts by messages; then switch off.
     Disk {
@@ -65,6 +71,9 @@ impl Task {
                     if *checks { "on" } else { "off" }
                 )
             }
+            Task::Memory { mib } => format!(
+                "kexec baton.checks=off baton.memory={mib} memhp_default_state=online_kernel"
+            ),
             Task::Disk { times } => format!("kexec baton.kexecs={times} baton.disk=on"),
             Task::Walk { letters } => format!("walk baton.walk={letters} baton.disk=on"),
             Task::Audit => "audit".into(),
