@@ -3,17 +3,15 @@
 
 use super::bring_up::{self, Ground};
 use super::layout::Layout;
-use super::loader_tree::{start_console, tree};
 use super::stop::stop;
-use super::{first_guest, image};
+use super::{description, first_guest, image};
 use crate::arch::sysreg::current_mpidr;
 use crate::arch::{cache, time};
 use crate::console;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
+use crate::takeover::interrupts;
 use crate::vcpu::frame::Frame;
-use baton_core::devicetree::blob;
-use baton_core::devicetree::board::{self, Board};
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
 
@@ -23,12 +21,9 @@ use baton_core::options::Options;
 #[unsafe(no_mangle)]
 extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *mut Frame {
     HEAP.init_early();
-    let tree = tree(fdt);
-    let blob = blob::open(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
-    if let Ok(console) = board::console(blob) {
-        start_console(&console);
-    }
-    let mut board = Board::read_with(blob, image::appended(old))
+    let description = description::read(fdt);
+    let mut board = description
+        .board(image::appended(old))
         .unwrap_or_else(|error| stop(format_args!("{error}")));
     let (options, problems) = if board.map.modules.appended {
         Options::parse_shared(&board.bootargs)
@@ -37,7 +32,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     };
     console::set_level(options.log);
     problems.iter().for_each(|problem| log::warn!("{problem}"));
-    let layout = Layout::here(board.hardware.cpus.len() as u64, tree.len() as u64, 0);
+    let layout = Layout::here(board.hardware.cpus.len() as u64, description.size(), 0);
     for (mpidr, why) in board.hardware.take_unusable(current_mpidr()) {
         log::warn!(
             "CPU with MPIDR {mpidr:#x} cannot be started: {why}; the guest is not offered it"
@@ -45,13 +40,13 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     }
     let mut banks: RegionSet = board.map.memory.iter().copied().collect();
     banks.remove(&layout.whole);
-    let tree_region = Region::new(fdt, tree.len() as u64).ok();
+    let tree_region = Region::new(fdt, description.tree().len() as u64).ok();
 
     let ground = Ground::take(&board.hardware, &layout, banks, tree_region);
     clear(&ground.ram, old, old_size);
     let start = first_guest::prepare(
         &board,
-        tree,
+        &description,
         &ground.ram,
         layout.whole,
         &ground.gic,
@@ -59,6 +54,10 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     )
     .unwrap_or_else(|error| stop(format_args!("{error}")));
     let (machine, boot_cpu) = ground.populate(&board.hardware, &layout, options);
+    if board.map.modules.appended {
+        // Whoever loaded an image and a kernel as one may be a kernel itself, by kexec.
+        interrupts::reset_for_next_kernel(machine, boot_cpu);
+    }
     log::info!(
         "kernel at {}, entering it after {} us",
         start.kernel,

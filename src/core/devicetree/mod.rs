@@ -7,7 +7,7 @@
 
 pub mod blob;
 pub mod board;
-mod chosen;
+pub(crate) mod chosen;
 pub mod console;
 pub mod cpus;
 pub mod error;
@@ -17,6 +17,7 @@ pub mod modules;
 pub mod next_tree;
 pub mod node;
 pub mod psci;
+pub mod uefi;
 
 #[cfg(test)]
 mod mutation;
