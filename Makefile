@@ -47,12 +47,12 @@ help: ## list the commands
 		awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables (VARIABLE=value behind the command):'
-	@echo '  SMP=80            vCPUs (run, stock, soak: 80; bench-idle, soak with Debian: 8; others: 4)'
+	@echo '  SMP=80            vCPUs (run, try, stock, soak: 80; bench-idle, soak with Debian: 8; others: 4)'
 	@echo '  MEM=2G            memory'
 	@echo '  CPU=cortex-a57    the model of CPU, as QEMU names it'
 	@echo '  QEMU=path         another QEMU than qemu-system-aarch64'
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
-	@echo '  BOOT=uefi         firmware with ACPI starts it, from an EFI system partition (run, shell, stock, guest, distro)'
+	@echo '  BOOT=uefi         firmware with ACPI starts it, from an EFI system partition (run, try, shell, stock, guest, distro)'
 	@echo '  WAY=conf          how firmware comes by it: conf, options, driver, removable (BOOT=uefi)'
 	@echo '  FIRMWARE_RELEASE=trixie   the Debian that EDK2 is from (BOOT=uefi, distro)'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
@@ -113,6 +113,10 @@ linux: setup
 .PHONY: run
 run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
 	@$(TOOL) run
+
+.PHONY: try
+try: images tool linux ## Linux at EL2 kexecs the monitor with its own kernel behind it, and goes on below it
+	@$(TOOL) try
 
 .PHONY: shell
 shell: build linux ## a shell in the Linux guest

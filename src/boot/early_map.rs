@@ -12,8 +12,13 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-/// A root, and three tables on the way to each of seven places in memory.
-const TABLES: usize = 24;
+/// A root, and three tables on the way to each of twenty-one places in memory.
+const TABLES: usize = 64;
+/// The most tables that a region needs, of up to [`SMALL`] bytes.
+const FOR_SMALL: usize = 6;
+const SMALL: u64 = 2 << 20;
+/// Tables that are left for what the monitor itself needs.
+const KEPT: usize = 24;
 const PAGE: usize = 4096;
 
 #[repr(C, align(4096))]
@@ -102,4 +107,11 @@ pub unsafe fn add(region: &Region, what: MemoryKind) {
     let _ = stage1::map(map, region, what);
     barrier::dsb_ish();
     barrier::isb();
+}
+
+/// Whether there are tables for `region`, beside what the monitor itself will need.
+pub fn has_room(region: &Region) -> bool {
+    // SAFETY: `early_map` has written it, and nobody changes it meanwhile.
+    let map = unsafe { (*MAP.0.get()).assume_init_ref() };
+    region.size() <= SMALL && map.translation().used + FOR_SMALL + KEPT <= TABLES
 }

@@ -7,9 +7,12 @@ use crate::arch::cache;
 use crate::gic::Gic;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::stage1::MemoryKind;
+use alloc::vec::Vec;
+use baton_core::description::Description;
 use baton_core::devicetree::blob;
 use baton_core::devicetree::board::{Board, MemoryMap};
 use baton_core::devicetree::guest_tree::{GuestTree, TreeError, guest_tree};
+use baton_core::efi::memory_map::{MapError, MemoryMap as UefiMap, MemoryType, VERSION};
 use baton_core::linux::image::{HEADER_SIZE, ImageError, ImageHeader};
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
@@ -25,6 +28,9 @@ const LPI_ALIGN: u64 = 64 << 10;
 /// What each interrupt controller reaches: the GIC-600 of RK3568, R-Car Gen4 and Agilex 5 has 32 bits of
 /// address.
 const LPI_REACH: u64 = 1 << 32;
+
+/// A page of a kernel is not larger.
+const LARGEST_PAGE: u64 = 64 << 10;
 
 /// Why the guest cannot be started.
 #[derive(Debug, Error)]
@@ -72,6 +78,12 @@ pub enum GuestError {
     /// There is no memory for the guest's tree.
     #[error("no memory for the guest's device tree of {0} bytes")]
     NoRoom(usize),
+    /// UEFI's memory map cannot be changed.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// There is no memory for UEFI's memory map.
+    #[error("no memory for UEFI's memory map of {0} bytes")]
+    NoRoomForMap(u64),
     /// The place that the command line names for the guest's tree cannot be had.
     #[error("tree={0:#x}: the guest has no free memory there")]
     TreePlace(u64),
@@ -122,7 +134,7 @@ pub fn kernel_footprint(map: &MemoryMap) -> Option<Region> {
 /// [`GuestError`], naming the value that is wrong.
 pub fn prepare(
     board: &Board,
-    tree: &[u8],
+    description: &Description<'_>,
     ram: &GuestRam,
     monitor: Region,
     gic: &Gic,
@@ -156,8 +168,13 @@ pub fn prepare(
         Some(size) => Some(preset_lpis(gic, keep, &mut free, size, ram)?),
         None => None,
     };
+    let uefi_map = match description.map() {
+        Some(map) => Some(hand_on_map(&map, monitor, lpi_tables, &mut free, ram)?),
+        None => None,
+    };
     let config = GuestTree {
         monitor,
+        uefi_map,
         lpi_tables,
         bootargs: board.map.modules.bootargs.as_deref(),
         ramdisk: board.map.modules.ramdisk,
@@ -165,7 +182,7 @@ pub fn prepare(
         own_psci: board.hardware.psci.is_none(),
         report: &property::empty(),
     };
-    let guest = guest_tree(tree, &config)?;
+    let guest = guest_tree(description.tree(), &config)?;
     if let Some(text_offset) = loaded.misplaced {
         kernel = move_image(kernel, text_offset, footprint.size(), &mut free, ram)?;
     }
@@ -196,6 +213,34 @@ pub fn prepare(
         },
         kernel,
     })
+}
+
+/// Writes UEFI's memory map for the guest, in which nobody has the monitor's memory, and returns where
+/// it is. Linux reserves that memory, and hands the map on to the next kernel.
+fn hand_on_map(
+    map: &UefiMap<'_>,
+    monitor: Region,
+    lpi_tables: Option<Region>,
+    free: &mut RegionSet,
+    ram: &GuestRam,
+) -> Result<Region, GuestError> {
+    // What is ACPI's is memory of the kernel's that it never uses for anything else.
+    let tables = lpi_tables.map(|tables| (tables, MemoryType::ACPI_RECLAIM));
+    let changes = [Some((monitor, MemoryType::RESERVED)), tables];
+    let changes: Vec<_> = changes.into_iter().flatten().collect();
+    let changed = map.with(&changes);
+    UefiMap::new(&changed, map.descriptor_size(), VERSION)?.keeps_off(&monitor)?;
+    let size = changed.len() as u64;
+    let place = free
+        .highest_fit(size.next_multiple_of(LARGEST_PAGE), LARGEST_PAGE)
+        .ok_or(GuestError::NoRoomForMap(size))?;
+    free.remove(&place);
+    let range = ram
+        .range(place.start(), size)
+        .filter(|range| range.write(&changed))
+        .ok_or(GuestError::NoRoomForMap(size))?;
+    cache::clean_to_poc(range.start() as usize, changed.len());
+    Ok(range.region())
 }
 
 /// Moves an Image from where it cannot run to the lowest place that is free, and returns where that

@@ -3,6 +3,7 @@
 
 mod bring_up;
 mod configure;
+mod description;
 mod early_map;
 mod efi;
 mod first_guest;

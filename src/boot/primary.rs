@@ -3,20 +3,16 @@
 
 use super::bring_up::{self, Ground};
 use super::layout::Layout;
-use super::loader_tree::{start_console, tree};
 use super::stop::stop;
-use super::{first_guest, image};
+use super::{description, first_guest, image};
 use crate::arch::sysreg::current_mpidr;
 use crate::arch::{cache, time};
 use crate::console;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
 use crate::memory::stage1::MmuConfig;
-use crate::takeover::guest_console;
+use crate::takeover::{guest_console, interrupts};
 use crate::vcpu::frame::Frame;
-use baton_core::devicetree::blob;
-use baton_core::devicetree::board::{self, Board};
-use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::memory::hotplug::Room;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
@@ -29,12 +25,9 @@ use log::LevelFilter;
 extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *mut Frame {
     HEAP.init_early();
     console::start(LevelFilter::Info);
-    let tree = tree(fdt);
-    let blob = blob::open(tree).unwrap_or_else(|error| stop(format_args!("{error}")));
-    if let Ok(console) = board::console(blob) {
-        start_console(&console);
-    }
-    let mut board = Board::read_with(blob, image::appended(old))
+    let description = description::read(fdt);
+    let mut board = description
+        .board(image::appended(old))
         .unwrap_or_else(|error| stop(format_args!("{error}")));
     let (options, problems) = if board.map.modules.appended {
         Options::parse_shared(&board.bootargs)
@@ -43,7 +36,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     };
     console::set_level(options.log);
     problems.iter().for_each(|problem| log::warn!("{problem}"));
-    let layout = Layout::here(board.hardware.cpus.len() as u64, tree.len() as u64, 0);
+    let layout = Layout::here(board.hardware.cpus.len() as u64, description.size(), 0);
     for (mpidr, why) in board.hardware.take_unusable(current_mpidr()) {
         log::warn!(
             "CPU with MPIDR {mpidr:#x} cannot be started: {why}; the guest is not offered it"
@@ -51,7 +44,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     }
     let mut banks: RegionSet = board.map.memory.iter().copied().collect();
     banks.remove(&layout.whole);
-    let tree_region = Region::new(fdt, tree.len() as u64).ok();
+    let tree_region = Region::new(fdt, description.tree().len() as u64).ok();
     let taken = board.claimed.iter().chain(banks.iter());
     let room = Room::new(taken.chain([&layout.whole]), MmuConfig::end_of_addresses());
 
@@ -59,7 +52,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     clear(&ground.ram, old, old_size);
     let start = first_guest::prepare(
         &board,
-        tree,
+        &description,
         &ground.ram,
         layout.whole,
         &ground.gic,
@@ -67,8 +60,12 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     )
     .unwrap_or_else(|error| stop(format_args!("{error}")));
     let console = board.hardware.console;
-    let uart = console.map(|console| MonitorUart::new(blob, console));
+    let uart = console.map(|console| description.uart(console));
     let (machine, boot_cpu) = ground.populate(&board.hardware, &layout, options, uart);
+    if board.map.modules.appended {
+        // Whoever loaded an image and a kernel as one may be a kernel itself, by kexec.
+        interrupts::reset_for_next_kernel(machine, boot_cpu);
+    }
     log::info!(
         "kernel at {}, entering it after {} us",
         start.kernel,

@@ -2,16 +2,14 @@
 //! Where a loader put the image is the guest's memory: the image moves to the end of RAM.
 
 use super::layout::{ALIGN, Layout};
-use super::loader_tree::{start_console, tree, virtual_console};
 use super::stop::stop;
-use super::{early_map, first_guest, image};
+use super::{description, early_map, first_guest, image};
 use crate::arch::cache;
 use crate::console;
 use crate::memory::heap::HEAP;
 use crate::memory::stage1::MemoryKind;
-use baton_core::devicetree::board::{self, MemoryMap};
+use baton_core::devicetree::board::MemoryMap;
 use baton_core::devicetree::modules::Modules;
-use baton_core::devicetree::{blob, cpus};
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::smp::barrier::MAX_CPUS;
 use core::slice;
@@ -27,26 +25,20 @@ unsafe extern "C" {
 extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
     HEAP.init_early();
     console::start(LevelFilter::Info);
-    let tree = tree(fdt);
-    let blob = blob::open(tree).unwrap_or_else(|error| {
-        // The board cannot be started, and says so where virtual machines have their console.
-        start_console(&virtual_console());
-        stop(format_args!("{error}"))
-    });
-    if let Ok(console) = board::console(blob) {
-        start_console(&console);
-    }
-    let (map, cpus) = MemoryMap::read(blob, image::appended(image::region().start()))
-        .and_then(|map| Ok((map, cpus::read(blob)?.len())))
+    let description = description::read(fdt);
+    let board = description
+        .board(image::appended(image::region().start()))
         .unwrap_or_else(|error| stop(format_args!("{error}")));
+    let (map, cpus) = (&board.map, board.hardware.cpus.len());
     if cpus > MAX_CPUS {
         stop(format_args!(
-            "{cpus} CPUs in the device tree: {MAX_CPUS} are served at most"
+            "{cpus} CPUs in the machine's description: {MAX_CPUS} are served at most"
         ));
     }
-    let tree = Region::new(fdt, tree.len() as u64).ok();
+    let tree = Region::new(fdt, description.tree().len() as u64).ok();
     check_modules(&map.modules, tree);
-    let target = place(&map, cpus as u64, tree).unwrap_or_else(|size| {
+    let size = Layout::size(cpus as u64, description.size(), 0);
+    let target = place(map, size, tree).unwrap_or_else(|| {
         stop(format_args!(
             "no {} KiB of free memory for the monitor",
             size >> 10
@@ -86,9 +78,8 @@ fn check_modules(modules: &Modules, tree: Option<Region>) {
     }
 }
 
-/// The highest place for the monitor that is nobody's; the size that was sought if there is none.
-fn place(map: &MemoryMap, cpus: u64, tree: Option<Region>) -> Result<Region, u64> {
-    let size = Layout::size(cpus, tree.map_or(0, |tree| tree.size()), 0);
+/// The highest place of `size` bytes for the monitor that is nobody's.
+fn place(map: &MemoryMap, size: u64, tree: Option<Region>) -> Option<Region> {
     let mut free: RegionSet = map.memory.iter().copied().collect();
     free.remove_all(&map.reserved);
     let taken = [
@@ -101,5 +92,5 @@ fn place(map: &MemoryMap, cpus: u64, tree: Option<Region>) -> Result<Region, u64
         // The early map tells memory apart by pages: what shares a page with these is not free.
         free.remove(&region.align_outward(ALIGN).unwrap_or(region));
     }
-    free.highest_fit(size, ALIGN).ok_or(size)
+    free.highest_fit(size, ALIGN)
 }

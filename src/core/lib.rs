@@ -11,6 +11,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod acpi;
+pub mod description;
 pub mod devicetree;
 pub mod efi;
 pub mod gic_tables;

@@ -188,6 +188,12 @@ pub fn boot_guest_firmware(
     )
 }
 
+/// Runs QEMU by a command of one's own, for at most `seconds`.
+#[track_caller]
+pub fn boot_command(command: Command, seconds: u64) -> Boot {
+    run(command, seconds)
+}
+
 #[track_caller]
 pub(crate) fn run(command: Command, seconds: u64) -> Boot {
     watched(command, seconds, |_| true)

@@ -159,7 +159,8 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         + parts.iter().map(|part| padded(part.len())).sum::<u64>()
         + map_room;
     let size = Layout::size(cpus as u64, 0, given);
-    let place = free_memory(&memory)
+    let place = memory
+        .free()
         .highest_fit(size, ALIGN)
         .ok_or(InstallError::NoMemory(size >> 10))?;
     services
@@ -246,14 +247,6 @@ fn all_memory(map: &MemoryMap) -> RegionSet {
             ]
             .contains(&descriptor.kind)
         })
-        .filter_map(|descriptor| descriptor.region())
-        .collect()
-}
-
-/// Memory that is free.
-fn free_memory(map: &MemoryMap) -> RegionSet {
-    map.descriptors()
-        .filter(|descriptor| descriptor.kind == MemoryType::CONVENTIONAL && descriptor.is_ram())
         .filter_map(|descriptor| descriptor.region())
         .collect()
 }

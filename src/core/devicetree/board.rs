@@ -14,6 +14,7 @@ use super::psci;
 use crate::hardware::Hardware;
 use crate::memory::region::{Region, RegionSet};
 use alloc::string::String;
+use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
 
@@ -49,10 +50,9 @@ impl MemoryMap {
     ///
     /// Returns [`BoardError`] for the first thing that is missing or unusable.
     pub fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Self, BoardError> {
-        let (memory, reserved) = memory(fdt)?;
         Ok(Self {
-            memory,
-            reserved,
+            memory: memory(fdt)?,
+            reserved: reserved(fdt)?,
             modules: modules::read(fdt, appended)?,
         })
     }
@@ -122,8 +122,8 @@ pub fn console(fdt: Fdt<'_>) -> Result<Console, Silent> {
     console::find(fdt)
 }
 
-/// Reads memory and reserved regions.
-fn memory(fdt: Fdt<'_>) -> Result<(RegionSet, RegionSet), BoardError> {
+/// Reads the memory that kernels may map.
+fn memory(fdt: Fdt<'_>) -> Result<RegionSet, BoardError> {
     let root = Located::find(fdt, "/").ok_or(BoardError::NoMemory)?;
     let mut memory = RegionSet::new();
     for node in root
@@ -132,24 +132,42 @@ fn memory(fdt: Fdt<'_>) -> Result<(RegionSet, RegionSet), BoardError> {
     {
         memory.extend(node.regs()?);
     }
-    let mut reserved: RegionSet = fdt
-        .memory_reservations()
-        .filter_map(|r| Region::new(r.address(), r.size()).ok())
-        .collect();
-    if let Some(parent) = Located::find(fdt, "/reserved-memory") {
-        for node in parent.children().filter(|n| is_available(&n.node)) {
-            let regions = node.regs()?;
-            if node.node.property("no-map").is_some() {
-                regions.iter().for_each(|region| memory.remove(region));
-            }
-            reserved.extend(regions);
+    for node in reserved_nodes(fdt) {
+        if node.node.property("no-map").is_some() {
+            node.regs()?.iter().for_each(|region| memory.remove(region));
         }
     }
     if memory.is_empty() {
         Err(BoardError::NoMemory)
     } else {
-        Ok((memory, reserved))
+        Ok(memory)
     }
+}
+
+/// Reads the regions that are reserved, in memory or not.
+///
+/// # Errors
+///
+/// Returns [`BoardError::Reg`] for a node that does not say which.
+pub fn reserved(fdt: Fdt<'_>) -> Result<RegionSet, BoardError> {
+    let mut reserved: RegionSet = fdt
+        .memory_reservations()
+        .filter_map(|r| Region::new(r.address(), r.size()).ok())
+        .collect();
+    for node in reserved_nodes(fdt) {
+        reserved.extend(node.regs()?);
+    }
+    Ok(reserved)
+}
+
+/// Returns the nodes of regions that are reserved.
+fn reserved_nodes(fdt: Fdt<'_>) -> Vec<Located<'_>> {
+    let parent = Located::find(fdt, "/reserved-memory");
+    parent
+        .iter()
+        .flat_map(Located::children)
+        .filter(|node| is_available(&node.node))
+        .collect()
 }
 
 /// Returns whether a child of the root is a memory node.

@@ -12,7 +12,7 @@ use dtoolkit::fdt::Fdt;
 /// # Errors
 ///
 /// Returns [`BoardError::Text`] if it is not a string.
-pub(super) fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
+pub(crate) fn bootargs(fdt: Fdt<'_>) -> Result<String, BoardError> {
     let Some(chosen) = Located::find(fdt, "/chosen") else {
         return Ok(String::new());
     };

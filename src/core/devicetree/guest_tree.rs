@@ -5,6 +5,7 @@ use super::blob::{self, BlobError, header};
 use super::cpus::{self, Cpu};
 use super::modules::is_module;
 use super::node::{big_endian, is_available, number};
+use super::uefi;
 use crate::memory::region::Region;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -37,6 +38,9 @@ pub struct GuestTree<'a> {
     pub cpus: &'a [Cpu],
     /// The board has no PSCI, and the guest is told of the monitor's.
     pub own_psci: bool,
+    /// Where the guest finds UEFI's memory map, if it is handed one: that reserves the monitor's memory
+    /// and the tables' as well.
+    pub uefi_map: Option<Region>,
     /// The property `/baton/report`, with the size that the report of a takeover will need.
     pub report: &'a [u8],
 }
@@ -79,6 +83,9 @@ pub enum TreeError {
 /// ramdisk in place of the modules. CPUs come by PSCI alone, or not at all. `/baton` has room for the
 /// report of a takeover.
 ///
+/// With UEFI's memory map, a tree that has nothing but `/chosen` stays so: Linux takes the machine from
+/// ACPI only then.
+///
 /// All else stays: in `/chosen` the seeds, `stdout-path` and `linux,kho-*`, and the memory
 /// reservations.
 ///
@@ -92,21 +99,10 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
     let fdt = blob::open(fdt)?;
     let mut tree = DeviceTree::from_fdt(&fdt);
     let cells = tree.root.address_space();
-    trim_memory(&mut tree.root, cells, &config.monitor)?;
-    reserve(&mut tree.root, cells, "baton", &config.monitor, true)?;
-    if let Some(tables) = &config.lpi_tables {
-        reserve(&mut tree.root, cells, "lpi-tables", tables, false)?;
+    choose(node_mut(&mut tree.root, "chosen"), config)?;
+    if config.uefi_map.is_none() || !uefi::is_stub(&fdt) {
+        describe(&mut tree.root, cells, config)?;
     }
-    choose(node_mut(&mut tree.root, "chosen"), config);
-    if config.own_psci {
-        offer_psci(&mut tree.root);
-    }
-    offer_cpus(&mut tree.root, config.cpus);
-    set(
-        node_mut(&mut tree.root, "baton"),
-        "report",
-        config.report.to_vec(),
-    );
 
     let mut bytes = tree.to_dtb();
     // dtoolkit's model does not keep the boot CPU of the header.
@@ -117,6 +113,25 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
         field.copy_from_slice(&boot_cpu);
     }
     Ok(bytes)
+}
+
+/// Tells in the description of the machine what there is of the monitor.
+fn describe(
+    root: &mut DeviceTreeNode,
+    cells: AddressSpaceProperties,
+    config: &GuestTree<'_>,
+) -> Result<(), TreeError> {
+    trim_memory(root, cells, &config.monitor)?;
+    reserve(root, cells, "baton", &config.monitor, true)?;
+    if let Some(tables) = &config.lpi_tables {
+        reserve(root, cells, "lpi-tables", tables, false)?;
+    }
+    if config.own_psci {
+        offer_psci(root);
+    }
+    offer_cpus(root, config.cpus);
+    set(node_mut(root, "baton"), "report", config.report.to_vec());
+    Ok(())
 }
 
 /// Takes the monitor's memory out of all memory nodes.
@@ -246,7 +261,7 @@ fn is_string(node: &DeviceTreeNode, name: &str, test: impl FnOnce(&str) -> bool)
 }
 
 /// Puts the guest's command line and ramdisk into `/chosen`, in place of the modules.
-fn choose(chosen: &mut DeviceTreeNode, config: &GuestTree<'_>) {
+fn choose(chosen: &mut DeviceTreeNode, config: &GuestTree<'_>) -> Result<(), TreeError> {
     let modules = chosen.children().filter(is_module);
     let modules: Vec<String> = modules.map(|node| node.name().to_string()).collect();
     for name in modules {
@@ -270,6 +285,15 @@ fn choose(chosen: &mut DeviceTreeNode, config: &GuestTree<'_>) {
             ramdisk.end().to_be_bytes().to_vec(),
         );
     }
+    if let Some(map) = config.uefi_map {
+        let size = u32::try_from(map.size()).map_err(|_| TreeError::Wide {
+            node: "/chosen".to_string(),
+            region: map,
+        })?;
+        set(chosen, uefi::MAP_START, map.start().to_be_bytes().to_vec());
+        set(chosen, uefi::MAP_SIZE, size.to_be_bytes().to_vec());
+    }
+    Ok(())
 }
 
 /// Returns whether a kernel with the tree `fdt` keeps out of the monitor's memory: no memory node

@@ -7,8 +7,8 @@
 
 pub mod blob;
 pub mod board;
-mod chosen;
-mod claimed;
+pub(crate) mod chosen;
+pub(crate) mod claimed;
 pub mod console;
 pub mod cpus;
 pub mod error;
@@ -19,6 +19,7 @@ pub mod modules;
 pub mod next_tree;
 pub mod node;
 pub mod psci;
+pub mod uefi;
 
 #[cfg(test)]
 mod mutation;

@@ -45,7 +45,7 @@ pub(super) fn is_module<N: Node>(node: &N) -> bool {
 /// Reads the modules. One that does not say what it is, is taken for the kernel if there is none
 /// yet, else for the ramdisk if there is none yet, else it is ignored. If no module is a kernel,
 /// `appended` is it.
-pub(super) fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Modules, BoardError> {
+pub(crate) fn read(fdt: Fdt<'_>, appended: Option<Region>) -> Result<Modules, BoardError> {
     let chosen = Located::find(fdt, "/chosen").ok_or(BoardError::NoKernel)?;
     let mut found = Found::default();
     let modules = || {

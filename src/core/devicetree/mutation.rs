@@ -78,6 +78,7 @@ fn read(blob: &[u8]) -> bool {
         ramdisk: Some(monitor),
         cpus: &[],
         own_psci: false,
+        uefi_map: None,
         report: b"no reboot yet\0",
     };
     let _ = super::blob::open(blob).map(console);

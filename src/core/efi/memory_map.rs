@@ -6,6 +6,7 @@
 
 use crate::little_endian::{u32_at, u64_at};
 use crate::memory::region::{Region, RegionSet};
+use alloc::vec::Vec;
 use core::fmt::{self, Display, Formatter};
 use thiserror::Error;
 
@@ -21,6 +22,14 @@ const MAX_SIZE: usize = 1 << 18;
 
 /// `EFI_MEMORY_WB`: it can be mapped as normal memory, with caches.
 const WRITE_BACK: u64 = 1 << 3;
+/// `EFI_MEMORY_RUNTIME`: firmware needs a mapping of it, at the descriptor's virtual address.
+const RUNTIME: u64 = 1 << 63;
+/// Offsets in a descriptor.
+const KIND: usize = 0;
+const START: usize = 8;
+const VIRTUAL: usize = 16;
+const PAGES: usize = 24;
+const ATTRIBUTE: usize = 32;
 /// `EFI_MEMORY_SP`: memory for a purpose, which a kernel may take later than the rest, or never.
 const SPECIFIC_PURPOSE: u64 = 1 << 18;
 
@@ -185,16 +194,21 @@ impl<'a> MemoryMap<'a> {
         Ok(Self { bytes, descriptor })
     }
 
+    /// Returns how many bytes a descriptor has.
+    pub fn descriptor_size(&self) -> usize {
+        self.descriptor
+    }
+
     /// Returns the descriptors, in the order of the map.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> + use<'a> {
         self.bytes
             .chunks_exact(self.descriptor)
             .filter_map(|bytes| {
                 Some(Descriptor {
-                    kind: MemoryType(u32_at(bytes, 0)?),
-                    start: u64_at(bytes, 8)?,
-                    pages: u64_at(bytes, 24)?,
-                    attribute: u64_at(bytes, 32)?,
+                    kind: MemoryType(u32_at(bytes, KIND)?),
+                    start: u64_at(bytes, START)?,
+                    pages: u64_at(bytes, PAGES)?,
+                    attribute: u64_at(bytes, ATTRIBUTE)?,
                 })
             })
     }
@@ -223,6 +237,76 @@ impl<'a> MemoryMap<'a> {
             .collect()
     }
 
+    /// Returns the memory that is nobody's: neither firmware's, nor a table's, nor what a loader left.
+    pub fn free(&self) -> RegionSet {
+        let is_free = |descriptor: &Descriptor| {
+            descriptor.kind == MemoryType::CONVENTIONAL && descriptor.is_ram()
+        };
+        let regions = |free| {
+            self.descriptors()
+                .filter(move |descriptor| is_free(descriptor) == free)
+                .filter_map(|descriptor| descriptor.region())
+        };
+        let mut set: RegionSet = regions(true).collect();
+        regions(false).for_each(|region| set.remove(&region));
+        set
+    }
+
+    /// Returns the physical address of what firmware has at `address`, which is a virtual one if a
+    /// kernel has called SetVirtualAddressMap, and the map says so (UEFI 2.10, 8.4; Linux's
+    /// `efi_to_phys`).
+    pub fn physical(&self, address: u64) -> u64 {
+        let found = self.bytes.chunks_exact(self.descriptor).find_map(|bytes| {
+            let start = u64_at(bytes, VIRTUAL).filter(|start| *start != 0)?;
+            let size = u64_at(bytes, PAGES)?.checked_mul(PAGE)?;
+            let offset = address.checked_sub(start).filter(|offset| *offset < size)?;
+            match u64_at(bytes, ATTRIBUTE)? & RUNTIME {
+                0 => None,
+                _ => u64_at(bytes, START)?.checked_add(offset),
+            }
+        });
+        found.unwrap_or(address)
+    }
+
+    /// Returns the bytes of a map that says the same but for `changes`: regions, by whole pages, that
+    /// are of another type there. Descriptors have the size that they have in this one.
+    pub fn with(&self, changes: &[(Region, MemoryType)]) -> Vec<u8> {
+        let mut map = self.bytes.to_vec();
+        for (region, kind) in changes {
+            map = self.with_one(&map, region, *kind);
+        }
+        map
+    }
+
+    fn with_one(&self, map: &[u8], change: &Region, kind: MemoryType) -> Vec<u8> {
+        let mut changed = Vec::with_capacity(map.len() + 2 * self.descriptor);
+        for bytes in map.chunks_exact(self.descriptor) {
+            let start = u64_at(bytes, START).unwrap_or_default();
+            let pages = u64_at(bytes, PAGES).unwrap_or_default();
+            let whole = Region::new(start, pages.saturating_mul(PAGE)).ok();
+            let Some((whole, middle)) =
+                whole.and_then(|whole| Some((whole, whole.intersection(change)?)))
+            else {
+                changed.extend_from_slice(bytes);
+                continue;
+            };
+            let [below, above] = whole.without(change);
+            for (part, kind) in [(below, None), (Some(middle), Some(kind)), (above, None)] {
+                if let Some(part) = part {
+                    let at = changed.len();
+                    changed.extend_from_slice(bytes);
+                    rewrite(
+                        changed.get_mut(at..).unwrap_or_default(),
+                        &whole,
+                        &part,
+                        kind,
+                    );
+                }
+            }
+        }
+        changed
+    }
+
     /// Checks that a kernel which is handed this map keeps off the monitor's memory: no descriptor
     /// offers any of it as memory, or as something of firmware's that is used on. Memory that is in
     /// no descriptor does not exist for the kernel. A kernel with larger pages widens descriptors to
@@ -246,6 +330,27 @@ impl<'a> MemoryMap<'a> {
                 descriptor,
             }),
             None => Ok(()),
+        }
+    }
+}
+
+/// Makes the descriptor of `whole` one of `part`, of type `kind` if it is another one.
+fn rewrite(descriptor: &mut [u8], whole: &Region, part: &Region, kind: Option<MemoryType>) {
+    let mut put = |at: usize, value: &[u8]| {
+        if let Some(place) = descriptor.get_mut(at..at + value.len()) {
+            place.copy_from_slice(value);
+        }
+    };
+    put(START, &part.start().to_le_bytes());
+    put(PAGES, &(part.size() / PAGE).to_le_bytes());
+    if let Some(kind) = kind {
+        put(KIND, &kind.0.to_le_bytes());
+    }
+    let offset = part.start() - whole.start();
+    if let Some(start) = u64_at(descriptor, VIRTUAL).filter(|start| *start != 0) {
+        let start = start.wrapping_add(offset);
+        if let Some(place) = descriptor.get_mut(VIRTUAL..VIRTUAL + 8) {
+            place.copy_from_slice(&start.to_le_bytes());
         }
     }
 }

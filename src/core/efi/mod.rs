@@ -5,6 +5,11 @@
 pub mod config;
 pub mod device_path;
 pub mod memory_map;
+pub mod memory_reserve;
 pub mod next_loader;
 pub mod regime;
+pub mod system_table;
 pub mod tables;
+
+#[cfg(any(test, fuzzing))]
+pub mod sample;

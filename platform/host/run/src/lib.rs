@@ -7,6 +7,7 @@
 
 pub mod checksum;
 pub mod console;
+pub mod door;
 pub mod environment;
 pub mod firmware;
 pub mod kexec;
@@ -18,6 +19,7 @@ pub mod pe;
 pub mod report;
 pub mod samples;
 pub mod scratch;
+mod script;
 pub mod stock;
 pub mod symbols;
 pub mod uefi;

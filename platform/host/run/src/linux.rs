@@ -47,6 +47,9 @@ pub enum Task {
     },
     /// kexec the probe that the disk [`KERNELS`] is, to audit what Linux has left.
     Audit,
+    /// At EL2: kexec the image of monitor and kernel on the disk [`KERNELS`], with the same command line.
+    /// At EL1: kexec once, then switch off.
+    Try,
     /// kexec with the device tree that the disk [`KERNELS`] is, then once more; then switch off.
     Tree,
     /// Load a crash kernel and panic; the crash kernel kexecs once, then switches off.
@@ -77,6 +80,7 @@ impl Task {
             Task::Disk { times } => format!("kexec baton.kexecs={times} baton.disk=on"),
             Task::Walk { letters } => format!("walk baton.walk={letters} baton.disk=on"),
             Task::Audit => "audit".into(),
+            Task::Try => "try".into(),
             Task::Tree => "tree".into(),
             Task::Crash => "crash crashkernel=600M".into(),
             Task::Hotplug { rounds } => format!("hotplug baton.rounds={rounds}"),

@@ -109,7 +109,15 @@ impl Machine {
         if self.monitor.is_some() {
             return self.command_with_modules(&self.modules(guest)?);
         }
-        let mut command = self.qemu(false);
+        self.command_of_kernel(guest, false)
+    }
+
+    /// The command that starts the kernel of `guest` without the monitor, at EL2 or at EL1.
+    ///
+    /// # Errors
+    /// [`Error::File`] if a file is not there.
+    pub fn command_of_kernel(&self, guest: &Guest, el2: bool) -> Result<Command, Error> {
+        let mut command = self.qemu(el2);
         command.arg("-kernel").arg(existing(&guest.kernel)?);
         if let Some(initrd) = &guest.initrd {
             command.arg("-initrd").arg(existing(initrd)?);

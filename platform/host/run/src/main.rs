@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starts guests under Baton on QEMU's `virt` machine. `make help` says how it is called.
 
+mod attempt;
 mod built;
 mod card;
 mod debug;
@@ -20,9 +21,11 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|shell|debug|guest|stock|its|kernels|kernels-built FOLDER|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE|efi FOLDER
+const USAGE: &str = "usage: baton-qemu run|try|shell|debug|guest|stock|its|kernels|kernels-built FOLDER|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE|efi FOLDER
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
+  try      boot Debian's kernel at EL2 without the monitor, kexec the monitor with it,
+           kexec once below it, check and report
   shell    a shell in the guest, on this terminal
   debug    the same as run, under a gdb stub on GDB_PORT= (1234), where it waits for gdb
   guest    run KERNEL= [INITRD=] [APPEND=], its console on standard output
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["run"] => run::run(),
+        ["try"] => attempt::attempt(),
         ["shell"] => shell::shell(),
         ["debug"] => debug::debug(),
         ["guest"] => guest(),

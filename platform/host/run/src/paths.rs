@@ -119,6 +119,11 @@ pub fn guest_script(name: &str) -> PathBuf {
     root().join("platform/host/guest").join(name)
 }
 
+/// What puts monitor and kernel into one image.
+pub fn append_script() -> PathBuf {
+    root().join("platform/host/u-boot/append.sh")
+}
+
 fn bare(name: &str) -> PathBuf {
     target()
         .join("aarch64-unknown-none-softfloat/release")

@@ -10,11 +10,11 @@ mod start;
 mod variables;
 
 use crate::machine::{Guest, Machine, escape};
-use crate::{Error, paths};
+use crate::{Error, paths, script};
 use start::{Next, Start};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fs, io};
 
 /// Where the guest is.
 const KERNEL: &str = r"\linux\Image";
@@ -183,7 +183,7 @@ impl Uefi {
             made.and_then(|()| fs::write(&file, bytes))
                 .map_err(|error| fail(&file, error))?;
         }
-        run(&mut script(&folder))?;
+        script::run(&mut script(&folder))?;
         fs::remove_dir_all(&folder).map_err(|error| fail(&folder, error))
     }
 }
@@ -200,18 +200,6 @@ fn arguments(guest: &Guest) -> String {
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
     fs::read(file).map_err(|error| Error::File {
         path: file.to_owned(),
-        error,
-    })
-}
-
-/// Runs a script to its end.
-fn run(command: &mut Command) -> Result<(), Error> {
-    let status = command.status().and_then(|status| match status.success() {
-        true => Ok(()),
-        false => Err(io::Error::other(format!("it ended with {status}"))),
-    });
-    status.map_err(|error| Error::Program {
-        program: command.get_program().to_string_lossy().into_owned(),
         error,
     })
 }

@@ -33,6 +33,7 @@ fn config(monitor: Region) -> GuestTree<'static> {
         ramdisk: None,
         cpus: Box::leak(Box::new([0, 1].map(cpu))),
         own_psci: false,
+        uefi_map: None,
         report: Box::leak(Box::new(property::empty())),
     }
 }
@@ -448,4 +449,45 @@ fn the_search_for_the_report_begins_at_it() {
     let at = property::find(&made).expect("a report");
     // Behind it are the ends of its node, of the root and of the block.
     assert_eq!(structure - at, property::SIZE + 12);
+}
+
+#[test]
+fn a_tree_of_chosen_alone_stays_so_with_uefi() {
+    let mut stub = Sample::empty();
+    stub.set("/chosen", "linux,uefi-system-table", wide(&[0xbfff_0018]))
+        .set("/chosen", "linux,uefi-mmap-start", wide(&[0xbc00_0040]))
+        .set("/chosen", "linux,uefi-mmap-size", 0x960u32)
+        .set("/chosen", "linux,initrd-start", wide(&[0x5000_0000]))
+        .set("/chosen", "linux,initrd-end", wide(&[0x5100_0000]))
+        .set("/chosen", "bootargs", "quiet baton.log=debug");
+    let config = GuestTree {
+        lpi_tables: Some(region(0x6000_0000, 0x5_0000)),
+        ramdisk: Some(region(0x5000_0000, 0x100_0000)),
+        uefi_map: Some(region(0x7000_0000, 0x990)),
+        ..config(top())
+    };
+    let mut expected = stub.clone();
+    expected
+        .set("/chosen", "linux,uefi-mmap-start", wide(&[0x7000_0000]))
+        .set("/chosen", "linux,uefi-mmap-size", 0x990u32)
+        .set("/chosen", "bootargs", "quiet");
+    let seen = made(&stub, &config);
+    assert_eq!(seen.root.children().count(), 1, "/chosen");
+    for name in [
+        "linux,uefi-system-table",
+        "linux,uefi-mmap-start",
+        "linux,uefi-mmap-size",
+        "linux,initrd-start",
+        "linux,initrd-end",
+        "bootargs",
+    ] {
+        let [seen, expected] = [&seen, &expected.0].map(|tree| value(tree, "/chosen", name));
+        assert_eq!(seen, expected, "{name}");
+    }
+
+    let machine = made(&Sample::virt(), &config);
+    let map = value(&machine, "/chosen", "linux,uefi-mmap-start");
+    assert_eq!(map, Some(&wide(&[0x7000_0000])[..]));
+    let node = format!("/reserved-memory/baton@{:x}", top().start());
+    assert!(machine.find_node(&node).is_some(), "a machine of a tree");
 }

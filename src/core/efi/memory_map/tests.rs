@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
+use crate::efi::sample;
 use alloc::vec::Vec;
 
 const WB: u64 = 0xf;
 
 /// A map whose descriptors have `size` bytes: type, start, pages, attribute.
 fn bytes(size: usize, descriptors: &[(u32, u64, u64, u64)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (kind, start, pages, attribute) in descriptors {
-        let end = bytes.len() + size;
-        bytes.extend(u64::from(*kind).to_le_bytes());
-        for number in [start, &!0, pages, attribute] {
-            bytes.extend(number.to_le_bytes());
-        }
-        bytes.resize(end, 0xee);
-    }
-    bytes
+    let parts: Vec<_> = descriptors
+        .iter()
+        .map(|&(kind, start, pages, attribute)| (kind, start, !0, pages, attribute))
+        .collect();
+    sample::map(size, &parts)
 }
 
 fn region(start: u64, size: u64) -> Region {
@@ -185,7 +181,6 @@ fn an_error_names_the_descriptor() {
 /// what that takes as its memory without `nomap`.
 #[test]
 fn reads_the_map_of_edk2_as_linux_does() {
-    const RUNTIME: u64 = 1 << 63;
     let map = [
         (7, 0x4000_0000, 0x4000, WRITE_BACK),
         (4, 0x4400_0000, 0x20, WRITE_BACK),
@@ -235,4 +230,79 @@ fn reads_the_map_of_edk2_as_linux_does() {
     assert!(!keeps(0x7ca0_0000, 0x20_0000), "free memory");
     assert!(!keeps(0x7c50_0000, 0x1000), "of runtime services");
     assert!(keeps(0x8000_0000, 0x20_0000), "no memory at all");
+}
+
+#[test]
+fn free_is_what_nobody_has() {
+    let parts = [
+        (7, 0x4000_0000, 0x100, WB),
+        (4, 0x4010_0000, 0x100, WB),
+        (7, 0x4020_0000, 0x100, WB),
+        (7, 0x4030_0000, 0x100, 1),
+        // It says of a part of the third that it is something else.
+        (0, 0x4020_0000, 0x10, WB),
+    ];
+    let free = with(&parts, |map| map.free());
+    let expected = [
+        region(0x4000_0000, 0x10_0000),
+        region(0x4021_0000, 0xf_0000),
+    ];
+    assert!(free.iter().eq(&expected), "{free}");
+}
+
+#[test]
+fn virtual_addresses_are_found_where_firmware_is_at_run_time() {
+    let bytes = sample::map(
+        48,
+        &[
+            (6, 0x4000_0000, 0x2000_0000, 2, RUNTIME | WB),
+            (6, 0x5000_0000, 0x3000_0000, 2, WB),
+            (6, 0x6000_0000, 0, 2, RUNTIME | WB),
+            (6, !0xfff, 0x7000_0000, 2, RUNTIME | WB),
+        ],
+    );
+    let map = MemoryMap::new(&bytes, 48, VERSION).expect("a map");
+    for (address, expected) in [
+        (0x2000_0000, 0x4000_0000),
+        (0x2000_1fff, 0x4000_1fff),
+        (0x2000_2000, 0x2000_2000),
+        (0x3000_0000, 0x3000_0000),
+        (0x10, 0x10),
+        (0x7000_1800, 0x7000_1800),
+    ] {
+        assert_eq!(map.physical(address), expected, "of {address:#x}");
+    }
+}
+
+#[test]
+fn changes_take_a_part_of_a_descriptor() {
+    let parts = [
+        (7, 0x4000_0000, 0, 0x100, WB),
+        (5, 0x4010_0000, 0x2000_0000, 0x100, RUNTIME | WB),
+    ];
+    let bytes = sample::map(56, &parts);
+    let map = MemoryMap::new(&bytes, 56, VERSION).expect("a map");
+    assert_eq!(map.with(&[]), bytes);
+    assert_eq!(
+        map.with(&[(region(0x5000_0000, 0x1000), MemoryType::RESERVED)]),
+        bytes,
+        "what the map does not have"
+    );
+    let changed = map.with(&[
+        (region(0x4001_0000, 0x1000), MemoryType::RESERVED),
+        (region(0x400f_0000, 0x2_0000), MemoryType::ACPI_RECLAIM),
+    ]);
+    let expected = [
+        (7, 0x4000_0000, 0, 0x10, WB),
+        (0, 0x4001_0000, 0, 1, WB),
+        (7, 0x4001_1000, 0, 0xdf, WB),
+        (9, 0x400f_0000, 0, 0x10, WB),
+        (9, 0x4010_0000, 0x2000_0000, 0x10, RUNTIME | WB),
+        (5, 0x4011_0000, 0x2001_0000, 0xf0, RUNTIME | WB),
+    ];
+    assert_eq!(changed, sample::map(56, &expected));
+    let changed = MemoryMap::new(&changed, 56, VERSION).expect("a map");
+    let kept_off = region(0x4001_0000, 0x1000);
+    assert_eq!(changed.keeps_off(&kept_off), Ok(()));
+    assert!(map.keeps_off(&kept_off).is_err(), "before");
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A Linux at EL2, started without the monitor, brings it up by kexec, and the same kernel goes on below it.
+
+use baton_qemu::{Machine, Task, door};
+use baton_tests::{Boot, Scratch, boot_command, machine, uefi_machine};
+
+/// Expects the kernel at EL2, the same at EL1 with the same command line, and the one that it kexecs.
+#[track_caller]
+fn comes_in(mut machine: Machine, scratch: &Scratch, seconds: u64) -> Boot {
+    let run = door::prepare(&mut machine, &scratch.path("try"))
+        .and_then(|()| door::command(&machine, &Task::Try.guest("efi=debug")));
+    let boot = boot_command(run.unwrap_or_else(|error| panic!("{error}")), seconds);
+    boot.expect_ok(door::check(&boot, machine.smp));
+    boot
+}
+
+/// The kernel before leaves its ITS and LPIs on, with tables in memory that is now anybody's.
+#[test]
+fn try_on_a_machine_of_a_tree() {
+    let scratch = Scratch::new("try-tree");
+    let boot = comes_in(machine(4), &scratch, 600);
+    boot.expect("a kernel that came without a takeover: GIC, LPIs and ITS are as at reset");
+    boot.expect_no("Using preallocated redistributor tables");
+    boot.expect("guest: tree: no reboot yet");
+}
+
+/// With VHE, Linux runs at EL2 itself, and leaves more of it.
+#[test]
+fn try_on_a_cpu_with_vhe() {
+    let scratch = Scratch::new("try-vhe");
+    let mut machine = machine(4);
+    machine.cpu = "neoverse-n1".into();
+    comes_in(machine, &scratch, 600)
+        .expect("CPU features: detected: Virtualization Host Extensions");
+}
+
+/// The tree has nothing but `/chosen`, and all kernels find the machine by ACPI and UEFI's memory map.
+#[test]
+fn try_on_a_machine_of_acpi() {
+    let scratch = Scratch::new("try-acpi");
+    let boot = comes_in(uefi_machine(4, &scratch), &scratch, 600);
+    let by_acpi = boot.all("psci: probing for conduit method from ACPI.");
+    if by_acpi.count() != 3 {
+        boot.fail("expected three kernels that find PSCI by ACPI");
+    }
+    expect_kept_off(&boot);
+}
+
+/// The maps of both kernels below the monitor must have its memory as reserved.
+#[track_caller]
+fn expect_kept_off(boot: &Boot) {
+    let line = boot.expect("monitor at ");
+    let range = line.split_once("monitor at 0x").map(|(_, range)| range);
+    let start = range.and_then(|range| Some(range.split_once('-')?.0));
+    let start = start.unwrap_or_else(|| boot.fail("expected a range of memory"));
+    let descriptor = format!("efi:   0x{start:0>12}-");
+    let reserved = boot
+        .all(&descriptor)
+        .filter(|line| line.text.contains("[Reserved"));
+    let seen = reserved.count();
+    if seen != 2 {
+        boot.fail(format_args!(
+            "expected two memory maps with {descriptor} reserved, seen {seen}"
+        ));
+    }
+}
