@@ -40,6 +40,7 @@ fuzz_target!(|data: &[u8]| {
         ramdisk: region(&mut input),
         cpus: &offered,
         own_psci: false,
+        uefi_map: None,
         report: &[0; 1024],
     };
     let mut tree = Sample::virt();
