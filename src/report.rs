@@ -6,9 +6,10 @@ use crate::console;
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
+use crate::memory::guest_ram::GuestRange;
 use baton_abi::{ReportHeader, ReportRow};
 use baton_core::options::Report;
-use baton_core::report::{property, table};
+use baton_core::report::{acpi, property, table};
 use core::mem::size_of;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -54,26 +55,58 @@ fn milestones(machine: &Machine) -> ReportHeader {
     }
 }
 
-/// Writes the report of the takeover that is about to end into the next kernel's device tree, at
-/// physical address `tree`, if it has room for one. `copied` is in bytes.
-pub fn write_to_tree(machine: &Machine, tree: u64, copied: u64) {
+/// Writes the report of the takeover that is about to end for the next kernel's administrator: into its
+/// device tree, at physical address `tree`, if that has room for one, and into the ACPI table, if there is
+/// one. `copied` is in bytes.
+pub fn write(machine: &Machine, tree: u64, copied: u64) {
+    let property = place_in_tree(machine, tree);
+    if property.is_none() && machine.report.is_none() {
+        return;
+    }
     let header = ReportHeader {
         copied,
         ..milestones(machine)
     };
-    let Some(range) = machine.ram.device_tree(tree) else {
-        return;
-    };
-    // SAFETY: All vCPUs are in the monitor.
-    let Some(at) = property::find(unsafe { range.bytes() }) else {
-        return;
-    };
-    let property =
-        console::with_log(|log| property::property(&header, |most| log.last_lines(most)));
-    if let Some(place) = machine.ram.range(tree + at as u64, property.len() as u64) {
-        place.write(&property);
-        cache::clean_to_poc(place.start() as usize, property.len());
+    let text = console::with_log(|log| property::property(&header, |most| log.last_lines(most)));
+    if let Some(place) = property {
+        write_clean(&place, &text);
     }
+    if let Some(place) = machine.report
+        && let Some(start) = place.copy()
+    {
+        // It is the guest's memory, which a kernel without ACPI uses as any other.
+        match acpi::is_table(&start) {
+            true => write_table(machine, &place, &text),
+            false => log::debug!(
+                "no ACPI table at {:#x} any more: no report there",
+                place.start()
+            ),
+        }
+    }
+}
+
+/// Writes the ACPI table at `place`: in two parts, as a CPU's stack has no room for all of it.
+fn write_table(machine: &Machine, place: &GuestRange, text: &[u8; property::SIZE]) {
+    let header = acpi::header(text);
+    write_clean(place, &header);
+    let behind = place.start() + header.len() as u64;
+    if let Some(place) = machine.ram.range(behind, text.len() as u64) {
+        write_clean(&place, text);
+    }
+}
+
+fn write_clean(place: &GuestRange, bytes: &[u8]) {
+    if place.write(bytes) {
+        cache::clean_to_poc(place.start() as usize, bytes.len());
+    }
+}
+
+/// Returns where the device tree at physical address `tree` has room for the report.
+fn place_in_tree(machine: &Machine, tree: u64) -> Option<GuestRange> {
+    let range = machine.ram.device_tree(tree)?;
+    // SAFETY: All vCPUs are in the monitor.
+    let at = property::find(unsafe { range.bytes() })?;
+    machine.ram.range(tree + at as u64, property::SIZE as u64)
 }
 
 /// Returns the CPUs in the last reboot, in the order of the device tree.

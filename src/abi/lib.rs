@@ -51,6 +51,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod acpi;
 pub mod steps;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -16,7 +16,7 @@ use crate::machine::cpu::Cpu;
 use crate::machine::hook_state::Patcher;
 use crate::machine::next::Next;
 use crate::machine::takeover::Takeover;
-use crate::memory::guest_ram::GuestRam;
+use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::memory::heap::HEAP;
 use crate::memory::layout::{GUARD, STACK};
 use crate::memory::stage1::{MemoryKind, MmuConfig};
@@ -47,6 +47,8 @@ pub struct Ground {
     pub ram: GuestRam,
     /// The interrupt controller.
     pub gic: Gic,
+    /// The ACPI table that has the report, if there is one.
+    pub report: Option<GuestRange>,
     mmu: MmuConfig,
 }
 
@@ -81,7 +83,12 @@ impl Ground {
         log::info!("no SMMU protection: DMA and ITS commands can reach the monitor");
         check_firmware(hardware);
         let gic = interrupt_controller::find(&hardware.gic);
-        Self { ram, gic, mmu }
+        Self {
+            ram,
+            gic,
+            report: None,
+            mmu,
+        }
     }
 
     /// Installs the machine, sets this CPU up for the guest, and begins the first generation. Returns
@@ -171,7 +178,12 @@ fn machine(
     ground: Ground,
     uart: Option<MonitorUart>,
 ) -> Machine {
-    let Ground { ram, gic, mmu } = ground;
+    let Ground {
+        ram,
+        gic,
+        report,
+        mmu,
+    } = ground;
     let cpus: Box<[Cpu]> = hardware
         .cpus
         .iter()
@@ -202,6 +214,7 @@ fn machine(
         options,
         monitor: layout.whole,
         ram,
+        report,
         cpus,
         by_mpidr: by_mpidr.into(),
         gic,

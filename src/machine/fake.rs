@@ -54,6 +54,7 @@ impl Bench {
             monitor,
             // SAFETY: It is memory of the test's own, as long as the machine.
             ram: unsafe { GuestRam::new(banks, Room::default()) },
+            report: None,
             cpus: AFFINITIES.iter().enumerate().map(cpu).collect(),
             by_mpidr: [0, 1].into(),
             gic: Gic::V3(gic.gic()),

@@ -10,7 +10,7 @@ pub mod next;
 pub mod takeover;
 
 use crate::gic::Gic;
-use crate::memory::guest_ram::GuestRam;
+use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::memory::stage2::Generations;
 use alloc::boxed::Box;
 use baton_core::devicetree::cpus::Devices;
@@ -33,6 +33,8 @@ pub struct Machine {
     pub monitor: Region,
     /// The guest's memory.
     pub ram: GuestRam,
+    /// The ACPI table that has the report of the last reboot, in the guest's memory.
+    pub report: Option<GuestRange>,
     /// The CPUs, in the order of the device tree.
     pub cpus: Box<[Cpu]>,
     /// Indices into `cpus`, in the order of their MPIDRs.

@@ -3,6 +3,7 @@
 //! goes on at EL1.
 
 use super::handover::{Bytes, Caller, Handover, Saved};
+use super::report_table;
 use super::services::{Services, done};
 use crate::arch::{cache, time};
 use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
@@ -106,6 +107,13 @@ extern "C" fn exit_boot_services(image: Handle, key: usize, saved: &Saved) -> St
     };
     if let Err(error) = &map {
         log::error!("{error}; the machine goes on without Baton");
+        if let Some(services) = services
+            && handover.refusals == 0
+        {
+            // That changes firmware's memory map: the loader reads it again, and calls again.
+            report_table::uninstall(&services);
+            handover.report = 0;
+        }
     }
     let firmwares = firmwares();
     handover.spent += time::now() - called;

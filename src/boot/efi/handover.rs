@@ -71,6 +71,8 @@ pub struct Handover {
     pub memory_map: Bytes,
     /// Size in bytes of a descriptor in it.
     pub descriptor_size: u64,
+    /// Physical address of the ACPI table that has the report; 0 if there is none.
+    pub report: u64,
 }
 
 impl Bytes {

@@ -2,21 +2,21 @@
 //! The image put where it stays, with all that it has to know when boot services are over.
 
 use super::handover::{Bytes, Handover};
+use super::mapped::{Mapped, rsdp};
 use super::services::Services;
-use super::{entry_in_copy, exit};
+use super::{entry_in_copy, exit, report_table};
 use crate::arch::sysreg::id_field;
 use crate::arch::{cache, time};
 use crate::boot::image;
 use crate::boot::layout::{ALIGN, Layout};
 use crate::firmware;
-use baton_core::acpi::{self, AcpiError, Physical, Tables};
+use baton_core::acpi::{self, AcpiError, Tables};
 use baton_core::devicetree::psci::Conduit;
-use baton_core::efi::memory_map::{MapError, MemoryMap, MemoryType};
+use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
 use baton_core::efi::tables::TablesError;
-use baton_core::memory::region::{Region, RegionSet};
+use baton_core::memory::region::Region;
 use baton_core::smp::barrier::MAX_CPUS;
 use baton_sysreg::read_sysreg;
-use core::slice;
 use r_efi::efi::{Guid, Handle, RESERVED_MEMORY_TYPE, Status};
 use thiserror::Error;
 
@@ -26,15 +26,6 @@ const PAGE: u64 = 4096;
 const E2H0: u32 = 24;
 /// Room for the memory map to grow, in bytes.
 const MAP_GROWTH: u64 = 32 << 10;
-/// EFI_ACPI_20_TABLE_GUID (UEFI 2.10, 4.6.1).
-const ACPI_20: Guid = Guid::from_fields(
-    0x8868_e871,
-    0xe4f1,
-    0x11d3,
-    0xbc,
-    0x22,
-    &[0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81],
-);
 /// Marks that a monitor waits for ExitBootServices: a protocol of Baton's own.
 const INSTALLED: Guid = Guid::from_fields(
     0x6a1c_7a42,
@@ -94,17 +85,6 @@ pub enum InstallError {
     Protocol(Status),
 }
 
-/// Memory as firmware maps it: what its memory map has, at its own address.
-struct Mapped(RegionSet);
-
-impl Physical for Mapped {
-    fn bytes(&self, address: u64, len: usize) -> Option<&[u8]> {
-        let there = address != 0 && self.0.contains(address, len as u64);
-        // SAFETY: Firmware maps all memory at its own address, and nobody writes these tables now.
-        there.then(|| unsafe { slice::from_raw_parts(address as *const u8, len) })
-    }
-}
-
 /// Prepares for ExitBootServices. `options` are the monitor's, `started` is when firmware started the
 /// image, in ticks of CNTPCT_EL0.
 ///
@@ -126,12 +106,10 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         return Err(InstallError::NoE2h0(mmfr4));
     }
     let (map, descriptor) = services.whole_memory_map().map_err(InstallError::Map)?;
-    let memory = MemoryMap::new(&map, descriptor, 1)?;
+    let memory = MemoryMap::new(&map, descriptor, VERSION)?;
     exit::check_tables(memory.ram())?;
-    let mapped = Mapped(all_memory(&memory));
-    let rsdp = services
-        .configuration_table(&ACPI_20)
-        .ok_or(InstallError::NoAcpi)?;
+    let mapped = Mapped::new(&memory);
+    let rsdp = rsdp(services).ok_or(InstallError::NoAcpi)?;
     let tables = Tables::find(&mapped, rsdp)?;
     let hardware = acpi::hardware(&tables)?;
     let cpus = hardware.cpus.len();
@@ -174,6 +152,11 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     let given = given.next_multiple_of(PAGE);
     let mut pen = Pen(place.end() - given + padded(size_of::<Handover>()));
     let [madt, fadt, spcr, dbg2, options] = parts.map(|part| pen.write(part));
+    // Nothing fails after this, and nothing looks at firmware's tables any more, which it may move.
+    let report = report_table::install(services).unwrap_or_else(|error| {
+        log::warn!("no ACPI table for the report: {error}");
+        0
+    });
     let handover = Handover {
         monitor: [place.start(), size],
         size: given,
@@ -189,6 +172,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         options,
         memory_map: Bytes::new(pen.0, place.end() - pen.0),
         descriptor_size: descriptor as u64,
+        report,
     };
     let at = (place.end() - given) as *mut Handover;
     // SAFETY: It is the monitor's memory, which firmware has just given, and nobody else uses it.
@@ -220,6 +204,7 @@ impl Waiting {
     /// Takes everything back: boot services go on without this image.
     pub fn withdraw(self, services: &Services) {
         exit::withdraw(services);
+        report_table::uninstall(services);
         services.unmark(self.mark, &INSTALLED);
         services.free(self.place.start(), (self.place.size() / PAGE) as usize);
     }
@@ -234,21 +219,6 @@ fn copy_image(place: &Region) {
     }
     // The copy starts with its caches off.
     cache::clean_invalidate_to_poc(place.start() as usize, image::region().size() as usize);
-}
-
-/// All memory that a map has, whatever it is used for.
-fn all_memory(map: &MemoryMap) -> RegionSet {
-    map.descriptors()
-        .filter(|descriptor| {
-            ![
-                MemoryType::MMIO,
-                MemoryType::MMIO_PORTS,
-                MemoryType::UNUSABLE,
-            ]
-            .contains(&descriptor.kind)
-        })
-        .filter_map(|descriptor| descriptor.region())
-        .collect()
 }
 
 fn padded(size: usize) -> u64 {

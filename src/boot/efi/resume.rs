@@ -9,10 +9,11 @@ use crate::boot::layout::Layout;
 use crate::boot::loader_tree::start_console;
 use crate::boot::stop::stop;
 use crate::console;
-use crate::memory::guest_ram::GuestRam;
+use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::memory::heap::HEAP;
 use crate::vcpu::frame::Frame;
 use crate::vcpu::reset::SCTLR_EL1_RESET;
+use baton_abi::acpi::SIZE;
 use baton_core::acpi::{self, Tables};
 use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::efi::memory_map::{MemoryMap, VERSION};
@@ -64,7 +65,8 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
     banks.remove(&layout.whole);
     // ACPI's tables do not say where devices are: nothing is known to be free for more memory.
     let room = Room::default();
-    let ground = Ground::take(&hardware, &layout, banks, room, layout.given);
+    let mut ground = Ground::take(&hardware, &layout, banks, room, layout.given);
+    ground.report = report_table(&ground.ram, handover.report);
     let (machine, boot_cpu) = ground.populate(
         &hardware,
         &layout,
@@ -106,6 +108,18 @@ impl TableMemory for Changed<'_> {
             .range(address, 8)
             .is_some_and(|place| place.write(&descriptor.to_le_bytes()))
     }
+}
+
+/// Returns the ACPI table at `address` that has the report, if there is one that can be written.
+fn report_table(ram: &GuestRam, address: u64) -> Option<GuestRange> {
+    if address == 0 {
+        return None;
+    }
+    let table = ram.range(address, SIZE as u64);
+    if table.is_none() {
+        log::warn!("ACPI table at {address:#x}: not in the guest's memory; it will have no report");
+    }
+    table
 }
 
 /// Has `frame`, and this CPU's EL1, go on as `caller`, whose call returns success.

@@ -3,11 +3,34 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use r_efi::efi::{
     ALLOCATE_ADDRESS, BootServices, ConfigurationTable, Guid, Handle, MemoryType, NATIVE_INTERFACE,
     Status, SystemTable,
 };
+
+/// EFI_ACPI_TABLE_PROTOCOL_GUID (UEFI 2.10, 20.2).
+const ACPI_TABLE: Guid = Guid::from_fields(
+    0xffe0_6bdd,
+    0x6107,
+    0x46a6,
+    0x7b,
+    0xb2,
+    &[0x5a, 0x9c, 0x7e, 0xc5, 0x27, 0x5c],
+);
+
+/// EFI_ACPI_TABLE_PROTOCOL.
+#[repr(C)]
+struct AcpiTableProtocol {
+    install: unsafe extern "efiapi" fn(
+        this: *mut Self,
+        table: *const c_void,
+        size: usize,
+        key: *mut usize,
+    ) -> Status,
+    uninstall: unsafe extern "efiapi" fn(this: *mut Self, key: usize) -> Status,
+}
 
 /// The memory map as firmware gave it.
 #[derive(Clone, Copy, Debug)]
@@ -182,6 +205,40 @@ impl Services {
             (self.boot().locate_protocol)(&raw mut guid, ptr::null_mut(), &raw mut interface)
         })
         .is_ok()
+    }
+
+    fn acpi_table_protocol(&self) -> Option<NonNull<AcpiTableProtocol>> {
+        let (mut guid, mut interface) = (ACPI_TABLE, ptr::null_mut());
+        // SAFETY: All are parameters.
+        done(unsafe {
+            (self.boot().locate_protocol)(&raw mut guid, ptr::null_mut(), &raw mut interface)
+        })
+        .ok()?;
+        NonNull::new(interface.cast())
+    }
+
+    /// Has firmware copy `table` to its ACPI tables; returns the key by which it can be taken out again.
+    ///
+    /// # Errors
+    ///
+    /// [`Status`]; `UNSUPPORTED` if firmware takes no tables.
+    pub fn install_acpi_table(&self, table: &[u8]) -> Result<usize, Status> {
+        let protocol = self.acpi_table_protocol();
+        let protocol = protocol.ok_or(Status::UNSUPPORTED)?.as_ptr();
+        let mut key = 0;
+        // SAFETY: The protocol is firmware's; it reads as many bytes as the table has, and writes the key.
+        done(unsafe {
+            ((*protocol).install)(protocol, table.as_ptr().cast(), table.len(), &raw mut key)
+        })?;
+        Ok(key)
+    }
+
+    /// Takes the ACPI table of `key` out again.
+    pub fn uninstall_acpi_table(&self, key: usize) {
+        if let Some(protocol) = self.acpi_table_protocol() {
+            // SAFETY: The protocol is firmware's, and refuses a key that is none.
+            let _ = unsafe { ((*protocol.as_ptr()).uninstall)(protocol.as_ptr(), key) };
+        }
     }
 
     /// Loads the image at the device path `path`.

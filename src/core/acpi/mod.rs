@@ -23,6 +23,7 @@ mod table;
 pub use error::AcpiError;
 pub use root::{Tables, find_table};
 pub use signature::Signature;
+pub use table::sum;
 
 use crate::devicetree::cpus::Devices;
 use crate::hardware::Hardware;

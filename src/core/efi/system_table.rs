@@ -27,7 +27,7 @@ const ADDRESS: usize = 16;
 const MAX_ENTRIES: u32 = 1024;
 
 /// `EFI_ACPI_20_TABLE_GUID`, 8868e871-e4f1-11d3-bc22-0080c73c8881 (4.6.1).
-const ACPI_20: [u8; 16] = [
+pub const ACPI_20: [u8; 16] = [
     0x71, 0xe8, 0x68, 0x88, 0xf1, 0xe4, 0xd3, 0x11, 0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81,
 ];
 /// `LINUX_EFI_MEMRESERVE_TABLE_GUID`, 888eb0c6-8ede-4ff5-a8f0-9aee5cb977c2 (Linux's efi.h).

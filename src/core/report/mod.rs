@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The report of a takeover as text: on the console, and in the next kernel's device tree.
+//! The report of a takeover as text: on the console, in the next kernel's device tree, and in ACPI.
 #![forbid(unsafe_code)]
 
+pub mod acpi;
 pub mod property;
 pub mod table;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The report in the next kernel's device tree, for its administrator.
+//! The report for the administrator of the next kernel: in its device tree, or in ACPI.
 //!
 //! The guest's tree has a node `/baton` with a property `report` of a fixed size. kexec-tools
 //! copies the tree for the next kernel, and the monitor overwrites the property where it finds it.

@@ -89,3 +89,29 @@ fn the_stock_kernel_kexecs_at_el2() {
     boot.expect(kexec::BYE);
     boot.expect("CPU: All CPU(s) started at EL2");
 }
+
+/// There is no device tree that the report could be in: a table of ACPI has it.
+#[test]
+fn the_report_is_a_table_of_acpi() {
+    let scratch = Scratch::new("uefi-report");
+    let boot = run(&uefi_machine(4, &scratch), KEXEC, 400);
+    let lines: Vec<_> = boot
+        .lines
+        .iter()
+        .filter_map(|line| line.text.split_once("guest: ACPI: "))
+        .map(|(_, text)| text)
+        .collect();
+    let whole = "BATN has 4132 bytes, length 4132, sum 0";
+    let first = [whole, "Baton report v1", "no reboot yet", whole];
+    let then = [
+        "asked for by                      kernel_kexec()",
+        "reboot                                         1",
+        "CPUs                                           4",
+        "CPUs missing                                   0",
+    ];
+    if !lines.starts_with(&first) || then.iter().any(|line| !lines.contains(line)) {
+        boot.fail(format_args!(
+            "expected {first:?} and {then:?}, seen {lines:?}"
+        ));
+    }
+}

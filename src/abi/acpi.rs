@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The report in ACPI: a table of Baton's own, on a machine whose firmware lets one be installed. Linux
+//! shows it as `/sys/firmware/acpi/tables/BATN`, without a driver.
+//!
+//! It is there before the first kernel runs, and each takeover writes it anew, in place. Numbers are
+//! little-endian (ACPI 6.5, 5.2.6):
+//!
+//! | offset | bytes | what                                                                     |
+//! |--------|-------|--------------------------------------------------------------------------|
+//! | 0      | 4     | [`SIGNATURE`]                                                            |
+//! | 4      | 4     | [`SIZE`], which is the length of the table                               |
+//! | 8      | 1     | [`REVISION`]                                                             |
+//! | 9      | 1     | checksum: all bytes of the table add up to 0                             |
+//! | 10     | 6     | [`OEM_ID`]                                                               |
+//! | 16     | 8     | [`OEM_TABLE_ID`]                                                         |
+//! | 24     | 4     | OEM revision: [`REVISION`]                                               |
+//! | 28     | 4     | creator: [`SIGNATURE`]                                                   |
+//! | 32     | 4     | creator revision: [`REVISION`]                                           |
+//! | 36     | 4096  | the report as text of ASCII, the first line `Baton report v1`; then NULs |
+//!
+//! Before the first takeover the second line is `no reboot yet`. The device tree's property
+//! `/baton/report` is the same text.
+
+/// The table's signature, which is its name.
+pub const SIGNATURE: [u8; 4] = *b"BATN";
+/// Raised by changes of the layout.
+pub const REVISION: u8 = 1;
+/// Whose table it is.
+pub const OEM_ID: [u8; 6] = *b"BATON ";
+/// Which of their tables.
+pub const OEM_TABLE_ID: [u8; 8] = *b"REPORT  ";
+/// Offset of the checksum.
+pub const CHECKSUM: usize = 9;
+/// Offset of the text: the length of the header.
+pub const TEXT: usize = 36;
+/// Bytes of the text.
+pub const TEXT_SIZE: usize = 4096;
+/// Bytes of the table.
+pub const SIZE: usize = TEXT + TEXT_SIZE;
