@@ -10,7 +10,9 @@ use crate::memory::stage1::MmuConfig;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use baton_core::devicetree::blob::{self, header};
+use baton_core::devicetree::next_map::{self, NextMapError};
 use baton_core::devicetree::next_tree::{self, Needs, NextTreeError};
+use baton_core::devicetree::uefi::Uefi;
 use baton_core::linux::image::PageSize;
 use baton_core::linux::kexec_plan::{NextKernel, Plan, PlanError, Request};
 use baton_core::linux::kimage::{Kimage, KimageError};
@@ -57,8 +59,11 @@ pub enum InvalidRequest {
     /// The next kernel's device tree would have it overwrite the monitor, or go around it.
     #[error(transparent)]
     Tree(#[from] NextTreeError),
-    /// There is no memory to look at the next kernel's device tree.
-    #[error("no memory to look at the next kernel's device tree of {0} bytes")]
+    /// The next kernel's memory map would have it overwrite the monitor.
+    #[error(transparent)]
+    Map(#[from] NextMapError),
+    /// There is no memory to look at the next kernel's device tree, or at its memory map.
+    #[error("no memory to look at {0} bytes of the next kernel's device tree or memory map")]
     TreeSize(usize),
 }
 
@@ -87,6 +92,8 @@ struct Validated {
     /// The next kernel's device tree, where it is not what the kernel before has made: it is written
     /// over that after the copy.
     tree: Option<Vec<u8>>,
+    /// Where the tree says that UEFI's tables are.
+    uefi: Option<Uefi>,
     /// Hot-plugged memory that the plan names.
     hot: HotPlugged,
 }
@@ -134,6 +141,7 @@ impl Takeover {
             plan: PlanCell(Box::new(UnsafeCell::new(Validated {
                 plan: Plan::new(),
                 tree: None,
+                uefi: None,
                 hot,
             }))),
             copy_failed: AtomicBool::new(false),
@@ -247,7 +255,9 @@ impl Takeover {
     pub fn finish(&self, ram: &GuestRam) {
         // SAFETY: The other CPUs have copied their shares and do not come back to the plan; nobody
         // writes it before the gate is open again.
-        let Validated { plan, tree, hot } = unsafe { &mut *self.plan.0.get() };
+        let Validated {
+            plan, tree, hot, ..
+        } = unsafe { &mut *self.plan.0.get() };
         let memory = KexecMemory { ram, hot };
         // Taken out, so that its memory is free for the next one.
         if let Some(tree) = tree.take()
@@ -267,8 +277,13 @@ impl Validated {
         request: KexecRequest,
         needs: &Needs,
     ) -> Result<(), InvalidRequest> {
-        let Self { plan, tree, hot } = self;
-        *tree = None;
+        let Self {
+            plan,
+            tree,
+            uefi,
+            hot,
+        } = self;
+        (*tree, *uefi) = (None, None);
         let pages = |size: PageSize| ram.banks().total() / size.bytes();
         match request {
             KexecRequest::Hook {
@@ -301,21 +316,21 @@ impl Validated {
                 hot.blocks()
             );
         }
-        *tree = completed_tree(plan, &KexecMemory { ram, hot }, &request, needs)?;
+        (*tree, *uefi) = completed_tree(plan, &KexecMemory { ram, hot }, &request, needs)?;
         Ok(())
     }
 }
 
-/// Looks at the device tree that `plan` has for the next kernel; returns what it is to be, if it is not
-/// that already.
+/// Looks at the device tree that `plan` has for the next kernel, and at the memory map that it leads to;
+/// returns what the tree is to be, if it is not that already, and where it says that UEFI's tables are.
 fn completed_tree(
     plan: &Plan,
     memory: &KexecMemory<'_>,
     request: &KexecRequest,
     needs: &Needs,
-) -> Result<Option<Vec<u8>>, InvalidRequest> {
+) -> Result<(Option<Vec<u8>>, Option<Uefi>), InvalidRequest> {
     let Some(segment) = plan.device_tree() else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let page = plan.page_size();
     let mut tree = Vec::new();
@@ -347,8 +362,13 @@ fn completed_tree(
         KexecRequest::Call { .. } => blob::size_in_header(&tree).unwrap_or(0),
     };
     let room = room as usize;
-    match next_tree::complete(&mut tree, room, needs)? {
-        true => Ok(None),
+    let is_complete = next_tree::complete(&mut tree, room, needs)?;
+    let uefi = next_map::find(&tree)?;
+    if let Some(uefi) = &uefi {
+        check_map(uefi, memory, needs)?;
+    }
+    match is_complete {
+        true => Ok((None, uefi)),
         false => {
             if memory.range(segment.start, tree.len() as u64).is_none() {
                 return Err(NextTreeError::NoRoom { room }.into());
@@ -357,9 +377,21 @@ fn completed_tree(
                 "the next kernel's device tree at {:#x} did not reserve the monitor's memory: it does now",
                 segment.start
             );
-            Ok(Some(tree))
+            Ok((Some(tree), uefi))
         }
     }
+}
+
+/// Looks at the memory map that the next kernel is handed.
+fn check_map(uefi: &Uefi, memory: &KexecMemory<'_>, needs: &Needs) -> Result<(), InvalidRequest> {
+    let range = memory.range(uefi.map.start(), uefi.map.size());
+    let range = range.ok_or(NextMapError::Elsewhere(uefi.map))?;
+    let size = range.size() as usize;
+    let mut map = Vec::new();
+    map.try_reserve_exact(size)
+        .map_err(|_| InvalidRequest::TreeSize(size))?;
+    range.append_to(&mut map);
+    Ok(next_map::check(uefi, &map, &needs.monitor)?)
 }
 
 impl KexecRequest {

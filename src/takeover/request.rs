@@ -34,7 +34,10 @@ impl Refusal {
                 ErrorCode::InvalidAddress
             }
             Self::Invalid(
-                InvalidRequest::Plan(_) | InvalidRequest::Tree(_) | InvalidRequest::TreeSize(_),
+                InvalidRequest::Plan(_)
+                | InvalidRequest::Tree(_)
+                | InvalidRequest::Map(_)
+                | InvalidRequest::TreeSize(_),
             ) => ErrorCode::InvalidParameters,
         }
     }

@@ -16,6 +16,7 @@ pub mod gic;
 pub mod guest_console;
 pub mod guest_tree;
 pub mod modules;
+pub mod next_map;
 pub mod next_tree;
 pub mod node;
 pub mod psci;

@@ -18,7 +18,7 @@ pub const VERSION: u32 = 1;
 /// Bytes of a descriptor of that version; a map may have longer ones.
 const DESCRIPTOR: usize = 40;
 /// The most bytes of a map that are looked at. A server has some hundred descriptors of 48.
-const MAX_SIZE: usize = 1 << 18;
+pub const MAX_SIZE: usize = 1 << 18;
 
 /// `EFI_MEMORY_WB`: it can be mapped as normal memory, with caches.
 const WRITE_BACK: u64 = 1 << 3;
