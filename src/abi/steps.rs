@@ -36,6 +36,8 @@ pub const ABSENT_CPUS: &str = "absent-cpus";
 pub const ITS: &str = "its";
 /// LPIs that are disabled one by one where they cannot be switched off.
 pub const KEPT_LPIS: &str = "kept-lpis";
+/// The list of memory that is reserved for tables of LPIs, where there is UEFI.
+pub const MEMORY_RESERVE: &str = "memory-reserve";
 /// What the redistributor has cached of the LPIs.
 pub const LPI_CACHE: &str = "lpi-cache";
 /// SGIs that came after the redistributor was cleared.
@@ -44,7 +46,7 @@ pub const SGIS: &str = "sgis";
 pub const COPY: &str = "copy";
 
 /// All steps, in the order of the monitor's table.
-pub const ALL: [&str; 20] = [
+pub const ALL: [&str; 21] = [
     TIMERS,
     PMU,
     CLUSTER_PMU,
@@ -62,6 +64,7 @@ pub const ALL: [&str; 20] = [
     ABSENT_CPUS,
     ITS,
     KEPT_LPIS,
+    MEMORY_RESERVE,
     LPI_CACHE,
     SGIS,
     COPY,

@@ -49,6 +49,8 @@ pub struct Ground {
     pub gic: Gic,
     /// The ACPI table that has the report, if there is one.
     pub report: Option<GuestRange>,
+    /// Where the list of what Linux reserves for all kernels is, if that is known.
+    pub memory_reserve: Option<u64>,
     mmu: MmuConfig,
 }
 
@@ -87,6 +89,7 @@ impl Ground {
             ram,
             gic,
             report: None,
+            memory_reserve: None,
             mmu,
         }
     }
@@ -182,6 +185,7 @@ fn machine(
         ram,
         gic,
         report,
+        memory_reserve,
         mmu,
     } = ground;
     let cpus: Box<[Cpu]> = hardware
@@ -215,6 +219,7 @@ fn machine(
         monitor: layout.whole,
         ram,
         report,
+        memory_reserve,
         cpus,
         by_mpidr: by_mpidr.into(),
         gic,

@@ -48,7 +48,8 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     let taken = board.claimed.iter().chain(banks.iter());
     let room = Room::new(taken.chain([&layout.whole]), MmuConfig::end_of_addresses());
 
-    let ground = Ground::take(&board.hardware, &layout, banks, room, tree_region);
+    let mut ground = Ground::take(&board.hardware, &layout, banks, room, tree_region);
+    ground.memory_reserve = description.memory_reserve();
     clear(&ground.ram, old, old_size);
     let start = first_guest::prepare(
         &board,

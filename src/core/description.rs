@@ -55,6 +55,8 @@ struct UefiMemory<'a> {
     map: MemoryMap<'a>,
     /// What Linux has reserved for all kernels.
     reserved: RegionSet,
+    /// Where the list of that begins.
+    memory_reserve: Option<u64>,
 }
 
 /// Who describes the machine.
@@ -93,6 +95,7 @@ impl<'a> Description<'a> {
             at,
             map,
             reserved: table.reserved(memory)?,
+            memory_reserve: table.memory_reserve,
         });
         if uefi::is_stub(&fdt) {
             let rsdp = table.rsdp.ok_or(DescriptionError::Nobody)?;
@@ -109,6 +112,11 @@ impl<'a> Description<'a> {
     /// Returns UEFI's memory map, if there is one.
     pub fn map(&self) -> Option<MemoryMap<'a>> {
         self.uefi.as_ref().map(|uefi| uefi.map)
+    }
+
+    /// Returns where the list begins of what Linux has reserved for all kernels, if there is one.
+    pub fn memory_reserve(&self) -> Option<u64> {
+        self.uefi.as_ref()?.memory_reserve
     }
 
     /// Returns how many bytes the tree and the memory map have together.

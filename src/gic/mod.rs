@@ -245,6 +245,14 @@ impl Gic {
         }
     }
 
+    /// Returns whether any redistributor has LPIs on, and so uses tables in memory.
+    pub fn has_lpis_on(&self) -> bool {
+        match self {
+            Self::V3(gic) => gic.has_lpis_on(),
+            _ => false,
+        }
+    }
+
     /// Drops what the redistributor of the CPU `mpidr` has cached of the LPIs' configuration, after
     /// [`Gic::disable_kept_lpis`].
     ///

@@ -35,6 +35,9 @@ pub struct Machine {
     pub ram: GuestRam,
     /// The ACPI table that has the report of the last reboot, in the guest's memory.
     pub report: Option<GuestRange>,
+    /// Where the list of what Linux reserves for all kernels is (`linux_efi_memreserve`), if firmware was
+    /// asked for it at boot: a physical address, which is not checked.
+    pub memory_reserve: Option<u64>,
     /// The CPUs, in the order of the device tree.
     pub cpus: Box<[Cpu]>,
     /// Indices into `cpus`, in the order of their MPIDRs.

@@ -250,6 +250,13 @@ impl Takeover {
         unsafe { (*self.plan.0.get()).plan.next_kernel() }
     }
 
+    /// Returns where the next kernel's device tree says that UEFI's tables are. To be called by the boot
+    /// CPU, up to the end of the takeover.
+    pub fn uefi(&self) -> Option<Uefi> {
+        // SAFETY: Nobody writes it before the gate is open again.
+        unsafe { (*self.plan.0.get()).uefi }
+    }
+
     /// Writes the next kernel's device tree as it was completed, if that was necessary; from then on no
     /// hot-plugged memory is mapped. To be called by the boot CPU after phase 3.
     pub fn finish(&self, ram: &GuestRam) {

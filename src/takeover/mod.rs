@@ -17,6 +17,7 @@ mod fault_injection;
 pub mod guest_console;
 pub mod interrupts;
 pub mod listen;
+mod memory_reserve;
 pub mod platform;
 pub mod request;
 pub mod steps;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The table of teardown steps.
 
-use super::copy;
+use super::{copy, memory_reserve};
 use crate::arch::tlb;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
@@ -25,7 +25,7 @@ macro_rules! step {
 }
 
 /// All steps, each in the order in which it is taken within its phase.
-pub static TABLE: [Step<Cpu, Machine>; 20] = [
+pub static TABLE: [Step<Cpu, Machine>; 21] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!(TIMERS, Private, |_, _| vcpu::timer::reset()),
     step!(PMU, Private, |_, _| vcpu::pmu::reset()),
@@ -67,6 +67,9 @@ pub static TABLE: [Step<Cpu, Machine>; 20] = [
         machine.gic.disable_kept_lpis();
         Ok(())
     }),
+    step!(MEMORY_RESERVE, Shared, |_, machine| memory_reserve::empty(
+        machine
+    )),
     // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
     step!(LPI_CACHE, Load, |cpu, machine| machine
         .gic

@@ -8,6 +8,7 @@ use super::services::{Services, done};
 use crate::arch::{cache, time};
 use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
 use baton_core::efi::regime::El2Regime;
+use baton_core::efi::system_table::MEMORY_RESERVE;
 use baton_core::efi::tables::{self, TableMemory, TablesError};
 use baton_core::memory::region::RegionSet;
 use baton_sysreg::read_sysreg;
@@ -16,7 +17,7 @@ use core::ptr;
 use core::slice;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicPtr, AtomicU64};
-use r_efi::efi::{BootExitBootServices, Handle, Status, SystemTable};
+use r_efi::efi::{BootExitBootServices, Guid, Handle, Status, SystemTable};
 use thiserror::Error;
 
 unsafe extern "efiapi" {
@@ -28,6 +29,8 @@ unsafe extern "C" {
     /// `entry.S`: leaves firmware's regime for `entry` in the copy.
     fn leave_firmware(handover: *const Handover, size: u64, entry: u64) -> !;
 }
+
+const MEMORY_RESERVE_TABLE: Guid = Guid::from_bytes(&MEMORY_RESERVE);
 
 /// What the copy is handed.
 static HANDOVER: AtomicPtr<Handover> = AtomicPtr::new(ptr::null_mut());
@@ -105,6 +108,9 @@ extern "C" fn exit_boot_services(image: Handle, key: usize, saved: &Saved) -> St
         Some(services) => look(&services, handover.memory_map),
         None => Err(ExitError::Map(Status::INVALID_PARAMETER)),
     };
+    // The stub has installed it by now.
+    let list = services.and_then(|services| services.configuration_table(&MEMORY_RESERVE_TABLE));
+    handover.memory_reserve = list.unwrap_or(0);
     if let Err(error) = &map {
         log::error!("{error}; the machine goes on without Baton");
         if let Some(services) = services

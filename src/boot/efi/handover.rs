@@ -73,6 +73,9 @@ pub struct Handover {
     pub descriptor_size: u64,
     /// Physical address of the ACPI table that has the report; 0 if there is none.
     pub report: u64,
+    /// Physical address of the list of what Linux reserves for all kernels, since the caller called; 0 if
+    /// there is none.
+    pub memory_reserve: u64,
 }
 
 impl Bytes {

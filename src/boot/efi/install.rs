@@ -173,6 +173,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         memory_map: Bytes::new(pen.0, place.end() - pen.0),
         descriptor_size: descriptor as u64,
         report,
+        memory_reserve: 0,
     };
     let at = (place.end() - given) as *mut Handover;
     // SAFETY: It is the monitor's memory, which firmware has just given, and nobody else uses it.

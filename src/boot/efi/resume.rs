@@ -67,6 +67,7 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
     let room = Room::default();
     let mut ground = Ground::take(&hardware, &layout, banks, room, layout.given);
     ground.report = report_table(&ground.ram, handover.report);
+    ground.memory_reserve = Some(handover.memory_reserve).filter(|list| *list != 0);
     let (machine, boot_cpu) = ground.populate(
         &hardware,
         &layout,

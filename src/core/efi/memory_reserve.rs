@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// Bytes of a part of the list before its entries: how many it has room for, how many it has, and
 /// where the next part is.
-const HEADER: usize = 16;
+pub const HEADER: usize = 16;
 const ROOM: usize = 0;
 const COUNT: usize = 4;
 const NEXT: usize = 8;
@@ -38,6 +38,14 @@ pub enum ReserveError {
     /// It has no end.
     #[error("linux_efi_memreserve: more than {MAX_PARTS} parts")]
     Endless,
+}
+
+/// Returns what `header`, of the first part of the list, is if the list is empty: no entry in this part,
+/// and no other part.
+pub fn emptied(header: [u8; HEADER]) -> [u8; HEADER] {
+    let mut emptied = [0; HEADER];
+    emptied[..COUNT].copy_from_slice(&header[..COUNT]);
+    emptied
 }
 
 /// Reads the list whose first part is at the physical address `first`. The list itself is reserved

@@ -132,6 +132,12 @@ impl Redistributor {
             .and(expect("GICR_PENDBASER", 0, TABLE, pendbaser))
     }
 
+    /// Returns whether LPIs are on.
+    pub fn has_lpis_on(&mut self) -> bool {
+        let ctlr = field_shared!(self.gicr(), ctlr).read();
+        ctlr.contains(GicrCtlr::EnableLPIs)
+    }
+
     /// Returns the registers of LPIs; `id_bits` as in [`Lpis::id_bits`].
     pub fn lpis(&mut self, id_bits: u32) -> Lpis {
         let gicr = self.gicr();

@@ -196,6 +196,11 @@ impl GicV3 {
         Some(Page::Its(its.translations()))
     }
 
+    /// Returns whether any redistributor has LPIs on.
+    pub fn has_lpis_on(&self) -> bool {
+        self.frames.iter().any(|frame| frame.lock().has_lpis_on())
+    }
+
     /// Disables every LPI in the property table that is kept, if there is one. To be called when no
     /// other CPU uses the GIC.
     pub fn disable_kept_lpis(&self) {

@@ -5,7 +5,7 @@
 use super::*;
 use crate::arch::fake::mmio;
 use crate::gic::fake::SGI_BASE;
-use crate::machine::fake::Bench;
+use crate::machine::fake::{Bench, RAM};
 use crate::machine::next::Next;
 use crate::machine::takeover::KexecRequest;
 use crate::takeover::request;
@@ -194,6 +194,48 @@ fn kept_lpis_are_disabled() {
     mmio::poke(bench.ram.base() + 0x100, u32::MAX);
     assert_eq!(take(&bench, "kept-lpis", 0), Ok(()));
     assert_eq!(mmio::peek(bench.ram.base() + 0x100), 0);
+}
+
+/// A list with an entry, and another part: room, count, where that is.
+fn reserves(bench: &mut Bench) -> usize {
+    let list = bench.ram.base() + 0x8_0000;
+    bench.machine.memory_reserve = Some(list as u64);
+    mmio::poke64(list, 1 << 32 | 1);
+    mmio::poke64(list + 8, 0x4800_0000);
+    list
+}
+
+#[test]
+fn memory_that_was_reserved_for_lpis_is_given_back() {
+    let mut bench = Bench::new(Options::default());
+    let list = reserves(&mut bench);
+    assert_eq!(take(&bench, "memory-reserve", 0), Ok(()));
+    assert_eq!(
+        [mmio::peek64(list), mmio::peek64(list + 8)],
+        [1, 0],
+        "room and count, next part"
+    );
+}
+
+#[test]
+fn memory_of_lpis_that_are_on_stays_reserved() {
+    let mut bench = keeps_lpis();
+    let list = reserves(&mut bench);
+    assert_eq!(take(&bench, "memory-reserve", 0), Ok(()));
+    assert_eq!(mmio::peek64(list + 8), 0x4800_0000);
+}
+
+#[test]
+fn a_list_of_reserved_memory_is_in_the_guests_memory() {
+    let mut bench = Bench::new(Options::default());
+    assert_eq!(take(&bench, "memory-reserve", 0), Ok(()), "there is none");
+    let end = bench.ram.base() as u64 + RAM - 8;
+    bench.machine.memory_reserve = Some(end);
+    let absent = HwError::Absent {
+        what: "guest memory",
+        id: end,
+    };
+    assert_eq!(take(&bench, "memory-reserve", 0), Err(absent));
 }
 
 #[test]

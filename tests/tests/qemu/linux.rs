@@ -39,6 +39,23 @@ pub fn expect_carried(boot: &Boot) {
     }
 }
 
+/// As much memory must be reserved in each of `kernels` kernels, but for the first, which firmware has
+/// started, and for the last, whose initrd has no kernel in it.
+#[track_caller]
+pub fn expect_same_reserved(boot: &Boot, kernels: usize) {
+    let seen: Vec<_> = boot
+        .lines
+        .iter()
+        .filter_map(|line| Some(line.text.split_once("guest: reserved: ")?.1))
+        .collect();
+    let alike = seen.get(1..kernels - 1).unwrap_or_default();
+    if alike.is_empty() || alike.iter().any(|reserved| *reserved != alike[0]) {
+        boot.fail(format_args!(
+            "expected the same reserved in all of {kernels} kernels but the first and the last, seen {seen:?}"
+        ));
+    }
+}
+
 /// Linux itself must have stopped the other CPUs and left.
 #[track_caller]
 pub fn expect_stock(boot: &Boot) {

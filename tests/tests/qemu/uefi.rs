@@ -2,7 +2,7 @@
 //! UEFI firmware at EL2, which starts the monitor, and that Debian's kernel by its EFI stub; the machine is
 //! described by ACPI alone.
 
-use crate::linux::{KEXEC, KEXEC_UNCHECKED, expect_carried, run_on};
+use crate::linux::{KEXEC, KEXEC_UNCHECKED, expect_carried, expect_same_reserved, run_on};
 use baton_qemu::uefi::Way;
 use baton_qemu::{Machine, Task, kexec, paths, report};
 use baton_tests::{Boot, Scratch, uefi_machine};
@@ -114,4 +114,17 @@ fn the_report_is_a_table_of_acpi() {
             "expected {first:?} and {then:?}, seen {lines:?}"
         ));
     }
+}
+
+/// Each kernel reserves memory for its tables of LPIs until the machine is reset.
+#[test]
+fn ten_kexecs_leave_no_more_reserved() {
+    let scratch = Scratch::new("uefi-reserved");
+    let task = Task::Kexec {
+        times: 10,
+        checks: false,
+    };
+    let boot = run_on(&uefi_machine(4, &scratch), task, 10, 1200);
+    boot.expect_ok(report::check_takeovers(&boot, 10));
+    expect_same_reserved(&boot, 11);
 }

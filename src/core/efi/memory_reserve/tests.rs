@@ -65,3 +65,20 @@ fn a_list_without_an_end_is_refused() {
     memory.put(FIRST, reserve(1, FIRST, &[(0x10_0000, 1)]));
     assert_eq!(regions(&memory), Err(ReserveError::Endless));
 }
+
+#[test]
+fn an_emptied_list_keeps_its_room() {
+    let memory = |header: [u8; HEADER]| {
+        let mut memory = Memory::default();
+        memory.put(0x4000_0000, header.to_vec());
+        memory
+    };
+    let full = reserve(7, 0x4001_0000, &[(0x5000_0000, 0x1_0000); 3]);
+    let emptied = emptied(*full.first_chunk().expect("a header"));
+    assert_eq!(emptied[..COUNT], full[..COUNT]);
+    assert_eq!(emptied[COUNT..], [0; HEADER - COUNT]);
+    assert_eq!(super::emptied(emptied), emptied);
+    let reserved = read(&memory(emptied), 0x4000_0000).expect("a list");
+    let part = Region::new(0x4000_0000, (HEADER + 7 * ENTRY) as u64);
+    assert!(reserved.iter().eq(&part.ok()), "{reserved}");
+}
