@@ -35,6 +35,7 @@ fuzz_target!(|data: &[u8]| {
         ramdisk: Some(monitor),
         cpus: &[],
         own_psci: true,
+        uefi_map: None,
         report: &[0; 1024],
     };
     let opened = blob::open(data);
