@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes a disk from which UEFI firmware starts Debian's GRUB, and that a kernel: esp.sh OUTPUT
 #
-# It has the kernel and the initramfs of `make run', which kexecs once. The same files give a disk that
+# It has the kernel and the initramfs of `make run', which kexecs four times. The same files give a disk that
 # is not made again.
 set -eu
 here=$(dirname "$0")
@@ -27,7 +27,7 @@ cp "$grub" "$work/EFI/BOOT/BOOTAA64.EFI"
 cp "$BATON_LINUX" "$work/vmlinuz"
 cp "$BATON_INITRAMFS" "$work/initrd"
 cat >"$work/EFI/debian/grub.cfg" <<-'END'
-	linux /vmlinuz console=ttyAMA0 panic=-1 baton.do=kexec
+	linux /vmlinuz console=ttyAMA0 panic=-1 baton.do=kexec baton.kexecs=4
 	initrd /initrd
 	boot
 END

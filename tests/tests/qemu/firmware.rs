@@ -5,9 +5,12 @@
 use baton_qemu::{Disk, Firmware, Machine, linux, paths, report};
 use baton_tests::{Boot, Scratch, boot_guest_firmware, machine};
 
-use crate::linux::expect_carried;
+use crate::linux::{expect_carried, expect_same_reserved};
 
-/// Expects the kernel that `firmware` starts and the one that it kexecs, each with all CPUs.
+/// How often the guest kexecs.
+const KEXECS: u32 = 4;
+
+/// Expects the kernel that `firmware` starts and those that are kexeced, each with all CPUs.
 #[track_caller]
 fn starts_by(firmware: Firmware, smp: u32, seconds: u64) -> Boot {
     let machine = Machine {
@@ -22,18 +25,19 @@ fn starts_by(firmware: Firmware, smp: u32, seconds: u64) -> Boot {
     let boot = boot_guest_firmware(&machine, firmware, &scratch, seconds);
     boot.expect("Welcome to GRUB!");
     boot.expect("EFI stub: Booting Linux Kernel...");
-    boot.expect_ok(linux::check(&boot, 1, smp));
+    boot.expect_ok(linux::check(&boot, KEXECS, smp));
     expect_carried(&boot);
-    boot.expect_ok(report::check_takeovers(&boot, 1));
+    boot.expect_ok(report::check_takeovers(&boot, KEXECS as usize));
     boot
 }
 
 /// The kernel finds its CPUs, interrupt controller and PSCI by ACPI there, not by a device tree.
 #[test]
 fn edk2_starts_debian_which_kexecs() {
-    let boot = starts_by(Firmware::Edk2, 4, 400);
+    let boot = starts_by(Firmware::Edk2, 4, 1200);
     boot.expect("UEFI firmware (version");
     boot.expect("psci: probing for conduit method from ACPI.");
+    expect_same_reserved(&boot, KEXECS as usize + 1);
 }
 
 /// The kernel has the device tree that U-Boot was given there, and so the report.
