@@ -87,12 +87,13 @@ build: $(if $(filter off,$(MONITOR)),tool,images tool) ## build the monitor, the
 
 .PHONY: images
 images: setup
-	@$(CARGO) target build --release -p baton -p probe -p firmware
+	@$(CARGO) target build --release -p baton -p probe -p firmware -p faults
 	@llvm-objcopy -O binary $(BARE)/baton $(BARE)/baton.img
 	@cp $(BARE)/baton.img $(BARE)/baton.efi
 	@llvm-objcopy -O binary --remove-section=.head $(BARE)/probe $(BARE)/probe.img
 	@llvm-objcopy -O binary $(BARE)/probe $(BARE)/probe-image.img
 	@llvm-objcopy -O binary $(BARE)/firmware $(BARE)/firmware.img
+	@llvm-objcopy -O binary $(BARE)/faults $(BARE)/faults.efi
 	@size=$$(wc -c <$(BARE)/baton.img); echo "  baton.img: $$size bytes of at most $(IMAGE_MAX)"; \
 		[ $$size -le $(IMAGE_MAX) ] || { echo "error: the monitor's image is too large" >&2; exit 1; }
 
@@ -317,7 +318,7 @@ lint: setup ## rustfmt, clippy (warnings are errors), and whether imports go one
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
 	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests -p baton-imports --all-targets -- -D warnings
-	@$(CARGO) target clippy --quiet --release -p baton -p probe -p firmware -- -D warnings
+	@$(CARGO) target clippy --quiet --release -p baton -p probe -p firmware -p faults -- -D warnings
 
 # The monitor and the probe as they are on the bare machine, the rest as it is here.
 .PHONY: doc

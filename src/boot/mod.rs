@@ -32,6 +32,7 @@ const _: () = assert!(offset_of!(Cpu, mmu) == 0);
 
 global_asm!(include_str!("header.S"));
 global_asm!(
+    include_str!("relocations.S"),
     include_str!("head.S"),
     include_str!("efi/entry.S"),
     CPU_MPIDR = const offset_of!(Cpu, mpidr),

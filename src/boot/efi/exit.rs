@@ -4,7 +4,7 @@
 
 use super::handover::{Bytes, Caller, Handover, Saved};
 use super::report_table;
-use super::services::{Services, done};
+use super::services::{Named, Services, done};
 use crate::arch::{cache, time};
 use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
 use baton_core::efi::regime::El2Regime;
@@ -16,7 +16,7 @@ use core::mem;
 use core::ptr;
 use core::slice;
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicPtr, AtomicU64};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 use r_efi::efi::{BootExitBootServices, Guid, Handle, Status, SystemTable};
 use thiserror::Error;
 
@@ -39,12 +39,14 @@ static FIRMWARES: AtomicU64 = AtomicU64::new(0);
 /// Where the copy is entered.
 static ENTRY: AtomicU64 = AtomicU64::new(0);
 static TABLE: AtomicPtr<SystemTable> = AtomicPtr::new(ptr::null_mut());
+/// What firmware last refused to end boot services with.
+static REFUSAL: AtomicUsize = AtomicUsize::new(0);
 
 /// Why the machine goes on without the monitor, though that waited.
 #[derive(Debug, Error)]
 enum ExitError {
     /// Firmware says not what memory is whose.
-    #[error("no memory map from firmware: {0:?}")]
+    #[error("no memory map from firmware: {}", Named(.0))]
     Map(Status),
     /// The memory map is none.
     #[error("memory map: {0}")]
@@ -85,8 +87,9 @@ pub unsafe fn wait(services: &Services, handover: *mut Handover, entry: u64) {
     unsafe { services.replace_exit_boot_services(efi_exit_boot_services) };
 }
 
-/// Does not wait any more, as long as nobody has put a function of its own in front.
-pub fn withdraw(services: &Services) {
+/// Does not wait any more, as long as nobody has put a function of its own in front. Returns how often firmware
+/// refused to end boot services meanwhile, and with what the last time.
+pub fn withdraw(services: &Services) -> (u64, Status) {
     let firmwares = firmwares();
     // SAFETY: Boot services are not over.
     let current = unsafe { (*services.boot_table()).exit_boot_services };
@@ -94,6 +97,9 @@ pub fn withdraw(services: &Services) {
         // SAFETY: It is firmware's own.
         unsafe { services.replace_exit_boot_services(firmwares) };
     }
+    // SAFETY: `wait` got it from who calls this, and nobody else runs.
+    let refusals = unsafe { (*HANDOVER.load(Relaxed)).refusals };
+    (refusals, Status::from_usize(REFUSAL.load(Relaxed)))
 }
 
 /// Calls firmware's ExitBootServices, and leaves for the copy if that has succeeded.
@@ -129,6 +135,7 @@ extern "C" fn exit_boot_services(image: Handle, key: usize, saved: &Saved) -> St
     // A loader that is refused reads the map again, and calls again.
     if done(status).is_err() {
         handover.refusals += 1;
+        REFUSAL.store(status.as_usize(), Relaxed);
         return status;
     }
     let Ok(map) = map else {

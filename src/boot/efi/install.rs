@@ -3,9 +3,8 @@
 
 use super::handover::{Bytes, Handover};
 use super::mapped::{Mapped, rsdp};
-use super::services::Services;
+use super::services::{Named, Services};
 use super::{entry_in_copy, exit, report_table};
-use crate::arch::sysreg::id_field;
 use crate::arch::{cache, time};
 use crate::boot::image;
 use crate::boot::layout::{ALIGN, Layout};
@@ -13,6 +12,7 @@ use crate::firmware;
 use baton_core::acpi::{self, AcpiError, Tables};
 use baton_core::devicetree::psci::Conduit;
 use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
+use baton_core::efi::regime::has_e2h0;
 use baton_core::efi::tables::TablesError;
 use baton_core::memory::region::Region;
 use baton_core::smp::barrier::MAX_CPUS;
@@ -22,8 +22,6 @@ use thiserror::Error;
 
 /// Size in bytes of a page of UEFI's.
 const PAGE: u64 = 4096;
-/// `ID_AA64MMFR4_EL1.E2H0`: other than zero if `HCR_EL2.E2H` cannot be cleared.
-const E2H0: u32 = 24;
 /// Room for the memory map to grow, in bytes.
 const MAP_GROWTH: u64 = 32 << 10;
 /// Marks that a monitor waits for ExitBootServices: a protocol of Baton's own.
@@ -69,7 +67,7 @@ pub enum InstallError {
     #[error("firmware does not answer PSCI_VERSION: {0}")]
     Psci(smccc::psci::Error),
     /// There is no memory map.
-    #[error("no memory map: {0:?}")]
+    #[error("no memory map: {}", Named(.0))]
     Map(Status),
     /// The memory map is none.
     #[error("memory map: {0}")]
@@ -78,10 +76,10 @@ pub enum InstallError {
     #[error("no {0} KiB of free memory")]
     NoMemory(u64),
     /// Firmware does not give the memory.
-    #[error("firmware does not give memory at {0:#x}: {1:?}")]
+    #[error("firmware does not give memory at {0:#x}: {status}", status = Named(.1))]
     Memory(u64, Status),
     /// The mark cannot be set.
-    #[error("no protocol can be installed: {0:?}")]
+    #[error("no protocol can be installed: {}", Named(.0))]
     Protocol(Status),
 }
 
@@ -102,7 +100,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     }
     // SAFETY: It is an ID register, and reads as zero where it has no meaning yet.
     let mmfr4 = unsafe { read_sysreg!(ID_AA64MMFR4_EL1) };
-    if id_field(mmfr4, E2H0) != 0 {
+    if !has_e2h0(mmfr4) {
         return Err(InstallError::NoE2h0(mmfr4));
     }
     let (map, descriptor) = services.whole_memory_map().map_err(InstallError::Map)?;
@@ -202,12 +200,14 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Takes everything back: boot services go on without this image.
-    pub fn withdraw(self, services: &Services) {
-        exit::withdraw(services);
+    /// Takes everything back: boot services go on without this image. Returns how often firmware refused to
+    /// end them, and with what the last time.
+    pub fn withdraw(self, services: &Services) -> (u64, Status) {
+        let refused = exit::withdraw(services);
         report_table::uninstall(services);
         services.unmark(self.mark, &INSTALLED);
         services.free(self.place.start(), (self.place.size() / PAGE) as usize);
+        refused
     }
 }
 

@@ -20,7 +20,7 @@ use baton_core::memory::region::Region;
 use install::InstallError;
 use own_image::OwnImage;
 use r_efi::efi::{Handle, Status, SystemTable};
-use services::Services;
+use services::{Named, Services};
 
 /// Called by `entry.S`: firmware has started the image.
 #[unsafe(no_mangle)]
@@ -55,14 +55,24 @@ extern "C" fn efi_main(image: Handle, table: *mut SystemTable) -> Status {
             Err(_) => Status::UNSUPPORTED,
         };
     }
-    let status = own
-        .start_next(&services, &config)
-        .unwrap_or_else(|status| status);
+    let returned = own.start_next(&services, &config);
     // The image is about to be unloaded: nobody may call into it any more.
     if let Ok(waiting) = waiting {
-        waiting.withdraw(&services);
+        match (waiting.withdraw(&services), &returned) {
+            ((0, _), Ok(status)) => {
+                log::warn!(
+                    "the next loader returned {}; Baton withdraws",
+                    Named(&status)
+                );
+            }
+            ((0, _), Err(_)) => {}
+            ((times, status), _) => log::error!(
+                "firmware refused ExitBootServices {times} times, the last with {}; Baton withdraws",
+                Named(&status)
+            ),
+        }
     }
-    status
+    returned.unwrap_or_else(|status| status)
 }
 
 /// Where the copy at `place` is entered when boot services are over.

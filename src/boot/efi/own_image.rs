@@ -2,7 +2,7 @@
 //! The monitor's own image as firmware has loaded it: what it was told, and which loader comes next.
 
 use super::files;
-use super::services::Services;
+use super::services::{Named, Services};
 use alloc::string::String;
 use alloc::vec::Vec;
 use baton_core::efi::config::Config;
@@ -75,13 +75,13 @@ impl OwnImage {
         if let Some(next) = &config.next {
             return self
                 .start(services, next, &config.next_options)
-                .inspect_err(|status| log::error!("next loader {next}: {status:?}"));
+                .inspect_err(|status| log::error!("next loader {next}: {}", Named(status)));
         }
         let folders = files::folders(services, self.device, "\\EFI");
         for path in next_loader::candidates(&self.path, &folders) {
             match self.start(services, &path, "") {
                 Err(Status::NOT_FOUND) => {}
-                Err(status) => log::warn!("next loader {path}: {status:?}"),
+                Err(status) => log::warn!("next loader {path}: {}", Named(&status)),
                 started => return started,
             }
         }

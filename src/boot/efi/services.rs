@@ -4,6 +4,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::c_void;
+use core::fmt;
 use core::ptr::{self, NonNull};
 use r_efi::efi::{
     ALLOCATE_ADDRESS, BootServices, ConfigurationTable, Guid, Handle, MemoryType, NATIVE_INTERFACE,
@@ -290,6 +291,30 @@ impl Services {
                 (*table).hdr.crc32 = crc32;
             }
         }
+    }
+}
+
+/// A status with its name (UEFI 2.10, appendix D), for a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a>(pub &'a Status);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self.0 {
+            Status::SUCCESS => "EFI_SUCCESS",
+            Status::LOAD_ERROR => "EFI_LOAD_ERROR",
+            Status::INVALID_PARAMETER => "EFI_INVALID_PARAMETER",
+            Status::UNSUPPORTED => "EFI_UNSUPPORTED",
+            Status::BUFFER_TOO_SMALL => "EFI_BUFFER_TOO_SMALL",
+            Status::OUT_OF_RESOURCES => "EFI_OUT_OF_RESOURCES",
+            Status::NOT_FOUND => "EFI_NOT_FOUND",
+            Status::ACCESS_DENIED => "EFI_ACCESS_DENIED",
+            Status::NOT_STARTED => "EFI_NOT_STARTED",
+            Status::ALREADY_STARTED => "EFI_ALREADY_STARTED",
+            Status::ABORTED => "EFI_ABORTED",
+            Status::SECURITY_VIOLATION => "EFI_SECURITY_VIOLATION",
+            other => return write!(f, "EFI_STATUS {:#x}", other.as_usize()),
+        })
     }
 }
 

@@ -25,6 +25,14 @@ const TCR_MOVED: [(u32, u32, u32); 8] = [
     (32, 1, 59), // DS
 ];
 
+/// `ID_AA64MMFR4_EL1.E2H0` (Arm ARM, D24.2): other than zero if `HCR_EL2.E2H` cannot be cleared.
+const E2H0: u64 = 0xf << 24;
+
+/// Whether `HCR_EL2.E2H` can be clear, by `ID_AA64MMFR4_EL1`.
+pub fn has_e2h0(mmfr4: u64) -> bool {
+    mmfr4 & E2H0 == 0
+}
+
 /// The registers of a regime of EL2, as they were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -103,6 +111,17 @@ mod tests {
         mair: 0xffbb_4400,
         vbar: 0x1_0000,
     };
+
+    #[test]
+    fn a_cpu_may_have_e2h_stuck() {
+        // FEAT_E2H0 is there, is not, and is not but with NV1.
+        for (e2h0, expected) in [(0, true), (0xe, false), (0xf, false)] {
+            let others = !(0xf << 24);
+            for mmfr4 in [e2h0 << 24, e2h0 << 24 | others] {
+                assert_eq!(has_e2h0(mmfr4), expected, "{mmfr4:#x}");
+            }
+        }
+    }
 
     #[test]
     fn fields_move_to_where_el1_has_them() {

@@ -23,3 +23,4 @@ mod probe;
 mod soak;
 mod u_boot;
 mod uefi;
+mod uefi_faults;

@@ -54,6 +54,11 @@ pub fn firmware() -> PathBuf {
     path("BATON_FIRMWARE", || bare("firmware.img"))
 }
 
+/// The EFI application that tests put before the monitor (`BATON_FAULTS`).
+pub fn faults() -> PathBuf {
+    path("BATON_FAULTS", || bare("faults.efi"))
+}
+
 /// The Linux kernel that the tests and `make run` boot (`BATON_LINUX`).
 pub fn linux() -> PathBuf {
     path("BATON_LINUX", || cache().join("debian/bookworm/Image"))

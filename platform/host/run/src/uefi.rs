@@ -54,6 +54,17 @@ impl Way {
     }
 }
 
+/// What firmware can boot, where a test names all that it shall try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The application that causes this fault, and starts the monitor.
+    Fault(&'static str),
+    /// The monitor, with these load options.
+    Monitor(&'static str),
+    /// The guest, without the monitor.
+    Guest,
+}
+
 /// A machine that firmware starts, and where its files are.
 #[derive(Clone, Debug)]
 pub struct Uefi {
@@ -63,6 +74,8 @@ pub struct Uefi {
     pub files: PathBuf,
     /// How the monitor is started; of no effect without one.
     pub way: Way,
+    /// What firmware boots instead of what the way has, the next if one returns; empty: what the way has.
+    pub entries: Vec<Entry>,
 }
 
 impl Uefi {
@@ -72,6 +85,7 @@ impl Uefi {
             firmware: paths::edk2(),
             files,
             way: Way::default(),
+            entries: Vec::new(),
         }
     }
 
@@ -141,9 +155,10 @@ impl Uefi {
         Ok((copy, arguments))
     }
 
-    fn start<'a>(&self, machine: &'a Machine, next: Next) -> Start<'a> {
+    fn start<'a>(&'a self, machine: &'a Machine, next: Next) -> Start<'a> {
         Start {
             way: self.way,
+            entries: &self.entries,
             monitor: machine.monitor.as_deref(),
             options: &machine.baton,
             next,

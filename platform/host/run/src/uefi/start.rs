@@ -4,9 +4,9 @@
 use super::load_option::LoadOption;
 use super::partition::Partition;
 use super::variables::Variables;
-use super::{Way, read};
-use crate::Error;
+use super::{Entry, Way, read};
 use crate::pe::{self, Subsystem};
+use crate::{Error, paths};
 use std::io;
 use std::path::Path;
 
@@ -14,6 +14,9 @@ use std::path::Path;
 const MONITOR: (&str, &str) = (r"\EFI\BATON\BATON.EFI", r"\EFI\BATON\baton.conf");
 /// The same where firmware looks for itself (UEFI 2.10, 3.5.1.1).
 pub const REMOVABLE: (&str, &str) = (r"\EFI\BOOT\BOOTAA64.EFI", r"\EFI\BOOT\baton.conf");
+
+/// Where the application is that tests put before the monitor.
+const FAULTS: &str = r"\EFI\FAULTS\FAULTS.EFI";
 
 /// What comes behind the monitor.
 pub struct Next {
@@ -31,6 +34,8 @@ pub struct Next {
 pub struct Start<'a> {
     /// How the monitor is started.
     pub way: Way,
+    /// What is booted instead of what the way has; empty: what the way has.
+    pub entries: &'a [Entry],
     /// Its image; none: what is next is started without it.
     pub monitor: Option<&'a Path>,
     /// Its own options.
@@ -42,19 +47,29 @@ pub struct Start<'a> {
 impl Start<'_> {
     /// The variables by which firmware starts it from `partition`.
     pub fn variables(&self, partition: Partition) -> Variables {
-        let entry = |name, file, options: &str| {
+        let option = |name, file, options: &str| {
             let option = LoadOption {
                 name,
                 partition,
                 file,
                 options,
             };
-            [option.to_bytes()]
+            option.to_bytes()
         };
+        let entry = |name, file, options: &str| [option(name, file, options)];
         let next = &self.next;
         let next = || entry(next.name, next.file, &next.arguments);
         let mut variables = Variables::default();
         variables.start_at_once();
+        if !self.entries.is_empty() {
+            let entries = self.entries.iter().map(|entry| match *entry {
+                Entry::Fault(name) => option("Faults", FAULTS, &format!("fault={name}")),
+                Entry::Monitor(options) => option("Baton", MONITOR.0, options),
+                Entry::Guest => option(self.next.name, self.next.file, &self.next.arguments),
+            });
+            variables.boot(&entries.collect::<Vec<_>>());
+            return variables;
+        }
         match self.way {
             _ if self.monitor.is_none() => variables.boot(&next()),
             Way::Configuration => variables.boot(&entry("Baton", MONITOR.0, "")),
@@ -80,8 +95,15 @@ impl Start<'_> {
             return Ok(Vec::new());
         };
         let mut image = read(file)?;
+        let mut files = Vec::new();
+        if !self.entries.is_empty() {
+            files.push((FAULTS, read(&paths::faults())?));
+        }
         let (place, configuration) = match self.way {
-            Way::LoadOptions => return Ok(vec![(MONITOR.0, image)]),
+            Way::LoadOptions => {
+                files.push((MONITOR.0, image));
+                return Ok(files);
+            }
             Way::Configuration => (MONITOR, format!("{}\n{}\n", self.next(), self.options)),
             Way::Removable => (REMOVABLE, format!("{}\n{}\n", self.next(), self.options)),
             Way::Driver => (MONITOR, format!("{}\n", self.options)),
@@ -94,7 +116,8 @@ impl Start<'_> {
                 }
             })?;
         }
-        Ok(vec![(place.0, image), (place.1, configuration.into())])
+        files.extend([(place.0, image), (place.1, configuration.into())]);
+        Ok(files)
     }
 
     /// The word by which the monitor is told what to start, and with what, to the end of the line.
