@@ -62,7 +62,7 @@ extern "C" fn efi_main(image: Handle, table: *mut SystemTable) -> Status {
             ((0, _), Ok(status)) => {
                 log::warn!(
                     "the next loader returned {}; Baton withdraws",
-                    Named(&status)
+                    Named(status)
                 );
             }
             ((0, _), Err(_)) => {}
