@@ -2,7 +2,7 @@
 //! The report's table among firmware's ACPI tables, installed while boot services are there.
 
 use super::mapped::{Mapped, rsdp};
-use super::services::Services;
+use super::services::{Named, Services};
 use baton_abi::acpi::{SIGNATURE, SIZE};
 use baton_core::acpi::{self, AcpiError, Physical};
 use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
@@ -23,10 +23,10 @@ static KEY: AtomicUsize = AtomicUsize::new(NONE);
 #[derive(Debug, Error)]
 pub enum ReportTableError {
     /// Firmware does not take it.
-    #[error("firmware takes no ACPI table: {0:?}")]
+    #[error("firmware takes no ACPI table: {}", Named(.0))]
     Refused(Status),
     /// There is no memory map any more.
-    #[error("no memory map: {0:?}")]
+    #[error("no memory map: {}", Named(.0))]
     Map(Status),
     /// The memory map is none.
     #[error(transparent)]
