@@ -2,7 +2,9 @@
 //! What the image that firmware loaded hands to its copy in memory that stays: read there when the boot
 //! services are over.
 
+use baton_core::acpi::Tables;
 use baton_core::efi::regime::El2Regime;
+use baton_core::firmware_tables::FirmwareTables;
 use baton_core::memory::region::Region;
 use core::slice;
 
@@ -76,6 +78,30 @@ pub struct Handover {
     /// Physical address of the list of what Linux reserves for all kernels, since the caller called; 0 if
     /// there is none.
     pub memory_reserve: u64,
+}
+
+impl Handover {
+    /// Returns what describes the machine.
+    ///
+    /// # Safety
+    ///
+    /// As [`Bytes::get`], for all of it.
+    pub unsafe fn tables<'a>(&self) -> FirmwareTables<'a> {
+        // SAFETY: The caller's promise.
+        let [tree, madt, fadt, spcr, dbg2] =
+            [self.tree, self.madt, self.fadt, self.spcr, self.dbg2]
+                .map(|bytes| unsafe { bytes.get() });
+        let optional = |table: &'a [u8]| Some(table).filter(|table| !table.is_empty());
+        match optional(tree) {
+            Some(tree) => FirmwareTables::Tree(tree),
+            None => FirmwareTables::Acpi(Tables {
+                madt,
+                fadt,
+                spcr: optional(spcr),
+                dbg2: optional(dbg2),
+            }),
+        }
+    }
 }
 
 impl Bytes {

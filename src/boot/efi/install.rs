@@ -5,15 +5,18 @@ use super::handover::{Bytes, Handover};
 use super::mapped::{Mapped, rsdp};
 use super::services::{Named, Services};
 use super::{entry_in_copy, exit, report_table};
+use crate::arch::sysreg::current_mpidr;
 use crate::arch::{cache, time};
 use crate::boot::image;
 use crate::boot::layout::{ALIGN, Layout};
 use crate::firmware;
-use baton_core::acpi::{self, AcpiError, Tables};
+use baton_core::acpi::{Physical, Tables};
+use baton_core::devicetree::blob;
 use baton_core::devicetree::psci::Conduit;
 use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
 use baton_core::efi::regime::has_e2h0;
 use baton_core::efi::tables::TablesError;
+use baton_core::firmware_tables::{FirmwareTables, FirmwareTablesError};
 use baton_core::memory::region::Region;
 use baton_core::smp::barrier::MAX_CPUS;
 use baton_sysreg::read_sysreg;
@@ -24,6 +27,15 @@ use thiserror::Error;
 const PAGE: u64 = 4096;
 /// Room for the memory map to grow, in bytes.
 const MAP_GROWTH: u64 = 32 << 10;
+/// EFI_DTB_TABLE_GUID (UEFI 2.10, 4.6.1.3).
+const DEVICE_TREE: Guid = Guid::from_fields(
+    0xb1b6_21d5,
+    0xf19c,
+    0x41a5,
+    0x83,
+    0x0b,
+    &[0xd9, 0x15, 0x2c, 0x69, 0xaa, 0xe0],
+);
 /// Marks that a monitor waits for ExitBootServices: a protocol of Baton's own.
 const INSTALLED: Guid = Guid::from_fields(
     0x6a1c_7a42,
@@ -50,13 +62,13 @@ pub enum InstallError {
     NoE2h0(u64),
     /// EL1 could not go on with firmware's tables.
     #[error(transparent)]
-    Tables(#[from] TablesError),
-    /// There is no ACPI.
-    #[error("firmware offers no ACPI 2.0 tables")]
-    NoAcpi,
-    /// ACPI does not describe a machine that the monitor can run on.
-    #[error("ACPI: {0}")]
-    Acpi(#[from] AcpiError),
+    Regime(#[from] TablesError),
+    /// There is neither.
+    #[error("firmware offers no ACPI 2.0 tables, and no device tree of the machine")]
+    NoTables,
+    /// The machine is not known, or not served.
+    #[error(transparent)]
+    Tables(#[from] FirmwareTablesError),
     /// More CPUs than are served.
     #[error("{0} CPUs: {MAX_CPUS} are served at most")]
     Cpus(usize),
@@ -107,9 +119,8 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     let memory = MemoryMap::new(&map, descriptor, VERSION)?;
     exit::check_tables(memory.ram())?;
     let mapped = Mapped::new(&memory);
-    let rsdp = rsdp(services).ok_or(InstallError::NoAcpi)?;
-    let tables = Tables::find(&mapped, rsdp)?;
-    let hardware = acpi::hardware(&tables)?;
+    let tables = offered(services, &mapped)?;
+    let hardware = tables.hardware(current_mpidr())?;
     let cpus = hardware.cpus.len();
     if cpus > MAX_CPUS {
         return Err(InstallError::Cpus(cpus));
@@ -123,13 +134,18 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     }
     firmware::version().map_err(InstallError::Psci)?;
 
-    let parts = [
-        tables.madt,
-        tables.fadt,
-        tables.spcr.unwrap_or(&[]),
-        tables.dbg2.unwrap_or(&[]),
-        options.as_bytes(),
-    ];
+    let by_acpi = matches!(tables, FirmwareTables::Acpi(_));
+    let [tree, madt, fadt, spcr, dbg2] = match tables {
+        FirmwareTables::Tree(tree) => [tree, &[], &[], &[], &[]],
+        FirmwareTables::Acpi(tables) => [
+            &[],
+            tables.madt,
+            tables.fadt,
+            tables.spcr.unwrap_or(&[]),
+            tables.dbg2.unwrap_or(&[]),
+        ],
+    };
+    let parts = [tree, madt, fadt, spcr, dbg2, options.as_bytes()];
     let map_room = map.len() as u64 + MAP_GROWTH;
     let given = size_of::<Handover>() as u64
         + parts.iter().map(|part| padded(part.len())).sum::<u64>()
@@ -149,12 +165,15 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     copy_image(&place);
     let given = given.next_multiple_of(PAGE);
     let mut pen = Pen(place.end() - given + padded(size_of::<Handover>()));
-    let [madt, fadt, spcr, dbg2, options] = parts.map(|part| pen.write(part));
+    let [tree, madt, fadt, spcr, dbg2, options] = parts.map(|part| pen.write(part));
     // Nothing fails after this, and nothing looks at firmware's tables any more, which it may move.
-    let report = report_table::install(services).unwrap_or_else(|error| {
-        log::warn!("no ACPI table for the report: {error}");
-        0
-    });
+    let report = match by_acpi {
+        true => report_table::install(services).unwrap_or_else(|error| {
+            log::warn!("no ACPI table for the report: {error}");
+            0
+        }),
+        false => 0,
+    };
     let handover = Handover {
         monitor: [place.start(), size],
         size: given,
@@ -162,7 +181,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         ended: 0,
         refusals: 0,
         caller: Default::default(),
-        tree: Bytes::default(),
+        tree,
         madt,
         fadt,
         spcr,
@@ -191,6 +210,26 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     // SAFETY: The copy and what it is handed are whole, and clean.
     unsafe { exit::wait(services, at, entry_in_copy(&place)) };
     Ok(Waiting { place, mark })
+}
+
+/// Returns what firmware describes the machine by.
+fn offered<'a>(
+    services: &Services,
+    mapped: &'a Mapped,
+) -> Result<FirmwareTables<'a>, InstallError> {
+    let tree = services
+        .configuration_table(&DEVICE_TREE)
+        .filter(|at| at.is_multiple_of(8))
+        .and_then(|at| {
+            let size = blob::size_in_header(mapped.bytes(at, 8)?)?;
+            mapped.bytes(at, size as usize)
+        });
+    if let Some(tree) = tree.filter(|tree| FirmwareTables::is_tree(tree)) {
+        return Ok(FirmwareTables::Tree(tree));
+    }
+    let rsdp = rsdp(services).ok_or(InstallError::NoTables)?;
+    let tables = Tables::find(mapped, rsdp).map_err(FirmwareTablesError::Acpi)?;
+    Ok(FirmwareTables::Acpi(tables))
 }
 
 /// A monitor that waits for ExitBootServices.

@@ -3,6 +3,7 @@
 //! at EL1, as if the call had returned.
 
 use super::handover::{Caller, Handover};
+use crate::arch::sysreg::current_mpidr;
 use crate::arch::{barrier, time};
 use crate::boot::bring_up::{self, Ground};
 use crate::boot::layout::Layout;
@@ -11,11 +12,10 @@ use crate::boot::stop::stop;
 use crate::console;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::memory::heap::HEAP;
+use crate::memory::stage1::MmuConfig;
 use crate::vcpu::frame::Frame;
 use crate::vcpu::reset::SCTLR_EL1_RESET;
 use baton_abi::acpi::SIZE;
-use baton_core::acpi::{self, Tables};
-use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::efi::memory_map::{MemoryMap, VERSION};
 use baton_core::efi::tables::{self, TableMemory};
 use baton_core::memory::guest_memory::GuestMemory;
@@ -42,16 +42,15 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
     console::start(LevelFilter::Info);
     // SAFETY: The early map has them, and later the one that stays; nobody writes them.
     let (tables, map, options) = unsafe {
-        let tables = Tables {
-            madt: handover.madt.get(),
-            fadt: handover.fadt.get(),
-            spcr: Some(handover.spcr.get()).filter(|table| !table.is_empty()),
-            dbg2: Some(handover.dbg2.get()).filter(|table| !table.is_empty()),
-        };
-        (tables, handover.memory_map.get(), handover.options.get())
+        (
+            handover.tables(),
+            handover.memory_map.get(),
+            handover.options.get(),
+        )
     };
-    let hardware =
-        acpi::hardware(&tables).unwrap_or_else(|error| stop(format_args!("ACPI: {error}")));
+    let hardware = tables
+        .hardware(current_mpidr())
+        .unwrap_or_else(|error| stop(format_args!("{error}")));
     if let Some(console) = &hardware.console {
         start_console(console);
     }
@@ -63,17 +62,13 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
         .unwrap_or_else(|error| stop(format_args!("memory map: {error}")))
         .ram();
     banks.remove(&layout.whole);
-    // ACPI's tables do not say where devices are: nothing is known to be free for more memory.
-    let room = Room::default();
+    let claimed = tables.claimed();
+    let taken = claimed.iter().chain(banks.iter()).chain([&layout.whole]);
+    let room = Room::new(taken, MmuConfig::end_of_addresses());
     let mut ground = Ground::take(&hardware, &layout, banks, room, layout.given);
     ground.report = report_table(&ground.ram, handover.report);
     ground.memory_reserve = Some(handover.memory_reserve).filter(|list| *list != 0);
-    let (machine, boot_cpu) = ground.populate(
-        &hardware,
-        &layout,
-        options,
-        hardware.console.map(MonitorUart::of_firmware),
-    );
+    let (machine, boot_cpu) = ground.populate(&hardware, &layout, options, tables.uart(&hardware));
     let caller = &handover.caller;
     let start = Start {
         entry: caller.saved.x[11],
