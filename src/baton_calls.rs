@@ -5,7 +5,7 @@ use crate::console;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
-use crate::machine::takeover::KexecRequest;
+use crate::machine::request::KexecRequest;
 use crate::report;
 use crate::takeover::request;
 use crate::vcpu::frame::Frame;

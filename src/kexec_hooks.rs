@@ -8,7 +8,7 @@ use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
 use crate::machine::hook_state::{FirstCall, HOOK1, HOOK2, Patched, hvc};
 use crate::machine::next::Next;
-use crate::machine::takeover::KexecRequest;
+use crate::machine::request::KexecRequest;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::memory::kexec_memory::LinearMap;
 use crate::report;

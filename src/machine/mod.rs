@@ -7,6 +7,7 @@ pub mod cpu;
 pub mod fake;
 pub mod hook_state;
 pub mod next;
+pub mod request;
 pub mod takeover;
 
 use crate::gic::Gic;

@@ -3,9 +3,10 @@
 
 use crate::arch::{cache, time};
 use crate::machine::cpu::Cpu;
+use crate::machine::request::{InvalidRequest, KexecRequest};
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::hotplug::HotPlugged;
-use crate::memory::kexec_memory::{KexecMemory, LinearMap, Search};
+use crate::memory::kexec_memory::{KexecMemory, Search};
 use crate::memory::stage1::MmuConfig;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,58 +15,14 @@ use baton_core::devicetree::next_map::{self, NextMapError};
 use baton_core::devicetree::next_tree::{self, Needs, NextTreeError};
 use baton_core::devicetree::uefi::Uefi;
 use baton_core::linux::image::PageSize;
-use baton_core::linux::kexec_plan::{NextKernel, Plan, PlanError, Request};
-use baton_core::linux::kimage::{Kimage, KimageError};
+use baton_core::linux::kexec_plan::{NextKernel, Plan, Request};
+use baton_core::linux::kimage::Kimage;
 use baton_core::smp::platform::Milestone;
 use baton_core::smp::rendezvous::Rendezvous;
 use baton_core::sync::Lock;
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU64};
-use thiserror::Error;
-
-/// Which kernel is to be the next one, and where the request came from.
-#[derive(Clone, Copy, Debug)]
-pub enum KexecRequest {
-    /// Linux at its call of `machine_kexec()`, by the kimage at this physical address.
-    Hook {
-        /// Physical address of the kimage.
-        kimage: u64,
-        /// The kernel's page size.
-        page: PageSize,
-        /// Where the kernel has its memory.
-        linear: Option<LinearMap>,
-    },
-    /// A guest, by [`baton_abi::KEXEC`].
-    Call {
-        /// Physical address of the list.
-        list: u64,
-        /// Physical address of the next kernel's first instruction.
-        entry: u64,
-        /// Physical address of its device tree.
-        device_tree: u64,
-    },
-}
-
-/// Why a request is refused.
-#[derive(Clone, Debug, Error)]
-pub enum InvalidRequest {
-    /// The kimage is none.
-    #[error(transparent)]
-    Kimage(#[from] KimageError),
-    /// The list, a segment or the entry is wrong.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The next kernel's device tree would have it overwrite the monitor, or go around it.
-    #[error(transparent)]
-    Tree(#[from] NextTreeError),
-    /// The next kernel's memory map would have it overwrite the monitor.
-    #[error(transparent)]
-    Map(#[from] NextMapError),
-    /// There is no memory to look at the next kernel's device tree, or at its memory map.
-    #[error("no memory to look at {0} bytes of the next kernel's device tree or memory map")]
-    TreeSize(usize),
-}
 
 /// When the takeover as a whole did what, in ticks of CNTPCT_EL0.
 #[derive(Debug, Default)]
@@ -399,14 +356,4 @@ fn check_map(uefi: &Uefi, memory: &KexecMemory<'_>, needs: &Needs) -> Result<(),
         .map_err(|_| InvalidRequest::TreeSize(size))?;
     range.append_to(&mut map);
     Ok(next_map::check(uefi, &map, &needs.monitor)?)
-}
-
-impl KexecRequest {
-    /// Returns what the report calls it.
-    pub fn source(&self) -> u64 {
-        match self {
-            Self::Hook { .. } => baton_abi::SOURCE_HOOK,
-            Self::Call { .. } => baton_abi::SOURCE_CALL,
-        }
-    }
 }

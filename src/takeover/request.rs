@@ -7,7 +7,7 @@ use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
-use crate::machine::takeover::{InvalidRequest, KexecRequest};
+use crate::machine::request::{InvalidRequest, KexecRequest};
 use arm_psci::ErrorCode;
 use baton_core::devicetree::next_tree::Needs;
 use core::sync::atomic::Ordering::Relaxed;

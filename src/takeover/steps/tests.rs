@@ -7,7 +7,7 @@ use crate::arch::fake::mmio;
 use crate::gic::fake::SGI_BASE;
 use crate::machine::fake::{Bench, RAM};
 use crate::machine::next::Next;
-use crate::machine::takeover::KexecRequest;
+use crate::machine::request::KexecRequest;
 use crate::takeover::request;
 use baton_core::devicetree::next_tree::Needs;
 use baton_core::options::Options;
