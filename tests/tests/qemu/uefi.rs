@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! UEFI firmware at EL2, which starts the monitor, and that Debian's kernel by its EFI stub; the machine is
-//! described by ACPI alone.
+//! described by ACPI alone, or by firmware's device tree.
 
 use crate::linux::{KEXEC, KEXEC_UNCHECKED, expect_carried, expect_same_reserved, run_on};
 use baton_qemu::uefi::Way;
@@ -75,6 +75,41 @@ fn stays_as_a_driver() {
 #[test]
 fn is_found_on_a_removable_disk() {
     boots_and_kexecs_by(Way::Removable);
+}
+
+/// Expects both kernels to take the machine from firmware's device tree.
+#[track_caller]
+fn boots_and_kexecs_by_its_tree(machine: &Machine) {
+    let boot = run_on(machine, KEXEC, 1, 400);
+    boot.expect("baton: EL2 taken at ExitBootServices");
+    boot.expect("EFI stub: Booting Linux Kernel...");
+    if boot
+        .all("psci: probing for conduit method from DT.")
+        .count()
+        != 2
+    {
+        boot.fail("expected two kernels that find PSCI by the device tree");
+    }
+    expect_carried(&boot);
+    boot.expect_ok(report::check_takeovers(&boot, 1));
+}
+
+#[test]
+fn boots_and_kexecs_by_a_device_tree() {
+    let scratch = Scratch::new("uefi-tree");
+    let mut machine = uefi_machine(4, &scratch);
+    machine.extra = ["-M", "acpi=off"].map(str::to_owned).into();
+    boots_and_kexecs_by_its_tree(&machine);
+}
+
+/// `bootefi`, as U-Boot's boot flow calls it for a removable disk.
+#[test]
+fn boots_and_kexecs_by_u_boot() {
+    let scratch = Scratch::new("uefi-u-boot");
+    let mut machine = uefi_machine(4, &scratch);
+    let uefi = machine.uefi.as_mut().unwrap();
+    (uefi.firmware, uefi.way) = (paths::u_boot(), Way::Removable);
+    boots_and_kexecs_by_its_tree(&machine);
 }
 
 /// What the monitor is compared with: the same firmware and kernel without it, with an ITS.
