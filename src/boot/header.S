@@ -72,6 +72,6 @@ directories:
 sections:
     section_header .text, pe_text, pe_text_size, pe_text_size, TEXT
     section_header .rodata, pe_rodata, pe_rodata_size, pe_rodata_size, RODATA
-    section_header .sbat, pe_sbat, pe_sbat_size, pe_sbat_size, RODATA
+    section_header .sbat, pe_sbat, pe_sbat_size, pe_sbat_file_size, RODATA
     section_header .data, pe_data, pe_data_size, pe_data_file_size, DATA
 sections_end:

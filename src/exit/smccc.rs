@@ -7,8 +7,10 @@ use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
 use crate::vcpu::frame::Frame;
 use crate::{baton_calls, kexec_hooks, psci, tee};
+use arm_psci::ErrorCode;
 use baton_core::smccc::{
-    Conduit, NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT, Service, service,
+    Conduit, NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT, Service, may_communicate,
+    service,
 };
 use smccc::Call;
 
@@ -27,6 +29,7 @@ pub fn dispatch(machine: &Machine, cpu: &Cpu, frame: &mut Frame, conduit: Condui
         Service::Version => frame.x[0] = smccc_version(),
         Service::ArchFeatures => frame.x[0] = arch_features(frame.x[1] as u32),
         Service::Firmware => forward(frame),
+        Service::ManagementMode => communicate(machine, frame),
         Service::TrustedOs => tee::call(machine, cpu, frame),
         Service::NotSupported => frame.x[0] = NOT_SUPPORTED,
     }
@@ -52,6 +55,14 @@ fn arch_features(function: u32) -> u64 {
         None
     };
     known.unwrap_or(NOT_SUPPORTED)
+}
+
+/// Hands MM_COMMUNICATE (DEN0060) to firmware, if its message lies in nothing of the monitor's.
+fn communicate(machine: &Machine, frame: &mut Frame) {
+    match may_communicate(&machine.monitor, frame.x[2], frame.x[3]) {
+        true => forward(frame),
+        false => frame.x[0] = i64::from(i32::from(ErrorCode::InvalidParameters)) as u64,
+    }
 }
 
 /// Hands the call to firmware, all of its registers as they are.

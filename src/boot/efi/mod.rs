@@ -10,6 +10,7 @@ mod mapped;
 mod own_image;
 mod report_table;
 mod resume;
+mod sbat;
 mod screen;
 mod services;
 
