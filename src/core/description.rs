@@ -3,11 +3,10 @@
 //! machine with UEFI, its memory map, and beside it the device tree or ACPI.
 #![forbid(unsafe_code)]
 
-use crate::acpi::{self, AcpiError, Physical, Tables};
+use crate::acpi::{AcpiError, Physical, Tables};
 use crate::devicetree::blob::{self, BlobError};
 use crate::devicetree::board::{self, Board, MemoryMap as BoardMap};
 use crate::devicetree::chosen;
-use crate::devicetree::claimed;
 use crate::devicetree::console::Console;
 use crate::devicetree::error::BoardError;
 use crate::devicetree::guest_console::MonitorUart;
@@ -15,6 +14,7 @@ use crate::devicetree::modules;
 use crate::devicetree::uefi::{self, Uefi, UefiError};
 use crate::efi::memory_map::{MapError, MemoryMap};
 use crate::efi::system_table::{SystemTable, SystemTableError};
+use crate::firmware_tables::FirmwareTables;
 use crate::memory::region::{Region, RegionSet};
 use dtoolkit::fdt::Fdt;
 use thiserror::Error;
@@ -65,8 +65,7 @@ pub struct Description<'a> {
     tree: &'a [u8],
     fdt: Fdt<'a>,
     uefi: Option<UefiMemory<'a>>,
-    /// ACPI's, if the tree has no machine.
-    tables: Option<Tables<'a>>,
+    machine: FirmwareTables<'a>,
 }
 
 impl<'a> Description<'a> {
@@ -81,7 +80,7 @@ impl<'a> Description<'a> {
             tree,
             fdt,
             uefi: None,
-            tables: None,
+            machine: FirmwareTables::Tree(fdt),
         };
         let Some(at) = Uefi::read(fdt)? else {
             return Ok(description);
@@ -99,7 +98,7 @@ impl<'a> Description<'a> {
         });
         if uefi::is_stub(&fdt) {
             let rsdp = table.rsdp.ok_or(DescriptionError::Nobody)?;
-            description.tables = Some(Tables::find(memory, rsdp)?);
+            description.machine = FirmwareTables::Acpi(Tables::find(memory, rsdp)?);
         }
         Ok(description)
     }
@@ -126,10 +125,7 @@ impl<'a> Description<'a> {
 
     /// Returns the console, if one is described that can be used.
     pub fn console(&self) -> Option<Console> {
-        match &self.tables {
-            Some(tables) => acpi::console::find(tables).ok(),
-            None => board::console(self.fdt).ok(),
-        }
+        self.machine.console()
     }
 
     /// Reads the board; `appended` is as in [`BoardMap::read`].
@@ -157,25 +153,15 @@ impl<'a> Description<'a> {
                 reserved,
                 modules: modules::read(self.fdt, appended)?,
             },
-            hardware: match &self.tables {
-                Some(tables) => acpi::hardware(tables)?,
-                None => board::hardware(self.fdt)?,
-            },
-            claimed: match &self.tables {
-                // They do not say where devices are: nothing is known to be free.
-                Some(_) => Region::new(0, u64::MAX).into_iter().collect(),
-                None => claimed::read(self.fdt),
-            },
+            hardware: self.machine.read::<DescriptionError>()?,
+            claimed: self.machine.claimed(),
             bootargs: chosen::bootargs(self.fdt)?,
         })
     }
 
     /// Returns the UART of `console`, which [`Self::console`] told.
     pub fn uart(&self, console: Console) -> MonitorUart {
-        match &self.tables {
-            Some(_) => MonitorUart::of_firmware(console),
-            None => MonitorUart::new(self.fdt, console),
-        }
+        self.machine.uart(console)
     }
 }
 

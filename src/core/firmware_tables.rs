@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who describes the machine where UEFI firmware starts the monitor: a device tree, or ACPI.
+//! Who describes the machine, but for its memory: a device tree, or ACPI.
 #![forbid(unsafe_code)]
 
 use crate::acpi::{self, AcpiError, Tables};
-use crate::devicetree::blob::{self, BlobError};
+use crate::devicetree::blob;
 use crate::devicetree::board;
 use crate::devicetree::claimed;
+use crate::devicetree::console::Console;
 use crate::devicetree::cpus::EnableMethod;
 use crate::devicetree::error::BoardError;
 use crate::devicetree::guest_console::MonitorUart;
 use crate::devicetree::uefi;
 use crate::hardware::Hardware;
 use crate::memory::region::{Region, RegionSet};
+use dtoolkit::fdt::Fdt;
 use thiserror::Error;
 
-/// What firmware offers, as Linux takes it.
+/// Who describes the machine, as Linux takes it.
 #[derive(Clone, Copy, Debug)]
 pub enum FirmwareTables<'a> {
     /// A device tree that has more than `/chosen`: Linux prefers it (unless told `acpi=force`).
-    Tree(&'a [u8]),
+    Tree(Fdt<'a>),
     /// ACPI's tables.
     Acpi(Tables<'a>),
 }
@@ -26,9 +28,6 @@ pub enum FirmwareTables<'a> {
 /// Why a machine is not known, or not served.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum FirmwareTablesError {
-    /// The structure of the tree is broken.
-    #[error("device tree: {0}")]
-    Blob(#[from] BlobError),
     /// The tree does not describe a machine that the monitor can run on.
     #[error("device tree: {0}")]
     Board(#[from] BoardError),
@@ -43,22 +42,32 @@ pub enum FirmwareTablesError {
 }
 
 impl<'a> FirmwareTables<'a> {
-    /// Returns whether Linux takes the machine from `tree`.
-    pub fn is_tree(tree: &[u8]) -> bool {
-        blob::open(tree).is_ok_and(|fdt| !uefi::is_stub(&fdt))
+    /// Returns `tree`, if Linux takes the machine from it.
+    pub fn of_tree(tree: &'a [u8]) -> Option<Self> {
+        let fdt = blob::open(tree).ok()?;
+        (!uefi::is_stub(&fdt)).then_some(Self::Tree(fdt))
     }
 
-    /// Reads the machine, without the CPUs that nobody can start but `boot_cpu`, by the affinity fields of
-    /// its MPIDR.
+    /// Reads the machine.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is missing or unusable.
+    pub fn read<E: From<BoardError> + From<AcpiError>>(&self) -> Result<Hardware, E> {
+        match self {
+            Self::Tree(fdt) => Ok(board::hardware(*fdt)?),
+            Self::Acpi(tables) => Ok(acpi::hardware(tables)?),
+        }
+    }
+
+    /// Reads the machine for a kernel that is handed firmware's description as it is, without the CPUs that
+    /// nobody can start but `boot_cpu`, by the affinity fields of its MPIDR.
     ///
     /// # Errors
     ///
     /// [`FirmwareTablesError`] for the first thing that is missing or unusable.
     pub fn hardware(&self, boot_cpu: u64) -> Result<Hardware, FirmwareTablesError> {
-        let mut hardware = match self {
-            Self::Tree(tree) => board::hardware(blob::open(tree)?)?,
-            Self::Acpi(tables) => acpi::hardware(tables)?,
-        };
+        let mut hardware = self.read::<FirmwareTablesError>()?;
         hardware.take_unusable(boot_cpu);
         let waits = |method: &EnableMethod| matches!(method, EnableMethod::SpinTable { .. });
         match hardware.cpus.iter().find(|cpu| waits(&cpu.enable_method)) {
@@ -67,27 +76,30 @@ impl<'a> FirmwareTables<'a> {
         }
     }
 
-    /// Returns what the tables give to devices, or to others than the kernel. ACPI's do not say where devices
+    /// Reads the console alone, if one is described that can be used.
+    pub fn console(&self) -> Option<Console> {
+        match self {
+            Self::Tree(fdt) => board::console(*fdt).ok(),
+            Self::Acpi(tables) => acpi::console::find(tables).ok(),
+        }
+    }
+
+    /// Returns what is given to devices, or to others than the kernel. ACPI's tables do not say where devices
     /// are: there it is everything.
     pub fn claimed(&self) -> RegionSet {
         match self {
-            Self::Tree(tree) => blob::open(tree).map_or_else(|_| everything(), claimed::read),
-            Self::Acpi(_) => everything(),
+            Self::Tree(fdt) => claimed::read(*fdt),
+            Self::Acpi(_) => Region::new(0, u64::MAX).into_iter().collect(),
         }
     }
 
-    /// Returns the UART of the console, if there is one that can be used.
-    pub fn uart(&self, hardware: &Hardware) -> Option<MonitorUart> {
-        let console = hardware.console?;
+    /// Returns the UART of `console`, which is one of this machine's.
+    pub fn uart(&self, console: Console) -> MonitorUart {
         match self {
-            Self::Tree(tree) => Some(MonitorUart::new(blob::open(tree).ok()?, console)),
-            Self::Acpi(_) => Some(MonitorUart::of_firmware(console)),
+            Self::Tree(fdt) => MonitorUart::new(*fdt, console),
+            Self::Acpi(_) => MonitorUart::of_firmware(console),
         }
     }
-}
-
-fn everything() -> RegionSet {
-    Region::new(0, u64::MAX).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -97,17 +109,21 @@ mod tests {
 
     #[test]
     fn a_tree_is_one_that_has_more_than_chosen() {
-        assert!(FirmwareTables::is_tree(&Sample::virt().blob()));
+        assert!(FirmwareTables::of_tree(&Sample::virt().blob()).is_some());
         let mut stub = Sample(dtoolkit::model::DeviceTree::new());
         stub.set("/chosen", "bootargs", "quiet");
-        assert!(!FirmwareTables::is_tree(&stub.blob()));
-        assert!(!FirmwareTables::is_tree(&[]));
+        assert!(FirmwareTables::of_tree(&stub.blob()).is_none());
+        assert!(FirmwareTables::of_tree(&[]).is_none());
     }
 
     #[test]
     fn cpus_of_a_spin_table_are_not_served() {
         let mut tree = Sample::virt();
-        let read = |tree: &Sample| FirmwareTables::Tree(&tree.blob()).hardware(0);
+        let read = |tree: &Sample| {
+            let blob = tree.blob();
+            let tables = FirmwareTables::of_tree(&blob).expect("a tree");
+            tables.hardware(0)
+        };
         assert_eq!(read(&tree).map(|hardware| hardware.cpus.len()), Ok(2));
         tree.set("/cpus/cpu@1", "enable-method", "spin-table").set(
             "/cpus/cpu@1",

@@ -92,15 +92,12 @@ impl Handover {
             [self.tree, self.madt, self.fadt, self.spcr, self.dbg2]
                 .map(|bytes| unsafe { bytes.get() });
         let optional = |table: &'a [u8]| Some(table).filter(|table| !table.is_empty());
-        match optional(tree) {
-            Some(tree) => FirmwareTables::Tree(tree),
-            None => FirmwareTables::Acpi(Tables {
-                madt,
-                fadt,
-                spcr: optional(spcr),
-                dbg2: optional(dbg2),
-            }),
-        }
+        FirmwareTables::of_tree(tree).unwrap_or(FirmwareTables::Acpi(Tables {
+            madt,
+            fadt,
+            spcr: optional(spcr),
+            dbg2: optional(dbg2),
+        }))
     }
 }
 

@@ -119,7 +119,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     let memory = MemoryMap::new(&map, descriptor, VERSION)?;
     exit::check_tables(memory.ram())?;
     let mapped = Mapped::new(&memory);
-    let tables = offered(services, &mapped)?;
+    let (tables, tree) = offered(services, &mapped)?;
     let hardware = tables.hardware(current_mpidr())?;
     let cpus = hardware.cpus.len();
     if cpus > MAX_CPUS {
@@ -135,10 +135,9 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     firmware::version().map_err(InstallError::Psci)?;
 
     let by_acpi = matches!(tables, FirmwareTables::Acpi(_));
-    let [tree, madt, fadt, spcr, dbg2] = match tables {
-        FirmwareTables::Tree(tree) => [tree, &[], &[], &[], &[]],
+    let [madt, fadt, spcr, dbg2] = match tables {
+        FirmwareTables::Tree(_) => [&[] as &[u8]; 4],
         FirmwareTables::Acpi(tables) => [
-            &[],
             tables.madt,
             tables.fadt,
             tables.spcr.unwrap_or(&[]),
@@ -212,11 +211,11 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     Ok(Waiting { place, mark })
 }
 
-/// Returns what firmware describes the machine by.
+/// Returns what firmware describes the machine by, and the bytes of its tree, if it is that.
 fn offered<'a>(
     services: &Services,
     mapped: &'a Mapped,
-) -> Result<FirmwareTables<'a>, InstallError> {
+) -> Result<(FirmwareTables<'a>, &'a [u8]), InstallError> {
     let tree = services
         .configuration_table(&DEVICE_TREE)
         .filter(|at| at.is_multiple_of(8))
@@ -224,12 +223,14 @@ fn offered<'a>(
             let size = blob::size_in_header(mapped.bytes(at, 8)?)?;
             mapped.bytes(at, size as usize)
         });
-    if let Some(tree) = tree.filter(|tree| FirmwareTables::is_tree(tree)) {
-        return Ok(FirmwareTables::Tree(tree));
+    if let Some(tree) = tree
+        && let Some(tables) = FirmwareTables::of_tree(tree)
+    {
+        return Ok((tables, tree));
     }
     let rsdp = rsdp(services).ok_or(InstallError::NoTables)?;
     let tables = Tables::find(mapped, rsdp).map_err(FirmwareTablesError::Acpi)?;
-    Ok(FirmwareTables::Acpi(tables))
+    Ok((FirmwareTables::Acpi(tables), &[]))
 }
 
 /// A monitor that waits for ExitBootServices.

@@ -68,7 +68,8 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
     let mut ground = Ground::take(&hardware, &layout, banks, room, layout.given);
     ground.report = report_table(&ground.ram, handover.report);
     ground.memory_reserve = Some(handover.memory_reserve).filter(|list| *list != 0);
-    let (machine, boot_cpu) = ground.populate(&hardware, &layout, options, tables.uart(&hardware));
+    let uart = hardware.console.map(|console| tables.uart(console));
+    let (machine, boot_cpu) = ground.populate(&hardware, &layout, options, uart);
     let caller = &handover.caller;
     let start = Start {
         entry: caller.saved.x[11],
