@@ -5,6 +5,7 @@
 //! A line is the monitor's options, and behind them `next=`, which names the loader that comes next by its
 //! path on the same partition, with its own load options up to the end of the line. A `#` begins a comment.
 
+use super::text;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -32,12 +33,7 @@ impl Config {
     /// Reads load options: UTF-16, little-endian, which may end in a 0. They count more than the file. Words
     /// without `=` are left out: a shell puts the image's name first.
     pub fn read_load_options(&mut self, bytes: &[u8]) {
-        let units = bytes
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|unit| u16::from_le_bytes(*unit));
-        let units: Vec<u16> = units.take_while(|&unit| unit != 0).collect();
+        let units: Vec<u16> = text::units(bytes).collect();
         // A boot manager may put data of its own there, which is no text.
         if let Ok(text) = String::from_utf16(&units) {
             self.read_line(&text, |word| word.contains('='));

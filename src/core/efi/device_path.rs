@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Device paths (UEFI 2.10, 10.3): of a file on a partition, read and written.
 
+use super::text;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -30,11 +31,7 @@ fn nodes(path: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
 pub fn file_path(path: &[u8]) -> Option<String> {
     let mut name = String::new();
     for (_, _, node) in nodes(path).filter(|node| (node.0, node.1) == (MEDIA, FILE_PATH)) {
-        let units = node
-            .chunks_exact(2)
-            .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
-            .take_while(|&unit| unit != 0);
-        let part: String = char::decode_utf16(units)
+        let part: String = char::decode_utf16(text::units(node))
             .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
             .collect();
         if !name.ends_with('\\') && !part.starts_with('\\') {

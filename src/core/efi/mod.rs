@@ -10,6 +10,7 @@ pub mod next_loader;
 pub mod regime;
 pub mod system_table;
 pub mod tables;
+mod text;
 
 #[cfg(any(test, fuzzing))]
 pub mod sample;

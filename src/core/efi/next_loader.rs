@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The loader that comes next where nobody named one: the distribution's, on the same partition.
 
+use super::text;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,14 +23,7 @@ pub fn folder_name(info: &[u8]) -> Option<String> {
     if info.get(ATTRIBUTE)? & DIRECTORY == 0 {
         return None;
     }
-    let units: Vec<u16> = info
-        .get(FILE_NAME..)?
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|unit| u16::from_le_bytes(*unit))
-        .take_while(|&unit| unit != 0)
-        .collect();
+    let units: Vec<u16> = text::units(info.get(FILE_NAME..)?).collect();
     let name = String::from_utf16(&units).ok()?;
     (!name.is_empty() && name != "." && name != "..").then_some(name)
 }
