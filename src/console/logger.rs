@@ -104,18 +104,23 @@ fn with_broken<T>(lock: &Lock<T>, then: impl FnOnce(&mut T)) {
     }
 }
 
+/// Returns what a line of `level` begins with.
+pub fn prefix(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error: ",
+        Level::Warn => "warning: ",
+        Level::Info => "",
+        Level::Debug | Level::Trace => "debug: ",
+    }
+}
+
 impl Log for Logger {
     fn enabled(&self, _: &Metadata) -> bool {
         true
     }
 
     fn log(&self, record: &Record) {
-        let prefix = match record.level() {
-            Level::Error => "error: ",
-            Level::Warn => "warning: ",
-            Level::Info => "",
-            Level::Debug | Level::Trace => "debug: ",
-        };
+        let prefix = prefix(record.level());
         RING.lock().push(prefix, *record.args());
         if is_shown()
             && let Some(console) = self.console.lock().as_mut()

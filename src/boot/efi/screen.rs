@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The log on firmware's own console, as long as that is there.
 
+use crate::console;
 use core::fmt::{self, Write};
 use core::ptr;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::Relaxed;
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{LevelFilter, Log, Metadata, Record};
 use r_efi::efi::SystemTable;
 
 /// UTF-16 units that are handed to firmware at once.
@@ -38,11 +39,7 @@ impl Log for Screen {
     }
 
     fn log(&self, record: &Record) {
-        let prefix = match record.level() {
-            Level::Error => "error: ",
-            Level::Warn => "warning: ",
-            _ => "",
-        };
+        let prefix = console::prefix(record.level());
         let mut line = Line {
             units: [0; CHUNK + 1],
             used: 0,
