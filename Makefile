@@ -255,14 +255,22 @@ bench-publish: bench-report ## copy the report and its plots to docs/bench
 bench-test: setup ## the tests of what measures
 	@$(CARGO) host test --quiet --profile tool -p baton-bench
 
-.PHONY: test
-test: build linux boards races-quick test-cards test-esp ## all tests: on the host, and in QEMU
+# What the tests in QEMU start from.
+.PHONY: test-guests
+test-guests: build linux boards test-cards test-esp
 	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
+
+.PHONY: test
+test: test-guests races-quick ## all tests: on the host, and in QEMU
 	@$(CARGO) host test --release -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu -p baton-imports
 	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
+
+.PHONY: test-long
+test-long: test-guests ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
+	@$(CARGO) host test --release -p baton-tests -- --ignored --test-threads=2
 
 RACES := $(CARGO) host test --quiet --profile races -p baton-races
 
