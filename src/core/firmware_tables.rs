@@ -85,11 +85,15 @@ impl<'a> FirmwareTables<'a> {
     }
 
     /// Returns what is given to devices, or to others than the kernel. ACPI's tables do not say where devices
-    /// are: there it is everything.
+    /// are: there it is everything but where they say that memory can be plugged in.
     pub fn claimed(&self) -> RegionSet {
         match self {
             Self::Tree(fdt) => claimed::read(*fdt),
-            Self::Acpi(_) => Region::new(0, u64::MAX).into_iter().collect(),
+            Self::Acpi(tables) => {
+                let mut claimed: RegionSet = Region::new(0, u64::MAX).into_iter().collect();
+                claimed.remove_all(&tables.hot_pluggable());
+                claimed
+            }
         }
     }
 
@@ -114,6 +118,25 @@ mod tests {
         stub.set("/chosen", "bootargs", "quiet");
         assert!(FirmwareTables::of_tree(&stub.blob()).is_none());
         assert!(FirmwareTables::of_tree(&[]).is_none());
+    }
+
+    #[test]
+    fn by_acpi_all_is_claimed_but_where_memory_can_be_plugged_in() {
+        let srat = acpi::sample::srat(&[(0x1_0000_0000, 0x8000_0000, 3)]);
+        let mut tables = Tables {
+            madt: &[],
+            fadt: &[],
+            spcr: None,
+            dbg2: None,
+            srat: Some(&srat),
+        };
+        let claimed = FirmwareTables::Acpi(tables).claimed();
+        assert!(claimed.contains(0, 0x1_0000_0000));
+        assert!(claimed.contains(0x1_8000_0000, 0x1000));
+        let pluggable = Region::new(0x1_0000_0000, 0x8000_0000).expect("a region");
+        assert!(!claimed.overlaps(&pluggable));
+        tables.srat = None;
+        assert!(FirmwareTables::Acpi(tables).claimed().overlaps(&pluggable));
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct Handover {
     pub spcr: Bytes,
     /// ACPI's DBG2; empty if there is none.
     pub dbg2: Bytes,
+    /// ACPI's SRAT; empty if there is none.
+    pub srat: Bytes,
     /// The monitor's options.
     pub options: Bytes,
     /// The memory map, since the caller called; before that, the room for it.
@@ -88,15 +90,17 @@ impl Handover {
     /// As [`Bytes::get`], for all of it.
     pub unsafe fn tables<'a>(&self) -> FirmwareTables<'a> {
         // SAFETY: The caller's promise.
-        let [tree, madt, fadt, spcr, dbg2] =
-            [self.tree, self.madt, self.fadt, self.spcr, self.dbg2]
-                .map(|bytes| unsafe { bytes.get() });
+        let [tree, madt, fadt, spcr, dbg2, srat] = [
+            self.tree, self.madt, self.fadt, self.spcr, self.dbg2, self.srat,
+        ]
+        .map(|bytes| unsafe { bytes.get() });
         let optional = |table: &'a [u8]| Some(table).filter(|table| !table.is_empty());
         FirmwareTables::of_tree(tree).unwrap_or(FirmwareTables::Acpi(Tables {
             madt,
             fadt,
             spcr: optional(spcr),
             dbg2: optional(dbg2),
+            srat: optional(srat),
         }))
     }
 }

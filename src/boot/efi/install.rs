@@ -135,16 +135,17 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     firmware::version().map_err(InstallError::Psci)?;
 
     let by_acpi = matches!(tables, FirmwareTables::Acpi(_));
-    let [madt, fadt, spcr, dbg2] = match tables {
-        FirmwareTables::Tree(_) => [&[] as &[u8]; 4],
+    let [madt, fadt, spcr, dbg2, srat] = match tables {
+        FirmwareTables::Tree(_) => [&[] as &[u8]; 5],
         FirmwareTables::Acpi(tables) => [
             tables.madt,
             tables.fadt,
             tables.spcr.unwrap_or(&[]),
             tables.dbg2.unwrap_or(&[]),
+            tables.srat.unwrap_or(&[]),
         ],
     };
-    let parts = [tree, madt, fadt, spcr, dbg2, options.as_bytes()];
+    let parts = [tree, madt, fadt, spcr, dbg2, srat, options.as_bytes()];
     let map_room = map.len() as u64 + MAP_GROWTH;
     let given = size_of::<Handover>() as u64
         + parts.iter().map(|part| padded(part.len())).sum::<u64>()
@@ -164,7 +165,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     copy_image(&place);
     let given = given.next_multiple_of(PAGE);
     let mut pen = Pen(place.end() - given + padded(size_of::<Handover>()));
-    let [tree, madt, fadt, spcr, dbg2, options] = parts.map(|part| pen.write(part));
+    let [tree, madt, fadt, spcr, dbg2, srat, options] = parts.map(|part| pen.write(part));
     // Nothing fails after this, and nothing looks at firmware's tables any more, which it may move.
     let report = match by_acpi {
         true => report_table::install(services).unwrap_or_else(|error| {
@@ -185,6 +186,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         fadt,
         spcr,
         dbg2,
+        srat,
         options,
         memory_map: Bytes::new(pen.0, place.end() - pen.0),
         descriptor_size: descriptor as u64,

@@ -18,6 +18,7 @@ mod root;
 #[cfg(any(test, fuzzing))]
 pub mod sample;
 mod signature;
+mod srat;
 mod table;
 
 pub use error::AcpiError;

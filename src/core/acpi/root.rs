@@ -4,8 +4,10 @@
 use super::Physical;
 use super::error::AcpiError;
 use super::signature::Signature;
+use super::srat;
 use super::table::{HEADER, open, signature, sum};
 use crate::little_endian::{bytes_at, u32_at, u64_at};
+use crate::memory::region::RegionSet;
 
 /// Bytes of the RSDP of ACPI 1.0, which have a checksum of their own; and of that of ACPI 2.0.
 const RSDP_FIRST: usize = 20;
@@ -33,6 +35,8 @@ pub struct Tables<'a> {
     pub spcr: Option<&'a [u8]>,
     /// Debug Port Table 2; `None` as with the SPCR.
     pub dbg2: Option<&'a [u8]>,
+    /// System Resource Affinity Table; `None` as with the SPCR.
+    pub srat: Option<&'a [u8]>,
 }
 
 impl<'a> Tables<'a> {
@@ -56,7 +60,13 @@ impl<'a> Tables<'a> {
             fadt: needed(Signature(*b"FACP"))?,
             spcr: useful(Signature(*b"SPCR")),
             dbg2: useful(Signature(*b"DBG2")),
+            srat: useful(Signature(*b"SRAT")),
         })
+    }
+
+    /// Returns the addresses at which memory can be plugged in.
+    pub fn hot_pluggable(&self) -> RegionSet {
+        self.srat.map(srat::hot_pluggable).unwrap_or_default()
     }
 }
 

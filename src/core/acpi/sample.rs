@@ -254,6 +254,20 @@ pub fn spcr(kind: u8, base: &Address) -> Vec<u8> {
     table(b"SPCR", 2, &body)
 }
 
+/// Returns an SRAT of memory: address, bytes and flags each.
+pub fn srat(memory: &[(u64, u64, u32)]) -> Vec<u8> {
+    let mut body = Vec::from([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    for (base, length, flags) in memory {
+        body.extend([1, 40, 0, 0, 0, 0, 0, 0]);
+        body.extend(base.to_le_bytes());
+        body.extend(length.to_le_bytes());
+        body.extend([0; 4]);
+        body.extend(flags.to_le_bytes());
+        body.extend([0; 8]);
+    }
+    table(b"SRAT", 3, &body)
+}
+
 /// Returns a DBG2 of devices: type, subtype and address each.
 pub fn dbg2(devices: &[(u16, u16, Address)]) -> Vec<u8> {
     let mut body = Vec::from(44u32.to_le_bytes());

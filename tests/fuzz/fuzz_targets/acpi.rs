@@ -62,12 +62,16 @@ fuzz_target!(|data: &[u8]| {
             input.bytes(length as usize)
         };
         let (fadt, spcr, dbg2) = (part(), part(), part());
-        hardware(&Tables {
-            madt: input.rest(),
+        let rest = input.rest();
+        let tables = Tables {
+            madt: rest,
             fadt,
             spcr: Some(spcr),
             dbg2: Some(dbg2),
-        })
+            srat: Some(rest),
+        };
+        tables.hot_pluggable();
+        hardware(&tables)
     };
     match read {
         Err(error) => {

@@ -4,7 +4,7 @@
 use crate::linux::{expect_carried, expect_stock};
 use baton_qemu::{Guest, Machine, Task, linux};
 use baton_tests::debugger::{Monitor, Stub};
-use baton_tests::{Boot, Scratch, boot, boot_observed, machine};
+use baton_tests::{Boot, Scratch, boot, boot_observed, machine, uefi_machine};
 
 const SMP: u32 = 4;
 const SECONDS: u64 = 400;
@@ -14,10 +14,16 @@ const NOWHERE: u64 = 1 << 38;
 
 /// 1 GiB of memory at first, and 2 GiB more of virtio-mem.
 fn machine_with_more(baton: &str) -> Machine {
+    with_more(Machine {
+        baton: baton.to_owned(),
+        ..machine(SMP)
+    })
+}
+
+fn with_more(machine: Machine) -> Machine {
     Machine {
         mem: 1024,
         its: true,
-        baton: baton.to_owned(),
         extra: [
             "-m",
             "1G,maxmem=4G,slots=2",
@@ -28,7 +34,7 @@ fn machine_with_more(baton: &str) -> Machine {
         ]
         .map(String::from)
         .into(),
-        ..machine(SMP)
+        ..machine
     }
 }
 
@@ -38,7 +44,12 @@ fn guest() -> Guest {
 
 #[track_caller]
 fn kexec_from_plugged_memory(baton: &str) -> Boot {
-    let boot = boot(&machine_with_more(baton), &guest(), SECONDS);
+    kexec_on(&machine_with_more(baton))
+}
+
+#[track_caller]
+fn kexec_on(machine: &Machine) -> Boot {
+    let boot = boot(machine, &guest(), SECONDS);
     boot.expect_ok(linux::check(&boot, 1, SMP));
     boot
 }
@@ -46,6 +57,17 @@ fn kexec_from_plugged_memory(baton: &str) -> Boot {
 #[test]
 fn kexecs_with_pages_in_memory_that_was_plugged_in() {
     let boot = kexec_from_plugged_memory("log=debug");
+    boot.expect(" blocks of hot-plugged memory");
+    expect_carried(&boot);
+}
+
+/// The SRAT says where memory can come.
+#[test]
+fn kexecs_with_pages_in_memory_that_was_plugged_in_by_acpi() {
+    let scratch = Scratch::new("memory-acpi");
+    let mut machine = with_more(uefi_machine(SMP, &scratch));
+    machine.baton = "log=debug".into();
+    let boot = kexec_on(&machine);
     boot.expect(" blocks of hot-plugged memory");
     expect_carried(&boot);
 }

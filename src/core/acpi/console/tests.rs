@@ -9,6 +9,7 @@ fn tables<'a>(spcr: Option<&'a [u8]>, dbg2: Option<&'a [u8]>) -> Tables<'a> {
         fadt: &[],
         spcr,
         dbg2,
+        srat: None,
     }
 }
 

@@ -127,6 +127,7 @@ fn whatever_byte_is_wrong_it_ends() {
                     fadt: &fadt,
                     spcr: Some(&spcr),
                     dbg2: Some(&dbg2),
+                    srat: None,
                 })
                 .is_err(),
             );
