@@ -26,7 +26,7 @@ use crate::vcpu::frame::Frame;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
-use baton_core::devicetree::cpus::EnableMethod;
+use baton_core::devicetree::cpus::{EnableMethod, Unusable};
 use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::devicetree::psci::Conduit;
 use baton_core::hardware::Hardware;
@@ -39,6 +39,13 @@ use baton_core::tee::mediator::Mediator;
 
 unsafe extern "C" {
     fn enable_mmu(mmu: &MmuConfig);
+}
+
+/// Names the CPUs that nobody can start, by their MPIDRs.
+pub fn name_unusable(cpus: &[(u64, Unusable)]) {
+    for (mpidr, why) in cpus {
+        log::warn!("CPU with MPIDR {mpidr:#x} cannot be started: {why}; the guest runs without it");
+    }
 }
 
 /// The machine's memory and interrupt controller, on the map that the monitor stays on.

@@ -37,11 +37,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     console::set_level(options.log);
     problems.iter().for_each(|problem| log::warn!("{problem}"));
     let layout = Layout::here(board.hardware.cpus.len() as u64, description.size(), 0);
-    for (mpidr, why) in board.hardware.take_unusable(current_mpidr()) {
-        log::warn!(
-            "CPU with MPIDR {mpidr:#x} cannot be started: {why}; the guest is not offered it"
-        );
-    }
+    bring_up::name_unusable(&board.hardware.take_unusable(current_mpidr()));
     let mut banks: RegionSet = board.map.memory.iter().copied().collect();
     banks.remove(&layout.whole);
     let tree_region = Region::new(fdt, description.tree().len() as u64).ok();

@@ -7,12 +7,13 @@ use crate::devicetree::blob;
 use crate::devicetree::board;
 use crate::devicetree::claimed;
 use crate::devicetree::console::Console;
-use crate::devicetree::cpus::EnableMethod;
+use crate::devicetree::cpus::{EnableMethod, Unusable};
 use crate::devicetree::error::BoardError;
 use crate::devicetree::guest_console::MonitorUart;
 use crate::devicetree::uefi;
 use crate::hardware::Hardware;
 use crate::memory::region::{Region, RegionSet};
+use alloc::vec::Vec;
 use dtoolkit::fdt::Fdt;
 use thiserror::Error;
 
@@ -61,18 +62,22 @@ impl<'a> FirmwareTables<'a> {
     }
 
     /// Reads the machine for a kernel that is handed firmware's description as it is, without the CPUs that
-    /// nobody can start but `boot_cpu`, by the affinity fields of its MPIDR.
+    /// nobody can start but `boot_cpu`, by the affinity fields of its MPIDR; and returns those beside it, as
+    /// [`Hardware::take_unusable`] does.
     ///
     /// # Errors
     ///
     /// [`FirmwareTablesError`] for the first thing that is missing or unusable.
-    pub fn hardware(&self, boot_cpu: u64) -> Result<Hardware, FirmwareTablesError> {
+    pub fn hardware(
+        &self,
+        boot_cpu: u64,
+    ) -> Result<(Hardware, Vec<(u64, Unusable)>), FirmwareTablesError> {
         let mut hardware = self.read::<FirmwareTablesError>()?;
-        hardware.take_unusable(boot_cpu);
+        let unusable = hardware.take_unusable(boot_cpu);
         let waits = |method: &EnableMethod| matches!(method, EnableMethod::SpinTable { .. });
         match hardware.cpus.iter().find(|cpu| waits(&cpu.enable_method)) {
             Some(cpu) => Err(FirmwareTablesError::SpinTable(cpu.mpidr)),
-            None => Ok(hardware),
+            None => Ok((hardware, unusable)),
         }
     }
 
@@ -145,9 +150,10 @@ mod tests {
         let read = |tree: &Sample| {
             let blob = tree.blob();
             let tables = FirmwareTables::of_tree(&blob).expect("a tree");
-            tables.hardware(0)
+            let read = tables.hardware(0);
+            read.map(|(hardware, unusable)| (hardware.cpus.len(), unusable))
         };
-        assert_eq!(read(&tree).map(|hardware| hardware.cpus.len()), Ok(2));
+        assert_eq!(read(&tree), Ok((2, Vec::new())));
         tree.set("/cpus/cpu@1", "enable-method", "spin-table").set(
             "/cpus/cpu@1",
             "cpu-release-addr",
@@ -156,8 +162,8 @@ mod tests {
         assert_eq!(read(&tree), Err(FirmwareTablesError::SpinTable(1)));
         tree.unset("/cpus/cpu@1", "enable-method");
         assert_eq!(
-            read(&tree).map(|hardware| hardware.cpus.len()),
-            Ok(1),
+            read(&tree),
+            Ok((1, [(1, Unusable::NoMethod)].into())),
             "nobody can start it"
         );
     }

@@ -120,7 +120,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     exit::check_tables(memory.ram())?;
     let mapped = Mapped::new(&memory);
     let (tables, tree) = offered(services, &mapped)?;
-    let hardware = tables.hardware(current_mpidr())?;
+    let (hardware, _) = tables.hardware(current_mpidr())?;
     let cpus = hardware.cpus.len();
     if cpus > MAX_CPUS {
         return Err(InstallError::Cpus(cpus));

@@ -48,7 +48,7 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
             handover.options.get(),
         )
     };
-    let hardware = tables
+    let (hardware, unusable) = tables
         .hardware(current_mpidr())
         .unwrap_or_else(|error| stop(format_args!("{error}")));
     if let Some(console) = &hardware.console {
@@ -57,6 +57,7 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
     let (options, problems) = Options::parse(core::str::from_utf8(options).unwrap_or(""));
     console::set_level(options.log);
     problems.iter().for_each(|problem| log::warn!("{problem}"));
+    bring_up::name_unusable(&unusable);
     let layout = Layout::here(hardware.cpus.len() as u64, 0, handover.size);
     let mut banks = MemoryMap::new(map, handover.descriptor_size as usize, VERSION)
         .unwrap_or_else(|error| stop(format_args!("memory map: {error}")))

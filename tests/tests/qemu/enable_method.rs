@@ -23,10 +23,17 @@ pub fn set_cpu(tree: &mut DeviceTree, number: u64, name: &str, value: Option<&[u
 fn linux_kexecs(smp: u32, online: u32, change: impl FnOnce(&mut DeviceTree)) -> Boot {
     let guest = linux::KEXEC.guest("");
     let boot = boot_changed(&machine(smp), &guest, Vec::new(), 300, change);
+    expect_kexec(&boot, online);
+    boot
+}
+
+/// Expects two kernels with `online` CPUs each, the second by the monitor.
+#[track_caller]
+pub fn expect_kexec(boot: &Boot, online: u32) {
     boot.expect_end();
     boot.expect_no("baton: error: ");
-    linux::expect_carried(&boot);
-    let seen: Vec<_> = generations(&boot)
+    linux::expect_carried(boot);
+    let seen: Vec<_> = generations(boot)
         .into_iter()
         .map(|Generation { number, online, .. }| (number, online))
         .collect();
@@ -35,7 +42,6 @@ fn linux_kexecs(smp: u32, online: u32, change: impl FnOnce(&mut DeviceTree)) -> 
             "expected two kernels with {online} CPUs online, seen (number, CPUs) {seen:?}"
         ));
     }
-    boot
 }
 
 /// The monitor must have said `line` once and no more than once: at its start.
@@ -63,7 +69,7 @@ fn linux_loses_cpus_without_a_usable_method_only() {
         expect_once(
             &boot,
             &format!(
-                "baton: warning: CPU with MPIDR {mpidr:#x} cannot be started: {why}; the guest is not offered it"
+                "baton: warning: CPU with MPIDR {mpidr:#x} cannot be started: {why}; the guest runs without it"
             ),
         );
     }

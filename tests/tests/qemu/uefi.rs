@@ -2,10 +2,11 @@
 //! UEFI firmware at EL2, which starts the monitor, and that Debian's kernel by its EFI stub; the machine is
 //! described by ACPI alone, or by firmware's device tree.
 
+use crate::enable_method::{expect_kexec, set_cpu};
 use crate::linux::{KEXEC, KEXEC_UNCHECKED, expect_carried, expect_same_reserved, run_on};
 use baton_qemu::uefi::Way;
 use baton_qemu::{Machine, Task, kexec, paths, report};
-use baton_tests::{Boot, Scratch, uefi_machine};
+use baton_tests::{Boot, Scratch, boot, tree, uefi_machine};
 
 /// Expects Debian's kernel and the one that it kexecs, with all CPUs, by ACPI.
 #[track_caller]
@@ -100,6 +101,23 @@ fn boots_and_kexecs_by_a_device_tree() {
     let mut machine = uefi_machine(4, &scratch);
     machine.extra = ["-M", "acpi=off"].map(str::to_owned).into();
     boots_and_kexecs_by_its_tree(&machine);
+}
+
+/// The kernel is handed firmware's tree as it is, and does not start that CPU either.
+#[test]
+fn runs_without_a_cpu_that_nobody_can_start() {
+    let scratch = Scratch::new("uefi-unusable");
+    let mut machine = uefi_machine(4, &scratch);
+    machine.extra = ["-M", "acpi=off"].map(str::to_owned).into();
+    let mut tree = tree(&machine, &[], &scratch);
+    set_cpu(&mut tree, 3, "enable-method", None);
+    let file = scratch.path("changed.dtb");
+    std::fs::write(&file, tree.to_dtb()).unwrap_or_else(|error| panic!("{error}"));
+    machine.extra.push("-dtb".into());
+    machine.extra.push(file.to_string_lossy().into_owned());
+    let boot = boot(&machine, &KEXEC.guest(""), 400);
+    boot.expect("warning: CPU with MPIDR 0x3 cannot be started: it has no enable-method");
+    expect_kexec(&boot, 3);
 }
 
 /// `bootefi`, as U-Boot's boot flow calls it for a removable disk.
