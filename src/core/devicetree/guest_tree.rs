@@ -41,7 +41,7 @@ pub struct GuestTree<'a> {
     /// Where the guest finds UEFI's memory map, if it is handed one: that reserves the monitor's memory
     /// and the tables' as well.
     pub uefi_map: Option<Region>,
-    /// The property `/baton/report`, with the size that the report of a takeover will need.
+    /// The property `report` of the node `baton`, with the size that the report of a takeover will need.
     pub report: &'a [u8],
 }
 
@@ -84,7 +84,7 @@ pub enum TreeError {
 /// report of a takeover.
 ///
 /// With UEFI's memory map, a tree that has nothing but `/chosen` stays so: Linux takes the machine from
-/// ACPI only then.
+/// ACPI only then. The report is in `/chosen/baton` there.
 ///
 /// All else stays: in `/chosen` the seeds, `stdout-path` and `linux,kho-*`, and the memory
 /// reservations.
@@ -100,9 +100,18 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
     let mut tree = DeviceTree::from_fdt(&fdt);
     let cells = tree.root.address_space();
     choose(node_mut(&mut tree.root, "chosen"), config)?;
-    if config.uefi_map.is_none() || !uefi::is_stub(&fdt) {
+    let is_stub = config.uefi_map.is_some() && uefi::is_stub(&fdt);
+    let reported = if is_stub {
+        node_mut(&mut tree.root, "chosen")
+    } else {
         describe(&mut tree.root, cells, config)?;
-    }
+        &mut tree.root
+    };
+    set(
+        node_mut(reported, "baton"),
+        "report",
+        config.report.to_vec(),
+    );
 
     let mut bytes = tree.to_dtb();
     // dtoolkit's model does not keep the boot CPU of the header.
@@ -130,7 +139,6 @@ fn describe(
         offer_psci(root);
     }
     offer_cpus(root, config.cpus);
-    set(node_mut(root, "baton"), "report", config.report.to_vec());
     Ok(())
 }
 

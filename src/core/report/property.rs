@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The report for the administrator of the next kernel: in its device tree, or in ACPI.
 //!
-//! The guest's tree has a node `/baton` with a property `report` of a fixed size. kexec-tools
-//! copies the tree for the next kernel, and the monitor overwrites the property where it finds it.
-//! Linux shows it as `/proc/device-tree/baton/report`, without a driver. Behind the times it has the
-//! last lines of the log.
+//! The guest's tree has a node `/baton` with a property `report` of a fixed size; a tree that has
+//! nothing but `/chosen` has it below that. kexec-tools copies the tree for the next kernel, and the
+//! monitor overwrites the property where it finds it. Linux shows it as
+//! `/proc/device-tree/baton/report`, and the whole tree as `/sys/firmware/fdt`, without a driver. Behind
+//! the times it has the last lines of the log.
 
 use super::source;
 use crate::devicetree::blob;
@@ -104,7 +105,7 @@ pub fn property<'a>(header: &ReportHeader, last_lines: impl FnOnce(u64) -> Part<
 /// Returns the offset of the property in `tree`, if all of it is there.
 ///
 /// The tree is not parsed, as that takes the longer the more CPUs there are, and the guest stands
-/// still meanwhile. The monitor makes `/baton` the last node, and kexec-tools keeps the order: so
+/// still meanwhile. The monitor makes its node the last one, and kexec-tools keeps the order: so
 /// the search runs backwards.
 pub fn find(tree: &[u8]) -> Option<usize> {
     let (cells, _) = blob::structure(tree).unwrap_or(tree).as_chunks::<4>();

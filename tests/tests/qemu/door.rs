@@ -43,6 +43,8 @@ fn try_on_a_machine_of_acpi() {
     if by_acpi.count() != 3 {
         boot.fail("expected three kernels that find PSCI by ACPI");
     }
+    boot.expect("guest: fdt: no reboot yet");
+    boot.expect("guest: fdt: asked for by                      kernel_kexec()");
     expect_kept_off(&boot);
 }
 

@@ -473,6 +473,8 @@ fn a_tree_of_chosen_alone_stays_so_with_uefi() {
         .set("/chosen", "bootargs", "quiet");
     let seen = made(&stub, &config);
     assert_eq!(seen.root.children().count(), 1, "/chosen");
+    let report = value(&seen, "/chosen/baton", "report");
+    assert_eq!(report, Some(&property::empty()[..]));
     for name in [
         "linux,uefi-system-table",
         "linux,uefi-mmap-start",
