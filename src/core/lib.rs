@@ -21,6 +21,7 @@ pub mod hw_error;
 pub mod linux;
 mod little_endian;
 pub mod log_ring;
+pub mod management_mode;
 pub mod memory;
 pub mod mpidr;
 pub mod options;

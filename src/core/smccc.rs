@@ -2,7 +2,7 @@
 //! Who answers a guest's SMCCC call (Arm DEN0028): decided from its function id alone.
 #![forbid(unsafe_code)]
 
-use crate::memory::region::Region;
+use crate::management_mode::MM_COMMUNICATE;
 use core::ops::RangeInclusive;
 
 /// The instruction that made the call.
@@ -27,7 +27,7 @@ pub enum Service {
     ArchFeatures,
     /// Firmware, with all registers as they are.
     Firmware,
-    /// Firmware's Management Mode, if the call's buffer is not the monitor's: [`may_communicate`].
+    /// Firmware's Management Mode, if the call's message is harmless: [`crate::management_mode::check`].
     ManagementMode,
     /// A trusted OS below, if its calls are handed on.
     TrustedOs,
@@ -66,10 +66,6 @@ const PSCI: RangeInclusive<u32> = 0x00..=0x1f;
 /// SDEI would have firmware call into EL2; FF-A, RMI and trusted OSes are told of memory by
 /// address, and would touch the monitor's for the guest.
 const HARMLESS: [RangeInclusive<u32>; 3] = [0x40..=0x40, 0x50..=0x5f, 0x130..=0x13f];
-/// MM_COMMUNICATE (DEN0060): how UEFI's runtime services reach variables that the Secure world keeps.
-const MM_COMMUNICATE: u32 = 0x41;
-/// Bytes that a message may have: EDK2 has a buffer of as many, and the call does not tell.
-const MESSAGE_MAX: u64 = 64 << 10;
 /// What every service of firmware has, and what returns data alone: how many calls there are, UID,
 /// revision (DEN0028, "General service queries"); each a fast call with 32-bit arguments.
 const QUERIES: [u32; 3] = [0x8000_ff00, 0x8000_ff01, 0x8000_ff03];
@@ -88,20 +84,13 @@ pub fn service(id: u32, conduit: Conduit) -> Service {
         owner::STANDARD_SECURE if HARMLESS.iter().any(|range| range.contains(&number)) => {
             Service::Firmware
         }
-        owner::STANDARD_SECURE if number == MM_COMMUNICATE => Service::ManagementMode,
+        owner::STANDARD_SECURE if MM_COMMUNICATE.contains(&id) => Service::ManagementMode,
         owner if owner::TRUSTED_OS.contains(&owner) => Service::TrustedOs,
         owner::ARCH if id == SMCCC_VERSION => Service::Version,
         owner::ARCH if id == SMCCC_ARCH_FEATURES => Service::ArchFeatures,
         owner::ARCH | owner::CPU | owner::SIP | owner::OEM => Service::Firmware,
         _ => Service::NotSupported,
     }
-}
-
-/// Returns whether MM_COMMUNICATE may go on: the message at physical address `buffer`, which Management Mode
-/// reads and writes, is the guest's or firmware's. `size` is the address of its size, which firmware with a
-/// buffer of its own does not take.
-pub fn may_communicate(monitor: &Region, buffer: u64, size: u64) -> bool {
-    size == 0 && Region::new(buffer, MESSAGE_MAX).is_ok_and(|message| !message.overlaps(monitor))
 }
 
 #[cfg(test)]
@@ -133,33 +122,17 @@ mod tests {
             (0x8400_0050, Firmware),
             (0x8400_0130, Firmware),
             (0x8400_0040, Firmware),
+            (0x8400_0041, ManagementMode),
             (0xc400_0041, ManagementMode),
-            // SDEI_VERSION, FFA_VERSION, RMI_VERSION.
+            // A yielding call, and a reserved bit.
+            (0x4400_0041, NotSupported),
+            (0xc402_0041, NotSupported),
+            // SDEI_VERSION and the last number that is SDEI's, FFA_VERSION, RMI_VERSION.
             (0xc400_0020, NotSupported),
+            (0xc400_003f, NotSupported),
             (0x8400_0063, NotSupported),
             (0xc400_0150, NotSupported),
         ]);
-    }
-
-    #[test]
-    fn management_mode_is_told_of_no_memory_of_the_monitors() {
-        let monitor = Region::new(0xbe20_0000, 0x40_0000).expect("a region");
-        for (buffer, size, expected) in [
-            (0xbe60_0000, 0, true),
-            (0xbe1f_0000, 0, true),
-            (0x4000_0000, 0, true),
-            (0xbe20_0000, 0, false),
-            (0xbe5f_fff8, 0, false),
-            (0xbe1f_0008, 0, false),
-            (u64::MAX - 8, 0, false),
-            (0x4000_0000, 0xbe20_0000, false),
-        ] {
-            assert_eq!(
-                may_communicate(&monitor, buffer, size),
-                expected,
-                "buffer {buffer:#x}, size at {size:#x}"
-            );
-        }
     }
 
     #[test]

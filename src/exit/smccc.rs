@@ -8,10 +8,11 @@ use crate::machine::next::Next;
 use crate::vcpu::frame::Frame;
 use crate::{baton_calls, kexec_hooks, psci, tee};
 use arm_psci::ErrorCode;
+use baton_core::management_mode;
 use baton_core::smccc::{
-    Conduit, NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT, Service, may_communicate,
-    service,
+    Conduit, NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT, Service, service,
 };
+use core::iter;
 use smccc::Call;
 
 /// Version 1.1 as SMCCC_VERSION says it.
@@ -29,7 +30,7 @@ pub fn dispatch(machine: &Machine, cpu: &Cpu, frame: &mut Frame, conduit: Condui
         Service::Version => frame.x[0] = smccc_version(),
         Service::ArchFeatures => frame.x[0] = arch_features(frame.x[1] as u32),
         Service::Firmware => forward(frame),
-        Service::ManagementMode => communicate(machine, frame),
+        Service::ManagementMode => communicate(machine, cpu, frame),
         Service::TrustedOs => tee::call(machine, cpu, frame),
         Service::NotSupported => frame.x[0] = NOT_SUPPORTED,
     }
@@ -57,11 +58,17 @@ fn arch_features(function: u32) -> u64 {
     known.unwrap_or(NOT_SUPPORTED)
 }
 
-/// Hands MM_COMMUNICATE (DEN0060) to firmware, if its message lies in nothing of the monitor's.
-fn communicate(machine: &Machine, frame: &mut Frame) {
-    match may_communicate(&machine.monitor, frame.x[2], frame.x[3]) {
-        true => forward(frame),
-        false => frame.x[0] = i64::from(i32::from(ErrorCode::InvalidParameters)) as u64,
+/// Hands MM_COMMUNICATE to firmware, if its message reaches nothing that the guest cannot write itself; else
+/// refuses it with a line on the console.
+fn communicate(machine: &Machine, cpu: &Cpu, frame: &mut Frame) {
+    let withheld = iter::once(machine.monitor).chain(machine.gic.guarded());
+    match management_mode::check(frame.x[0] as u32, &mut frame.x, withheld) {
+        Ok(()) => forward(frame),
+        Err(error) => {
+            let index = cpu.index;
+            log::log!(cpu.exits.complaint(), "cpu {index}: refused: {error}");
+            frame.x[0] = i64::from(i32::from(ErrorCode::InvalidParameters)) as u64;
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod monitor_access;
 mod psci;
 mod queries;
 mod routes;
+mod services;
 mod soak;
 mod tee;
 
@@ -116,6 +117,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "routes",
         run: routes::run,
+    },
+    Test {
+        name: "services",
+        run: services::run,
     },
 ];
 

@@ -66,6 +66,14 @@ pub const GICD: u64 = 0x0800_0000;
 /// CPU 0's redistributor; the others follow.
 pub const GICR: u64 = 0x080a_0000;
 
+/// RAM of a machine of 2 GiB.
+const RAM: core::ops::Range<u64> = 0x4000_0000..0xc000_0000;
+
+/// Whether there is RAM at an address.
+pub fn in_ram(address: u64) -> bool {
+    RAM.contains(&address)
+}
+
 const UART: u64 = 0x0900_0000;
 /// A PL061: its line 0 switches the machine off, line 1 resets it.
 const SECURE_GPIO: u64 = 0x090b_0000;

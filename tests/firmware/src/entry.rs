@@ -4,7 +4,7 @@
 use crate::board::{self, CLUSTER, MAX_CPUS, NEXT, Power, TREE, Uart};
 use crate::cpu::{Cpu, Start};
 use crate::lower_level::begin;
-use crate::{gic, optee, psci, queries};
+use crate::{gic, management_mode, optee, psci, queries};
 use core::arch::global_asm;
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -57,7 +57,7 @@ extern "C" fn boot(number: usize) -> ! {
 
 /// A call from EL2: its registers, and the number of this CPU.
 extern "C" fn call(x: &mut [u64; 8], number: usize) {
-    if let Some(data) = queries::answer(x[0] as u32) {
+    if let Some(data) = queries::answer(x[0] as u32).or_else(|| management_mode::answer(x)) {
         x[..4].copy_from_slice(&data);
         return;
     }

@@ -225,6 +225,42 @@ fn a_trusted_os_is_not_there_by_itself() {
     above_optee("test=no-tee", "");
 }
 
+/// A buffer of firmware's that is in no other kernel's way.
+const BUFFER: u64 = 0x4018_0000;
+const BUFFER_SIZE: u64 = 0x1_0000;
+
+/// Management Mode gets messages that reach nothing of the monitor's, and what firmware answers comes back as
+/// it is; each of the others is one line. SDEI is not there.
+#[test]
+fn management_mode_is_told_of_no_memory_of_the_monitors() {
+    let guest = probe::guest("test=services");
+    let boot = boot(&machine(SMP), &guest, 0, 60, |tree| {
+        let cells = 2_u32.to_be_bytes();
+        let mut reserved = node(
+            "reserved-memory",
+            &[
+                ("#address-cells", &cells),
+                ("#size-cells", &cells),
+                ("ranges", &[]),
+            ],
+        );
+        let reg = [BUFFER, BUFFER_SIZE].map(u64::to_be_bytes).concat();
+        reserved.add_child(node(&format!("mm@{BUFFER:x}"), &[("reg", &reg)]));
+        tree.root.add_child(reserved);
+    });
+    boot.expect("probe: services: Management Mode and SDEI: good");
+    boot.expect("probe: PASS");
+    boot.expect_no("baton: error: ");
+    boot.expect_no("firmware: ");
+    boot.expect_end();
+    let refused = boot.all("refused: MM_COMMUNICATE: ").count();
+    if refused != 8 {
+        boot.fail(format_args!(
+            "expected 8 lines of messages that are refused, seen {refused}"
+        ));
+    }
+}
+
 /// Adds what firmware adds that answers PSCI.
 fn add_psci(tree: &mut DeviceTree) {
     let psci = node(
