@@ -3,8 +3,8 @@
 # Fetches arm64 packages of Debian into the cache, checked by apt's signatures.
 #
 #   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/: Image, and in modules/ what a
-#                                         virtio disk and virtio memory need, in the order in which
-#                                         to load it; and a link to that folder,
+#                                         virtio disk, virtio memory and UEFI's variables need, in
+#                                         the order in which to load it; and a link to that folder,
 #                                         $cache/debian/RELEASE[-FLAVOUR]
 #   fetch.sh source RELEASE PACKAGE FOLDER   a source package, unpacked
 #   fetch.sh linux-source RELEASE VERSION   $cache/linux-source/VERSION/: Linux's source as Debian has it
@@ -131,7 +131,7 @@ module() {
 }
 
 # The modules that a kernel is fetched with.
-drivers='virtio_pci virtio_blk virtio_mem'
+drivers='virtio_pci virtio_blk virtio_mem efivarfs'
 
 kernel() {
 	name=$release${flavour:+-$flavour}

@@ -24,6 +24,14 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
         on_off::off(machine, cpu);
         return Next::Park;
     }
+    if let Ok(Request::Here(
+        Function::SystemOff | Function::SystemReset | Function::SystemReset2 { .. },
+    )) = request
+    {
+        // A kernel's own call, or that of firmware's runtime services below it.
+        let (index, id, elr) = (cpu.index, frame.x[0], frame.elr);
+        log::debug!("cpu {index}: call {id:#x} at {elr:#x}");
+    }
     let answer = request.and_then(|request| answer(machine, cpu, &arguments, request));
     // An error is sign-extended to all of x0, as firmware does: callers of 32-bit functions compare
     // 64 bits too.

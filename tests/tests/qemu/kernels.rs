@@ -16,7 +16,7 @@ fn kexecs_another_kernel_and_back() {
         disks: vec![disk.clone(), kernels.disk()],
         ..machine(4)
     };
-    let guest = kernels.guest(&path).expect("a disk with two kernels");
+    let guest = kernels.guest(&path, "").expect("a disk with two kernels");
     let boot = boot(&machine, &guest, 400);
     let steps = kernels.steps(&boot, &path, 4);
     if steps.len() != 2 || steps.iter().any(Result::is_err) {

@@ -24,3 +24,4 @@ mod soak;
 mod u_boot;
 mod uefi;
 mod uefi_faults;
+mod uefi_services;

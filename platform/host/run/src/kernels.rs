@@ -75,7 +75,7 @@ fn run(
         ..machine.clone()
     };
     println!("  one boot for {last} kexecs, on {} vCPUs", machine.smp);
-    let guest = kernels.guest(path).ok_or("no kernel")?;
+    let guest = kernels.guest(path, "").ok_or("no kernel")?;
     let mut limits = limits(120 + 60 * u64::from(last))?;
     limits.silence = limits.silence.min(Duration::from_secs(120));
     let command = machine.command(&guest).map_err(text)?;

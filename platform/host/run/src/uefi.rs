@@ -20,6 +20,9 @@ use std::process::Command;
 const KERNEL: &str = r"\linux\Image";
 const INITRD: &str = r"\linux\initrd";
 
+/// The file of a run that has firmware's variables.
+const FLASH: &str = "vars.fd";
+
 /// How firmware comes by the monitor, and the monitor by its next loader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
@@ -87,6 +90,14 @@ impl Uefi {
             way: Way::default(),
             entries: Vec::new(),
         }
+    }
+
+    /// Returns the value of the variable `name` that the last run has left; none if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::File`] if there is no flash of a run.
+    pub fn variable(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        variables::read(&self.files.join(FLASH), name)
     }
 
     /// Writes the files of a run of `guest`, and returns QEMU's arguments for them.
@@ -167,7 +178,7 @@ impl Uefi {
 
     /// QEMU's arguments for firmware that begins with `start`, from the first partition of `disk`.
     fn flash(&self, start: &Start, disk: &Path) -> Result<Vec<String>, Error> {
-        let variables = self.files.join("vars.fd");
+        let variables = self.files.join(FLASH);
         start.variables(partition::first(disk)?).write(&variables)?;
         Ok(vec![
             "-bios".into(),

@@ -80,15 +80,15 @@ impl Kernels {
     }
 
     /// The guest that goes the way `path` of kernels, beginning with its first; none if there is no
-    /// such kernel.
-    pub fn guest(&self, path: &[usize]) -> Option<Guest> {
+    /// such kernel. `append` is added to its command line.
+    pub fn guest(&self, path: &[usize], append: &str) -> Option<Guest> {
         let (&first, rest) = path.split_first()?;
         let kernel = self.all.get(first)?;
         let letters = rest.iter().map(|&place| letter(place)).collect();
         Some(Guest {
             kernel: kernel.image.clone(),
             initrd: Some(kernel.initrd.clone()),
-            append: Task::Walk { letters }.command_line(""),
+            append: Task::Walk { letters }.command_line(append),
         })
     }
 

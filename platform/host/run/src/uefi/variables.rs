@@ -5,7 +5,7 @@
 //! `MdeModulePkg/Include/Guid/VariableFormat.h` (the store in it).
 
 use crate::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -32,6 +32,12 @@ const VARIABLE: [u8; 4] = [0xaa, 0x55, 0x3f, 0];
 const UNSIGNED: [u8; 28] = [0; 28];
 /// Kept where power is off, read by boot services and at run time.
 const ATTRIBUTES: u32 = 7;
+/// Bytes of a store's header: its GUID, size, and state. Variables follow.
+const STORE_HEADER: usize = 28;
+/// Offsets in a variable: the sizes of its name and of its value, its name.
+const NAME_SIZE: usize = 36;
+const VALUE_SIZE: usize = 40;
+const NAME: usize = 60;
 
 /// Variables of EFI_GLOBAL_VARIABLE.
 #[derive(Default)]
@@ -89,13 +95,42 @@ impl Variables {
         bytes.extend(&self.0);
         bytes.resize((BLOCK * BLOCKS) as usize, 0xff);
         // Another QEMU may still have the one of before.
-        let _ = std::fs::remove_file(file);
+        let _ = fs::remove_file(file);
         File::create(file)
             .and_then(|flash| flash.set_len(FLASH).and(flash.write_all_at(&bytes, 0)))
             .map_err(|error| Error::File {
                 path: file.to_owned(),
                 error,
             })
+    }
+}
+
+/// Returns the value of the variable `name`, of any owner, in the flash that is `file`; none if it is not there, or
+/// no more.
+///
+/// # Errors
+/// [`Error::File`] if `file` cannot be read.
+pub fn read(file: &Path, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    let flash = fs::read(file).map_err(|error| Error::File {
+        path: file.to_owned(),
+        error,
+    })?;
+    Ok(find(&flash, &utf16(name)).map(<[u8]>::to_vec))
+}
+
+fn find<'a>(flash: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut at = usize::from(VOLUME_HEADER) + STORE_HEADER;
+    loop {
+        let variable = flash.get(at..)?;
+        // One that is no more has another state, and is skipped.
+        variable.strip_prefix(&VARIABLE[..2])?;
+        let size = |at| Some(u32::from_le_bytes(*variable.get(at..)?.first_chunk()?) as usize);
+        let value = NAME + size(NAME_SIZE)?;
+        let end = value + size(VALUE_SIZE)?;
+        if variable.starts_with(&VARIABLE[..3]) && variable.get(NAME..value)? == name {
+            return variable.get(value..end);
+        }
+        at += end.next_multiple_of(4);
     }
 }
 
@@ -149,6 +184,21 @@ mod tests {
         .flat_map(|word: &u64| word.to_le_bytes())
         .collect();
         assert_eq!(volume_header(), expected);
+    }
+
+    #[test]
+    fn finds_variables_that_are_there() {
+        let mut variables = Variables::default();
+        variables.set("Gone", b"old");
+        variables.0[2] = 0x3d;
+        variables.set("Stays", b"12345");
+        let start = usize::from(VOLUME_HEADER) + STORE_HEADER;
+        let mut flash = vec![0; start];
+        flash.extend(variables.0);
+        flash.resize(start + 0x1000, 0xff);
+        assert_eq!(find(&flash, &utf16("Stays")), Some(&b"12345"[..]));
+        assert_eq!(find(&flash, &utf16("Gone")), None);
+        assert_eq!(find(&flash[..start + 70], &utf16("Stays")), None);
     }
 
     #[test]
