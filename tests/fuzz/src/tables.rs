@@ -40,6 +40,24 @@ fn machine(kind: u8) -> [Vec<u8>; 3] {
     [fadt(6, 3, u16::from(kind != 3)), madt.table(), console]
 }
 
+/// Changes one byte or one number of `bytes`, or cuts them off, of which `least` stay, or adds some.
+pub fn alter(bytes: &mut Vec<u8>, how: u8, least: usize, input: &mut Input<'_>) {
+    let at = input.number(2) as usize % bytes.len();
+    match how & 3 {
+        0 => bytes[at] = input.u8(),
+        1 => {
+            let value = input.edge().to_le_bytes();
+            let end = bytes.len().min(at + value.len());
+            bytes[at..end].copy_from_slice(&value[..end - at]);
+        }
+        2 => bytes.truncate(at.max(least)),
+        _ => {
+            let count = usize::from(input.u8());
+            bytes.extend(input.bytes(count));
+        }
+    }
+}
+
 /// Returns the tables of machine `kind` with changes; those that make a table longer or shorter, and
 /// those that say so, mend its checksum.
 pub fn changed(kind: u8, input: &mut Input<'_>) -> Sample {
@@ -50,20 +68,7 @@ pub fn changed(kind: u8, input: &mut Input<'_>) -> Sample {
         let Some(table) = tables.get_mut(index) else {
             break;
         };
-        let at = input.number(2) as usize % table.len();
-        match what >> 2 & 3 {
-            0 => table[at] = input.u8(),
-            1 => {
-                let value = input.edge().to_le_bytes();
-                let end = table.len().min(at + value.len());
-                table[at..end].copy_from_slice(&value[..end - at]);
-            }
-            2 => table.truncate(at.max(36)),
-            _ => {
-                let count = usize::from(input.u8());
-                table.extend(input.bytes(count));
-            }
-        }
+        alter(table, what >> 2, 36, input);
         if what & 0x10 == 0 {
             let length = table.len() as u32;
             table[4..8].copy_from_slice(&length.to_le_bytes());

@@ -116,6 +116,61 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             ],
         ),
         ("memory_map", "wraps", vec![0, 0, 0x87, 3, 12, 1, 4, 0]),
+        // UEFI's tables at physical and at virtual addresses; more tables than there are; other ones.
+        ("system_table", "flat", vec![0]),
+        ("system_table", "mapped", vec![1]),
+        ("system_table", "count", vec![1, 1, 104, 0, 4]),
+        ("system_table", "elsewhere", vec![0, 9, 112, 0, 4, 0, 0, 1]),
+        ("system_table", "cut-off", vec![0, 18, 30, 0]),
+        // One part; a chain of three; a circle; a part that is too short.
+        ("memory_reserve", "one", vec![2, 0, 1, 1, 31, 1, 16, 0]),
+        (
+            "memory_reserve",
+            "chain",
+            vec![1, 2, 0, 0, 2, 3, 1, 1, 20, 1, 12, 0, 4, 0, 0],
+        ),
+        ("memory_reserve", "circle", vec![1, 2, 0, 0, 1, 1, 0, 0]),
+        (
+            "memory_reserve",
+            "cut-off",
+            vec![4, 0, 2, 1, 31, 1, 16, 1, 30, 1, 12, 3, 20],
+        ),
+        // A machine of ACPI and one of a tree; without a word; with a change in the tree, and in a table.
+        ("description", "acpi", vec![0, 0]),
+        ("description", "tree", vec![1, 1]),
+        ("description", "version", vec![2, 4, 1, 2, 0, 0, 0, 0]),
+        ("description", "no-size", vec![3, 2, 3]),
+        ("description", "cpu", vec![9, 6, 6, 11, 0, 1, 1, 3, 0]),
+        ("description", "map", vec![0, 0, 8, 12, 0, 4, 0, 0, 0, 0]),
+        (
+            "efi_config",
+            "file",
+            b"\x30log=debug wait=9 # x\r\nnext=/EFI/a.efi quiet a=b\nx=y".to_vec(),
+        ),
+        (
+            "efi_config",
+            "load-options",
+            [&[0][..], &utf16("BATON.EFI a=b next=\\b.efi c")].concat(),
+        ),
+        // 4 KiB pages and 39 bits: three levels; 64 KiB and 48 bits; a circle.
+        (
+            "efi_tables",
+            "three-levels",
+            vec![
+                0, 1, 0, 0, 0, 1, 3, 2, 2, 0x40, 0, 2, 3, 0, 4, 0x60, 0, 5, 0x41, 1, 4, 0, 0x20, 9,
+                3,
+            ],
+        ),
+        (
+            "efi_tables",
+            "large",
+            vec![4, 16, 0x40, 0, 0, 0, 63, 0, 0x40, 0, 3, 0x41],
+        ),
+        (
+            "efi_tables",
+            "circle",
+            vec![4, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3],
+        ),
         // A value; memory by address; a list of two pages.
         ("tee", "value", vec![1, 1, 3, 0, 0, 8, 0, 0, 0]),
         ("tee", "memory", vec![1, 1, 9, 0, 0, 20, 8, 0, 0]),
@@ -190,6 +245,11 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             b"quiet hooks=maybe wait=-1 lpis=keep report=rows".to_vec(),
         ),
     ]
+}
+
+/// Returns a text in UCS-2.
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
 /// Returns the header of an Image.
