@@ -90,8 +90,8 @@ images: setup
 	@$(CARGO) target build --release -p baton -p probe -p firmware -p faults
 	@llvm-objcopy -O binary $(BARE)/baton $(BARE)/baton.img
 	@cp $(BARE)/baton.img $(BARE)/baton.efi
-	@llvm-objcopy -O binary --remove-section=.head $(BARE)/probe $(BARE)/probe.img
-	@llvm-objcopy -O binary $(BARE)/probe $(BARE)/probe-image.img
+	@llvm-objcopy -O binary $(BARE)/probe $(BARE)/probe.img
+	@llvm-objcopy -O binary --remove-section=.head $(BARE)/probe $(BARE)/probe-flat.img
 	@llvm-objcopy -O binary $(BARE)/firmware $(BARE)/firmware.img
 	@llvm-objcopy -O binary $(BARE)/faults $(BARE)/faults.efi
 	@size=$$(wc -c <$(BARE)/baton.img); echo "  baton.img: $$size bytes of at most $(IMAGE_MAX)"; \

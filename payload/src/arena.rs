@@ -6,8 +6,8 @@
 
 use crate::cpu::{MAX_CPUS, STACK_SIZE};
 use crate::image;
+use crate::machine::Machine;
 use crate::outcome::{Outcome, fail};
-use crate::tree::Machine;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Size of a page of an indirection list in bytes.

@@ -4,8 +4,8 @@
 use crate::arena::Arena;
 use crate::cpus::Cpus;
 use crate::handover::Handover;
+use crate::machine::Machine;
 use crate::options::Options;
-use crate::tree::Machine;
 
 /// What a test gets.
 pub struct Context<'a> {

@@ -4,9 +4,9 @@
 use crate::call::{self, code};
 use crate::cpu::{self, Cpu, MAX_CPUS, STACK_SIZE};
 use crate::image;
+use crate::machine::Machine;
 use crate::outcome::{Failure, Outcome, expect, fail};
 use crate::time::{TIMEOUT_MS, wait_until};
-use crate::tree::Machine;
 use core::fmt::Display;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use smccc::psci::{PSCI_AFFINITY_INFO_64, PSCI_CPU_ON_64};

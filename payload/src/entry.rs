@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The way in: `start.S`, and what it needs to know.
+//! The ways in: `start.S` and, by UEFI firmware, `efi.S`; and what they need to know.
 
 use crate::cpu::Cpu;
 use crate::entry_state::{BOOT_STATE, EntryState};
-use crate::{jobs, mmu, run};
+use crate::{efi, jobs, mmu, run};
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 
-/// Size of what stands before the flat binary, in bytes (`.head` in the linker script).
-const HEAD_SIZE: usize = 4096;
 /// Size of the boot CPU's stack in bytes.
 const BOOT_STACK_SIZE: usize = 64 * 1024;
 
@@ -20,8 +18,11 @@ unsafe impl Sync for Stack {}
 
 static BOOT_STACK: Stack = Stack(UnsafeCell::new([0; BOOT_STACK_SIZE]));
 
+global_asm!(include_str!("../../src/boot/header.S"));
 global_asm!(
+    include_str!("../../src/boot/relocations.S"),
     include_str!("start.S"),
+    include_str!("efi/efi.S"),
     first_root = sym mmu::FIRST_ROOT,
     root = sym mmu::ROOT,
     boot_stack = sym BOOT_STACK,
@@ -44,10 +45,10 @@ global_asm!(
     entry_x1 = const offset_of!(EntryState, x1),
     entry_x2 = const offset_of!(EntryState, x2),
     entry_x3 = const offset_of!(EntryState, x3),
-    head_size = const HEAD_SIZE,
     device_block = const mmu::DEVICE,
     normal_block = const mmu::NORMAL,
     map_entries = const mmu::ENTRIES,
     probe_main = sym run::probe_main,
     secondary_main = sym jobs::secondary_main,
+    leave_firmware = sym efi::leave_firmware,
 );

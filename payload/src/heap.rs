@@ -1,19 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-//! No heap. A build of the whole workspace gives the device tree's crate features that link `alloc`;
-//! the probe uses none of them.
+//! A heap that gives out memory once, for what is read of the machine when a generation begins.
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-struct NoHeap;
+/// Its bytes.
+const SIZE: usize = 128 * 1024;
 
-// SAFETY: it never hands out memory, which an allocator may always refuse to do.
-unsafe impl GlobalAlloc for NoHeap {
-    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
-        core::ptr::null_mut()
+#[repr(C, align(4096))]
+struct Heap {
+    bytes: UnsafeCell<[u8; SIZE]>,
+    used: AtomicUsize,
+}
+
+// SAFETY: `alloc` gives no byte out twice.
+unsafe impl Sync for Heap {}
+
+// SAFETY: what `alloc` returns lies in `bytes`, is aligned as asked for, and nobody else's.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let fit = |used: usize| {
+            let start = used.checked_next_multiple_of(layout.align())?;
+            let end = start.checked_add(layout.size())?;
+            (end <= SIZE).then_some((start, end))
+        };
+        let taken = self
+            .used
+            .fetch_update(Relaxed, Relaxed, |used| fit(used).map(|(_, end)| end));
+        match taken.ok().and_then(fit) {
+            // SAFETY: the offset is inside the array.
+            Some((start, _)) => unsafe { self.bytes.get().cast::<u8>().add(start) },
+            None => core::ptr::null_mut(),
+        }
     }
 
     unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 }
 
 #[global_allocator]
-static HEAP: NoHeap = NoHeap;
+static HEAP: Heap = Heap {
+    bytes: UnsafeCell::new([0; SIZE]),
+    used: AtomicUsize::new(0),
+};

@@ -4,7 +4,7 @@
 //! 39-bit addresses, 4 KiB granule: one root of 512 entries of 1 GiB (Arm ARM D8.3). `start.S` fills
 //! [`FIRST_ROOT`] with a rough one to begin with; [`init`] builds [`ROOT`] from the device tree.
 
-use crate::tree::Machine;
+use crate::machine::Machine;
 use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -41,6 +41,37 @@ static LEVEL2: [Table; 8] = [const { Table::new() }; 8];
 
 unsafe extern "C" {
     fn mmu_enable(root: u64);
+}
+
+/// Makes normal memory, in [`FIRST_ROOT`], of the GiBs in which this range lies; `None` if it is not in memory.
+pub fn make_normal(start: u64, size: u64) -> Option<()> {
+    let end = start.checked_add(size)?;
+    for gib in start / GIB..end.div_ceil(GIB) {
+        // The first one has the devices of all boards that are known.
+        let entry = FIRST_ROOT.0.get(gib as usize).filter(|_| gib > 0)?;
+        let value = (gib * GIB) | NORMAL;
+        if entry.load(Relaxed) != value {
+            entry.store(0, Relaxed);
+            flush();
+            entry.store(value, Relaxed);
+            flush();
+        }
+    }
+    Some(())
+}
+
+/// Has this CPU forget what it has read of the map.
+fn flush() {
+    // SAFETY: the map covers what is in use before and after.
+    unsafe {
+        asm!(
+            "dsb ish",
+            "tlbi vmalle1",
+            "dsb ish",
+            "isb",
+            options(nostack)
+        )
+    };
 }
 
 /// Builds the map and switches this CPU to it.
@@ -91,18 +122,6 @@ pub fn through<T>(slot: usize, table: u64, access: impl FnOnce(u64) -> T) -> Opt
     let gib = FIRST + slot;
     let entry = ROOT.0.get(gib)?;
     let before = entry.swap(table | TABLE, Relaxed);
-    let flush = || {
-        // SAFETY: nothing else is in this GiB, and no other CPU reaches for it.
-        unsafe {
-            asm!(
-                "dsb ish",
-                "tlbi vmalle1",
-                "dsb ish",
-                "isb",
-                options(nostack)
-            )
-        };
-    };
     flush();
     let address = gib as u64 * GIB;
     let result = access(address);

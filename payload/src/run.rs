@@ -9,8 +9,7 @@ use crate::finish::{fail_and_stop, pass_and_stop};
 use crate::handover::Handover;
 use crate::options::Options;
 use crate::outcome::Outcome;
-use crate::tree::{self, Machine};
-use crate::{call, console, cpu, gic, hints, mmu, monitor, tests, time};
+use crate::{call, console, cpu, firmware_tables, gic, hints, mmu, monitor, tests, time, tree};
 
 /// Where `start.S` goes, with the MMU on, on the boot CPU: `x0` as the image was entered with.
 pub extern "C" fn probe_main(x0: u64) -> ! {
@@ -27,12 +26,20 @@ fn run(x0: u64) -> Outcome {
             hints::wait_for_interrupt();
         }
     };
-    if let Some(uart) = tree::console(fdt) {
+    let by_firmware = tree::is_stub(fdt);
+    let uart = match by_firmware {
+        true => firmware_tables::console(fdt),
+        false => tree::console(fdt),
+    };
+    if let Some(uart) = uart {
         console::init(uart);
     }
     let handover = Handover::read();
     let generation = handover.generation;
-    let machine = Machine::read(fdt)?;
+    let machine = match by_firmware {
+        true => firmware_tables::read(fdt)?,
+        false => tree::read(fdt)?,
+    };
     call::set_psci_conduit(machine.psci);
     monitor::set_memory(machine.monitor().unwrap_or_default().0);
     let own = cpu::own_mpidr();

@@ -5,8 +5,6 @@
 // exclusives need not work. Registers as the machine was entered with them are kept in x9-x13, x21-x28 and
 // stored with the MMU on (struct EntryState).
 
-// Type of a relocation: add the load address (ELF for the Arm 64-bit Architecture, "Dynamic relocations").
-.set R_AARCH64_RELATIVE, 1027
 .set GIB_SHIFT, 30
 
 .macro save_entry_state
@@ -44,20 +42,6 @@
 	str	x11, [x0, #{entry_x3}]
 .endm
 
-// The arm64 Image header (booting.rst), in a page that the flat binary does not have.
-.section .head, "ax"
-.type image_head, %object
-image_head:
-	b	probe_start			// code0
-	.long	0				// code1
-	.quad	0				// text_offset
-	.quad	image_with_head_size		// image_size
-	.quad	0xa				// flags: little-endian, 4 KiB pages, anywhere
-	.quad	0, 0, 0
-	.ascii	"ARM\x64"
-	.long	0
-.size image_head, . - image_head
-
 .section .text.start, "ax"
 // x0: the device tree. The MMU and the caches are off.
 .global probe_start
@@ -72,24 +56,9 @@ probe_start:
 	// written here with the caches off, nor be read instead of it.
 	bl	discard_image_lines
 
-	// Addresses of the link count from the head.
-	adrp	x8, image_start
-	sub	x8, x8, #{head_size}
-	adrp	x0, rela_start
-	add	x0, x0, :lo12:rela_start
-	adrp	x1, rela_end
-	add	x1, x1, :lo12:rela_end
-1:	cmp	x0, x1
-	b.hs	2f
-	ldp	x2, x3, [x0], #16
-	ldr	x4, [x0], #8
-	cmp	w3, #R_AARCH64_RELATIVE
-	b.ne	1b
-	add	x4, x4, x8
-	str	x4, [x8, x2]
-	b	1b
+	apply_relocations
 
-2:	adrp	x0, bss_start
+	adrp	x0, bss_start
 	adrp	x1, bss_end
 3:	stp	xzr, xzr, [x0], #16
 	cmp	x0, x1
@@ -178,6 +147,7 @@ resume_start:
 .size resume_start, . - resume_start
 
 // Cleans and invalidates the image, end to end, to the point of coherency.
+.global discard_image_lines
 .type discard_image_lines, %function
 discard_image_lines:
 	adrp	x0, image_start

@@ -2,8 +2,9 @@
 //! What the device tree says of the machine.
 
 use crate::call::Conduit;
-use crate::cpu::{AFFINITY_MASK, MAX_CPUS};
+use crate::cpu::AFFINITY_MASK;
 use crate::list::List;
+use crate::machine::{Gic, Machine, Range, Reserved, keep};
 use crate::outcome::{Failure, Outcome, ensure};
 use core::fmt::Display;
 use dtoolkit::fdt::{Fdt, FdtNode};
@@ -19,51 +20,6 @@ const BARE_RUN_PLACES: [u64; 2] = [0x4000_0000, 0x4800_0000];
 
 /// What a GICv2 is called.
 const GICV2: [&str; 2] = ["arm,cortex-a15-gic", "arm,gic-400"];
-
-/// An address range: base and size in bytes.
-pub type Range = (u64, u64);
-
-/// A node of `/reserved-memory`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Reserved {
-    /// Where it is.
-    pub range: Range,
-    /// It has the property `no-map`.
-    pub no_map: bool,
-}
-
-/// A GICv3 or GICv2.
-#[derive(Clone, Copy, Debug)]
-pub struct Gic {
-    /// Physical address of the distributor.
-    pub distributor: u64,
-    /// Physical address of the CPU interface of a GICv2.
-    pub cpu_interface: Option<u64>,
-    /// The redistributor regions.
-    pub redistributors: List<Range, 8>,
-    /// Physical address of the first ITS, if there is one.
-    pub its: Option<u64>,
-}
-
-/// The machine.
-pub struct Machine {
-    /// The device tree itself.
-    pub fdt: &'static [u8],
-    /// The affinity fields of each CPU's `MPIDR_EL1`.
-    pub cpus: List<u64, MAX_CPUS>,
-    /// `/memory`.
-    pub ram: List<Range, 16>,
-    /// `/reserved-memory`.
-    pub reserved: List<Reserved, 16>,
-    /// Physical address of the console's PL011.
-    pub uart: u64,
-    /// How PSCI is called.
-    pub psci: Conduit,
-    /// The interrupt controller, if it is a GICv3 or GICv2.
-    pub gic: Option<Gic>,
-    /// The command line.
-    pub bootargs: &'static str,
-}
 
 /// Finds the device tree at the address in x0, or where QEMU puts it if x0 is 0.
 pub fn find(x0: u64) -> Option<Fdt<'static>> {
@@ -118,11 +74,6 @@ fn regions(node: FdtNode<'static>) -> impl Iterator<Item = Range> {
         .filter_map(|r| Some((r.address().ok()?, r.size().ok()?)))
 }
 
-fn keep<T: Copy + Default, const N: usize>(list: &mut List<T, N>, item: T, what: &str) -> Outcome {
-    list.push(item)
-        .map_err(|_| Failure::new(format_args!("expected at most {N} {what}")))
-}
-
 /// Whether a CPU's `status` says that it does not work. One that is `"disabled"` waits to be started.
 fn has_failed(cpu: &FdtNode<'static>) -> bool {
     let status = cpu.property("status");
@@ -136,137 +87,132 @@ fn missing(what: impl Display) -> Failure {
     ))
 }
 
-impl Machine {
-    /// Reads the device tree.
-    pub fn read(fdt: Fdt<'static>) -> Outcome<Self> {
-        let root = fdt.root();
-        let mut cpus = List::new();
-        for cpu in fdt
-            .find_node("/cpus")
-            .ok_or_else(|| missing("/cpus"))?
-            .children()
-        {
-            if cpu.name_without_address() != "cpu" || has_failed(&cpu) {
-                continue;
-            }
-            // `#size-cells` of `/cpus` is 0: the address is all there is.
-            let ids = cpu.reg().ok().flatten().into_iter().flatten();
-            for id in ids.filter_map(|reg| reg.address::<u64>().ok()) {
-                keep(&mut cpus, id & AFFINITY_MASK, "CPUs")?;
-            }
+/// Whether the tree has nothing but `/chosen`.
+pub fn is_stub(fdt: Fdt<'static>) -> bool {
+    fdt.root().children().all(|node| node.name() == "chosen")
+}
+
+/// The command line; empty if there is none.
+pub fn bootargs(fdt: Fdt<'static>) -> &'static str {
+    let bootargs = fdt
+        .chosen()
+        .and_then(|chosen| (*chosen).property("bootargs"));
+    // kexec-tools ends it by two NULs.
+    bootargs
+        .and_then(|p| p.value_as().ok())
+        .unwrap_or("")
+        .trim_end_matches('\0')
+}
+
+/// Reads the device tree.
+pub fn read(fdt: Fdt<'static>) -> Outcome<Machine> {
+    let root = fdt.root();
+    let mut cpus = List::new();
+    for cpu in fdt
+        .find_node("/cpus")
+        .ok_or_else(|| missing("/cpus"))?
+        .children()
+    {
+        if cpu.name_without_address() != "cpu" || has_failed(&cpu) {
+            continue;
         }
-        ensure!(
-            !cpus.is_empty(),
-            "expected CPUs in the device tree, seen none"
-        );
-
-        let mut ram = List::new();
-        for node in root
-            .children()
-            .filter(|n| n.name_without_address() == "memory")
-        {
-            for range in regions(node).filter(|range| range.1 != 0) {
-                keep(&mut ram, range, "regions of RAM")?;
-            }
+        // `#size-cells` of `/cpus` is 0: the address is all there is.
+        let ids = cpu.reg().ok().flatten().into_iter().flatten();
+        for id in ids.filter_map(|reg| reg.address::<u64>().ok()) {
+            keep(&mut cpus, id & AFFINITY_MASK, "CPUs")?;
         }
-        ensure!(
-            !ram.is_empty(),
-            "expected RAM in the device tree, seen none"
-        );
+    }
+    ensure!(
+        !cpus.is_empty(),
+        "expected CPUs in the device tree, seen none"
+    );
 
-        let mut reserved = List::new();
-        for node in fdt
-            .find_node("/reserved-memory")
-            .iter()
-            .flat_map(|node| node.children())
-        {
-            let no_map = node.property("no-map").is_some();
-            for range in regions(node) {
-                keep(
-                    &mut reserved,
-                    Reserved { range, no_map },
-                    "reserved regions",
-                )?;
-            }
+    let mut ram = List::new();
+    for node in root
+        .children()
+        .filter(|n| n.name_without_address() == "memory")
+    {
+        for range in regions(node).filter(|range| range.1 != 0) {
+            keep(&mut ram, range, "regions of RAM")?;
         }
+    }
+    ensure!(
+        !ram.is_empty(),
+        "expected RAM in the device tree, seen none"
+    );
 
-        let method = fdt
-            .find_node("/psci")
-            .and_then(|node| node.property("method"));
-        let method: &'static str = method
-            .and_then(|m| m.value_as().ok())
-            .ok_or_else(|| missing("method of /psci"))?;
-        let psci = match method {
-            "smc" => Conduit::Smc,
-            "hvc" => Conduit::Hvc,
-            other => {
-                return Err(Failure::new(format_args!(
-                    "expected method smc or hvc, seen {other}"
-                )));
-            }
-        };
-
-        let mut gic = None;
-        if let Some(node) = root.children().find(|n| n.is_compatible("arm,gic-v3")) {
-            let count = node.property("#redistributor-regions");
-            let count: u32 = count.and_then(|p| p.value_as().ok()).unwrap_or(1);
-            let mut regions = regions(node);
-            let (distributor, _) = regions.next().ok_or_else(|| missing("reg of the GIC"))?;
-            let mut redistributors = List::new();
-            for region in regions.take(count as usize) {
-                keep(&mut redistributors, region, "redistributor regions")?;
-            }
-            let its = node.children().find(|n| n.is_compatible("arm,gic-v3-its"));
-            gic = Some(Gic {
-                distributor,
-                cpu_interface: None,
-                redistributors,
-                its: its
-                    .and_then(|its| crate::tree::regions(its).next())
-                    .map(|(base, _)| base),
-            });
+    let mut reserved = List::new();
+    for node in fdt
+        .find_node("/reserved-memory")
+        .iter()
+        .flat_map(|node| node.children())
+    {
+        let no_map = node.property("no-map").is_some();
+        for range in regions(node) {
+            keep(
+                &mut reserved,
+                Reserved { range, no_map },
+                "reserved regions",
+            )?;
         }
-
-        let is_v2 = |n: &FdtNode| GICV2.iter().any(|name| n.is_compatible(name));
-        if let Some(node) = root.children().find(is_v2) {
-            let mut regions = regions(node).map(|(base, _)| base);
-            gic = Some(Gic {
-                distributor: regions.next().ok_or_else(|| missing("reg of the GIC"))?,
-                cpu_interface: regions.next(),
-                redistributors: List::new(),
-                its: None,
-            });
-        }
-
-        let bootargs = fdt
-            .chosen()
-            .and_then(|chosen| (*chosen).property("bootargs"));
-        Ok(Self {
-            fdt: fdt.data(),
-            cpus,
-            ram,
-            reserved,
-            uart: console(fdt).ok_or_else(|| missing("a PL011"))?,
-            psci,
-            gic,
-            // kexec-tools ends it by two NULs.
-            bootargs: bootargs
-                .and_then(|p| p.value_as().ok())
-                .unwrap_or("")
-                .trim_end_matches('\0'),
-        })
     }
 
-    /// The region of RAM that an address lies in.
-    pub fn ram_at(&self, address: u64) -> Option<Range> {
-        self.ram
-            .iter()
-            .copied()
-            .find(|&(base, size)| (base..base + size).contains(&address))
+    let method = fdt
+        .find_node("/psci")
+        .and_then(|node| node.property("method"));
+    let method: &'static str = method
+        .and_then(|m| m.value_as().ok())
+        .ok_or_else(|| missing("method of /psci"))?;
+    let psci = match method {
+        "smc" => Conduit::Smc,
+        "hvc" => Conduit::Hvc,
+        other => {
+            return Err(Failure::new(format_args!(
+                "expected method smc or hvc, seen {other}"
+            )));
+        }
+    };
+
+    let mut gic = None;
+    if let Some(node) = root.children().find(|n| n.is_compatible("arm,gic-v3")) {
+        let count = node.property("#redistributor-regions");
+        let count: u32 = count.and_then(|p| p.value_as().ok()).unwrap_or(1);
+        let mut regions = regions(node);
+        let (distributor, _) = regions.next().ok_or_else(|| missing("reg of the GIC"))?;
+        let mut redistributors = List::new();
+        for region in regions.take(count as usize) {
+            keep(&mut redistributors, region, "redistributor regions")?;
+        }
+        let its = node.children().find(|n| n.is_compatible("arm,gic-v3-its"));
+        gic = Some(Gic {
+            distributor,
+            cpu_interface: None,
+            redistributors,
+            its: its
+                .and_then(|its| crate::tree::regions(its).next())
+                .map(|(base, _)| base),
+        });
     }
 
-    /// The monitor's memory: what is reserved and must not be mapped.
-    pub fn monitor(&self) -> Option<Range> {
-        self.reserved.iter().find(|r| r.no_map).map(|r| r.range)
+    let is_v2 = |n: &FdtNode| GICV2.iter().any(|name| n.is_compatible(name));
+    if let Some(node) = root.children().find(is_v2) {
+        let mut regions = regions(node).map(|(base, _)| base);
+        gic = Some(Gic {
+            distributor: regions.next().ok_or_else(|| missing("reg of the GIC"))?,
+            cpu_interface: regions.next(),
+            redistributors: List::new(),
+            its: None,
+        });
     }
+
+    Ok(Machine {
+        fdt: fdt.data(),
+        cpus,
+        ram,
+        reserved,
+        uart: console(fdt).ok_or_else(|| missing("a PL011"))?,
+        psci,
+        gic,
+        bootargs: bootargs(fdt),
+    })
 }

@@ -10,10 +10,10 @@ pub use ids::{SGI, VIRTUAL_TIMER};
 
 use crate::cpu::Cpu;
 use crate::hints;
+use crate::machine::Gic;
 use crate::mmio::{read32, read64, write32};
 use crate::outcome::{Outcome, ensure};
 use crate::time;
-use crate::tree::Gic;
 use arm_sysregs::el0::accessors::{write_cntv_ctl_el0, write_cntv_tval_el0};
 use arm_sysregs::el0::registers::{CntvCtlEl0, CntvTvalEl0};
 use arm_sysregs::el1::accessors::{

@@ -3,8 +3,8 @@
 
 use super::ids::{LOW, MASK, SGI, VIRTUAL_TIMER};
 use crate::cpu::Cpu;
+use crate::machine::Gic;
 use crate::mmio::{read8, read32, write32};
-use crate::tree::Gic;
 use baton_sysreg::gic::{array, gicc, gicd};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;

@@ -4,7 +4,7 @@
 
 use crate::probe;
 use baton_abi::steps;
-use baton_qemu::{Disk, Guest, Machine, Task, kexec, linux, paths};
+use baton_qemu::{Disk, Machine, Task, kexec, linux, paths};
 use baton_tests::{Boot, boot, machine};
 
 /// Everything that QEMU has: SVE, SME, pointer authentication.
@@ -183,7 +183,7 @@ fn after_linux(baton: &str) -> Boot {
     let mut machine = machine_with("cortex-a57", true, 4);
     machine.baton = baton.to_owned();
     machine.disks = vec![Disk {
-        file: paths::probe_image(),
+        file: paths::probe(),
         serial: linux::KERNELS,
         writable: false,
     }];
@@ -209,16 +209,4 @@ fn finds_what_linux_leaves_by_itself() {
     if rows(&boot, "audit", steps::LPIS) == 0 {
         boot.fail("expected LPIs that Linux has left on, seen none");
     }
-}
-
-/// As Linux would load it: with an Image header, and auditing at once.
-#[test]
-fn the_probe_can_be_an_image() {
-    let guest = Guest {
-        kernel: paths::probe_image(),
-        ..probe::guest("test=audit after=linux")
-    };
-    let boot = boot(&machine_with(MAX, true, 4), &guest, 120);
-    boot.expect("probe: PASS");
-    boot.expect_end();
 }

@@ -145,7 +145,7 @@ fn image_smaller_than_its_file() {
 fn image_where_it_cannot_run() {
     let kernel = Module::Kernel {
         at: KERNEL + 0x1_0000,
-        file: paths::probe_image(),
+        file: paths::probe(),
         bootargs: "test=kexec generations=1".into(),
     };
     let boot = boot_modules(&machine(2), &[kernel], SECONDS);

@@ -24,4 +24,5 @@ mod soak;
 mod u_boot;
 mod uefi;
 mod uefi_faults;
+mod uefi_probe;
 mod uefi_services;

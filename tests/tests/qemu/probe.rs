@@ -21,7 +21,12 @@ fn run(smp: u32, append: &str, seconds: u64) {
 
 #[track_caller]
 pub fn run_on(machine: &Machine, append: &str, seconds: u64) {
-    let boot = boot(machine, &guest(append), seconds);
+    run_guest(machine, &guest(append), seconds);
+}
+
+#[track_caller]
+fn run_guest(machine: &Machine, guest: &Guest, seconds: u64) {
+    let boot = boot(machine, guest, seconds);
     boot.expect_no("baton: error: ");
     boot.expect_no("probe: FAIL");
     boot.expect("probe: PASS");
@@ -80,6 +85,16 @@ fn psci_on_8_cpus() {
 #[test]
 fn psci_on_130_cpus() {
     run(130, "test=psci", 600);
+}
+
+/// A guest that is neither Linux nor made to look like it is entered at its first byte.
+#[test]
+fn reboots_without_an_image_header() {
+    let guest = Guest {
+        kernel: paths::probe_flat(),
+        ..guest("test=kexec generations=2")
+    };
+    run_guest(&machine(4), &guest, 120);
 }
 
 /// SGIs do not end their sleep: they are helped from outside.

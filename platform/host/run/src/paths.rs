@@ -39,14 +39,14 @@ pub fn monitor() -> PathBuf {
     path("BATON_IMAGE", || bare("baton.img"))
 }
 
-/// The probe guest's raw image (`BATON_PROBE`).
+/// The probe guest: an arm64 Image and an EFI application (`BATON_PROBE`).
 pub fn probe() -> PathBuf {
     path("BATON_PROBE", || bare("probe.img"))
 }
 
-/// The same with an arm64 Image header (`BATON_PROBE_IMAGE`).
-pub fn probe_image() -> PathBuf {
-    path("BATON_PROBE_IMAGE", || bare("probe-image.img"))
+/// The same without a header, entered at its first byte (`BATON_PROBE_FLAT`).
+pub fn probe_flat() -> PathBuf {
+    path("BATON_PROBE_FLAT", || bare("probe-flat.img"))
 }
 
 /// The firmware at EL3 that tests put below the monitor (`BATON_FIRMWARE`).

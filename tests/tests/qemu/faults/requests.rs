@@ -35,7 +35,7 @@ fn hooks_at_the_wrong_place() {
 fn hooks_from_user_space_and_from_the_next_kernel() {
     let mut machine = machine(SMP);
     machine.disks = vec![Disk {
-        file: paths::probe_image(),
+        file: paths::probe(),
         serial: linux::KERNELS,
         writable: false,
     }];
