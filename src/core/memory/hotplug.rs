@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where memory can be that is hot-plugged: the board's description does not have it.
 
-use super::region::{Region, RegionSet};
+use super::region::{Region, RegionSet, align_down, align_up};
 
 /// Bytes of a block, at a multiple of as many: a part of one that is taken takes all of it. Linux plugs in
 /// nothing smaller (`SUBSECTION_SIZE` in `include/linux/mmzone.h`), and it is what one entry of a table maps.
@@ -19,9 +19,8 @@ impl Room {
     /// without the first block, which has address 0.
     pub fn new<'a>(taken: impl Iterator<Item = &'a Region>, end: u64) -> Self {
         let first = Region::new(0, BLOCK).ok();
-        let blocks = taken.filter_map(|region| region.align_outward(BLOCK));
         Self {
-            taken: blocks.chain(first).collect(),
+            taken: taken.filter_map(blocks).chain(first).collect(),
             end,
         }
     }
@@ -30,6 +29,13 @@ impl Room {
     pub fn has(&self, region: &Region) -> bool {
         region.end() <= self.end && !self.taken.overlaps(region)
     }
+}
+
+/// Returns the blocks that `region` lies in; the last one may have no end that is a 64-bit address.
+fn blocks(region: &Region) -> Option<Region> {
+    let start = align_down(region.start(), BLOCK)?;
+    let end = align_up(region.end(), BLOCK).unwrap_or(u64::MAX);
+    Region::from_bounds(start, end).ok()
 }
 
 #[cfg(test)]
@@ -72,6 +78,19 @@ mod tests {
         assert!(!room().has(&region(0, 0x1000)));
         assert!(!room().has(&region(0x1f_f000, 0x20_1000)));
         assert!(!room().has(&region((1 << 40) - 8, (1 << 40) + 8)));
+    }
+
+    /// As where ACPI describes the machine, and no memory can be plugged in.
+    #[test]
+    fn nothing_is_free_where_everything_is_taken() {
+        let room = Room::new([region(0, u64::MAX)].iter(), 1 << 40);
+        for start in [0x900_0000, 0x8000_0000, (1 << 40) - 0x1000] {
+            assert!(!room.has(&region(start, start + 0x1000)), "{start:#x}");
+        }
+        let last = u64::MAX - 0x1000;
+        let room = Room::new([region(last, u64::MAX)].iter(), u64::MAX);
+        assert!(!room.has(&region(last - 0x2000, last - 0x1000)));
+        assert!(room.has(&region(last - 2 * BLOCK, last - BLOCK)));
     }
 
     #[test]
