@@ -8,11 +8,15 @@ use baton_qemu::{Disk, Machine, Task, kexec, linux, paths};
 use baton_tests::{Boot, boot, machine};
 
 /// Everything that QEMU has: SVE, SME, pointer authentication.
-const MAX: &str = "max,pauth-impdef=on";
+pub const MAX: &str = "max,pauth-impdef=on";
 
 /// A machine with memory tagging too, where the CPU can have it.
 fn machine_with(cpu: &str, its: bool, smp: u32) -> Machine {
-    let mut machine = machine(smp);
+    with(machine(smp), cpu, its)
+}
+
+/// The same of any machine.
+pub fn with(mut machine: Machine, cpu: &str, its: bool) -> Machine {
     machine.cpu = cpu.to_owned();
     machine.its = its;
     if cpu == MAX {

@@ -14,12 +14,17 @@ fn expect_no_monitor_error(boot: &Boot) {
 /// Tables in the monitor's memory, in devices and beyond all memory, on every redistributor.
 #[test]
 fn the_gic_takes_no_table_outside_guest_memory() {
+    gic_takes_no_table_on("gic-tables", machine(4));
+}
+
+#[track_caller]
+pub fn gic_takes_no_table_on(name: &str, machine: Machine) {
     // At any other level the console shows no more than 16 refusals of a CPU.
     let machine = Machine {
         baton: "log=trace".to_owned(),
-        ..machine(4)
+        ..machine
     };
-    let boot = boot_and_look("gic-tables", &machine, "test=gic-tables", 90);
+    let boot = boot_and_look(name, &machine, "test=gic-tables", 90);
     boot.expect("to GICR_CTLR: the table of 0xe000 bytes at 0x");
     boot.expect("to GICR_PENDBASER: the tables are in use; it is dropped");
     boot.expect("to GITS_CTLR: the table of 0x2000 bytes at 0x");
@@ -30,10 +35,15 @@ fn the_gic_takes_no_table_outside_guest_memory() {
 /// `SEED=` and `CALLS=` (each CPU's) repeat a run, or make it longer.
 #[test]
 fn nothing_that_a_guest_tries_stops_the_monitor() {
+    nothing_stops_the_monitor_on("fuzz", &machine(4));
+}
+
+#[track_caller]
+pub fn nothing_stops_the_monitor_on(name: &str, machine: &Machine) {
     let (seed, calls) = (number("SEED", 1), number("CALLS", 100_000));
     let append = format!("test=fuzz seed={seed} calls={calls}");
     let seconds = 120 + calls / 1000;
-    let boot = boot_and_look("fuzz", &machine(4), &append, seconds);
+    let boot = boot_and_look(name, machine, &append, seconds);
     expect_no_monitor_error(&boot);
 }
 

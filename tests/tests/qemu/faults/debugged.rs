@@ -5,7 +5,7 @@ use super::{SECONDS, SMP};
 use crate::probe;
 use baton_qemu::Machine;
 use baton_tests::debugger::{Debugger, Monitor, PC, Stub};
-use baton_tests::{Boot, Scratch, boot_observed, machine};
+use baton_tests::{Boot, Scratch, boot_observed, machine, uefi_machine};
 
 /// The monitor says where it is, in its first line.
 pub const STARTED: &str = "CPUs, monitor at";
@@ -31,8 +31,17 @@ pub struct Debugged<'a> {
 
 impl<'a> Debugged<'a> {
     pub fn new(name: &str) -> Self {
+        Self::on(Scratch::new(name), machine(SMP))
+    }
+
+    /// The same on a machine that firmware starts.
+    pub fn by_uefi(name: &str) -> Self {
         let scratch = Scratch::new(name);
-        let mut machine = machine(SMP);
+        let machine = uefi_machine(SMP, &scratch);
+        Self::on(scratch, machine)
+    }
+
+    fn on(scratch: Scratch, mut machine: Machine) -> Self {
         let stub = Stub::add(&mut machine, &scratch);
         Self {
             machine,

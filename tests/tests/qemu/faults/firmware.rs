@@ -9,7 +9,12 @@ use super::{SMP, expect_next_kernel};
 
 #[test]
 fn firmware_refuses_cpu_on() {
-    let boot = Debugged::new("refused")
+    refuses_cpu_on(Debugged::new("refused"));
+}
+
+#[track_caller]
+pub fn refuses_cpu_on(machine: Debugged) {
+    let boot = machine
         .at(STARTED, |debugger, monitor| {
             let cpu = await_firmware_call(debugger, monitor, &[], |id, _| id == CPU_ON);
             answer_for_firmware(debugger, cpu, DENIED);

@@ -24,8 +24,13 @@ fn held_by_a_debugger() {
 
 #[test]
 fn held_by_a_debugger_and_let_go() {
+    held_and_let_go(Debugged::new("let-go"));
+}
+
+#[track_caller]
+pub fn held_and_let_go(machine: Debugged) {
     let append = format!("test=kexec state=witness held={HELD} missing=1 late=yes");
-    let boot = Debugged::new("let-go")
+    let boot = machine
         .at(READY, |debugger, _| debugger.go_on_without(SMP, &[HELD]))
         .at(AWAITS_LOST, |debugger, _| debugger.go_on_without(SMP, &[]))
         .run(&append);

@@ -8,6 +8,7 @@ mod lost;
 mod panics;
 mod requests;
 mod states;
+mod uefi;
 
 use baton_tests::Boot;
 

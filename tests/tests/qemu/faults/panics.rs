@@ -29,8 +29,13 @@ fn derail(debugger: &mut Debugger, monitor: &Monitor, held: &[u32]) -> u32 {
 /// The CPUs fault all the time, which takes them into the monitor; the boot CPU waits.
 #[test]
 fn a_panic_resets_the_machine() {
+    resets_the_machine(|| Debugged::new("panic"));
+}
+
+#[track_caller]
+pub fn resets_the_machine<'a>(machine: impl FnOnce() -> Debugged<'a>) {
     let derailed = Cell::new(None);
-    let boot = Debugged::new("panic")
+    let boot = machine()
         .at(READY, |debugger, monitor| {
             derailed.set(Some(derail(debugger, monitor, &[])));
             debugger.go_on_without(SMP, &[]);

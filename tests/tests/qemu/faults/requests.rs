@@ -4,7 +4,7 @@
 use super::debugged::{Debugged, STARTED, await_cpu_at, await_stop};
 use super::{SECONDS, SMP, expect_next_kernel};
 use crate::probe;
-use baton_qemu::{Disk, Task, linux, paths};
+use baton_qemu::{Disk, Machine, Task, linux, paths};
 use baton_tests::debugger::{Debugger, Monitor};
 use baton_tests::{boot, machine};
 
@@ -14,8 +14,13 @@ const KEXEC: u64 = baton_abi::KEXEC as u64;
 /// Two CPUs ask at once: one wins, the other is taken, or told that it is late.
 #[test]
 fn asked_for_twice() {
+    asked_for_twice_on(&machine(SMP));
+}
+
+#[track_caller]
+pub fn asked_for_twice_on(machine: &Machine) {
     let boot = boot(
-        &machine(SMP),
+        machine,
         &probe::guest("test=kexec caller=two generations=2"),
         SECONDS,
     );

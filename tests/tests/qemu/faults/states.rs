@@ -4,13 +4,19 @@
 
 use super::{SECONDS, SMP, expect_next_kernel, mpidr, started};
 use crate::probe;
+use baton_qemu::Machine;
 use baton_tests::{Boot, boot, machine};
 
 /// CPUs in `state` when the machine is taken; all of them must arrive.
 #[track_caller]
 fn all_arrive(state: &str) -> Boot {
+    all_arrive_on(&machine(SMP), state)
+}
+
+#[track_caller]
+pub fn all_arrive_on(machine: &Machine, state: &str) -> Boot {
     let boot = boot(
-        &machine(SMP),
+        machine,
         &probe::guest(&format!("test=kexec state={state}")),
         SECONDS,
     );
