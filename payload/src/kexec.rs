@@ -203,7 +203,8 @@ pub fn prepare(context: &Context, caller: &Cpu, first: u64) -> Outcome<Prepared>
 /// A copy of a tree whose `stdout-path` leads nowhere, in the room for a report.
 fn without_stdout(arena: Arena, tree: &'static [u8]) -> Outcome<u64> {
     let place = arena.report();
-    let value = tree::find(tree.as_ptr() as u64).and_then(tree::stdout_path);
+    let value =
+        tree::find(tree.as_ptr() as u64).and_then(|fdt| tree::value_in_chosen(fdt, "stdout-path"));
     let Some(value) = value.filter(|_| tree.len() as u64 <= REPORT_SIZE) else {
         fail!(
             "expected a stdout-path in a tree of {REPORT_SIZE} bytes at most, seen {} bytes",

@@ -59,9 +59,9 @@ pub fn console(fdt: Fdt<'static>) -> Option<u64> {
     regions(node).next().map(|(base, _)| base)
 }
 
-/// Where the value of `stdout-path` lies in a tree, in bytes from its beginning.
-pub fn stdout_path(fdt: Fdt<'static>) -> Option<usize> {
-    let property = (*fdt.chosen()?).property("stdout-path")?;
+/// Where the value of a property of `/chosen` lies in a tree, in bytes from its beginning.
+pub fn value_in_chosen(fdt: Fdt<'static>, name: &str) -> Option<usize> {
+    let property = (*fdt.chosen()?).property(name)?;
     let value = property.value().as_ptr() as usize;
     value.checked_sub(fdt.data().as_ptr() as usize)
 }

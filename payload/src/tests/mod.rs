@@ -13,6 +13,7 @@ mod idle;
 mod kexec;
 mod left_out;
 mod log;
+mod memory_map;
 mod monitor_access;
 mod psci;
 mod queries;
@@ -93,6 +94,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "board-tree",
         run: board_tree::run,
+    },
+    Test {
+        name: "memory-map",
+        run: memory_map::run,
     },
     Test {
         name: "left-out",

@@ -2,7 +2,7 @@
 //! The bare-metal guest that tries the monitor.
 
 use baton_qemu::{Guest, Machine, paths};
-use baton_tests::{boot, machine};
+use baton_tests::{Boot, boot, machine};
 
 /// The probe with a command line.
 pub fn guest(append: &str) -> Guest {
@@ -20,17 +20,18 @@ fn run(smp: u32, append: &str, seconds: u64) {
 }
 
 #[track_caller]
-pub fn run_on(machine: &Machine, append: &str, seconds: u64) {
-    run_guest(machine, &guest(append), seconds);
+pub fn run_on(machine: &Machine, append: &str, seconds: u64) -> Boot {
+    run_guest(machine, &guest(append), seconds)
 }
 
 #[track_caller]
-fn run_guest(machine: &Machine, guest: &Guest, seconds: u64) {
+fn run_guest(machine: &Machine, guest: &Guest, seconds: u64) -> Boot {
     let boot = boot(machine, guest, seconds);
     boot.expect_no("baton: error: ");
     boot.expect_no("probe: FAIL");
     boot.expect("probe: PASS");
     boot.expect_end();
+    boot
 }
 
 #[test]

@@ -67,3 +67,23 @@ fn the_monitors_memory_is_out_of_reach() {
     let scratch = Scratch::new("uefi-access");
     run_on(&uefi_machine(4, &scratch), "test=monitor-access", 120);
 }
+
+/// The next kernel would take the monitor's memory for its own: it is told before anything stops.
+#[test]
+fn maps_that_do_not_keep_off_the_monitor_are_refused() {
+    let scratch = Scratch::new("uefi-maps");
+    let boot = run_on(&uefi_machine(4, &scratch), "test=memory-map", 120);
+    let refused = "KEXEC refused: the next kernel's memory map";
+    for why in [
+        ": 0xbe200000-0xbe600000 (4 MiB) is not kept off, in 0xbe200000-0xbe600000 (4 MiB), type 7",
+        " bytes of descriptors of 48 bytes",
+        ": descriptors of version 2",
+        ", at 0xbe200000-",
+        ", at 0x9000000-",
+    ] {
+        let all: Vec<_> = boot.all(refused).collect();
+        if !all.iter().any(|line| line.text.contains(why)) {
+            boot.fail(format_args!("expected \"{why}\", seen {all:?}"));
+        }
+    }
+}
