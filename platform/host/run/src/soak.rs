@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `make soak`: many kexecs in a row, each from under CPUs in other states.
 //!
-//! What was seen is kept in `target/soak/kexecs.csv`, a line for each kexec, and the next run of the same
-//! build goes on from there.
+//! What was seen is kept in `target/soak/kexecs.csv`, with `BOOT=uefi` in `target/soak/uefi/kexecs.csv`, a line
+//! for each kexec, and the next run of the same build goes on from there.
 
 mod record;
 mod report;
@@ -29,7 +29,9 @@ pub fn soak() -> Result<(), String> {
     ];
     let until = Instant::now() + Duration::from_secs(number("CHUNK", u32::MAX)?.into());
     let monitor = checksum(&paths::monitor()).map_err(text)?;
-    let mut record = Record::open(&paths::soak(), monitor)?;
+    let by_uefi = Machine::from_env(1).map_err(text)?.uefi.is_some();
+    let folder = paths::soak().join(if by_uefi { "uefi" } else { "" });
+    let mut record = Record::open(&folder, monitor)?;
     let has_all = |&(kind, _, wanted)| record.count(kind) >= wanted;
     if wanted.iter().all(has_all) {
         println!("  nothing is left to do: this build has had all of its kexecs");
