@@ -29,10 +29,10 @@ ifdef FIRMWARE_RELEASE
 export BATON_EDK2 := $(CACHE)/edk2/$(FIRMWARE_RELEASE)/QEMU_EFI.fd
 endif
 
-# Debian's kernels for `make kernels', and the two that `make test' has.
+# Debian's kernels for `make kernels', the two that `make test' has, and the newest that `make test-long' has too.
 KERNELS := bookworm bookworm:cloud bookworm:rt trixie trixie:16k sid
-TEST_KERNELS := bookworm trixie
-export BATON_KERNEL_DISK := $(TARGET)/guest/$(if $(filter kernels,$(MAKECMDGOALS)),kernels,test-kernels).tar
+TEST_KERNELS := bookworm trixie $(if $(filter test-long,$(MAKECMDGOALS)),sid)
+export BATON_KERNEL_DISK := $(TARGET)/guest/$(if $(filter kernels,$(MAKECMDGOALS)),kernels,$(or $(filter test-long,$(MAKECMDGOALS)),test)-kernels).tar
 
 # Bytes that the monitor's image may have.
 IMAGE_MAX := 393216

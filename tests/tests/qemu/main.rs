@@ -24,5 +24,6 @@ mod soak;
 mod u_boot;
 mod uefi;
 mod uefi_faults;
+mod uefi_machines;
 mod uefi_probe;
 mod uefi_services;

@@ -26,7 +26,7 @@ fn run(machine: &Machine, task: Task, seconds: u64) -> Boot {
 
 /// The monitor must be started by firmware, and carry one kexec.
 #[track_caller]
-fn boots_and_kexecs_on(machine: &Machine, seconds: u64) -> Boot {
+pub fn boots_and_kexecs_on(machine: &Machine, seconds: u64) -> Boot {
     let boot = run(machine, KEXEC, seconds);
     boot.expect("baton: EL2 taken at ExitBootServices");
     expect_carried(&boot);
