@@ -1,17 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A Linux at EL2, started without the monitor, brings it up by kexec, and the same kernel goes on below it.
 
-use baton_qemu::{Machine, Task, door};
+use baton_qemu::{Machine, Task, door, kexec, paths};
 use baton_tests::{Boot, Scratch, boot_command, machine, uefi_machine};
 
 /// Expects the kernel at EL2, the same at EL1 with the same command line, and the one that it kexecs.
 #[track_caller]
 fn comes_in(mut machine: Machine, scratch: &Scratch, seconds: u64) -> Boot {
-    let run = door::prepare(&mut machine, &scratch.path("try"))
+    let run = door::prepare(&mut machine, &paths::linux(), &scratch.path("try"))
         .and_then(|()| door::command(&machine, &Task::Try.guest("efi=debug")));
     let boot = boot_command(run.unwrap_or_else(|error| panic!("{error}")), seconds);
     boot.expect_ok(door::check(&boot, machine.smp));
     boot
+}
+
+/// The kernel behind the monitor is the probe: it looks at what Linux at EL2 has left.
+#[track_caller]
+fn finds_nothing_of_linux(mut machine: Machine, scratch: &Scratch) {
+    let run = door::prepare(&mut machine, &paths::probe(), &scratch.path("try"))
+        .and_then(|()| door::command(&machine, &Task::Audit.guest("")));
+    let boot = boot_command(run.unwrap_or_else(|error| panic!("{error}")), 400);
+    boot.expect("CPU: All CPU(s) started at EL2");
+    boot.expect(kexec::BYE);
+    boot.expect("probe: PASS");
+    boot.expect_no("DIFFERS");
+    boot.expect_no("baton: error: ");
+    boot.expect_end();
+}
+
+#[test]
+fn audit_on_a_machine_of_a_tree() {
+    let scratch = Scratch::new("try-audit");
+    finds_nothing_of_linux(machine(4), &scratch);
+}
+
+#[test]
+fn audit_on_a_machine_of_acpi() {
+    let scratch = Scratch::new("try-audit-acpi");
+    finds_nothing_of_linux(uefi_machine(4, &scratch), &scratch);
 }
 
 /// The kernel before leaves its ITS and LPIs on, with tables in memory that is now anybody's.

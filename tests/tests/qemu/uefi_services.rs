@@ -155,7 +155,7 @@ fn a_kernel_that_mapped_firmware_brings_the_monitor_up() {
     let mut machine = uefi_machine(4, &scratch);
     set_map(&mut machine, true);
     let guest = Task::Try.guest("baton.efi=on");
-    let run = door::prepare(&mut machine, &scratch.path("try"))
+    let run = door::prepare(&mut machine, &paths::linux(), &scratch.path("try"))
         .and_then(|()| door::command(&machine, &guest));
     let boot = boot_command(run.unwrap_or_else(|error| panic!("{error}")), 600);
     boot.expect_ok(door::check(&boot, machine.smp));

@@ -18,7 +18,12 @@ pub fn attempt() -> Result<(), String> {
         "  starting Linux at EL2 on {} vCPUs, by {described}, without the monitor",
         machine.smp
     );
-    door::prepare(&mut machine, &paths::target().join("guest/try")).map_err(text)?;
+    door::prepare(
+        &mut machine,
+        &paths::linux(),
+        &paths::target().join("guest/try"),
+    )
+    .map_err(text)?;
     let guest = Task::Try.guest(&variable("APPEND").unwrap_or_default());
     let command = door::command(&machine, &guest).map_err(text)?;
     let mut in_report = false;

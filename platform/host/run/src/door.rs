@@ -17,12 +17,12 @@ const AT_EL1: &str = "CPU: All CPU(s) started at EL1";
 const SAME: &str = "guest: the command line is the same: ";
 const COMMAND_LINE: &str = "Kernel command line: ";
 
-/// Puts an image of the monitor and the guest's kernel into `folder`, and on a disk of `machine`, which
-/// starts without the monitor.
+/// Puts an image of the monitor and `kernel` into `folder`, and on a disk of `machine`, which starts without
+/// the monitor.
 ///
 /// # Errors
 /// [`Error::File`] for what cannot be written, [`Error::Program`] if the image cannot be made.
-pub fn prepare(machine: &mut Machine, folder: &Path) -> Result<(), Error> {
+pub fn prepare(machine: &mut Machine, kernel: &Path, folder: &Path) -> Result<(), Error> {
     let monitor = machine.monitor.take().unwrap_or_else(paths::monitor);
     let file = folder.join("monitor-and-kernel.img");
     let failed = |error| Error::File {
@@ -31,7 +31,7 @@ pub fn prepare(machine: &mut Machine, folder: &Path) -> Result<(), Error> {
     };
     fs::create_dir_all(folder).map_err(failed)?;
     let mut append = Command::new(paths::append_script());
-    append.args([&monitor, &paths::linux(), &file]);
+    append.arg(&monitor).args([kernel, &file]);
     script::run(&mut append)?;
     let open = File::options().write(true).open(&file);
     open.and_then(|file| file.set_len(file.metadata()?.len().next_multiple_of(BLOCK)))
