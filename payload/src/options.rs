@@ -43,7 +43,7 @@ pub struct Options {
     pub held: Option<u64>,
     /// `seed=`: what random numbers begin with; 1 if not given.
     pub seed: u64,
-    /// `calls=`: how often each CPU does what a test does at random; 2000 if not given.
+    /// `calls=`: how often each CPU does what a test does at random, or counts; 2000 if not given.
     pub calls: u64,
     /// `late=yes`: lost CPUs arrive after all, and are turned on. Not if not given.
     pub late: bool,

@@ -141,19 +141,37 @@ impl Its {
 
     /// Makes the event of a CPU happen.
     pub fn fire(&mut self, cpu: &Cpu) -> Outcome {
-        self.push([0x03 | DEVICE << 32, cpu.place() as u64, 0])?;
-        let target = self.target(cpu);
-        self.push([0x05, 0, target])
+        self.write([0x03 | DEVICE << 32, cpu.place() as u64, 0]);
+        self.sync(cpu, 1)
     }
 
-    /// Passes a command and waits until the ITS has taken it.
+    /// Has the ITS finish what it does for a CPU, `times` times in one batch.
+    pub fn sync(&mut self, cpu: &Cpu, times: usize) -> Outcome {
+        let target = self.target(cpu);
+        for _ in 0..times {
+            self.write([0x05, 0, target]);
+        }
+        self.pass()
+    }
+
+    /// Passes one command.
     fn push(&mut self, words: [u64; 3]) -> Outcome {
+        self.write(words);
+        self.pass()
+    }
+
+    /// Writes a command behind those in the queue.
+    fn write(&mut self, words: [u64; 3]) {
         let command = self.queue + self.next;
         for (n, word) in (0..).zip(words) {
             // SAFETY: the queue is the arena's, and `next` stays inside of it.
             unsafe { ((command + 8 * n) as *mut u64).write_volatile(word) };
         }
         self.next = (self.next + 32) % BLOCK;
+    }
+
+    /// Passes the commands that were written as one batch, and waits until the ITS has taken them.
+    fn pass(&self) -> Outcome {
         crate::hints::send_event();
         write64(self.base + CWRITER, self.next);
         let mut seen = 0;
@@ -163,7 +181,7 @@ impl Its {
         });
         ensure!(
             taken,
-            "GITS_CREADR after command {words:#x?}: expected {:#x}, seen {seen:#x}",
+            "GITS_CREADR: expected {:#x}, seen {seen:#x}",
             self.next
         );
         Ok(())

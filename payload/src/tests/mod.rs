@@ -3,6 +3,7 @@
 
 mod audit;
 mod board_tree;
+mod cost;
 mod firmware;
 mod flip;
 mod fuzz;
@@ -126,6 +127,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "services",
         run: services::run,
+    },
+    Test {
+        name: "cost",
+        run: cost::run,
     },
 ];
 

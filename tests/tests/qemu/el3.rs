@@ -4,6 +4,7 @@
 
 use crate::enable_method::set_cpu;
 use crate::{linux, probe};
+use baton_qemu::report::Exits;
 use baton_qemu::{Guest, Machine};
 use baton_tests::{Blob, Boot, boot_changed, machine};
 use dtoolkit::Node;
@@ -68,10 +69,7 @@ fn psci() {
     boot.expect("psci: SMCCC_ARCH_FEATURES of 0x80008000: 0");
     boot.expect("psci: workarounds: good");
     let exits = boot.expect("baton: exits so far: ");
-    let words: Vec<_> = exits.split(' ').collect();
-    let calls = words.windows(2).find(|pair| pair[1].starts_with("calls"));
-    let calls = calls.and_then(|pair| pair[0].parse::<u32>().ok());
-    if calls.is_none_or(|calls| calls >= 1000) {
+    if Exits::parse(exits).is_none_or(|exits| exits.calls >= 1000) {
         boot.fail(format_args!(
             "expected fewer than 1000 calls, seen \"{exits}\""
         ));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The bare-metal guest that tries the monitor.
 
+use baton_qemu::report::Exits;
 use baton_qemu::{Guest, Machine, paths};
 use baton_tests::{Boot, boot, machine};
 
@@ -117,4 +118,30 @@ fn the_monitors_memory_is_out_of_reach() {
 #[test]
 fn idle_cpus_do_not_exit() {
     run(8, "test=idle", 120);
+}
+
+/// Exits of a probe that does each of what `test=cost` measures so many times.
+#[track_caller]
+fn exits_of(times: u64) -> Exits {
+    let boot = boot(
+        &machine(1),
+        &guest(&format!("test=cost calls={times}")),
+        120,
+    );
+    boot.expect("probe: PASS");
+    let line = boot.expect("baton: exits so far: ");
+    Exits::parse(line).unwrap_or_else(|| boot.fail("expected the exits by their cause"))
+}
+
+#[test]
+fn a_batch_of_its_commands_is_one_exit() {
+    const TIMES: u64 = 100;
+    let (none, some) = (exits_of(0), exits_of(TIMES));
+    // Of two commands for an LPI, and of many.
+    let expected = Exits {
+        calls: none.calls + TIMES,
+        others: none.others + 2 * TIMES,
+        ..none
+    };
+    assert_eq!(some, expected, "exits");
 }

@@ -70,6 +70,39 @@ pub fn takeovers(console: &Console) -> Vec<Takeover> {
         .collect()
 }
 
+/// Exits of a kernel by what caused them, as the monitor counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exits {
+    /// Calls: PSCI's, SMCCC's, and the monitor's own.
+    pub calls: u64,
+    /// Hooks of a kexec.
+    pub hooks: u64,
+    /// Faults of stage 2.
+    pub faults: u64,
+    /// All others: stores to registers that are guarded, and first WFIs.
+    pub others: u64,
+}
+
+impl Exits {
+    /// Reads `baton: exits so far: C calls, H hooks, F faults, O others`, which the monitor says at the end.
+    pub fn parse(line: &str) -> Option<Self> {
+        let counts = line.split_once("baton: exits so far: ")?.1;
+        let mut exits = Self::default();
+        for part in counts.split(", ") {
+            let (count, cause) = part.trim().split_once(' ')?;
+            let exits = match cause {
+                "calls" => &mut exits.calls,
+                "hooks" => &mut exits.hooks,
+                "faults" => &mut exits.faults,
+                "others" => &mut exits.others,
+                _ => return None,
+            };
+            *exits = count.parse().ok()?;
+        }
+        Some(exits)
+    }
+}
+
 /// Checks that the monitor carried `expected` kexecs.
 ///
 /// # Errors
@@ -148,6 +181,22 @@ mod tests {
         };
         assert_eq!(Takeover::parse(line), Some(expected));
         assert_eq!(Takeover::parse("guest: generation 3, Linux 6.1"), None);
+    }
+
+    #[test]
+    fn reads_exits() {
+        let line = "baton: exits so far: 24 calls, 2 hooks, 1 faults, 72 others";
+        let expected = Exits {
+            calls: 24,
+            hooks: 2,
+            faults: 1,
+            others: 72,
+        };
+        assert_eq!(Exits::parse(line), Some(expected));
+        assert_eq!(
+            Exits::parse("baton: exits of the kernel that was left: 1 calls"),
+            None
+        );
     }
 
     #[test]
