@@ -230,6 +230,7 @@ BENCH := $(TARGET)/tool/baton-bench
 .PHONY: bench-tool
 bench-tool: build linux
 	@$(HOST)/setup.sh bench
+	@$(HOST)/setup.sh uefi
 	@$(CARGO) host build --quiet --profile tool -p baton-bench
 	@$(HOST)/guest/kernels.sh $(BENCH_DISK) bookworm
 

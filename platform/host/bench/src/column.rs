@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is measured: the columns of the tables.
 
-use baton_qemu::{Guest, Machine, Task, paths};
+use baton_qemu::{Guest, Machine, Task, Uefi, paths};
 use std::path::Path;
 
 /// One way to get from a kernel to the next.
@@ -19,12 +19,29 @@ pub enum Column {
     Baton,
     /// As [`Column::StockUnchecked`], on a machine with an ITS.
     StockIts,
+    /// Linux at EL2 of a machine with ACPI and an ITS, as UEFI starts it.
+    StockUefi,
+    /// The same, `kexec -l -i`.
+    StockUefiUnchecked,
+    /// The monitor's takeover on that machine, which UEFI starts by the monitor.
+    BatonUefi,
+    /// The monitor's takeover of Linux on a machine with a device tree and an ITS, by the count of
+    /// instructions.
+    TreeCount,
+    /// The same on a machine with ACPI, started by UEFI.
+    UefiCount,
     /// The probe guest under the monitor, by the host's clock.
     Probe,
     /// The probe guest under the monitor, by the count of instructions.
     ProbeCount,
     /// The start of the monitor and of its guest, by the count of instructions.
     Start,
+    /// The start by UEFI: firmware's call to the kernel's return from ExitBootServices.
+    StartUefi,
+    /// The start by kexec from Linux at EL2, on a machine with a device tree.
+    StartDoor,
+    /// The same on a machine with ACPI.
+    StartDoorUefi,
 }
 
 impl Column {
@@ -36,6 +53,15 @@ impl Column {
         Self::Serial,
         Self::Baton,
     ];
+    /// The columns of the table of UEFI with ACPI.
+    pub const UEFI: [Self; 3] = [Self::StockUefi, Self::StockUefiUnchecked, Self::BatonUefi];
+    /// What starts the monitor, and its guest.
+    pub const STARTS: [Self; 4] = [
+        Self::Start,
+        Self::StartUefi,
+        Self::StartDoor,
+        Self::StartDoorUefi,
+    ];
 
     /// What it is called in the raw samples.
     pub fn name(self) -> &'static str {
@@ -46,9 +72,17 @@ impl Column {
             Self::Serial => "serial",
             Self::Baton => "baton",
             Self::StockIts => "stock-its",
+            Self::StockUefi => "stock-uefi",
+            Self::StockUefiUnchecked => "stock-uefi-i",
+            Self::BatonUefi => "baton-uefi",
+            Self::TreeCount => "tree-count",
+            Self::UefiCount => "uefi-count",
             Self::Probe => "probe",
             Self::ProbeCount => "probe-count",
             Self::Start => "start",
+            Self::StartUefi => "start-uefi",
+            Self::StartDoor => "start-door",
+            Self::StartDoorUefi => "start-door-uefi",
         }
     }
 
@@ -61,9 +95,19 @@ impl Column {
             Self::Serial => "Baton, `teardown=serial`",
             Self::Baton => "Baton",
             Self::StockIts => "stock with an ITS, `kexec -l -i`",
+            Self::StockUefi => "stock at EL2, `kexec -l`",
+            Self::StockUefiUnchecked => "stock at EL2, `kexec -l -i`",
+            Self::BatonUefi => "Baton, started by UEFI",
+            Self::TreeCount => "device tree",
+            Self::UefiCount => "UEFI with ACPI",
             Self::Probe => "probe guest",
             Self::ProbeCount => "probe guest, instructions",
-            Self::Start => "start, instructions",
+            Self::Start => "the monitor's entry to the guest's, as a kernel with modules",
+            Self::StartUefi => {
+                "by UEFI: its entry to the next loader, and ExitBootServices until the kernel is at EL1"
+            }
+            Self::StartDoor => "by kexec, device tree: its entry to the guest's",
+            Self::StartDoorUefi => "by kexec, ACPI: its entry to the guest's",
         }
     }
 
@@ -71,13 +115,50 @@ impl Column {
     pub fn is_carried(self) -> bool {
         !matches!(
             self,
-            Self::Stock | Self::StockUnchecked | Self::HooksOff | Self::StockIts
+            Self::Stock
+                | Self::StockUnchecked
+                | Self::HooksOff
+                | Self::StockIts
+                | Self::StockUefi
+                | Self::StockUefiUnchecked
         )
+    }
+
+    /// Whether it is about the start alone.
+    pub fn is_start(self) -> bool {
+        Self::STARTS.contains(&self)
+    }
+
+    /// Whether the monitor is started by kexec from Linux at EL2.
+    pub fn is_door(self) -> bool {
+        matches!(self, Self::StartDoor | Self::StartDoorUefi)
     }
 
     /// Whether the guest is Linux that kexecs.
     pub fn is_linux(self) -> bool {
-        !matches!(self, Self::Probe | Self::ProbeCount | Self::Start)
+        !matches!(self, Self::Probe | Self::ProbeCount) && !self.is_start()
+    }
+
+    /// Whether time is a count of instructions.
+    pub fn is_counted(self) -> bool {
+        matches!(self, Self::ProbeCount | Self::TreeCount | Self::UefiCount) || self.is_start()
+    }
+
+    /// Whether firmware starts it.
+    pub fn is_uefi(self) -> bool {
+        Self::UEFI.contains(&self)
+            || matches!(
+                self,
+                Self::UefiCount | Self::StartUefi | Self::StartDoorUefi
+            )
+    }
+
+    /// Whether the next kernel is not checked before it is entered (`kexec -i`).
+    fn is_unchecked(self) -> bool {
+        matches!(
+            self,
+            Self::StockUnchecked | Self::HooksOff | Self::StockIts | Self::StockUefiUnchecked
+        )
     }
 
     /// The machine for it, from what the environment asks for.
@@ -86,16 +167,21 @@ impl Column {
             smp,
             monitor: Some(paths::monitor()),
             baton: "report=rows".into(),
-            its: self == Self::StockIts,
+            its: self.is_uefi() || matches!(self, Self::StockIts | Self::TreeCount),
+            uefi: self
+                .is_uefi()
+                .then(|| Uefi::new(paths::target().join("bench/uefi"))),
             watched: self.is_linux(),
             ..base.clone()
         };
         match self {
-            Self::Stock | Self::StockUnchecked | Self::StockIts => machine.monitor = None,
             Self::HooksOff => machine.baton = "hooks=off".into(),
             Self::Serial => machine.baton += " teardown=serial",
-            Self::Baton | Self::Probe => {}
-            Self::ProbeCount | Self::Start => machine.extra.extend(instruction_clock()),
+            _ if !self.is_carried() => machine.monitor = None,
+            _ => {}
+        }
+        if self.is_counted() {
+            machine.extra.extend(instruction_clock());
         }
         // The host finds memory when it is first touched: that is not the guest's time.
         machine.extra.push("-mem-prealloc".into());
@@ -118,14 +204,10 @@ impl Column {
                 // Generation 0 leaves CPUs out; from the second reboot on all take part.
                 append: format!("test=kexec state=wfi move=16 generations={}", samples + 1),
             },
-            Self::Start => Task::PowerOff.guest(""),
+            _ if self.is_door() => Task::Try.guest(""),
+            _ if self.is_start() => Task::PowerOff.guest(""),
             _ => {
-                let checks =
-                    if matches!(self, Self::StockUnchecked | Self::HooksOff | Self::StockIts) {
-                        "off"
-                    } else {
-                        "on"
-                    };
+                let checks = if self.is_unchecked() { "off" } else { "on" };
                 // The same kernel and initrd for every kexec: they lie on the disk.
                 let mut guest = Task::PowerOff.guest("");
                 let walk = "a".repeat(samples as usize);
@@ -149,15 +231,20 @@ impl Column {
     /// Seconds that `samples` more samples may take, before anything was measured.
     pub fn guess(self, smp: u32, samples: u32) -> f64 {
         let (smp, samples) = (f64::from(smp), f64::from(samples));
-        let boots = (samples + 1.0) * (6.0 + 0.45 * smp);
+        let firmware = if self.is_uefi() { 10.0 } else { 0.0 };
+        let boots = firmware + (samples + 1.0) * (6.0 + 0.45 * smp);
         let offline = samples * 0.07 * smp;
         match self {
-            Self::Stock => boots + offline + samples * 14.0,
-            Self::StockUnchecked | Self::HooksOff | Self::StockIts => boots + offline,
-            Self::Serial | Self::Baton => boots,
+            Self::Stock | Self::StockUefi => boots + offline + samples * 14.0,
+            Self::StockUnchecked | Self::HooksOff | Self::StockIts | Self::StockUefiUnchecked => {
+                boots + offline
+            }
+            Self::Serial | Self::Baton | Self::BatonUefi => boots,
+            Self::TreeCount | Self::UefiCount => 2.0 * boots,
             Self::Probe => samples * (1.0 + 0.02 * smp),
             Self::ProbeCount => 1.0 + (samples + 1.0) * (0.2 + 0.025 * smp),
-            Self::Start => samples * (1.5 + 0.01 * smp),
+            Self::Start | Self::StartUefi => samples * (1.5 + firmware + 0.01 * smp),
+            Self::StartDoor | Self::StartDoorUefi => samples * (60.0 + firmware + 1.5 * smp),
         }
     }
 }
@@ -178,5 +265,20 @@ mod tests {
             let seen = format!("{} ", guest.append);
             assert!(seen.contains(expected), "expected {expected:?} in {seen:?}");
         }
+    }
+
+    #[test]
+    fn columns_to_compare_are_of_machines_that_differ_in_one_thing() {
+        let base = Machine::from_env(8).expect("a machine");
+        let machine = |column: Column| column.machine(&base, 8, None);
+        let (tree, uefi) = (machine(Column::TreeCount), machine(Column::UefiCount));
+        assert_eq!((tree.its, &tree.extra), (uefi.its, &uefi.extra));
+        assert!(tree.uefi.is_none() && uefi.uefi.is_some());
+        let (stock, baton) = (
+            machine(Column::StockUefiUnchecked),
+            machine(Column::BatonUefi),
+        );
+        assert_eq!((stock.its, &stock.extra), (baton.its, &baton.extra));
+        assert!(stock.monitor.is_none() && baton.monitor.is_some());
     }
 }

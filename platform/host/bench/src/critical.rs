@@ -71,8 +71,13 @@ impl Path {
         self.kick + self.phase1 + self.phase2 + self.phase3 + self.enter
     }
 
+    /// All that follows each other, from the request to the next kernel.
+    pub fn whole(&self) -> f64 {
+        self.validate + self.without_copy() + self.copy
+    }
+
     /// The figures with their names in the raw samples.
-    pub fn metrics(&self) -> [(&'static str, f64); 12] {
+    pub fn metrics(&self) -> [(&'static str, f64); 13] {
         [
             ("validate instructions", self.validate),
             ("kick instructions", self.kick),
@@ -85,6 +90,7 @@ impl Path {
             ("longest CPU instructions", self.longest_cpu),
             ("mean CPU instructions", self.mean_cpu),
             ("path instructions", self.without_copy()),
+            ("whole instructions", self.whole()),
             ("overlaps", self.overlaps),
         ]
     }
@@ -131,6 +137,7 @@ mod tests {
         assert_eq!(path.copy, 880.0 * 16.0);
         let parts = 10.0 + 98.0 + 40.0 + 17.0 + 50.0;
         assert!((path.without_copy() - parts * 16.0).abs() < 1e-6);
+        assert!((path.whole() - (parts + 100.0 + 880.0) * 16.0).abs() < 1e-6);
         assert_eq!(path.overlaps, 0.0);
     }
 

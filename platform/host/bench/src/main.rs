@@ -13,6 +13,7 @@ mod raw;
 mod recorder;
 mod report;
 mod run;
+mod start;
 mod stats;
 mod timeline;
 
@@ -134,7 +135,8 @@ fn subject(machine: &Machine) -> Result<String, String> {
         "Host: {cpus} CPUs, {}\n\
          QEMU {}, `-M virt,gic-version=3`, `-cpu {}`, {} MiB, `-accel tcg,thread=single`\n\
          Kernel: Debian's {}, {} MiB in memory; the next kernel is the same, its initrd the same for all columns\n\
-         Monitor: build {:08x}\n",
+         Monitor: build {:08x}\n\
+         UEFI: Debian's EDK2, build {:08x}, for what it starts\n",
         host.map_or("unknown", |(_, model)| model),
         machine.qemu_version().map_err(text)?,
         machine.cpu,

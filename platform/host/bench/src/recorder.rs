@@ -99,14 +99,17 @@ impl Recorder {
         } = std::mem::take(kexec);
         let (starting, entered) = (starting?, entered?);
         let since = |at: Duration| millis(at.saturating_sub(starting));
-        let mut metrics = vec![
-            ("away ms".to_owned(), since(entered)),
-            ("online ms".to_owned(), since(all_online.unwrap_or(line.at))),
-            ("userspace ms".to_owned(), since(line.at)),
-        ];
+        let mut metrics = Vec::new();
+        if !self.column.is_counted() {
+            metrics = vec![
+                ("away ms".to_owned(), since(entered)),
+                ("online ms".to_owned(), since(all_online.unwrap_or(line.at))),
+                ("userspace ms".to_owned(), since(line.at)),
+            ];
+        }
         if self.column.is_carried() {
             let timeline = self.timelines.get(generation.number)?;
-            metrics.extend(phases(timeline));
+            metrics.extend(self.timeline(timeline));
             self.last = Some(timeline.clone());
         }
         Some(metrics)
@@ -123,16 +126,19 @@ impl Recorder {
         if self.done == 1 {
             return None;
         }
-        let mut metrics = phases(timeline);
-        if self.column == Column::ProbeCount {
-            let path = Path::of(timeline);
-            metrics.extend(
-                path.metrics()
-                    .map(|(name, value)| (name.to_owned(), format!("{value:.0}"))),
-            );
-        }
+        let metrics = self.timeline(timeline);
         self.last = Some(timeline.clone());
         Some(metrics)
+    }
+
+    /// The figures that a timeline has, the critical path among them where instructions were counted.
+    fn timeline(&self, timeline: &Timeline) -> Metrics {
+        let mut metrics = phases(timeline);
+        if self.column.is_counted() {
+            let path = Path::of(timeline).metrics();
+            metrics.extend(path.map(|(name, value)| (name.to_owned(), format!("{value:.0}"))));
+        }
+        metrics
     }
 }
 

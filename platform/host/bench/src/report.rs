@@ -3,6 +3,7 @@
 
 mod drawings;
 mod tables;
+mod uefi;
 
 use crate::column::Column;
 use crate::model::{self, SIZES};
@@ -46,6 +47,12 @@ impl Report<'_> {
 
     fn summary(&self, column: Column, smp: u32, metric: &str) -> Option<Summary> {
         Summary::of(self.raw.values(column.name(), smp, metric))
+    }
+
+    /// The median of `metric` of one column as a multiple of another's.
+    fn ratio(&self, of: Column, to: Column, smp: u32, metric: &str) -> Option<f64> {
+        let median = |column| Some(self.summary(column, smp, metric)?.median);
+        Some(median(of)? / median(to)?)
     }
 
     fn sizes(&self, column: Column) -> BTreeSet<u32> {

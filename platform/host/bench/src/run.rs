@@ -4,11 +4,12 @@
 use crate::column::Column;
 use crate::raw::{FAILED, Raw};
 use crate::recorder::Recorder;
+use crate::start;
 use crate::timeline::Timeline;
+use baton_qemu::Machine;
 use baton_qemu::console::{self, Limits};
-use baton_qemu::{Machine, paths};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// One cell of the tables: a column on so many vCPUs.
@@ -37,7 +38,12 @@ pub fn plan(quick: bool) -> Vec<Cell> {
         smp,
         samples,
     };
-    let mut cells = vec![cell(Column::Start, 80, if quick { 1 } else { 5 })];
+    let few = if quick { 1 } else { 5 };
+    let mut cells: Vec<_> = Column::STARTS
+        .iter()
+        // By kexec it takes a whole Linux, and counts hardly vary.
+        .map(|&column| cell(column, 80, if column.is_door() { 1 } else { few }))
+        .collect();
     for &smp in probe {
         let samples = if quick && smp > 80 { 1 } else { 5 };
         cells.push(cell(Column::ProbeCount, smp, samples));
@@ -50,6 +56,15 @@ pub fn plan(quick: bool) -> Vec<Cell> {
         // Five in a row in one machine; where time is short, fewer.
         let samples = if quick { 2 } else { 5 };
         cells.extend(Column::LINUX.map(|column| cell(column, smp, samples)));
+    }
+    let uefi: &[u32] = if quick { &[8, 80] } else { &[1, 8, 80, 128] };
+    for &smp in uefi {
+        let samples = if quick { 2 } else { 5 };
+        cells.extend(Column::UEFI.map(|column| cell(column, smp, samples)));
+    }
+    for smp in [8, 80] {
+        let counted = [Column::TreeCount, Column::UefiCount];
+        cells.extend(counted.map(|column| cell(column, smp, if quick { 1 } else { 3 })));
     }
     cells
 }
@@ -141,8 +156,8 @@ fn chain(bench: &Bench, raw: &mut Raw, cell: &Cell, samples: u32) -> Result<Stri
     let text = |error: baton_qemu::Error| error.to_string();
     let Cell { column, smp, .. } = *cell;
     let machine = column.machine(&bench.base, smp, Some(&bench.disk));
-    if column == Column::Start {
-        return start(raw, cell, &machine);
+    if column.is_start() {
+        return start::measure(raw, cell, machine);
     }
     let command = machine.command(&column.guest(samples)).map_err(text)?;
     let expected = column.guess(smp, samples);
@@ -192,81 +207,11 @@ fn chain(bench: &Bench, raw: &mut Raw, cell: &Cell, samples: u32) -> Result<Stri
     })
 }
 
-/// The figures that the monitor prints until it has patched the hooks.
-fn start(raw: &mut Raw, cell: &Cell, machine: &Machine) -> Result<String, String> {
-    let text = |error: baton_qemu::Error| error.to_string();
-    let mut guest = cell.column.guest(0);
-    guest.kernel = largest_kernel(&guest.kernel);
-    let limits = Limits {
-        total: Duration::from_secs(300),
-        silence: Duration::from_secs(120),
-    };
-    let command = machine.command(&guest).map_err(text)?;
-    let seen = console::watch(command, limits, |line| {
-        !line.text.contains("baton: hooks: ")
-    })
-    .map_err(text)?;
-    let found = start_figures(seen.lines.iter().map(|line| line.text.as_str()));
-    let kernel = guest.kernel.canonicalize().unwrap_or(guest.kernel);
-    let version = kernel
-        .parent()
-        .and_then(Path::file_name)
-        .unwrap_or_default();
-    match found {
-        Some((enter, patch)) => {
-            let metrics = [
-                (
-                    "start instructions".to_owned(),
-                    format!("{:.0}", enter * 1e3),
-                ),
-                (
-                    "patching instructions".to_owned(),
-                    format!("{:.0}", patch * 1e3),
-                ),
-                ("kernel".to_owned(), version.to_string_lossy().into_owned()),
-            ];
-            add(raw, cell, &metrics)?;
-            Ok("all is there".into())
-        }
-        None => Ok(format!(
-            "no hooks were patched: {}",
-            seen.tail(3).replace('\n', "; ")
-        )),
-    }
-}
-
-/// The microseconds from the monitor's entry to the guest's, and those that patching took.
-fn start_figures<'a>(lines: impl Iterator<Item = &'a str>) -> Option<(f64, f64)> {
-    let before_us = |line: &str| -> Option<f64> {
-        let (before, _) = line.split_once(" us")?;
-        before.rsplit(' ').next()?.parse().ok()
-    };
-    let (mut enter, mut patch) = (None, None);
-    for line in lines {
-        if line.contains("entering it after") {
-            enter = before_us(line);
-        } else if line.contains("hooks: kernel at") {
-            patch = before_us(line);
-        }
-    }
-    Some((enter?, patch?))
-}
-
-/// The largest of the kernels that were fetched, or `own`.
-fn largest_kernel(own: &Path) -> PathBuf {
-    let kernels = fs::read_dir(paths::cache().join("kernels"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    kernels
-        .map(|entry| entry.path().join("Image"))
-        .chain([own.to_owned()])
-        .filter_map(|path| Some((path.metadata().ok()?.len(), path)))
-        .max()
-        .map_or_else(|| own.to_owned(), |(_, path)| path)
-}
-
-fn add(raw: &mut Raw, cell: &Cell, metrics: &[(String, String)]) -> Result<(), String> {
+/// Adds a sample of `cell`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn add(raw: &mut Raw, cell: &Cell, metrics: &[(String, String)]) -> Result<(), String> {
     raw.add(cell.column.name(), cell.smp, metrics)
         .map_err(|error| format!("the samples cannot be written: {error}"))
 }
@@ -282,20 +227,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_run_has_five_samples_of_each_figure() {
+    fn a_full_run_has_several_samples_of_each_figure() {
         for cell in plan(false) {
-            let enough = cell.samples >= 5 || cell.column == Column::StockIts;
-            assert!(enough, "expected five samples of {cell:?}");
+            let once = cell.column == Column::StockIts || cell.column.is_door();
+            let enough = cell.samples >= 3 || once;
+            assert!(enough, "expected three samples or more of {cell:?}");
         }
-    }
-
-    #[test]
-    fn reads_the_monitors_start() {
-        let lines = [
-            "baton: kernel at 0x44000000-0x46010000 (32 MiB), entering it after 6712 us",
-            "baton: hooks: kernel at 0x44000000, patched at offsets 0x1 and 0x2 in 1234 us",
-        ];
-        assert_eq!(start_figures(lines.into_iter()), Some((6712.0, 1234.0)));
-        assert_eq!(start_figures(lines.into_iter().take(1)), None);
     }
 }
