@@ -53,7 +53,7 @@ help: ## list the commands
 	@echo '  QEMU=path         another QEMU than qemu-system-aarch64'
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
 	@echo '  BOOT=uefi         firmware with ACPI starts it, from an EFI system partition (run, try, shell, stock, guest, kernels,'
-	@echo '                    audit, soak, distro)'
+	@echo '                    audit, soak, bench-idle)'
 	@echo '  WAY=conf          how firmware comes by it: conf, options, driver, removable (BOOT=uefi)'
 	@echo '  FIRMWARE_RELEASE=trixie   the Debian that EDK2 is from (BOOT=uefi, distro)'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
@@ -68,8 +68,8 @@ help: ## list the commands
 	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
 	@echo '  DTB=file          the device tree of "make fit" (the default is QEMU'"'"'s)'
 	@echo '  BOARD=zynqmp      the board of "make board": a folder in platform/'
+	@echo '  BOOT=uefi FIRMWARE=edk2   the one way of "make distro": a server'"'"'s, or edk2 or u-boot in the guest'
 	@echo '  DISK=file         a disk to start in "make distro", raw or *.qcow2, its console here'
-	@echo '  FIRMWARE=edk2     the firmware in the guest of "make distro", or u-boot'
 	@echo '  BATON_RELEASE=bookworm BATON_CACHE=~/.cache/baton   the Debian of the guest; where it is kept'
 	@echo '  GDB_PORT=1234     the port on which "make debug" waits for gdb'
 	@echo '  TIMEOUT=seconds   when to give up (guest: 3600; debug: never); not for shell, soak, bench and DISK='
@@ -200,14 +200,15 @@ run-tfa: tool ## the same above Trusted Firmware-A at EL3, built from Debian's s
 	@EL3=on FIRMWARE=$(CACHE)/tfa/qemu_fw.bios $(TOOL) card $(TRIED)
 
 DISTRO := $(CACHE)/distro/$(RELEASE).img
-FIRMWARES := $(or $(FIRMWARE),edk2 $(if $(filter uefi,$(BOOT)),,u-boot))
+# A server's way first, then firmware as the guest.
+DISTRO_WAYS := $(or $(FIRMWARE),uefi $(if $(filter uefi off,$(BOOT) $(MONITOR)),,edk2 u-boot))
 
 .PHONY: distro
-distro: images tool ## an installed Debian, by UEFI and by U-Boot in the guest; DISK=: one of your own
+distro: images tool ## an installed Debian kexecs: started by UEFI as a server, then by firmware in the guest
 	@$(HOST)/setup.sh $(if $(DISK),uefi,distro)
 	@$(if $(DISK),,$(HOST)/guest/distro.sh $(DISTRO))
-	@$(if $(DISK),$(TOOL) installed $(firstword $(FIRMWARES)) '$(DISK)',\
-		for firmware in $(FIRMWARES); do $(TOOL) distro $$firmware $(DISTRO) || exit 1; done)
+	@$(if $(DISK),$(TOOL) installed $(or $(FIRMWARE),edk2) '$(DISK)',\
+		for way in $(DISTRO_WAYS); do $(TOOL) distro $$way $(DISTRO) || exit 1; done)
 
 # The cards of the tests: one for each way.
 .PHONY: test-cards

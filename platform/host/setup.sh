@@ -15,6 +15,19 @@ need() {
 	command -v "$1" >/dev/null || missing="$missing $2"
 }
 
+# Whether this machine runs programs for arm64.
+arm64_runs() {
+	arch-test arm64 >/dev/null 2>&1
+}
+
+# Has the kernel run them by QEMU, where no service did so when the packages were installed.
+register_arm64() {
+	binfmt=/proc/sys/fs/binfmt_misc
+	[ -f $binfmt/status ] || mount -t binfmt_misc binfmt_misc $binfmt
+	update-binfmts --enable qemu-aarch64
+	arm64_runs
+}
+
 need qemu-system-aarch64 qemu-system-arm
 need ld.lld lld
 need llvm-objcopy llvm
@@ -31,10 +44,15 @@ need c++ g++
 # The plots' labels are drawn with it.
 [ "${1:-}" != bench ] || [ -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] ||
 	missing="$missing fonts-dejavu-core"
+# Packages for arm64 are installed into a folder by their own programs.
+emulated=
 if [ "${1:-}" = distro ]; then
 	need mmdebstrap mmdebstrap
-	[ "$(uname -m)" = aarch64 ] || [ -f /proc/sys/fs/binfmt_misc/qemu-aarch64 ] ||
-		missing="$missing qemu-user-static binfmt-support"
+	if [ "$(uname -m)" != aarch64 ]; then
+		emulated=yes
+		need arch-test arch-test
+		arm64_runs || missing="$missing qemu-user-static binfmt-support"
+	fi
 	set -- uefi
 fi
 if [ "${1:-}" = uefi ]; then
@@ -87,6 +105,11 @@ if [ -n "$missing" ]; then
 	step "apt: refreshing the package lists" apt-get update
 	# shellcheck disable=SC2086 # a list of words
 	step "apt: installing $missing" apt-get install --yes --no-install-recommends $missing
+fi
+
+if [ -n "$emulated" ] && ! arm64_runs; then
+	[ "$(id -u)" = 0 ] || die "not root: run \`update-binfmts --enable qemu-aarch64' as root, then try again"
+	step "binfmt_misc: having the kernel run arm64's programs by QEMU" register_arm64
 fi
 
 "$here/cargo.sh" which >/dev/null

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the disk of an arm64 Debian as its installer leaves it: distro.sh OUTPUT
 #
-# GPT, an EFI system partition with Debian's GRUB, and a root file system with systemd, Debian's kernel
-# and kexec-tools; root has no password. One service is added, for a disk that is attached under the
+# GPT, an EFI system partition with Debian's shim and GRUB, both signed, and a root file system with
+# systemd, Debian's kernel and kexec-tools; root has no password. One service is added, for a disk that is attached under the
 # serial number `try-kexec': it says what came up, runs `kexec -l' and `systemctl kexec' the first time,
 # and switches off the second time. The disk is kept in the cache.
 set -eu
@@ -12,7 +12,7 @@ here=$(dirname "$0")
 
 output=$1
 ROOT_UUID=ba700000-0000-4000-8000-000000000001
-PACKAGES=linux-image-arm64,initramfs-tools,systemd-sysv,udev,dbus,kexec-tools,grub-efi-arm64,e2fsprogs
+PACKAGES=linux-image-arm64,initramfs-tools,systemd-sysv,udev,dbus,kexec-tools,grub-efi-arm64,grub-efi-arm64-signed,shim-signed,e2fsprogs
 
 # What it was made by: another script makes another disk.
 made=$(cat "$0" "$here/disk.sh" | sha256sum)
@@ -100,9 +100,16 @@ configure() {
 }
 
 disk() {
-	mkdir -p "$work/esp/EFI/BOOT" "$work/esp/EFI/debian"
-	cp "$work/root/usr/lib/grub/arm64-efi/monolithic/grubaa64.efi" "$work/esp/EFI/BOOT/BOOTAA64.EFI"
-	cat >"$work/esp/EFI/debian/grub.cfg" <<-END
+	efi=$work/esp/EFI
+	mkdir -p "$efi/BOOT" "$efi/debian"
+	for folder in BOOT debian; do
+		cp "$work/root/usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed" "$efi/$folder/grubaa64.efi"
+	done
+	# That of firmware's own entry, and where firmware without one looks.
+	for shim in debian/shimaa64.efi BOOT/BOOTAA64.EFI; do
+		cp "$work/root/usr/lib/shim/shimaa64.efi.signed" "$efi/$shim"
+	done
+	cat >"$efi/debian/grub.cfg" <<-END
 		search.fs_uuid $ROOT_UUID root
 		set prefix=(\$root)'/boot/grub'
 		configfile \$prefix/grub.cfg

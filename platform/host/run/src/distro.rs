@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `make distro`: firmware as the guest, which starts the Debian on a disk by its own GRUB, and
-//! `systemctl kexec` in it; or a disk of the user's.
+//! `make distro`: a Debian on a disk, and `systemctl kexec` in it. A server's way comes first: firmware starts the
+//! monitor, and that what is installed. Else the monitor starts firmware as its guest. Or a disk of the user's.
 
 use crate::{limits, text};
 use baton_qemu::console::{self, plain};
-use baton_qemu::{Disk, Firmware, Machine, kexec, linux, paths, report};
+use baton_qemu::{Disk, Firmware, Machine, Uefi, kexec, linux, paths, report};
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::Path;
@@ -12,9 +12,17 @@ use std::path::Path;
 /// The serial number by which Debian's service knows that it is to kexec (`distro.sh`).
 const SERIAL: &str = "try-kexec";
 
-/// Starts the disk in `file`, which `distro.sh` made, by `firmware`, and checks that its kernel kexecs.
-pub fn distro(firmware: &str, file: &Path) -> Result<(), String> {
+/// The name of a server's way, beside those of firmware as the guest.
+const SERVER: &str = "uefi";
+
+/// Starts the disk in `file`, which `distro.sh` made, in a way ([`SERVER`], or a firmware's name), and checks that
+/// its kernel kexecs.
+pub fn distro(way: &str, file: &Path) -> Result<(), String> {
     let mut machine = Machine::from_env(4).map_err(text)?;
+    machine.uefi = match way {
+        SERVER => Some(Uefi::from_env().map_err(text)?),
+        _ => None,
+    };
     // What the system writes is gone afterwards.
     machine.extra.push("-snapshot".into());
     let disk = Disk {
@@ -29,13 +37,13 @@ pub fn distro(firmware: &str, file: &Path) -> Result<(), String> {
                 Some(_) => ", the monitor first",
                 None => "",
             };
-            println!("  UEFI on {smp} vCPUs{first}, then the Debian in {file}");
+            println!("  UEFI on {smp} vCPUs{first}, then shim and GRUB of the Debian in {file}");
             machine.command_with_installed(&uefi, disk)
         }
         None => {
-            println!("  {firmware} as the guest on {smp} vCPUs, and the Debian in {file}");
+            println!("  {way} as the guest on {smp} vCPUs, and the Debian in {file}");
             machine.disks.push(disk);
-            let firmware = Firmware::named(firmware).map_err(text)?;
+            let firmware = Firmware::named(way).map_err(text)?;
             machine.command_with_guest_firmware(firmware, &scratch()?)
         }
     };

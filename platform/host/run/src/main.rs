@@ -21,7 +21,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|try|shell|debug|guest|stock|its|kernels|kernels-built FOLDER|audit|soak|card FILE|distro FIRMWARE FILE|installed FIRMWARE FILE|efi FOLDER
+const USAGE: &str = "usage: baton-qemu run|try|shell|debug|guest|stock|its|kernels|kernels-built FOLDER|audit|soak|card FILE|distro WAY FILE|installed FIRMWARE FILE|efi FOLDER
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   try      boot Debian's kernel at EL2 without the monitor, kexec the monitor with it,
@@ -38,7 +38,8 @@ const USAGE: &str = "usage: baton-qemu run|try|shell|debug|guest|stock|its|kerne
            stopped, or CHUNK= seconds were over
   card     U-Boot starts the monitor from FILE, Linux boots and kexecs; FIRMWARE= is another
            firmware than Debian's U-Boot, EL3=on if it has a part at EL3
-  distro   firmware (u-boot, edk2) under the monitor starts the Debian on the disk FILE, which kexecs
+  distro   the Debian on the disk FILE, which kexecs; WAY is uefi (firmware starts the monitor first), or
+           the firmware that the monitor has as its guest: edk2, u-boot
   installed  the same with any disk, its console on this terminal
   efi      baton.efi and baton-driver.efi in FOLDER, to be put on an EFI system partition
 
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
         ["soak"] => soak::soak(),
         ["card", file] => card::card(file.as_ref()),
         ["efi", folder] => efi::efi(folder.as_ref()),
-        ["distro", firmware, file] => distro::distro(firmware, file.as_ref()),
+        ["distro", way, file] => distro::distro(way, file.as_ref()),
         ["installed", firmware, file] => distro::installed(firmware, file.as_ref()),
         _ => {
             eprintln!("{USAGE}");

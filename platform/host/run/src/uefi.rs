@@ -9,6 +9,7 @@ mod partition;
 mod start;
 mod variables;
 
+use crate::environment::variable;
 use crate::machine::{Guest, Machine, escape};
 use crate::{Error, paths, script};
 use start::{Next, Start};
@@ -19,6 +20,8 @@ use std::process::Command;
 /// Where the guest is.
 const KERNEL: &str = r"\linux\Image";
 const INITRD: &str = r"\linux\initrd";
+/// What Debian's installer has firmware start.
+const DEBIAN: &str = r"\EFI\debian\shimaa64.efi";
 
 /// The file of a run that has firmware's variables.
 const FLASH: &str = "vars.fd";
@@ -92,6 +95,17 @@ impl Uefi {
         }
     }
 
+    /// That of the environment: [`new`](Self::new), with the way that `WAY=` names.
+    ///
+    /// # Errors
+    /// [`Error::Variable`] if there is none.
+    pub fn from_env() -> Result<Self, Error> {
+        Ok(Self {
+            way: variable("WAY").map_or(Ok(Way::default()), |way| Way::named(&way))?,
+            ..Self::new(paths::target().join("guest/uefi"))
+        })
+    }
+
     /// Returns the value of the variable `name` that the last run has left; none if it is not there.
     ///
     /// # Errors
@@ -137,7 +151,7 @@ impl Uefi {
         Ok(arguments)
     }
 
-    /// Copies a disk with an installed system, adds the monitor to its EFI system partition as an
+    /// Copies a disk with an installed Debian, adds the monitor to its EFI system partition as an
     /// administrator does, and returns the copy and QEMU's arguments for what starts it.
     ///
     /// # Errors
@@ -150,8 +164,8 @@ impl Uefi {
         let start = self.start(
             machine,
             Next {
-                name: "Debian",
-                file: start::REMOVABLE.0,
+                name: "debian",
+                file: DEBIAN,
                 arguments: String::new(),
                 is_named: false,
             },

@@ -3,8 +3,7 @@
 
 use super::Machine;
 use crate::environment::variable;
-use crate::uefi::{Uefi, Way};
-use crate::{Error, paths};
+use crate::{Error, Uefi, paths};
 
 impl Machine {
     /// The machine that the environment asks for, with `smp` vCPUs unless it says otherwise.
@@ -76,10 +75,7 @@ impl Machine {
 fn uefi() -> Result<Option<Uefi>, Error> {
     match variable("BOOT").as_deref() {
         None | Some("kernel") => Ok(None),
-        Some("uefi") => Ok(Some(Uefi {
-            way: variable("WAY").map_or(Ok(Way::default()), |way| Way::named(&way))?,
-            ..Uefi::new(paths::target().join("guest/uefi"))
-        })),
+        Some("uefi") => Uefi::from_env().map(Some),
         Some(value) => Err(Error::Variable {
             name: "BOOT",
             value: value.to_owned(),

@@ -13,7 +13,7 @@ use std::path::Path;
 /// Where the monitor is on the partition, and its configuration beside it.
 const MONITOR: (&str, &str) = (r"\EFI\BATON\BATON.EFI", r"\EFI\BATON\baton.conf");
 /// The same where firmware looks for itself (UEFI 2.10, 3.5.1.1).
-pub const REMOVABLE: (&str, &str) = (r"\EFI\BOOT\BOOTAA64.EFI", r"\EFI\BOOT\baton.conf");
+const REMOVABLE: (&str, &str) = (r"\EFI\BOOT\BOOTAA64.EFI", r"\EFI\BOOT\baton.conf");
 
 /// Where the application is that tests put before the monitor.
 const FAULTS: &str = r"\EFI\FAULTS\FAULTS.EFI";
@@ -72,6 +72,10 @@ impl Start<'_> {
         }
         match self.way {
             _ if self.monitor.is_none() => variables.boot(&next()),
+            // The distribution's own entry stays behind it.
+            Way::Configuration if !self.next.is_named => {
+                variables.boot(&[entry("Baton", MONITOR.0, ""), next()].concat());
+            }
             Way::Configuration => variables.boot(&entry("Baton", MONITOR.0, "")),
             Way::LoadOptions => {
                 let options = format!("{} {}", self.options, self.next());
@@ -131,5 +135,49 @@ impl Start<'_> {
             } => format!("next={file} {arguments}"),
             _ => String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distributions_own_entry_stays_behind_the_monitors() {
+        let partition = Partition {
+            number: 1,
+            start: 2048,
+            blocks: 4096,
+            guid: [0; 16],
+        };
+        let shim = r"\EFI\debian\shimaa64.efi";
+        let start = Start {
+            way: Way::Configuration,
+            entries: &[],
+            monitor: Some(Path::new("baton.efi")),
+            options: "",
+            next: Next {
+                name: "debian",
+                file: shim,
+                arguments: String::new(),
+                is_named: false,
+            },
+        };
+        let option = |name, file| {
+            let option = LoadOption {
+                name,
+                partition,
+                file,
+                options: "",
+            };
+            option.to_bytes()
+        };
+        let mut expected = Variables::default();
+        expected.start_at_once();
+        expected.boot(&[option("Baton", MONITOR.0), option("debian", shim)]);
+        assert!(
+            start.variables(partition) == expected,
+            "expected the entries Baton and debian, in this order"
+        );
     }
 }

@@ -40,7 +40,7 @@ const VALUE_SIZE: usize = 40;
 const NAME: usize = 60;
 
 /// Variables of EFI_GLOBAL_VARIABLE.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Variables(Vec<u8>);
 
 impl Variables {
