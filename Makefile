@@ -251,7 +251,8 @@ bench-report: bench-tool ## the report of the samples so far, in target/bench
 bench-publish: bench-report ## copy the report and its plots to docs/bench
 	@mkdir -p docs/bench
 	@cp $(TARGET)/bench/report.md $(TARGET)/bench/report.csv $(TARGET)/bench/*.svg docs/bench/
-	@[ ! -f $(TARGET)/bench/idle/report.md ] || cp $(TARGET)/bench/idle/report.md docs/bench/idle.md
+	@for idle in idle idle-uefi; do [ ! -f $(TARGET)/bench/$$idle/report.md ] || \
+		cp $(TARGET)/bench/$$idle/report.md docs/bench/$$idle.md || exit 1; done
 	@echo '  docs/bench/report.md'
 
 .PHONY: bench-test

@@ -4,6 +4,7 @@
 
 use crate::enable_method::{expect_kexec, set_cpu};
 use crate::linux::{KEXEC, KEXEC_UNCHECKED, expect_carried, expect_same_reserved, run_on};
+use baton_qemu::report::Exits;
 use baton_qemu::uefi::Way;
 use baton_qemu::{Machine, Task, kexec, paths, report};
 use baton_tests::{Boot, Scratch, boot, tree, uefi_machine};
@@ -180,4 +181,21 @@ fn ten_kexecs_leave_no_more_reserved() {
     let boot = run_on(&uefi_machine(4, &scratch), task, 10, 1200);
     boot.expect_ok(report::check_takeovers(&boot, 10));
     expect_same_reserved(&boot, 11);
+}
+
+/// Exits of a kernel that does `task` on a machine with an ITS.
+#[track_caller]
+fn exits_of(task: Task, name: &str) -> Exits {
+    let scratch = Scratch::new(name);
+    let boot = run_on(&uefi_machine(4, &scratch), task, 0, 400);
+    boot.expect("baton: EL2 taken at ExitBootServices");
+    let line = boot.expect("baton: exits so far: ");
+    Exits::parse(line).unwrap_or_else(|| boot.fail("expected the exits by their cause"))
+}
+
+#[test]
+fn a_kernel_that_works_makes_no_exits() {
+    let idle = exits_of(Task::PowerOff, "uefi-no-loads");
+    let at_work = exits_of(Task::Loads, "uefi-loads");
+    assert_eq!(at_work, idle, "exits with loads, and without");
 }

@@ -6,10 +6,12 @@
 //! all of them sleep. The kernel's log says, to the microsecond, when a load began and ended.
 
 use crate::column::instruction_clock;
+use crate::exit_cost;
 use crate::raw::Raw;
+use crate::start::enter_us;
 use crate::stats::{Summary, digits};
 use baton_qemu::console::{self, Limits, Line};
-use baton_qemu::{Guest, Machine, Task, paths};
+use baton_qemu::{Machine, Task, paths};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -28,53 +30,91 @@ const LOADS: [(&str, &str); 7] = [
 ];
 const EXITS: [&str; 4] = ["calls", "hooks", "faults", "others"];
 
+/// What is run.
+struct Run {
+    /// What it is called in the raw samples.
+    column: &'static str,
+    /// Whether it is under the monitor.
+    monitor: bool,
+    /// Whether the guest does the loads, or nothing.
+    loads: bool,
+    /// Whether the machine has an ITS that the kernel uses.
+    its: bool,
+}
+
+/// Has Linux use neither LPIs nor an ITS.
+const NO_LPIS: &str = "irqchip.gicv3_nolpi=1";
+
+const fn under_the_monitor(column: &'static str, loads: bool, its: bool) -> Run {
+    Run {
+        column,
+        monitor: true,
+        loads,
+        its,
+    }
+}
+
+const RUNS: [Run; 5] = [
+    Run {
+        column: "plain",
+        monitor: false,
+        loads: true,
+        its: false,
+    },
+    under_the_monitor("monitor", true, false),
+    under_the_monitor("no-loads", false, false),
+    under_the_monitor("monitor-its", true, true),
+    under_the_monitor("no-loads-its", false, true),
+];
+
 /// Takes the samples that are missing, and returns the report in Markdown.
 ///
 /// # Errors
 /// If QEMU cannot be started, or the guest does not come to its end.
 pub fn run(base: &Machine, raw: &mut Raw, samples: u32, subject: &str) -> Result<String, String> {
     let smp = base.smp;
-    let monitor = Some(paths::monitor());
-    for (column, monitor, task) in [
-        ("plain", None, "loads"),
-        ("monitor", monitor.clone(), "loads"),
-        ("no-loads", monitor, "poweroff"),
-    ] {
+    for Run {
+        column,
+        monitor,
+        loads,
+        its,
+    } in RUNS
+    {
         while raw.samples(column, smp) < samples {
             let number = raw.samples(column, smp) + 1;
             println!("  {column}, {smp} vCPUs: sample {number} of {samples}");
+            // QEMU 7.2 names an ITS in ACPI's tables where there is none, and Linux dies of that.
+            let named_by_acpi = base.uefi.is_some();
             let mut machine = Machine {
-                monitor: monitor.clone(),
-                its: false,
+                monitor: monitor.then(paths::monitor),
+                its: its || named_by_acpi,
                 ..base.clone()
             };
             machine.extra.extend(instruction_clock());
-            let metrics = once(&machine, task)?;
+            let append = if its || !named_by_acpi { "" } else { NO_LPIS };
+            let metrics = once(&machine, loads, append)?;
             raw.add(column, smp, &metrics)
                 .map_err(|error| format!("the samples cannot be written: {error}"))?;
         }
     }
-    Ok(report(raw, smp, subject))
+    exit_cost::run(base, raw)?;
+    Ok(report(raw, base, subject))
 }
 
-fn once(machine: &Machine, task: &str) -> Result<Vec<(String, String)>, String> {
+fn once(machine: &Machine, loads: bool, append: &str) -> Result<Vec<(String, String)>, String> {
     let text = |error: baton_qemu::Error| error.to_string();
-    let mut guest: Guest = Task::PowerOff.guest("");
-    guest.append = guest
-        .append
-        .replace("baton.do=poweroff", &format!("baton.do={task}"));
+    let (task, last) = if loads {
+        (Task::Loads, "idle us")
+    } else {
+        (Task::PowerOff, "boot us")
+    };
     let limits = Limits {
         total: Duration::from_secs(1200),
         silence: Duration::from_secs(400),
     };
-    let command = machine.command(&guest).map_err(text)?;
+    let command = machine.command(&task.guest(append)).map_err(text)?;
     let seen = console::watch(command, limits, |_| true).map_err(text)?;
     let metrics = figures(&seen.lines);
-    let last = if task == "loads" {
-        "idle us"
-    } else {
-        "boot us"
-    };
     if metrics.iter().any(|(name, _)| name == last) {
         Ok(metrics)
     } else {
@@ -100,20 +140,11 @@ fn figures(lines: &[Line]) -> Vec<(String, String)> {
             if let (Some(from), Some(to)) = (began.take(), at) {
                 add(&format!("{name} us"), to - from);
             }
-        } else if let Some((_, rest)) = text.split_once("entering it after ") {
-            if let Some(us) = rest.split(' ').next().and_then(|us| us.parse().ok()) {
-                add("start us", us);
-            }
-        } else if let Some((_, rest)) = text.split_once("baton: exits so far: ") {
-            for part in rest.split(", ") {
-                if let Some((count, cause)) = part.trim().split_once(' ')
-                    && let Ok(count) = count.parse()
-                {
-                    add(cause, count);
-                }
-            }
+        } else if let Some(us) = enter_us(text) {
+            add("start us", us);
         }
     }
+    metrics.extend(lines.iter().flat_map(|line| exit_cost::exits(&line.text)));
     metrics
 }
 
@@ -123,7 +154,8 @@ fn stamp(text: &str) -> Option<f64> {
     Some((inside.trim().parse::<f64>().ok()? * 1e6).round())
 }
 
-fn report(raw: &Raw, smp: u32, subject: &str) -> String {
+fn report(raw: &Raw, base: &Machine, subject: &str) -> String {
+    let smp = base.smp;
     let of = |column, metric: &str| Summary::of(raw.values(column, smp, metric));
     let shown = |summary: Option<Summary>| summary.map_or("–".into(), |s| s.to_string());
     let mut text = String::from("# What Baton costs while it runs\n\n");
@@ -134,11 +166,16 @@ fn report(raw: &Raw, smp: u32, subject: &str) -> String {
         text,
         "- Clock: the guest's, under `-icount shift=0,sleep=off`: thousands of instructions of all \
          {smp} vCPUs together; where all of them sleep it jumps to the next timer.\n\
-         - Plain: the kernel at EL1 of a machine without EL2, PSCI by HVC answered by QEMU. Under \
-         Baton: at EL1 below EL2 with stage 2, PSCI by SMC answered by Baton.\n\
+         - Plain: {} Under Baton: at EL1 below EL2 with stage 2, PSCI by SMC answered by Baton.\n\
          - An instruction takes as long with stage 2 as without it here: page walks are not counted.\n\
          - {} samples on plain QEMU and {} under Baton; median (least–most).\n\n\
          | load | plain | under Baton | more |\n|---|--:|--:|--:|",
+        if base.uefi.is_some() {
+            "the kernel at EL2, as UEFI starts it, PSCI by SMC answered by QEMU. Without an ITS: one \
+             that the kernel does not use (`irqchip.gicv3_nolpi=1`)."
+        } else {
+            "the kernel at EL1 of a machine without EL2, PSCI by HVC answered by QEMU."
+        },
         raw.samples("plain", smp),
         raw.samples("monitor", smp),
     );
@@ -161,19 +198,34 @@ fn report(raw: &Raw, smp: u32, subject: &str) -> String {
     text.push_str("\nExits of the kernel from boot to power-off:\n\n");
     let rule = "--:|".repeat(EXITS.len());
     let _ = writeln!(text, "| | {} |\n|---|{rule}", EXITS.join(" | "));
-    for (column, what) in [("monitor", "with the loads"), ("no-loads", "without them")] {
+    for (column, what) in [
+        ("monitor", "with the loads"),
+        ("no-loads", "without them"),
+        ("monitor-its", "with an ITS, with the loads"),
+        ("no-loads-its", "with an ITS, without them"),
+    ] {
         let counts = EXITS.map(|cause| shown(of(column, cause)));
         let _ = writeln!(text, "| {what} | {} |", counts.join(" | "));
     }
-    let calls = |column| Some(of(column, "calls")?.median);
-    if let (Some(with), Some(without)) = (calls("monitor"), calls("no-loads")) {
+    let more = |with, without| {
+        let exits = |column| -> Option<f64> {
+            let counts = EXITS.iter().map(|cause| of(column, cause));
+            counts.map(|count| Some(count?.median)).sum()
+        };
+        Some(digits(exits(with)? - exits(without)?))
+    };
+    if let (Some(plain), Some(its)) = (
+        more("monitor", "no-loads"),
+        more("monitor-its", "no-loads-its"),
+    ) {
         let _ = writeln!(
             text,
-            "\nThe calls are PSCI's and SMCCC's, made while {smp} CPUs are turned on and at the end; \
-             the loads make {} more.",
-            digits(with - without)
+            "\nThe calls are PSCI's and SMCCC's, made while {smp} CPUs are turned on and at the end. The \
+             others are stores to registers beside tables, batches of commands to an ITS that is set up, and \
+             the first WFI of each CPU. The loads make {plain} more exits, with an ITS {its}."
         );
     }
+    text += &exit_cost::report(raw);
     text
 }
 

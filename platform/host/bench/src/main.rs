@@ -6,6 +6,7 @@
 
 mod column;
 mod critical;
+mod exit_cost;
 mod idle;
 mod model;
 mod plots;
@@ -99,11 +100,13 @@ fn is_chosen(cell: &Cell) -> bool {
 
 fn idle() -> Result<(), String> {
     let base = Machine::from_env(8).map_err(|error| error.to_string())?;
-    let folder = paths::target().join(if quick() {
-        "bench/quick-idle"
-    } else {
-        "bench/idle"
-    });
+    let name = match (quick(), &base.uefi) {
+        (false, None) => "bench/idle",
+        (false, Some(_)) => "bench/idle-uefi",
+        (true, None) => "bench/quick-idle",
+        (true, Some(_)) => "bench/quick-idle-uefi",
+    };
+    let folder = paths::target().join(name);
     let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
     let subject = subject(&base)?;
     let mut raw = Raw::open(&folder, &subject).map_err(fail)?;
@@ -144,6 +147,7 @@ fn subject(machine: &Machine) -> Result<String, String> {
         release.to_string_lossy(),
         layout::kernel_size(&kernel).map_err(text)? >> 20,
         checksum(&paths::monitor()).map_err(text)?,
+        checksum(&paths::edk2()).map_err(text)?,
     ))
 }
 

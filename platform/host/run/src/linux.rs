@@ -18,6 +18,8 @@ pub enum Task {
     PowerOff,
     /// Reset the machine.
     Reset,
+    /// Work of several kinds, each between two lines, then switch off.
+    Loads,
     /// A shell on the console.
     Shell,
     /// kexec so many times, then switch off.
@@ -67,6 +69,7 @@ impl Task {
         let task = match self {
             Task::PowerOff => "poweroff".into(),
             Task::Reset => "reset".into(),
+            Task::Loads => "loads".into(),
             Task::Shell => "shell".into(),
             Task::Kexec { times, checks } => {
                 format!(
