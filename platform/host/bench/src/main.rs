@@ -4,6 +4,7 @@
 //! [`column`] says what is measured, [`run`] measures what is still missing, [`raw`] keeps it, and
 //! [`report`] makes tables and plots of it.
 
+mod cell;
 mod column;
 mod critical;
 mod exit_cost;
@@ -19,10 +20,11 @@ mod stats;
 mod timeline;
 
 use baton_qemu::{Machine, checksum, layout, paths};
+use cell::Cell;
 use column::Column;
 use raw::Raw;
 use report::Report;
-use run::{Bench, Cell};
+use run::Bench;
 use std::env;
 use std::fs;
 use std::path::Path;

@@ -5,11 +5,11 @@ mod drawings;
 mod tables;
 mod uefi;
 
+use crate::cell::Cell;
 use crate::column::Column;
 use crate::model::{self, SIZES};
 use crate::plots;
 use crate::raw::{FAILED, Raw};
-use crate::run::Cell;
 use crate::stats::Summary;
 use crate::timeline::Timeline;
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Runs what is still missing, with progress and an estimate.
 
+use crate::cell::Cell;
 use crate::column::Column;
 use crate::raw::{FAILED, Raw};
 use crate::recorder::Recorder;
@@ -11,17 +12,6 @@ use baton_qemu::console::{self, Limits};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-/// One cell of the tables: a column on so many vCPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cell {
-    /// The column.
-    pub column: Column,
-    /// vCPUs.
-    pub smp: u32,
-    /// Samples wanted.
-    pub samples: u32,
-}
 
 /// What a run measures.
 pub fn plan(quick: bool) -> Vec<Cell> {
@@ -144,7 +134,7 @@ fn measure(bench: &Bench, raw: &mut Raw, cell: &Cell) -> Result<(), String> {
             println!("      {reason}");
             if failures == 2 || cell.column == Column::StockIts {
                 failures = 2;
-                add(raw, cell, &[(FAILED.into(), reason)])?;
+                cell.add(raw, &[(FAILED.into(), reason)])?;
             }
         }
     }
@@ -172,7 +162,7 @@ fn chain(bench: &Bench, raw: &mut Raw, cell: &Cell, samples: u32) -> Result<Stri
     let seen = console::watch(command, limits, |line| {
         if let Some(mut metrics) = recorder.line(line) {
             metrics.push(("host load".into(), load.clone()));
-            written = add(raw, cell, &metrics);
+            written = cell.add(raw, &metrics);
             done += 1;
         }
         written.is_ok() && done < samples && recorder.complaint.is_none()
@@ -205,15 +195,6 @@ fn chain(bench: &Bench, raw: &mut Raw, cell: &Cell, samples: u32) -> Result<Stri
             last.map_or("", |line| line.text.trim())
         ),
     })
-}
-
-/// Adds a sample of `cell`.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn add(raw: &mut Raw, cell: &Cell, metrics: &[(String, String)]) -> Result<(), String> {
-    raw.add(cell.column.name(), cell.smp, metrics)
-        .map_err(|error| format!("the samples cannot be written: {error}"))
 }
 
 /// How many processes the host wanted to run during the last minute.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a start costs: the figures that the monitor prints until it has patched the hooks.
 
+use crate::cell::Cell;
 use crate::raw::Raw;
-use crate::run::{Cell, add};
 use baton_qemu::console::{self, Limits};
 use baton_qemu::{Machine, door, paths};
 use std::fs;
@@ -49,11 +49,7 @@ pub fn measure(raw: &mut Raw, cell: &Cell, mut machine: Machine) -> Result<Strin
         ("patching instructions", format!("{:.0}", patch * 1e3)),
         ("kernel", version.to_string_lossy().into_owned()),
     ];
-    add(
-        raw,
-        cell,
-        &metrics.map(|(name, value)| (name.to_owned(), value)),
-    )?;
+    cell.add(raw, &metrics.map(|(name, value)| (name.to_owned(), value)))?;
     Ok("all is there".into())
 }
 
