@@ -91,15 +91,20 @@ pub unsafe fn wait(services: &Services, handover: *mut Handover, entry: u64) {
 /// refused to end boot services meanwhile, and with what the last time.
 pub fn withdraw(services: &Services) -> (u64, Status) {
     let firmwares = firmwares();
-    // SAFETY: Boot services are not over.
-    let current = unsafe { (*services.boot_table()).exit_boot_services };
-    if current as usize == efi_exit_boot_services as *const () as usize {
+    if is_in_table(services) {
         // SAFETY: It is firmware's own.
         unsafe { services.replace_exit_boot_services(firmwares) };
     }
     // SAFETY: `wait` got it from who calls this, and nobody else runs.
     let refusals = unsafe { (*HANDOVER.load(Relaxed)).refusals };
     (refusals, Status::from_usize(REFUSAL.load(Relaxed)))
+}
+
+/// Returns whether a loader that is started now calls this.
+pub fn is_in_table(services: &Services) -> bool {
+    // SAFETY: Boot services are not over.
+    let current = unsafe { (*services.boot_table()).exit_boot_services };
+    current as usize == efi_exit_boot_services as *const () as usize
 }
 
 /// Calls firmware's ExitBootServices, and leaves for the copy if that has succeeded.

@@ -242,6 +242,12 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// Whether the loader that is started now leads to the monitor. A shim older than 16 puts ExitBootServices
+    /// back to what it found when it loads and starts an image.
+    pub fn is_called(&self, services: &Services) -> bool {
+        exit::is_in_table(services)
+    }
+
     /// Takes everything back: boot services go on without this image. Returns how often firmware refused to
     /// end them, and with what the last time.
     pub fn withdraw(self, services: &Services) -> (u64, Status) {

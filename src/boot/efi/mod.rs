@@ -17,8 +17,9 @@ mod services;
 use super::image;
 use crate::arch::time;
 use crate::memory::heap::HEAP;
+use baton_core::efi::config::Config;
 use baton_core::memory::region::Region;
-use install::InstallError;
+use install::{InstallError, Waiting};
 use own_image::OwnImage;
 use r_efi::efi::{Handle, Status, SystemTable};
 use services::{Named, Services};
@@ -56,10 +57,31 @@ extern "C" fn efi_main(image: Handle, table: *mut SystemTable) -> Status {
             Err(_) => Status::UNSUPPORTED,
         };
     }
-    let returned = own.start_next(&services, &config);
-    // The image is about to be unloaded: nobody may call into it any more.
-    if let Ok(waiting) = waiting {
-        match (waiting.withdraw(&services), &returned) {
+    lead_on(&services, &own, &config, waiting.ok())
+}
+
+/// Starts the next loader, and returns what firmware is told if that comes back: nobody may call into this image
+/// any more.
+fn lead_on(
+    services: &Services,
+    own: &OwnImage,
+    config: &Config,
+    waiting: Option<Waiting>,
+) -> Status {
+    let next = own.load_next(services, config);
+    let waiting = waiting.and_then(|waiting| {
+        if waiting.is_called(services) {
+            return Some(waiting);
+        }
+        waiting.withdraw(services);
+        log::error!(
+            "ExitBootServices was taken back, as a shim older than 16 does; the machine boots without Baton"
+        );
+        None
+    });
+    let returned = next.map(|next| next.start(services));
+    if let Some(waiting) = waiting {
+        match (waiting.withdraw(services), &returned) {
             ((0, _), Ok(status)) => {
                 log::warn!(
                     "the next loader returned {}; Baton withdraws",

@@ -66,23 +66,23 @@ impl OwnImage {
         config
     }
 
-    /// Starts the loader that comes next, and returns what it returned.
+    /// Loads the loader that comes next, if firmware trusts it.
     ///
     /// # Errors
     ///
-    /// [`Status`] if none can be started.
-    pub fn start_next(&self, services: &Services, config: &Config) -> Result<Status, Status> {
+    /// [`Status`] if there is none.
+    pub fn load_next(&self, services: &Services, config: &Config) -> Result<Loader, Status> {
         if let Some(next) = &config.next {
             return self
-                .start(services, next, &config.next_options)
+                .load(services, next, &config.next_options)
                 .inspect_err(|status| log::error!("next loader {next}: {}", Named(status)));
         }
         let folders = files::folders(services, self.device, "\\EFI");
         for path in next_loader::candidates(&self.path, &folders) {
-            match self.start(services, &path, "") {
+            match self.load(services, &path, "") {
                 Err(Status::NOT_FOUND) => {}
                 Err(status) => log::warn!("next loader {path}: {}", Named(&status)),
-                started => return started,
+                loaded => return loaded,
             }
         }
         log::error!(
@@ -92,25 +92,39 @@ impl OwnImage {
         Err(Status::NOT_FOUND)
     }
 
-    /// Starts the loader at `path` of the same partition, with `options` for its load options.
-    fn start(&self, services: &Services, path: &str, options: &str) -> Result<Status, Status> {
+    /// Loads the loader at `path` of the same partition, with `options` for its load options.
+    fn load(&self, services: &Services, path: &str, options: &str) -> Result<Loader, Status> {
         let device: NonNull<dp::Protocol> = services
             .protocol(self.device, &dp::PROTOCOL_GUID)
             .ok_or(Status::NOT_FOUND)?;
         // SAFETY: Firmware's, and nobody writes it.
         let whole = device_path::with_file(unsafe { path_bytes(device.as_ptr()) }, path);
-        let handle = services.load_image(&whole)?;
-        let mut units: Vec<u16> = options.encode_utf16().chain([0]).collect();
+        Ok(Loader {
+            image: services.load_image(&whole)?,
+            options: options.encode_utf16().chain([0]).collect(),
+        })
+    }
+}
+
+/// A loader that does not run yet.
+pub struct Loader {
+    image: Handle,
+    options: Vec<u16>,
+}
+
+impl Loader {
+    /// Starts it, and returns what it returned.
+    pub fn start(mut self, services: &Services) -> Status {
         if let Some(mut image) =
-            services.protocol::<loaded_image::Protocol>(handle, &loaded_image::PROTOCOL_GUID)
+            services.protocol::<loaded_image::Protocol>(self.image, &loaded_image::PROTOCOL_GUID)
         {
             // SAFETY: The image was just loaded, and does not run yet; the options outlive it.
             unsafe {
-                image.as_mut().load_options = units.as_mut_ptr().cast::<c_void>();
-                image.as_mut().load_options_size = (units.len() * 2) as u32;
+                image.as_mut().load_options = self.options.as_mut_ptr().cast::<c_void>();
+                image.as_mut().load_options_size = (self.options.len() * 2) as u32;
             }
         }
-        Ok(services.start_image(handle))
+        services.start_image(self.image)
     }
 }
 

@@ -31,11 +31,14 @@ pub enum Fault {
     RefuseOnce,
     /// `refuse-twice`: and the second.
     RefuseTwice,
+    /// `old-shim`: ExitBootServices is what it was before the monitor when an image has been loaded, as with a
+    /// shim older than 16.
+    OldShim,
     /// `return`: nothing; the application returns.
     Return,
 }
 
-const NAMES: [(&str, Fault); 13] = [
+const NAMES: [(&str, Fault); 14] = [
     ("no-madt", Fault::NoMadt),
     ("madt-checksum", Fault::MadtChecksum),
     ("madt-entry", Fault::MadtEntry),
@@ -48,6 +51,7 @@ const NAMES: [(&str, Fault); 13] = [
     ("table-elsewhere", Fault::TableElsewhere),
     ("refuse-once", Fault::RefuseOnce),
     ("refuse-twice", Fault::RefuseTwice),
+    ("old-shim", Fault::OldShim),
     ("return", Fault::Return),
 ];
 
@@ -73,6 +77,7 @@ impl Fault {
             Self::NoMemory => memory::scatter(firmware),
             Self::Tables52Bits => regime::set_52_bits(true),
             Self::TableElsewhere => regime::lead_elsewhere(),
+            Self::OldShim => hooks::refuse_exit(firmware, 0),
             Self::RefuseOnce => hooks::refuse_exit(firmware, 1),
             Self::RefuseTwice => hooks::refuse_exit(firmware, 2),
             Self::LateTables52Bits | Self::Return => true,
@@ -89,6 +94,7 @@ impl Fault {
             Self::LateTables52Bits => {
                 regime::set_52_bits(true);
             }
+            Self::OldShim => hooks::take_exit_back(firmware),
             _ => changes::undo(),
         }
     }

@@ -48,6 +48,11 @@ pub fn refuse_exit(firmware: &Firmware, refusals: u32) -> bool {
     true
 }
 
+/// Has loaders call this application again, and past it firmware.
+pub fn take_exit_back(firmware: &Firmware) {
+    firmware.replace_exit_boot_services(exit_boot_services);
+}
+
 /// Puts firmware's own functions back.
 pub fn take_out(firmware: &Firmware) {
     with(firmware, |hooks| {

@@ -165,6 +165,16 @@ fn exit_boot_services_refused_twice() {
     .expect("faults: the monitor has returned");
 }
 
+/// The table of boot services is again what it was before the monitor.
+#[test]
+fn shim_that_takes_exit_boot_services_back() {
+    boots_without_by(
+        "old-shim",
+        &["taken back", "shim older than 16", "without Baton"],
+    )
+    .expect_no("guest: ACPI: BATN");
+}
+
 #[test]
 fn next_loader_that_is_not_there() {
     let scratch = Scratch::new("uefi-no-next");
