@@ -70,6 +70,11 @@ pub fn read(services: &Services, device: Handle, path: &str, room: usize) -> Opt
     Open::root(services, device)?.at(path)?.read(room)
 }
 
+/// Returns whether there is a file at `path`.
+pub fn is_there(services: &Services, device: Handle, path: &str) -> bool {
+    Open::root(services, device).is_some_and(|root| root.at(path).is_some())
+}
+
 /// Returns the names of the folders in the folder at `path`.
 pub fn folders(services: &Services, device: Handle, path: &str) -> Vec<String> {
     let Some(folder) = Open::root(services, device).and_then(|root| root.at(path)) else {

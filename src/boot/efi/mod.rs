@@ -95,7 +95,9 @@ fn lead_on(
             ),
         }
     }
-    returned.unwrap_or_else(|status| status)
+    // Firmware goes on to its next entry, and a shim to its own loader: for a loader that is not trusted it would
+    // offer to enroll keys.
+    returned.unwrap_or(Status::NOT_FOUND)
 }
 
 /// Where the copy at `place` is entered when boot services are over.

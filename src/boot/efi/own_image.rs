@@ -94,6 +94,10 @@ impl OwnImage {
 
     /// Loads the loader at `path` of the same partition, with `options` for its load options.
     fn load(&self, services: &Services, path: &str, options: &str) -> Result<Loader, Status> {
+        // A shim's LoadImage has another status for it.
+        if !files::is_there(services, self.device, path) {
+            return Err(Status::NOT_FOUND);
+        }
         let device: NonNull<dp::Protocol> = services
             .protocol(self.device, &dp::PROTOCOL_GUID)
             .ok_or(Status::NOT_FOUND)?;
