@@ -54,7 +54,8 @@ help: ## list the commands
 	@echo '  QEMU_ARGS=...     more arguments of QEMU'
 	@echo '  BOOT=uefi         firmware with ACPI starts it, from an EFI system partition (run, try, shell, stock, guest, kernels,'
 	@echo '                    audit, soak, bench-idle)'
-	@echo '  WAY=conf          how firmware comes by it: conf, options, driver, removable (BOOT=uefi)'
+	@echo '  WAY=conf          how firmware comes by it: conf, options, driver, removable, grub, systemd-boot,'
+	@echo '                    shim with Secure Boot (BOOT=uefi)'
 	@echo '  FIRMWARE_RELEASE=trixie   the Debian that EDK2 is from (BOOT=uefi, distro)'
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
 	@echo '  ITS=off           a machine without an ITS'
@@ -112,8 +113,20 @@ linux: setup
 	@$(HOST)/fetch.sh kernel
 	@$(HOST)/guest/initramfs.sh kexec $(BATON_LINUX) $(INITRAMFS)
 
+# The boot loaders of WAY=, and the machine owner's key.
+.PHONY: loaders
+loaders: setup
+	@$(HOST)/setup.sh secure-boot
+	@$(HOST)/fetch.sh grub
+	@$(HOST)/fetch.sh systemd-boot
+	@$(HOST)/fetch.sh secure-boot
+	@$(HOST)/guest/sign.sh $(TARGET)/guest/keys
+
+# What WAY= needs.
+WAYS := $(if $(filter grub systemd-boot shim,$(WAY)),loaders)
+
 .PHONY: run
-run: build linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
+run: build $(WAYS) linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
 	@$(TOOL) run
 
 .PHONY: try
@@ -121,16 +134,16 @@ try: images tool linux ## Linux at EL2 kexecs the monitor with its own kernel be
 	@$(TOOL) try
 
 .PHONY: shell
-shell: build linux ## a shell in the Linux guest
+shell: build $(WAYS) linux ## a shell in the Linux guest
 	@$(TOOL) shell
 
 .PHONY: debug
-debug: build linux ## the same as run, in QEMU that waits for gdb before its first instruction
+debug: build $(WAYS) linux ## the same as run, in QEMU that waits for gdb before its first instruction
 	@$(HOST)/setup.sh debug
 	@$(TOOL) debug
 
 .PHONY: guest
-guest: build ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
+guest: build $(WAYS) ## any guest under the monitor: KERNEL= [INITRD=] [APPEND=]
 	@$(TOOL) guest
 
 # What boards other than QEMU's virt need.
@@ -144,7 +157,7 @@ board: boards ## Linux on a board that QEMU models, to its second kernel: BOARD=
 	@$(HOST)/run/board.sh $(BOARD)
 
 .PHONY: stock
-stock: tool linux ## time the same kexec without the monitor
+stock: tool $(WAYS) linux ## time the same kexec without the monitor
 	@$(TOOL) stock
 
 .PHONY: its
@@ -261,7 +274,7 @@ bench-test: setup ## the tests of what measures
 
 # What the tests in QEMU start from.
 .PHONY: test-guests
-test-guests: build linux boards test-cards test-esp
+test-guests: build linux boards test-cards test-esp loaders
 	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 
 .PHONY: test

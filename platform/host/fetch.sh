@@ -12,7 +12,11 @@
 #   fetch.sh dtbs [RELEASE]               $cache/dtbs/RELEASE/: the device trees of its kernel's boards
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
 #   fetch.sh grub                         $cache/grub/grubaa64.efi: GRUB, as an EFI program
+#   fetch.sh systemd-boot                 $cache/systemd-boot/systemd-bootaa64.efi
 #   fetch.sh edk2 [RELEASE]               $cache/edk2/RELEASE/QEMU_EFI.fd: EDK2 for QEMU's virt
+#   fetch.sh secure-boot                  $cache/secure-boot/: EDK2 that goes by keys (CODE.fd), Microsoft's
+#                                         keys in its variables (VARS.fd), and shimaa64.efi, mmaa64.efi and
+#                                         grubaa64.efi with their signatures, of Debian 13
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
 # linux-image- and -arm64 or behind it: cloud, rt, 16k. It is done by an apt with a state of its own,
@@ -269,6 +273,39 @@ edk2() {
 	rm -rf "$work"
 }
 
+systemd_boot() {
+	[ ! -f "$cache/systemd-boot/systemd-bootaa64.efi" ] || return 0
+	read_lists
+	work=$cache/work/systemd-boot
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out"
+	step "apt: fetching systemd-boot-efi" download "$work" systemd-boot-efi
+	step "unpacking it" unpack "$work" "$work/root"
+	cp "$work/root/usr/lib/systemd/boot/efi/systemd-bootaa64.efi" "$work/out/"
+	finish "$work/out" "$cache/systemd-boot"
+	rm -rf "$work"
+}
+
+secure_boot() {
+	[ ! -f "$cache/secure-boot/CODE.fd" ] || return 0
+	release=trixie
+	read_lists
+	work=$cache/work/secure-boot
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out"
+	step "apt: fetching what Debian $release has for Secure Boot" download "$work" \
+		qemu-efi-aarch64 shim-signed shim-helpers-arm64-signed grub-efi-arm64-signed
+	step "unpacking it" unpack "$work" "$work/root"
+	lib=$work/root/usr/lib firmware=$work/root/usr/share/AAVMF
+	cp --sparse=always "$firmware/AAVMF_CODE.secboot.fd" "$work/out/CODE.fd"
+	cp --sparse=always "$firmware/AAVMF_VARS.ms.fd" "$work/out/VARS.fd"
+	cp "$lib/shim/shimaa64.efi.signed" "$work/out/shimaa64.efi"
+	cp "$lib/shim/mmaa64.efi.signed" "$work/out/mmaa64.efi"
+	cp "$lib/grub/arm64-efi-signed/grubaa64.efi.signed" "$work/out/grubaa64.efi"
+	finish "$work/out" "$cache/secure-boot"
+	rm -rf "$work"
+}
+
 # source_package RELEASE PACKAGE FOLDER
 source_package() {
 	deb=deb-src
@@ -320,5 +357,7 @@ userland) userland ;;
 dtbs) dtbs ;;
 grub) grub ;;
 edk2) edk2 ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | edk2 [RELEASE] | dtbs [RELEASE]" ;;
+systemd-boot) systemd_boot ;;
+secure-boot) secure_boot ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | secure-boot | edk2 [RELEASE] | dtbs [RELEASE]" ;;
 esac

@@ -3,7 +3,7 @@
 # Installs what building and running Baton needs on Debian 12 and later. Does nothing, fast, when
 # all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
 # cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well,
-# `setup.sh uefi' a UEFI for QEMU, `setup.sh distro' what makes a Debian disk, `setup.sh boards' what
+# `setup.sh uefi' a UEFI for QEMU, `setup.sh secure-boot' that and what signs for it, `setup.sh distro' what makes a Debian disk, `setup.sh boards' what
 # `make board' needs, `setup.sh kernels-built' what builds Linux with gcc and clang, `setup.sh debug' a gdb for arm64, `setup.sh pip' what fetches from PyPI.
 set -eu
 here=$(dirname "$0")
@@ -55,6 +55,11 @@ if [ "${1:-}" = distro ]; then
 	fi
 	set -- uefi
 fi
+if [ "${1:-}" = secure-boot ]; then
+	need sbsign sbsigntool
+	need openssl openssl
+	set -- uefi
+fi
 if [ "${1:-}" = uefi ]; then
 	[ -n "${BATON_EDK2:-}" ] || [ -f /usr/share/qemu-efi-aarch64/QEMU_EFI.fd ] || missing="$missing qemu-efi-aarch64"
 	set -- u-boot
@@ -76,6 +81,7 @@ if [ "${1:-}" = kernels-built ]; then
 	need flex flex
 	need bison bison
 	need bc bc
+	[ -f /usr/include/openssl/bio.h ] || missing="$missing libssl-dev"
 fi
 # Some are in /sbin, which is not in every user's PATH.
 if [ "${1:-}" = u-boot ]; then

@@ -23,6 +23,10 @@ mod hooks;
 mod memory;
 #[cfg(target_os = "none")]
 mod regime;
+/// The monitor's: a shim loads no file without one.
+#[cfg(target_os = "none")]
+#[path = "../../../src/boot/efi/sbat.rs"]
+mod sbat;
 
 #[cfg(not(target_os = "none"))]
 fn main() {

@@ -20,6 +20,7 @@ mod log;
 mod memory;
 mod next_tree;
 mod probe;
+mod secure_boot;
 mod soak;
 mod u_boot;
 mod uefi;

@@ -79,6 +79,18 @@ fn is_found_on_a_removable_disk() {
     boots_and_kexecs_by(Way::Removable);
 }
 
+#[test]
+#[ignore = "long: make test-long"]
+fn is_started_by_grub() {
+    boots_and_kexecs_by(Way::Grub).expect(r#"BdsDxe: starting Boot0000 "GRUB""#);
+}
+
+#[test]
+#[ignore = "long: make test-long"]
+fn is_loaded_by_systemd_boot() {
+    boots_and_kexecs_by(Way::SystemdBoot).expect(r#"BdsDxe: starting Boot0000 "systemd-boot""#);
+}
+
 /// Expects both kernels to take the machine from firmware's device tree.
 #[track_caller]
 fn boots_and_kexecs_by_its_tree(machine: &Machine) {

@@ -103,6 +103,26 @@ pub fn edk2_of(release: &str) -> PathBuf {
     cache().join("edk2").join(release).join("QEMU_EFI.fd")
 }
 
+/// Debian's GRUB, as `fetch.sh grub` leaves it.
+pub fn grub() -> PathBuf {
+    cache().join("grub/grubaa64.efi")
+}
+
+/// Debian's systemd-boot, as `fetch.sh systemd-boot` leaves it.
+pub fn systemd_boot() -> PathBuf {
+    cache().join("systemd-boot/systemd-bootaa64.efi")
+}
+
+/// A file of what `fetch.sh secure-boot` leaves: firmware that goes by keys, and loaders with signatures.
+pub fn secure_boot(name: &str) -> PathBuf {
+    cache().join("secure-boot").join(name)
+}
+
+/// The folder of the machine owner's key, as `sign.sh` makes it.
+pub fn owner_keys() -> PathBuf {
+    target().join("guest/keys")
+}
+
 /// The card that `make test-cards` makes for one `way` to start: `script`, `fit`, `fit-80` or
 /// `extlinux`.
 pub fn card(way: &str) -> PathBuf {

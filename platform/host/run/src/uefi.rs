@@ -5,7 +5,9 @@
 //! made anew for each run: an EFI system partition, and its variables with an entry to boot.
 
 mod load_option;
+mod loaders;
 mod partition;
+mod secure_boot;
 mod start;
 mod variables;
 
@@ -20,8 +22,6 @@ use std::process::Command;
 /// Where the guest is.
 const KERNEL: &str = r"\linux\Image";
 const INITRD: &str = r"\linux\initrd";
-/// What Debian's installer has firmware start.
-const DEBIAN: &str = r"\EFI\debian\shimaa64.efi";
 
 /// The file of a run that has firmware's variables.
 const FLASH: &str = "vars.fd";
@@ -38,6 +38,13 @@ pub enum Way {
     Driver,
     /// No entry: it is where firmware looks on any disk.
     Removable,
+    /// An entry to boot that is GRUB, whose `chainloader` starts it; `baton.conf` names the next loader.
+    Grub,
+    /// An entry to boot that is systemd-boot, which loads it as a driver, and then starts the kernel.
+    SystemdBoot,
+    /// Secure Boot: an entry to boot that is shim, which starts it with the machine owner's signature; it finds
+    /// the distribution's shim, GRUB and kernel behind that by itself.
+    Shim,
 }
 
 impl Way {
@@ -51,10 +58,13 @@ impl Way {
             "options" => Ok(Self::LoadOptions),
             "driver" => Ok(Self::Driver),
             "removable" => Ok(Self::Removable),
+            "grub" => Ok(Self::Grub),
+            "systemd-boot" => Ok(Self::SystemdBoot),
+            "shim" => Ok(Self::Shim),
             other => Err(Error::Variable {
                 name: "WAY",
                 value: other.to_owned(),
-                expected: "conf, options, driver or removable",
+                expected: "conf, options, driver, removable, grub, systemd-boot or shim",
             }),
         }
     }
@@ -65,8 +75,10 @@ impl Way {
 pub enum Entry {
     /// The application that causes this fault, and starts the monitor.
     Fault(&'static str),
-    /// The monitor, with these load options.
+    /// The monitor, with these load options; by shim, where that is the way.
     Monitor(&'static str),
+    /// The monitor by firmware itself, with these load options, whatever is the way.
+    MonitorByFirmware(&'static str),
     /// The guest, without the monitor.
     Guest,
 }
@@ -82,6 +94,8 @@ pub struct Uefi {
     pub way: Way,
     /// What firmware boots instead of what the way has, the next if one returns; empty: what the way has.
     pub entries: Vec<Entry>,
+    /// Whether the monitor has the machine owner's signature, where the way has Secure Boot.
+    pub is_signed: bool,
 }
 
 impl Uefi {
@@ -92,6 +106,7 @@ impl Uefi {
             files,
             way: Way::default(),
             entries: Vec::new(),
+            is_signed: true,
         }
     }
 
@@ -120,16 +135,9 @@ impl Uefi {
     /// [`Error::File`] for a file that is not there or cannot be written, [`Error::Program`] if the
     /// partition cannot be made.
     pub(crate) fn arguments(&self, machine: &Machine, guest: &Guest) -> Result<Vec<String>, Error> {
-        let start = self.start(
-            machine,
-            Next {
-                name: "Linux",
-                file: KERNEL,
-                arguments: arguments(guest),
-                is_named: true,
-            },
-        );
-        let mut files = start.files()?;
+        let start = self.start(machine, loaders::next(self.way, guest));
+        let mut files = start.files(&self.files)?;
+        files.extend(loaders::files(self.way, guest)?);
         files.push((KERNEL, read(&guest.kernel)?));
         if let Some(initrd) = &guest.initrd {
             files.push((INITRD, read(initrd)?));
@@ -165,13 +173,13 @@ impl Uefi {
             machine,
             Next {
                 name: "debian",
-                file: DEBIAN,
+                file: start::SHIM,
                 arguments: String::new(),
                 is_named: false,
             },
         );
         let copy = self.files.join("installed.img");
-        self.run_with(start.files()?, |folder| {
+        self.run_with(start.files(&self.files)?, |folder| {
             let mut script = Command::new(paths::guest_script("add-to-esp.sh"));
             script.args([&copy, disk, folder]);
             script
@@ -186,6 +194,7 @@ impl Uefi {
             entries: &self.entries,
             monitor: machine.monitor.as_deref(),
             options: &machine.baton,
+            is_signed: self.way == Way::Shim && self.is_signed,
             next,
         }
     }
@@ -193,10 +202,16 @@ impl Uefi {
     /// QEMU's arguments for firmware that begins with `start`, from the first partition of `disk`.
     fn flash(&self, start: &Start, disk: &Path) -> Result<Vec<String>, Error> {
         let variables = self.files.join(FLASH);
-        start.variables(partition::first(disk)?).write(&variables)?;
+        start
+            .variables(partition::first(disk)?)?
+            .write(&variables)?;
+        let firmware = match self.way {
+            Way::Shim => &paths::secure_boot("CODE.fd"),
+            _ => &self.firmware,
+        };
         Ok(vec![
             "-bios".into(),
-            self.firmware.to_string_lossy().into_owned(),
+            firmware.to_string_lossy().into_owned(),
             "-drive".into(),
             format!(
                 "if=pflash,format=raw,unit=1,file={}",
@@ -225,14 +240,6 @@ impl Uefi {
         }
         script::run(&mut script(&folder))?;
         fs::remove_dir_all(&folder).map_err(|error| fail(&folder, error))
-    }
-}
-
-/// What the kernel's EFI stub is given: the guest's command line, and where its initrd is.
-fn arguments(guest: &Guest) -> String {
-    match guest.initrd {
-        Some(_) => format!("initrd={INITRD} {}", guest.append),
-        None => guest.append.clone(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::Error;
 use std::fs::{self, File};
+use std::iter;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -20,6 +21,10 @@ const VOLUME: u128 = 0x504f_5b07_4727_85a9_4c8b_7696_fff1_2b8d;
 const STORE: u128 = 0x9277_c34e_142e_80a1_439a_947b_aaf3_2c78;
 /// EFI_GLOBAL_VARIABLE, 8be4df61-93ca-11d2-aa0d-00e098032b8c
 const GLOBAL: u128 = 0x8c2b_0398_e000_0daa_11d2_93ca_8be4_df61;
+/// SHIM_LOCK_GUID, 605dab50-e046-4300-abb6-3dd810dd8b23: the owner of shim's variables.
+const SHIM: u128 = 0x238b_dd10_d83d_b6ab_4300_e046_605d_ab50;
+/// EFI_CERT_X509_GUID, a5c059a1-94e4-4aa7-87b5-ab155c2bf072 (UEFI 2.10, 32.4.1).
+const X509: u128 = 0x72f0_2b5c_15ab_b587_4aa7_94e4_a5c0_59a1;
 /// The attributes of the volume: it is read and written, memory-mapped, erased to ones.
 const VOLUME_ATTRIBUTES: u32 = 0xe36;
 /// Bytes of the volume's header, with its map of blocks.
@@ -30,7 +35,9 @@ const FORMATTED: [u8; 2] = [0x5a, 0xfe];
 const VARIABLE: [u8; 4] = [0xaa, 0x55, 0x3f, 0];
 /// Bytes from there to its owner's GUID that are not sizes: counter, time, key.
 const UNSIGNED: [u8; 28] = [0; 28];
-/// Kept where power is off, read by boot services and at run time.
+/// Kept where power is off, read by boot services.
+const BOOT_ATTRIBUTES: u32 = 3;
+/// The same, and read at run time.
 const ATTRIBUTES: u32 = 7;
 /// Bytes of a store's header: its GUID, size, and state. Variables follow.
 const STORE_HEADER: usize = 28;
@@ -39,7 +46,10 @@ const NAME_SIZE: usize = 36;
 const VALUE_SIZE: usize = 40;
 const NAME: usize = 60;
 
-/// Variables of EFI_GLOBAL_VARIABLE.
+/// What Secure Boot goes by: the keys (UEFI 2.10, 32.3), and EDK2's own two that switch it on.
+const KEYS: [&str; 6] = ["PK", "KEK", "db", "dbx", "SecureBootEnable", "CustomMode"];
+
+/// Variables, as they are in the store.
 #[derive(Default, PartialEq, Eq)]
 pub struct Variables(Vec<u8>);
 
@@ -68,16 +78,48 @@ impl Variables {
         self.set(&format!("{kind}Order"), &order);
     }
 
+    /// The keys that are enrolled in `flash`, another one's content.
+    pub fn enroll(&mut self, flash: &[u8]) {
+        let keys = KEYS.map(utf16);
+        for variable in stored(flash) {
+            if keys.iter().any(|key| variable.name == key) {
+                self.push(variable.whole);
+            }
+        }
+    }
+
+    /// The machine owner's key is the X.509 certificate `certificate`, as MokManager writes it down for shim.
+    pub fn own(&mut self, certificate: &[u8]) {
+        // EFI_SIGNATURE_LIST with one EFI_SIGNATURE_DATA (UEFI 2.10, 32.4.1).
+        let entry = certificate.len() as u32 + 16;
+        let mut list = X509.to_le_bytes().to_vec();
+        for word in [28 + entry, 0, entry] {
+            list.extend(word.to_le_bytes());
+        }
+        list.extend(SHIM.to_le_bytes());
+        list.extend(certificate);
+        self.set_of(SHIM, BOOT_ATTRIBUTES, "MokList", &list);
+    }
+
     fn set(&mut self, name: &str, value: &[u8]) {
+        self.set_of(GLOBAL, ATTRIBUTES, name, value);
+    }
+
+    fn set_of(&mut self, owner: u128, attributes: u32, name: &str, value: &[u8]) {
         let name = utf16(name);
-        self.0.extend(VARIABLE);
-        self.0.extend(ATTRIBUTES.to_le_bytes());
-        self.0.extend(UNSIGNED);
-        self.0.extend((name.len() as u32).to_le_bytes());
-        self.0.extend((value.len() as u32).to_le_bytes());
-        self.0.extend(GLOBAL.to_le_bytes());
-        self.0.extend(name);
-        self.0.extend(value);
+        let mut bytes = VARIABLE.to_vec();
+        bytes.extend(attributes.to_le_bytes());
+        bytes.extend(UNSIGNED);
+        bytes.extend((name.len() as u32).to_le_bytes());
+        bytes.extend((value.len() as u32).to_le_bytes());
+        bytes.extend(owner.to_le_bytes());
+        bytes.extend(name);
+        bytes.extend(value);
+        self.push(&bytes);
+    }
+
+    fn push(&mut self, variable: &[u8]) {
+        self.0.extend(variable);
         // What is not written of a flash is ones.
         self.0.resize(self.0.len().next_multiple_of(4), 0xff);
     }
@@ -119,19 +161,39 @@ pub fn read(file: &Path, name: &str) -> Result<Option<Vec<u8>>, Error> {
 }
 
 fn find<'a>(flash: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut at = usize::from(VOLUME_HEADER) + STORE_HEADER;
-    loop {
-        let variable = flash.get(at..)?;
-        // One that is no more has another state, and is skipped.
-        variable.strip_prefix(&VARIABLE[..2])?;
-        let size = |at| Some(u32::from_le_bytes(*variable.get(at..)?.first_chunk()?) as usize);
-        let value = NAME + size(NAME_SIZE)?;
-        let end = value + size(VALUE_SIZE)?;
-        if variable.starts_with(&VARIABLE[..3]) && variable.get(NAME..value)? == name {
-            return variable.get(value..end);
+    let mut variables = stored(flash);
+    Some(variables.find(|variable| variable.name == name)?.value)
+}
+
+/// A variable in a flash.
+struct Stored<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    whole: &'a [u8],
+}
+
+/// The variables that are there in `flash`.
+fn stored(flash: &[u8]) -> impl Iterator<Item = Stored<'_>> {
+    let mut rest = flash.get(usize::from(VOLUME_HEADER) + STORE_HEADER..);
+    iter::from_fn(move || {
+        loop {
+            let variable = rest?;
+            // One that is no more has another state, and is skipped.
+            variable.strip_prefix(&VARIABLE[..2])?;
+            let size = |at| Some(u32::from_le_bytes(*variable.get(at..)?.first_chunk()?) as usize);
+            let value = NAME + size(NAME_SIZE)?;
+            let end = value + size(VALUE_SIZE)?;
+            let whole = variable.get(..end)?;
+            rest = variable.get(end.next_multiple_of(4)..);
+            if variable.starts_with(&VARIABLE[..3]) {
+                return Some(Stored {
+                    name: &whole[NAME..value],
+                    value: &whole[value..],
+                    whole,
+                });
+            }
         }
-        at += end.next_multiple_of(4);
-    }
+    })
 }
 
 /// EFI_FIRMWARE_VOLUME_HEADER
@@ -210,5 +272,38 @@ mod tests {
         assert_eq!(&variables.0[header..header + 4], b"T\0i\0");
         variables.boot(&[vec![1]]);
         assert_eq!(&variables.0[header + 20..header + 22], &[0xaa, 0x55]);
+    }
+
+    #[test]
+    fn keys_are_taken_over_and_nothing_else() {
+        let mut keys = Variables::default();
+        keys.set("PK", &[1, 2, 3]);
+        keys.set("db", &[4]);
+        let mut other = Variables::default();
+        other.start_at_once();
+        other.set("PK", &[5]);
+        // Deleted (VAR_DELETED).
+        let deleted = other.0.len() - 60 - 6 - 2 + 2;
+        other.0[deleted] &= 0xfd;
+        other.0.extend(&keys.0);
+        other.set("dbDefault", &[6]);
+        let mut flash = vec![0; usize::from(VOLUME_HEADER) + STORE_HEADER];
+        flash.extend(&other.0);
+        flash.extend([0xff; 100]);
+        let mut seen = Variables::default();
+        seen.enroll(&flash);
+        assert_eq!(seen.0, keys.0);
+        for cut in 0..flash.len() {
+            Variables::default().enroll(&flash[..cut]);
+        }
+    }
+
+    #[test]
+    fn the_owners_key_is_a_list_of_one() {
+        let mut variables = Variables::default();
+        variables.own(&[7; 5]);
+        let list = &variables.0[NAME + 16..];
+        assert_eq!(list[16..28], [49, 0, 0, 0, 0, 0, 0, 0, 21, 0, 0, 0]);
+        assert_eq!(list[44..49], [7; 5]);
     }
 }

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Secure Boot: firmware with Microsoft's keys starts shim, that the monitor with the machine owner's signature, and
+//! that in its turn the distribution's shim, GRUB and kernel.
+
+use baton_qemu::uefi::{Entry, Way};
+use baton_qemu::{Machine, Task};
+use baton_tests::{Boot, Scratch, boot, uefi_machine};
+
+const SMP: u32 = 2;
+const SECONDS: u64 = 300;
+
+/// A machine with Secure Boot; its firmware boots `entries`, or what the way has.
+fn secure_machine(entries: &[Entry], scratch: &Scratch) -> Machine {
+    let mut machine = uefi_machine(SMP, scratch);
+    let uefi = machine.uefi.as_mut().unwrap();
+    (uefi.way, uefi.entries) = (Way::Shim, entries.to_vec());
+    machine
+}
+
+/// Debian's kernel must come up in lockdown, at the exception level `level`.
+#[track_caller]
+fn boots_in_lockdown(machine: &Machine, level: u32) -> Boot {
+    let boot = boot(machine, &Task::PowerOff.guest(""), SECONDS);
+    boot.expect("EFI stub: UEFI Secure Boot is enabled.");
+    boot.expect("Kernel is locked down from EFI Secure Boot");
+    boot.expect(&format!("CPU: All CPU(s) started at EL{level}"));
+    boot.expect(&format!("CPUs online: {SMP} of {SMP}"));
+    boot.expect_end();
+    boot
+}
+
+#[test]
+fn shim_starts_what_its_owner_has_signed() {
+    let scratch = Scratch::new("secure");
+    let boot = boots_in_lockdown(&secure_machine(&[], &scratch), 1);
+    boot.expect("baton: EL2 taken at ExitBootServices");
+    boot.expect_no("baton: error: ");
+    boot.expect_no("baton: warning: ");
+}
+
+/// The machine boots by its next entry.
+#[test]
+#[ignore = "long: make test-long"]
+fn firmware_refuses_a_monitor_without_a_signature() {
+    let scratch = Scratch::new("unsigned");
+    let entries = [Entry::MonitorByFirmware(""), Entry::Guest];
+    let mut machine = secure_machine(&entries, &scratch);
+    machine.uefi.as_mut().unwrap().is_signed = false;
+    let boot = boots_in_lockdown(&machine, 2);
+    let refused = boot.expect(r#"BdsDxe: failed to load Boot0000 "Baton""#);
+    if !refused.ends_with(": Access Denied") {
+        boot.fail(format_args!(
+            "expected \"Access Denied\", seen \"{refused}\""
+        ));
+    }
+    boot.expect_no("baton: ");
+}
+
+/// shim does not let it be loaded, and goes on to its own loader.
+#[test]
+#[ignore = "long: make test-long"]
+fn a_next_loader_without_a_signature_is_refused() {
+    let scratch = Scratch::new("unsigned-next");
+    let entries = [Entry::Monitor(r"next=\EFI\FAULTS\FAULTS.EFI fault=return")];
+    let boot = boots_in_lockdown(&secure_machine(&entries, &scratch), 2);
+    boot.expect_error(&[r"next loader \EFI\FAULTS\FAULTS.EFI: EFI_SECURITY_VIOLATION"]);
+    boot.expect_no("EL2 taken");
+}
