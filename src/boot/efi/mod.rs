@@ -39,7 +39,12 @@ extern "C" fn efi_main(image: Handle, table: *mut SystemTable) -> Status {
         log::error!("firmware does not say where the image was loaded from");
         return Status::UNSUPPORTED;
     };
-    let config = own.config(&services);
+    let mut config = own.config(&services);
+    if services.is_secure_boot() {
+        for option in config.distrust() {
+            log::warn!("option \"{option}\" ignored: Secure Boot is on, and nobody has signed it");
+        }
+    }
     let waiting = install::install(&services, &config.options, started);
     match &waiting {
         Ok(_) => {}

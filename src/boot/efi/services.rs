@@ -10,6 +10,7 @@ use r_efi::efi::{
     ALLOCATE_ADDRESS, BootServices, ConfigurationTable, Guid, Handle, MemoryType, NATIVE_INTERFACE,
     Status, SystemTable,
 };
+use r_efi::system::GLOBAL_VARIABLE;
 
 /// EFI_ACPI_TABLE_PROTOCOL_GUID (UEFI 2.10, 20.2).
 const ACPI_TABLE: Guid = Guid::from_fields(
@@ -94,6 +95,23 @@ impl Services {
         };
         let found = tables.iter().find(|table| table.vendor_guid == *guid)?;
         Some(found.vendor_table as u64)
+    }
+
+    /// Returns whether firmware starts only what has a signature that it trusts (UEFI 2.10, 3.3).
+    pub fn is_secure_boot(&self) -> bool {
+        let name = "SecureBoot\0".encode_utf16().collect::<Vec<_>>();
+        let (mut owner, mut value, mut size) = (GLOBAL_VARIABLE, 0_u8, 1);
+        // SAFETY: The tables are firmware's, the name ends in 0, and there is room for `size` bytes.
+        let status = unsafe {
+            ((*self.table.as_ref().runtime_services).get_variable)(
+                name.as_ptr().cast_mut(),
+                &raw mut owner,
+                ptr::null_mut(),
+                &raw mut size,
+                (&raw mut value).cast(),
+            )
+        };
+        done(status).is_ok() && value == 1
     }
 
     /// Writes the memory map to `buffer`.

@@ -10,6 +10,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 const NEXT: &str = "next=";
+/// Options that leave a kernel something of the one before it, cause faults, or lead to a trusted OS.
+const NEED_TRUST: [&str; 4] = ["skip-steps=", "lpis=", "inject=", "tee="];
 
 /// What was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,17 @@ impl Config {
         if let Ok(text) = String::from_utf16(&units) {
             self.read_line(&text, |word| word.contains('='));
         }
+    }
+
+    /// Takes out the options that whoever can write the file or the load options must not choose where Secure
+    /// Boot is on, and returns them: neither has a signature.
+    pub fn distrust(&mut self) -> Vec<String> {
+        let needs_trust = |word: &&str| NEED_TRUST.iter().any(|option| word.starts_with(option));
+        let words = self.options.split(' ');
+        let (taken, left): (Vec<_>, Vec<_>) = words.partition(needs_trust);
+        let taken = taken.into_iter().map(String::from).collect();
+        self.options = left.join(" ");
+        taken
     }
 
     fn read_line(&mut self, line: &str, counts: impl Fn(&str) -> bool) {
@@ -93,6 +106,27 @@ mod tests {
             options: "log=debug log=info".into(),
         };
         assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn options_that_need_trust_are_taken_out() {
+        let mut config = Config::default();
+        config.read_file("tee=forward log=debug\nskip-steps=a,b wait=100 inject=heap@1 lpis=keep\nnext=\\a.efi tee=x");
+        let taken = config.distrust();
+        assert_eq!(
+            taken,
+            [
+                "tee=forward",
+                "skip-steps=a,b",
+                "inject=heap@1",
+                "lpis=keep"
+            ]
+        );
+        assert_eq!(
+            (config.options.as_str(), config.next_options.as_str()),
+            ("log=debug wait=100", "tee=x")
+        );
+        assert_eq!(Config::default().distrust(), [""; 0]);
     }
 
     #[test]
