@@ -16,6 +16,14 @@ CARGO := $(HOST)/cargo.sh
 BARE := $(TARGET)/aarch64-unknown-none-softfloat/release
 TOOL := $(TARGET)/release/baton-qemu
 
+# The kernel that WAY=shim has unless it is told another: one that kexecs in lockdown.
+SECURE := $(TARGET)/guest/secure
+SHIM := $(if $(KERNEL),,$(if $(filter shim,$(WAY)),$(filter run shell debug stock,$(MAKECMDGOALS))))
+ifneq ($(SHIM),)
+KERNEL := $(SECURE)/Image
+INITRD := $(SECURE)/initramfs.cpio
+endif
+
 # KERNEL= of run, shell, debug and stock, else Debian's; it is in the initramfs too, to be kexecked.
 OWN_KERNEL := $(if $(filter run shell debug stock,$(MAKECMDGOALS)),$(KERNEL))
 OWN_INITRD := $(if $(filter run shell debug,$(MAKECMDGOALS)),$(INITRD))
@@ -122,8 +130,17 @@ loaders: setup
 	@$(HOST)/fetch.sh secure-boot
 	@$(HOST)/guest/sign.sh $(TARGET)/guest/keys
 
+# Debian's kernels for arm64 cannot kexec in lockdown: they have no kexec_file_load().
+.PHONY: secure-kernel
+secure-kernel: loaders
+	@$(HOST)/fetch.sh userland
+	@$(HOST)/setup.sh kernels-built
+	@$(HOST)/guest/kernels-built.sh $(TARGET)/guest/built secure
+	@$(HOST)/guest/sign.sh $(TARGET)/guest/keys $(CACHE)/kernels-built/6.1-gcc-secure/Image $(SECURE)/Image
+	@$(HOST)/guest/initramfs.sh kexec $(SECURE)/Image $(SECURE)/initramfs.cpio
+
 # What WAY= needs.
-WAYS := $(if $(filter grub systemd-boot shim,$(WAY)),loaders)
+WAYS := $(if $(filter grub systemd-boot shim,$(WAY)),loaders) $(if $(SHIM),secure-kernel)
 
 .PHONY: run
 run: build $(WAYS) linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
@@ -170,7 +187,7 @@ kernels: build linux ## a kexec from each of Debian's kernels to each, and a tab
 	@$(TOOL) kernels
 
 .PHONY: kernels-built
-kernels-built: build linux ## build small kernels with gcc and clang, LTO, CFI, pages of 16 and 64 KiB; a kexec each
+kernels-built: build linux ## build small kernels with gcc and clang, LTO, CFI, pages of 16 and 64 KiB, lockdown; a kexec each
 	@$(HOST)/setup.sh kernels-built
 	@$(HOST)/guest/kernels-built.sh $(TARGET)/guest/built $(ONLY)
 	@$(TOOL) kernels-built $(TARGET)/guest/built
@@ -286,7 +303,7 @@ test: test-guests races-quick ## all tests: on the host, and in QEMU
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
 
 .PHONY: test-long
-test-long: test-guests ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
+test-long: test-guests secure-kernel ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
 	@$(CARGO) host test --release -p baton-tests -- --ignored --test-threads=2
 
 RACES := $(CARGO) host test --quiet --profile races -p baton-races

@@ -2,8 +2,9 @@
 //! Secure Boot: firmware with Microsoft's keys starts shim, that the monitor with the machine owner's signature, and
 //! that in its turn the distribution's shim, GRUB and kernel.
 
+use crate::linux::expect_carried;
 use baton_qemu::uefi::{Entry, Way};
-use baton_qemu::{Machine, Task};
+use baton_qemu::{Guest, Machine, Task, linux, paths, report};
 use baton_tests::{Boot, Scratch, boot, uefi_machine};
 
 const SMP: u32 = 2;
@@ -45,6 +46,28 @@ fn shim_starts_what_its_owner_has_signed() {
     if warnings.len() != 1 || !warnings[0].text.contains(ignored) {
         boot.fail(format_args!("expected {ignored} alone, seen {warnings:?}"));
     }
+}
+
+/// A kernel with the same signature, which checks that of its successor.
+#[test]
+#[ignore = "long: make test-long"]
+fn a_signed_kernel_is_kexecked_in_lockdown() {
+    let scratch = Scratch::new("secure-kexec");
+    let task = Task::Kexec {
+        times: 1,
+        checks: true,
+    };
+    let guest = Guest {
+        kernel: paths::secure_kernel("Image"),
+        initrd: Some(paths::secure_kernel("initramfs.cpio")),
+        append: task.command_line(""),
+    };
+    let boot = boot(&secure_machine(&[], &scratch), &guest, SECONDS);
+    boot.expect_ok(linux::check(&boot, 1, SMP));
+    boot.expect("Kernel is locked down from EFI Secure Boot");
+    boot.expect("guest: kexec -l -s");
+    expect_carried(&boot);
+    boot.expect_ok(report::check_takeovers(&boot, 1));
 }
 
 /// The machine boots by its next entry.

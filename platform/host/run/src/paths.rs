@@ -118,6 +118,12 @@ pub fn secure_boot(name: &str) -> PathBuf {
     cache().join("secure-boot").join(name)
 }
 
+/// A file of `make secure-kernel`: a kernel with the machine owner's signature, which kexecs in lockdown, and its
+/// initramfs.
+pub fn secure_kernel(name: &str) -> PathBuf {
+    target().join("guest/secure").join(name)
+}
+
 /// The folder of the machine owner's key, as `sign.sh` makes it.
 pub fn owner_keys() -> PathBuf {
     target().join("guest/keys")
