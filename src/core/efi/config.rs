@@ -8,6 +8,7 @@
 use super::text;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::mem;
 
 const NEXT: &str = "next=";
 /// Options that leave a kernel something of the one before it, cause faults, or lead to a trusted OS.
@@ -28,7 +29,7 @@ impl Config {
     /// Reads the file beside the image, line by line.
     pub fn read_file(&mut self, text: &str) {
         for line in text.lines() {
-            self.read_line(line.split('#').next().unwrap_or(""), |_| true);
+            self.read_line(line.split('#').next().unwrap_or(""), &mut |_| true);
         }
     }
 
@@ -38,22 +39,26 @@ impl Config {
         let units: Vec<u16> = text::units(bytes).collect();
         // A boot manager may put data of its own there, which is no text.
         if let Ok(text) = String::from_utf16(&units) {
-            self.read_line(&text, |word| word.contains('='));
+            self.read_line(&text, &mut |word| word.contains('='));
         }
     }
 
     /// Takes out the options that whoever can write the file or the load options must not choose where Secure
     /// Boot is on, and returns them: neither has a signature.
     pub fn distrust(&mut self) -> Vec<String> {
-        let needs_trust = |word: &&str| NEED_TRUST.iter().any(|option| word.starts_with(option));
-        let words = self.options.split(' ');
-        let (taken, left): (Vec<_>, Vec<_>) = words.partition(needs_trust);
-        let taken = taken.into_iter().map(String::from).collect();
-        self.options = left.join(" ");
+        let mut taken = Vec::new();
+        let options = mem::take(&mut self.options);
+        self.read_line(&options, &mut |word| {
+            let needs_trust = NEED_TRUST.iter().any(|option| word.starts_with(option));
+            if needs_trust {
+                taken.push(word.into());
+            }
+            !needs_trust
+        });
         taken
     }
 
-    fn read_line(&mut self, line: &str, counts: impl Fn(&str) -> bool) {
+    fn read_line(&mut self, line: &str, counts: &mut dyn FnMut(&str) -> bool) {
         let mut rest = line.trim_start();
         while !rest.is_empty() {
             if let Some(next) = rest.strip_prefix(NEXT) {
