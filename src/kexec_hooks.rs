@@ -6,7 +6,7 @@ use crate::arch::{cache, time};
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
-use crate::machine::hook_state::{FirstCall, HOOK1, HOOK2, Patched, hvc};
+use crate::machine::hook_state::{FirstCall, Patched};
 use crate::machine::next::Next;
 use crate::machine::request::KexecRequest;
 use crate::memory::guest_ram::{GuestRam, GuestRange};
@@ -16,6 +16,7 @@ use crate::takeover::interrupts;
 use crate::takeover::request::{self, Refusal};
 use crate::vcpu::frame::Frame;
 use arm_psci::AffinityInfo;
+use baton_abi::hooks::{HOOK1, HOOK2, hvc};
 use baton_core::linux::image::{HEADER_SIZE, ImageHeader};
 use baton_core::linux::sites::{self, Site};
 use baton_core::options::Hooks;
@@ -59,24 +60,31 @@ enum NotPatched {
 /// One that came by its predecessor's own kexec, or after a crash, is known by its call of
 /// PSCI_VERSION, which Linux makes once, before any other: who calls is not what is patched.
 pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
+    if look(machine, cpu, frame) {
+        report::refresh(machine);
+    }
+}
+
+/// Does so, and returns whether there was something to look at.
+fn look(machine: &Machine, cpu: &Cpu, frame: &Frame) -> bool {
     let generation = machine.takeover.rendezvous.generation() + 1;
     let looked_at = &machine.hooks.looked_at;
     // SAFETY: SCTLR_EL1 is the guest's.
     let due = (looked_at.load(Relaxed) != generation || frame.x[0] as u32 == PSCI_VERSION)
         && unsafe { read_sysreg!(SCTLR_EL1) } & MMU_ON != 0;
     if !due {
-        return;
+        return false;
     }
     let mut patched = machine.hooks.patched.lock();
     // It may have been held for as long as a takeover lasts: its kernel is over then.
     if machine.takeover.rendezvous.is_over(&cpu.member) {
-        return;
+        return false;
     }
     let first_look = looked_at.swap(generation, Relaxed) != generation;
     let caller = image_of_caller(&machine.ram);
     if !first_look && patched.is_some_and(|patched| is_the_patched(&patched, &caller, &machine.ram))
     {
-        return;
+        return false;
     }
     *patched = None;
     if first_look && generation > 1 {
@@ -94,7 +102,7 @@ pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
     };
     if machine.options.hooks == Hooks::Off {
         log::log!(level, "hooks: off: kexec takes the kernel's own path");
-        return;
+        return true;
     }
     let start = time::now();
     match find(machine, cpu, caller) {
@@ -118,6 +126,7 @@ pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
             );
         }
     }
+    true
 }
 
 /// Returns whether the kernel that calls is the one with the calls in it. The memory of one that has

@@ -7,11 +7,14 @@ use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
 use crate::memory::guest_ram::GuestRange;
-use baton_abi::{ReportHeader, ReportRow};
+use baton_abi::acpi::{TEXT, TIMES};
+use baton_abi::{ReportHeader, ReportRow, report_size};
+use baton_core::acpi::sum;
 use baton_core::options::Report;
-use baton_core::report::{acpi, property, table};
-use core::mem::size_of;
+use baton_core::report::property::{self, About};
+use baton_core::report::{acpi, table, times};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use zerocopy::IntoBytes;
 
 /// Returns the last reboot as a whole, or `None` if there was none.
 pub fn header(machine: &Machine) -> Option<ReportHeader> {
@@ -36,11 +39,6 @@ fn milestones(machine: &Machine) -> ReportHeader {
     let takeover = &machine.takeover;
     let times = &takeover.times;
     ReportHeader {
-        magic: baton_abi::REPORT_MAGIC,
-        version: baton_abi::REPORT_VERSION,
-        header_size: size_of::<ReportHeader>() as u64,
-        row_size: size_of::<ReportRow>() as u64,
-        rows: machine.cpus.len() as u64,
         generation: takeover.rendezvous.generation(),
         frequency: time::frequency(),
         source: takeover.source.load(Relaxed),
@@ -51,48 +49,117 @@ fn milestones(machine: &Machine) -> ReportHeader {
         phase2_end: times.phase2_end.load(Relaxed),
         phase3_end: times.phase3_end.load(Relaxed),
         missing: takeover.missing.load(Relaxed),
-        ..Default::default()
+        ..ReportHeader::of_cpus(machine.cpus.len())
     }
 }
 
 /// Writes the report of the takeover that is about to end for the next kernel's administrator: into its
 /// device tree, at physical address `tree`, if that has room for one, and into the ACPI table, if there is
-/// one. `copied` is in bytes.
-pub fn write(machine: &Machine, tree: u64, copied: u64) {
-    let property = place_in_tree(machine, tree);
-    if property.is_none() && machine.report.is_none() {
+/// one.
+pub fn write(machine: &Machine, tree: u64) {
+    let tree = places_in_tree(machine, tree);
+    let table = acpi_table(machine);
+    if tree.is_none() && table.is_none() {
         return;
     }
-    let header = ReportHeader {
-        copied,
-        ..milestones(machine)
-    };
-    let text = console::with_log(|log| property::property(&header, |most| log.last_lines(most)));
-    if let Some(place) = property {
+    let header = header(machine).map(|header| ReportHeader {
+        entered: time::now(),
+        ..header
+    });
+    let text = text(machine, header.as_ref());
+    if let Some((place, times)) = tree {
         write_clean(&place, &text);
-    }
-    if let Some(place) = machine.report
-        && let Some(start) = place.copy()
-    {
-        // It is the guest's memory, which a kernel without ACPI uses as any other.
-        match acpi::is_table(&start) {
-            true => write_table(machine, &place, &text),
-            false => log::debug!(
-                "no ACPI table at {:#x} any more: no report there",
-                place.start()
-            ),
+        if let (Some(times), Some(header)) = (times, &header) {
+            write_times(machine, &times, header);
         }
+    }
+    if let Some(place) = table {
+        write_table(machine, place, &text, header.as_ref());
     }
 }
 
-/// Writes the ACPI table at `place`: in two parts, as a CPU's stack has no room for all of it.
-fn write_table(machine: &Machine, place: &GuestRange, text: &[u8; property::SIZE]) {
-    let header = acpi::header(text);
-    write_clean(place, &header);
-    let behind = place.start() + header.len() as u64;
-    if let Some(place) = machine.ram.range(behind, text.len() as u64) {
-        write_clean(&place, text);
+/// Writes what the log says by now into the ACPI table, if there is one, where Linux shows it while it runs.
+///
+/// A device tree is left alone: Linux has taken its checksum when it began, and no longer shows one that has
+/// changed.
+pub fn refresh(machine: &Machine) {
+    if let Some(place) = acpi_table(machine) {
+        let header = header(machine);
+        let text = text(machine, header.as_ref());
+        write_table(machine, place, &text, header.as_ref());
     }
+}
+
+/// Returns the report as text.
+fn text(machine: &Machine, header: Option<&ReportHeader>) -> [u8; property::SIZE] {
+    let header = header.map(|header| ReportHeader {
+        copied: header.copied + header.zeroed,
+        ..*header
+    });
+    let about = About {
+        options: &machine.options.given,
+    };
+    console::with_log(|log| {
+        property::property(header.as_ref(), &about, |most| log.last_lines(most))
+    })
+}
+
+/// Returns the ACPI table, if there is one. It is the guest's memory, which a kernel without ACPI uses as any
+/// other.
+fn acpi_table(machine: &Machine) -> Option<&GuestRange> {
+    let place = machine.report.as_ref()?;
+    let is_table = acpi::is_table(machine.cpus.len(), &place.copy()?);
+    if !is_table {
+        log::debug!(
+            "no ACPI table at {:#x} any more: no report there",
+            place.start()
+        );
+    }
+    is_table.then_some(place)
+}
+
+/// Writes the ACPI table at `place`, part by part, as a CPU's stack has no room for all of it. Without `header`
+/// there was no takeover, and the times stay as they are.
+fn write_table(
+    machine: &Machine,
+    place: &GuestRange,
+    text: &[u8; property::SIZE],
+    header: Option<&ReportHeader>,
+) {
+    let cpus = machine.cpus.len();
+    let part = |offset: usize, size: usize| {
+        machine
+            .ram
+            .range(place.start() + offset as u64, size as u64)
+    };
+    let (Some(behind), Some(last)) = (part(TEXT, text.len()), part(TIMES, report_size(cpus)))
+    else {
+        return;
+    };
+    write_clean(&behind, text);
+    let times = match header {
+        Some(header) => write_times(machine, &last, header),
+        None => sum(ReportHeader::of_cpus(cpus).as_bytes()),
+    };
+    write_clean(place, &acpi::header(cpus, sum(text).wrapping_add(times)));
+}
+
+/// Writes header and rows to `place`, which has room for them, and returns what their bytes add up to.
+fn write_times(machine: &Machine, place: &GuestRange, header: &ReportHeader) -> u8 {
+    let mut end = place.start();
+    let mut total: u8 = 0;
+    let mut write = |bytes: &[u8]| {
+        if let Some(part) = machine.ram.range(end, bytes.len() as u64)
+            && part.write(bytes)
+        {
+            total = total.wrapping_add(sum(bytes));
+        }
+        end += bytes.len() as u64;
+    };
+    write(header.as_bytes());
+    rows(machine).for_each(|row| write(row.as_bytes()));
+    cache::clean_to_poc(place.start() as usize, place.size() as usize);
+    total
 }
 
 fn write_clean(place: &GuestRange, bytes: &[u8]) {
@@ -101,12 +168,18 @@ fn write_clean(place: &GuestRange, bytes: &[u8]) {
     }
 }
 
-/// Returns where the device tree at physical address `tree` has room for the report.
-fn place_in_tree(machine: &Machine, tree: u64) -> Option<GuestRange> {
+/// Returns where the device tree at physical address `tree` has room for the report, and for its times.
+fn places_in_tree(machine: &Machine, tree: u64) -> Option<(GuestRange, Option<GuestRange>)> {
     let range = machine.ram.device_tree(tree)?;
+    let cpus = machine.cpus.len();
     // SAFETY: All vCPUs are in the monitor.
-    let at = property::find(unsafe { range.bytes() })?;
-    machine.ram.range(tree + at as u64, property::SIZE as u64)
+    let bytes = unsafe { range.bytes() };
+    let (text, times) = (property::find(bytes)?, times::find(bytes, cpus));
+    let part = |at: usize, size: usize| machine.ram.range(tree + at as u64, size as u64);
+    Some((
+        part(text, property::SIZE)?,
+        times.and_then(|at| part(at, report_size(cpus))),
+    ))
 }
 
 /// Returns the CPUs in the last reboot, in the order of the device tree.

@@ -8,7 +8,7 @@
 //! | offset | bytes | what                                                                     |
 //! |--------|-------|--------------------------------------------------------------------------|
 //! | 0      | 4     | [`SIGNATURE`]                                                            |
-//! | 4      | 4     | [`SIZE`], which is the length of the table                               |
+//! | 4      | 4     | the length of the table, [`size`]                                        |
 //! | 8      | 1     | [`REVISION`]                                                             |
 //! | 9      | 1     | checksum: all bytes of the table add up to 0                             |
 //! | 10     | 6     | [`OEM_ID`]                                                               |
@@ -17,9 +17,12 @@
 //! | 28     | 4     | creator: [`SIGNATURE`]                                                   |
 //! | 32     | 4     | creator revision: [`REVISION`]                                           |
 //! | 36     | 4096  | the report as text of ASCII, the first line `Baton report v1`; then NULs |
+//! | 4132   |       | [`ReportHeader`](crate::ReportHeader), and a [`ReportRow`](crate::ReportRow) for each CPU |
 //!
-//! Before the first takeover the second line is `no reboot yet`. The device tree's property
-//! `/baton/report` is the same text.
+//! Before the first takeover the text says `no reboot yet`, and the header's generation is 0. Its `entered` is
+//! when the table was written, just before the next kernel was entered; what comes later, as `online` of a row, is
+//! 0. The device tree's properties `report` and `times` of `/baton` are the same text, and the same header and
+//! rows; a tree that has nothing but `/chosen` has the node below that.
 
 /// The table's signature, which is its name.
 pub const SIGNATURE: [u8; 4] = *b"BATN";
@@ -35,5 +38,10 @@ pub const CHECKSUM: usize = 9;
 pub const TEXT: usize = 36;
 /// Bytes of the text.
 pub const TEXT_SIZE: usize = 4096;
-/// Bytes of the table.
-pub const SIZE: usize = TEXT + TEXT_SIZE;
+/// Offset of the header and the rows.
+pub const TIMES: usize = TEXT + TEXT_SIZE;
+
+/// Returns how many bytes the table of a machine with so many CPUs has.
+pub const fn size(cpus: usize) -> usize {
+    TIMES + crate::report_size(cpus)
+}

@@ -52,6 +52,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acpi;
+pub mod hooks;
 pub mod steps;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -161,6 +162,25 @@ pub struct ReportHeader {
     /// How often the old kernel exited for any other cause: mostly stores to the registers that
     /// tell the interrupt controller its tables and commands.
     pub exits_other: u64,
+}
+
+impl ReportHeader {
+    /// Returns that of a machine with so many CPUs, of which nothing is known yet.
+    pub fn of_cpus(cpus: usize) -> Self {
+        Self {
+            magic: REPORT_MAGIC,
+            version: REPORT_VERSION,
+            header_size: size_of::<Self>() as u64,
+            row_size: size_of::<ReportRow>() as u64,
+            rows: cpus as u64,
+            ..Default::default()
+        }
+    }
+}
+
+/// Returns how many bytes the report of so many CPUs has: a header and its rows.
+pub const fn report_size(cpus: usize) -> usize {
+    size_of::<ReportHeader>() + cpus * size_of::<ReportRow>()
 }
 
 /// One CPU in the last takeover. Times are ticks of `CNTPCT_EL0`, and 0 for what did not happen.

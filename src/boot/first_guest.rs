@@ -16,7 +16,8 @@ use baton_core::efi::memory_map::{MapError, MemoryMap as UefiMap, MemoryType, VE
 use baton_core::linux::image::{HEADER_SIZE, ImageError, ImageHeader};
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
-use baton_core::report::property;
+use baton_core::report::property::{self, About};
+use baton_core::report::times;
 use baton_core::smp::power::Start;
 use core::slice;
 use thiserror::Error;
@@ -180,7 +181,10 @@ pub fn prepare(
         ramdisk: board.map.modules.ramdisk,
         cpus: &board.hardware.cpus,
         own_psci: board.hardware.psci.is_none(),
-        report: &property::empty(),
+        report: &property::empty(&About {
+            options: &options.given,
+        }),
+        times: &times::empty(board.hardware.cpus.len()),
     };
     let guest = guest_tree(description.tree(), &config)?;
     if let Some(text_offset) = loaded.misplaced {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use log::LevelFilter;
@@ -68,6 +69,8 @@ pub enum FaultInjection {
 /// The options of the monitor's command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// The words that count, with spaces between them.
+    pub given: String,
     /// `hooks=on|off|refuse`.
     pub hooks: Hooks,
     /// `log=error|warn|info|debug|trace|off`: the least severe messages that are logged.
@@ -99,6 +102,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            given: String::new(),
             hooks: Hooks::On,
             log: LevelFilter::Info,
             log_to_uart: false,
@@ -177,7 +181,12 @@ impl Options {
             _ => return Err(Problem::Unknown(word)),
         };
         self.set(key, value)
-            .ok_or(Problem::Value { word, expected })
+            .ok_or(Problem::Value { word, expected })?;
+        if !self.given.is_empty() {
+            self.given.push(' ');
+        }
+        self.given.push_str(word);
+        Ok(())
     }
 
     /// Sets option `key`; `None` if it does not take `value`.
@@ -226,7 +235,12 @@ mod tests {
     fn clean(line: &str) -> Options {
         let (options, problems) = Options::parse(line);
         assert_eq!(problems, [], "problems of {line:?}");
-        options
+        let words: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(options.given, words.join(" "));
+        Options {
+            given: String::new(),
+            ..options
+        }
     }
 
     #[test]
@@ -274,6 +288,7 @@ mod tests {
     #[test]
     fn takes_several_words_and_the_last_of_two() {
         let expected = Options {
+            given: String::new(),
             hooks: Hooks::Refuse,
             log: LevelFilter::Debug,
             log_to_uart: true,
@@ -295,6 +310,7 @@ mod tests {
         let line = "console=ttyAMA0 hooks=off baton.log=warn baton.do=kexec baton.wait=0 log=7";
         let (options, problems) = Options::parse_shared(line);
         let expected = Options {
+            given: "log=warn".into(),
             log: LevelFilter::Warn,
             ..Options::default()
         };
@@ -327,6 +343,7 @@ mod tests {
         assert_eq!(
             options,
             Options {
+                given: "log=warn".into(),
                 log: LevelFilter::Warn,
                 ..Options::default()
             }

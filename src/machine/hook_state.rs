@@ -2,22 +2,11 @@
 //! Which calls are patched into the kernel that runs.
 
 use crate::memory::guest_ram::GuestRam;
+use baton_abi::hooks::{HOOK1, HOOK2, hvc};
 use baton_core::linux::image::PageSize;
 use baton_core::linux::sites::{HookSites, Site};
 use baton_core::sync::Lock;
 use core::sync::atomic::AtomicU64;
-
-/// `hvc #imm` without its immediate (Arm ARM, C6.2, HVC).
-const HVC: u32 = 0xd400_0002;
-/// The immediate in place of the call that takes the other CPUs down.
-pub const HOOK1: u16 = 0xba71;
-/// The immediate in place of `bl machine_kexec`.
-pub const HOOK2: u16 = 0xba72;
-
-/// Returns the instruction `hvc #immediate`.
-pub const fn hvc(immediate: u16) -> u32 {
-    HVC | (immediate as u32) << 5
-}
 
 /// The guest at the first call, before it is made.
 #[derive(Clone, Copy)]

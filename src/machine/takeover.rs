@@ -194,13 +194,6 @@ impl Takeover {
         self.copy_failed.load(Relaxed)
     }
 
-    /// Returns how many bytes the plan moves. To be called by the boot CPU after phase 3.
-    pub fn bytes(&self) -> u64 {
-        // SAFETY: Nobody writes the plan before the gate is open again.
-        let plan = unsafe { &(*self.plan.0.get()).plan };
-        plan.pages() * plan.page_size()
-    }
-
     /// Returns where the next kernel begins. To be called by the boot CPU after phase 3.
     pub fn next_kernel(&self) -> NextKernel {
         // SAFETY: Nobody writes the plan before the gate is open again.

@@ -127,7 +127,7 @@ impl Platform for Machine {
         let next = self.takeover.next_kernel();
         self.takeover.finish(&self.ram);
         guest_console::hand_over(self, next.x0);
-        report::write(self, next.x0, self.takeover.bytes());
+        report::write(self, next.x0);
         Ok(Start {
             entry: next.entry,
             context: next.x0,

@@ -18,6 +18,7 @@ use baton_core::efi::regime::has_e2h0;
 use baton_core::efi::tables::TablesError;
 use baton_core::firmware_tables::{FirmwareTables, FirmwareTablesError};
 use baton_core::memory::region::Region;
+use baton_core::report::property::About;
 use baton_core::smp::barrier::MAX_CPUS;
 use baton_sysreg::read_sysreg;
 use r_efi::efi::{Guid, Handle, RESERVED_MEMORY_TYPE, Status};
@@ -164,11 +165,12 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     })?;
     copy_image(&place);
     let given = given.next_multiple_of(PAGE);
+    let about = About { options };
     let mut pen = Pen(place.end() - given + padded(size_of::<Handover>()));
     let [tree, madt, fadt, spcr, dbg2, srat, options] = parts.map(|part| pen.write(part));
     // Nothing fails after this, and nothing looks at firmware's tables any more, which it may move.
     let report = match by_acpi {
-        true => report_table::install(services).unwrap_or_else(|error| {
+        true => report_table::install(services, cpus, &about).unwrap_or_else(|error| {
             log::warn!("no ACPI table for the report: {error}");
             0
         }),

@@ -3,11 +3,11 @@
 
 use super::mapped::{Mapped, rsdp};
 use super::services::{Named, Services};
-use baton_abi::acpi::{SIGNATURE, SIZE};
+use baton_abi::acpi::{SIGNATURE, size};
 use baton_core::acpi::{self, AcpiError, Physical};
 use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
 use baton_core::report::acpi::table;
-use baton_core::report::property;
+use baton_core::report::property::{self, About};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 use r_efi::efi::Status;
@@ -39,17 +39,21 @@ pub enum ReportTableError {
     Lost,
 }
 
-/// Installs the table, and returns its physical address.
+/// Installs the table for so many CPUs, and returns its physical address.
 ///
 /// # Errors
 ///
 /// [`ReportTableError`]: nothing has changed.
-pub fn install(services: &Services) -> Result<u64, ReportTableError> {
+pub fn install(
+    services: &Services,
+    cpus: usize,
+    about: &About<'_>,
+) -> Result<u64, ReportTableError> {
     let key = services
-        .install_acpi_table(&table(&property::empty()))
+        .install_acpi_table(&table(cpus, &property::empty(about)))
         .map_err(ReportTableError::Refused)?;
     KEY.store(key, Relaxed);
-    let found = find(services);
+    let found = find(services, size(cpus));
     if found.is_err() {
         uninstall(services);
     }
@@ -57,12 +61,12 @@ pub fn install(services: &Services) -> Result<u64, ReportTableError> {
 }
 
 /// Finds it from the start: firmware may have moved its tables for it, and got memory for that.
-fn find(services: &Services) -> Result<u64, ReportTableError> {
+fn find(services: &Services, size: usize) -> Result<u64, ReportTableError> {
     let (map, descriptor) = services.whole_memory_map().map_err(ReportTableError::Map)?;
     let memory = Mapped::new(&MemoryMap::new(&map, descriptor, VERSION)?);
     let rsdp = rsdp(services).ok_or(ReportTableError::Lost)?;
     let address = acpi::find_table(&memory, rsdp, SIGNATURE)?.ok_or(ReportTableError::Lost)?;
-    let whole = memory.bytes(address, SIZE);
+    let whole = memory.bytes(address, size);
     whole.map(|_| address).ok_or(ReportTableError::Lost)
 }
 

@@ -15,7 +15,7 @@ use crate::memory::heap::HEAP;
 use crate::memory::stage1::MmuConfig;
 use crate::vcpu::frame::Frame;
 use crate::vcpu::reset::SCTLR_EL1_RESET;
-use baton_abi::acpi::SIZE;
+use baton_abi::acpi;
 use baton_core::efi::memory_map::{MemoryMap, VERSION};
 use baton_core::efi::tables::{self, TableMemory};
 use baton_core::memory::guest_memory::GuestMemory;
@@ -67,7 +67,7 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
     let taken = claimed.iter().chain(banks.iter()).chain([&layout.whole]);
     let room = Room::new(taken, MmuConfig::end_of_addresses());
     let mut ground = Ground::take(&hardware, &layout, banks, room, layout.given);
-    ground.report = report_table(&ground.ram, handover.report);
+    ground.report = report_table(&ground.ram, handover.report, hardware.cpus.len());
     ground.memory_reserve = Some(handover.memory_reserve).filter(|list| *list != 0);
     let uart = hardware.console.map(|console| tables.uart(console));
     let (machine, boot_cpu) = ground.populate(&hardware, &layout, options, uart);
@@ -109,11 +109,11 @@ impl TableMemory for Changed<'_> {
 }
 
 /// Returns the ACPI table at `address` that has the report, if there is one that can be written.
-fn report_table(ram: &GuestRam, address: u64) -> Option<GuestRange> {
+fn report_table(ram: &GuestRam, address: u64, cpus: usize) -> Option<GuestRange> {
     if address == 0 {
         return None;
     }
-    let table = ram.range(address, SIZE as u64);
+    let table = ram.range(address, acpi::size(cpus) as u64);
     if table.is_none() {
         log::warn!("ACPI table at {address:#x}: not in the guest's memory; it will have no report");
     }

@@ -43,6 +43,8 @@ pub struct GuestTree<'a> {
     pub uefi_map: Option<Region>,
     /// The property `report` of the node `baton`, with the size that the report of a takeover will need.
     pub report: &'a [u8],
+    /// The property `times`, the same.
+    pub times: &'a [u8],
 }
 
 /// Why a tree for the guest cannot be made, or cannot be checked.
@@ -107,11 +109,9 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
         describe(&mut tree.root, cells, config)?;
         &mut tree.root
     };
-    set(
-        node_mut(reported, "baton"),
-        "report",
-        config.report.to_vec(),
-    );
+    let baton = node_mut(reported, "baton");
+    set(baton, "times", config.times.to_vec());
+    set(baton, "report", config.report.to_vec());
 
     let mut bytes = tree.to_dtb();
     // dtoolkit's model does not keep the boot CPU of the header.

@@ -80,6 +80,7 @@ fn read(blob: &[u8]) -> bool {
         own_psci: false,
         uefi_map: None,
         report: b"no reboot yet\0",
+        times: &[],
     };
     let _ = super::blob::open(blob).map(console);
     if let Err(error) = Board::read(blob) {

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The report as a table of ACPI, with the text of the device tree's property.
+//! The report as a table of ACPI, with the text and the times of the device tree's properties.
 
-use super::property;
+use super::{property, times};
 use crate::acpi::sum;
-use baton_abi::acpi::{CHECKSUM, OEM_ID, OEM_TABLE_ID, REVISION, SIGNATURE, SIZE, TEXT, TEXT_SIZE};
+use alloc::vec::Vec;
+use baton_abi::acpi::{CHECKSUM, OEM_ID, OEM_TABLE_ID, REVISION, SIGNATURE, TEXT, TEXT_SIZE, size};
 
 const _: () = assert!(TEXT_SIZE == property::SIZE);
 
-/// The header, but for its checksum.
+/// Offset of the length in the header.
+const LENGTH: usize = 4;
+
+/// The header, but for its length and its checksum.
 const HEADER: [u8; TEXT] = {
     let mut header = [0; TEXT];
     put(&mut header, 0, &SIGNATURE);
-    put(&mut header, 4, &(SIZE as u32).to_le_bytes());
     put(&mut header, 8, &[REVISION]);
     put(&mut header, 10, &OEM_ID);
     put(&mut header, 16, &OEM_TABLE_ID);
@@ -32,59 +35,71 @@ const fn put(header: &mut [u8; TEXT], at: usize, bytes: &[u8]) {
     }
 }
 
-/// Returns the header of the table with `text`, which [`property`] made.
-pub fn header(text: &[u8; TEXT_SIZE]) -> [u8; TEXT] {
+/// Returns the header of the table of a machine with so many CPUs, but for its checksum.
+fn unchecked(cpus: usize) -> [u8; TEXT] {
     let mut header = HEADER;
-    header[CHECKSUM] = sum(&header).wrapping_add(sum(text)).wrapping_neg();
+    put(&mut header, LENGTH, &(size(cpus) as u32).to_le_bytes());
     header
 }
 
-/// Returns the table with `text`.
-pub fn table(text: &[u8; TEXT_SIZE]) -> [u8; SIZE] {
-    let mut table = [0; SIZE];
-    let (start, rest) = table.split_at_mut(TEXT);
-    start.copy_from_slice(&header(text));
-    rest.copy_from_slice(text);
-    table
+/// Returns the header of the table of a machine with so many CPUs; all behind it adds up to `rest`.
+pub fn header(cpus: usize, rest: u8) -> [u8; TEXT] {
+    let mut header = unchecked(cpus);
+    header[CHECKSUM] = sum(&header).wrapping_add(rest).wrapping_neg();
+    header
 }
 
-/// Returns whether what begins with `start` is the table.
-pub fn is_table(start: &[u8; KNOWN_BY]) -> bool {
-    HEADER.starts_with(start)
+/// Returns the table before the first takeover, with `text`, which [`property`] made.
+pub fn table(cpus: usize, text: &[u8; TEXT_SIZE]) -> Vec<u8> {
+    let times = times::empty(cpus);
+    let rest = sum(text).wrapping_add(sum(&times));
+    [&header(cpus, rest)[..], text, &times].concat()
+}
+
+/// Returns whether what begins with `start` is the table of a machine with so many CPUs.
+pub fn is_table(cpus: usize, start: &[u8; KNOWN_BY]) -> bool {
+    unchecked(cpus).starts_with(start)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::property::About;
 
     #[test]
     fn header_is_as_documented() {
-        let table = table(&property::empty());
-        assert_eq!(table.len(), 4132);
+        let table = table(4, &property::empty(&About::default()));
+        assert_eq!(table.len(), 4132 + 184 + 4 * 80);
         assert_eq!(table[..4], *b"BATN");
-        assert_eq!(table[4..9], [0x24, 0x10, 0, 0, 1], "length and revision");
+        assert_eq!(table[4..9], [0x1c, 0x12, 0, 0, 1], "length and revision");
         assert_eq!(table[10..24], *b"BATON REPORT  ");
         assert_eq!(table[24..36], *b"\x01\0\0\0BATN\x01\0\0\0");
-        assert!(table[36..].starts_with(b"Baton report v1\nno reboot yet\n\0"));
+        assert!(table[36..].starts_with(b"Baton report v1\n"));
+        assert!(table[4132..].starts_with(b"BATONRPT"));
     }
 
     #[test]
     fn checksum_is_right_for_every_text() {
-        for text in [property::empty(), [1; TEXT_SIZE], [0xff; TEXT_SIZE]] {
-            let table = table(&text);
+        for text in [
+            property::empty(&About::default()),
+            [1; TEXT_SIZE],
+            [0xff; TEXT_SIZE],
+        ] {
+            let table = table(80, &text);
             let total: u32 = table.iter().copied().map(u32::from).sum();
             assert_eq!(total % 256, 0, "checksum {:#x}", table[CHECKSUM]);
-            assert_eq!(table[TEXT..], text);
+            assert_eq!(table[TEXT..TEXT + TEXT_SIZE], text);
         }
     }
 
     #[test]
     fn is_known_by_its_first_bytes() {
-        let table = table(&property::empty());
+        let table = table(4, &property::empty(&About::default()));
         let mut start = *table.first_chunk().expect("a table");
-        assert!(is_table(&start));
+        assert!(is_table(4, &start));
+        assert!(!is_table(5, &start), "of another machine");
         start[8] = 2;
-        assert!(!is_table(&start), "a later layout");
-        assert!(!is_table(&[0; KNOWN_BY]));
+        assert!(!is_table(4, &start), "a later layout");
+        assert!(!is_table(4, &[0; KNOWN_BY]));
     }
 }

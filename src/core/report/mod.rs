@@ -5,6 +5,7 @@
 pub mod acpi;
 pub mod property;
 pub mod table;
+pub mod times;
 
 use baton_abi::{ReportHeader, SOURCE_HOOK};
 

@@ -40,6 +40,16 @@ enum Kind {
     Time,
 }
 
+/// What is told of Baton itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About<'a> {
+    /// The options that it was given.
+    pub options: &'a str,
+}
+
+/// Bytes of the options that are told.
+const OPTIONS_MAX: usize = 256;
+
 const LINES: [Line; 9] = [
     Line::new("reboot", Kind::Count, |header| header.generation),
     Line::new("CPUs", Kind::Count, |header| header.rows),
@@ -65,35 +75,36 @@ impl Line {
 }
 
 /// Returns the property before the first takeover.
-pub fn empty() -> [u8; SIZE] {
-    let mut property = [0; SIZE];
-    let mut text = Text::begin(&mut property);
-    text.push(b"no reboot yet\n");
-    property
+pub fn empty(about: &About<'_>) -> [u8; SIZE] {
+    let no_lines = |_| Part {
+        start: 0,
+        pieces: [&[]; 2],
+    };
+    property(None, about, no_lines)
 }
 
-/// Returns the property for the takeover of `header`; `last_lines` returns lines of the log that have
-/// so many bytes at most.
+/// Returns the property for the takeover of `header`, `None` before the first one; `last_lines` returns lines
+/// of the log that have so many bytes at most.
 ///
 /// The guest stands still meanwhile, and code that runs for the first time is what takes longest:
 /// so this neither formats by `core::fmt` nor divides 128 bits, as the table on the console does.
-pub fn property<'a>(header: &ReportHeader, last_lines: impl FnOnce(u64) -> Part<'a>) -> [u8; SIZE] {
+pub fn property<'a>(
+    header: Option<&ReportHeader>,
+    about: &About<'_>,
+    last_lines: impl FnOnce(u64) -> Part<'a>,
+) -> [u8; SIZE] {
     let mut property = [0; SIZE];
     let mut text = Text::begin(&mut property);
-    text.line(b"asked for by", source(header).as_bytes(), b"");
-    for Line { name, value, kind } in &LINES {
-        let value = value(header);
-        let (mut digits, unit): (_, &[u8]) = match kind {
-            Kind::Count => (Digits::new(value), b""),
-            Kind::Size => (Digits::new(value >> 10), b" KiB"),
-            Kind::Time if value == 0 => continue,
-            Kind::Time => {
-                let ticks = value.saturating_sub(header.requested);
-                let tenths = ticks.saturating_mul(10_000_000) / header.frequency.max(1);
-                (Digits::with_tenths(tenths), b" us")
-            }
-        };
-        text.line(name.as_bytes(), digits.as_bytes(), unit);
+    text.line(b"version", env!("CARGO_PKG_VERSION").as_bytes(), b"");
+    let options = about.options.as_bytes();
+    text.line(
+        b"options",
+        options.get(..OPTIONS_MAX).unwrap_or(options),
+        b"",
+    );
+    match header {
+        Some(header) => text.takeover(header),
+        None => text.push(b"no reboot yet\n"),
     }
     text.push(LOG);
     for piece in last_lines(text.left.len() as u64).pieces {
@@ -185,11 +196,30 @@ impl<'a> Text<'a> {
         text
     }
 
+    /// Writes the lines of a takeover.
+    fn takeover(&mut self, header: &ReportHeader) {
+        self.line(b"asked for by", source(header).as_bytes(), b"");
+        for Line { name, value, kind } in &LINES {
+            let value = value(header);
+            let (mut digits, unit): (_, &[u8]) = match kind {
+                Kind::Count => (Digits::new(value), b""),
+                Kind::Size => (Digits::new(value >> 10), b" KiB"),
+                Kind::Time if value == 0 => continue,
+                Kind::Time => {
+                    let ticks = value.saturating_sub(header.requested);
+                    let tenths = ticks.saturating_mul(10_000_000) / header.frequency.max(1);
+                    (Digits::with_tenths(tenths), b" us")
+                }
+            };
+            self.line(name.as_bytes(), digits.as_bytes(), unit);
+        }
+    }
+
     /// Writes a line.
     fn line(&mut self, name: &[u8], value: &[u8], unit: &[u8]) {
         const SPACES: [u8; COLUMNS] = [b' '; COLUMNS];
         self.push(name);
-        self.push(&SPACES[..COLUMNS.saturating_sub(name.len() + value.len())]);
+        self.push(&SPACES[..COLUMNS.saturating_sub(name.len() + value.len()).max(1)]);
         self.push(value);
         self.push(unit);
         self.push(b"\n");
@@ -227,7 +257,14 @@ mod tests {
 
     #[test]
     fn says_that_there_was_no_takeover() {
-        assert_eq!(text(&empty()), "Baton report v1\nno reboot yet\n");
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            text(&empty(&About::default())),
+            format!(
+                "Baton report v1\nversion{version:>41}\noptions{:41}\nno reboot yet\nlog:\n",
+                ""
+            )
+        );
     }
 
     #[test]
@@ -243,11 +280,22 @@ mod tests {
             copied: u64::MAX,
             ..Default::default()
         };
-        let property = property(&header, no_lines);
+        let property = property(Some(&header), &About::default(), no_lines);
         let text = text(&property);
         assert!(text.contains("\nphase 1 done"), "seen: {text}");
         assert!(text.ends_with(" KiB\nlog:\n"), "cut off: {text}");
         assert!(text.len() < 1024, "seen {} bytes without a log", text.len());
+    }
+
+    #[test]
+    fn long_options_are_cut_off() {
+        let options = "x".repeat(5000);
+        let text = text(&empty(&About { options: &options })).to_owned();
+        assert!(
+            text.contains(&format!("options {}\n", "x".repeat(256))),
+            "{text}"
+        );
+        assert!(text.ends_with("\nno reboot yet\nlog:\n"), "{text}");
     }
 
     #[test]
@@ -260,7 +308,9 @@ mod tests {
         for line in 0..300 {
             log.push("", format_args!("line {line} of the log"));
         }
-        let property = property(&header, |most| log.last_lines(most));
+        let property = property(Some(&header), &About::default(), |most| {
+            log.last_lines(most)
+        });
         let text = text(&property);
         assert!(text.ends_with("\nline 298 of the log\nline 299 of the log\n"));
         let lines = text.split_once("\nlog:\n").expect("a log").1;
@@ -282,8 +332,15 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(
-            text(&property(&header, no_lines)),
+            text(&property(
+                Some(&header),
+                &About { options: "wait=20" },
+                no_lines
+            ))
+            .replace(env!("CARGO_PKG_VERSION"), "X.Y.Z"),
             "Baton report v1\n\
+             version                                    X.Y.Z\n\
+             options                                  wait=20\n\
              asked for by                      kernel_kexec()\n\
              reboot                                         3\n\
              CPUs                                          80\n\
@@ -298,7 +355,7 @@ mod tests {
     fn is_found_in_a_tree_wherever_it_is() {
         for at in [0, 4, 400, 3 * SIZE] {
             let mut tree = vec![0x42; 4 * SIZE];
-            tree[at..at + SIZE].copy_from_slice(&empty());
+            tree[at..at + SIZE].copy_from_slice(&empty(&About::default()));
             assert_eq!(find(&tree), Some(at));
         }
     }

@@ -167,9 +167,10 @@ fn the_report_is_a_table_of_acpi() {
         .filter_map(|line| line.text.split_once("guest: ACPI: "))
         .map(|(_, text)| text)
         .collect();
-    let whole = "BATN has 4132 bytes, length 4132, sum 0";
-    let first = [whole, "Baton report v1", "no reboot yet", whole];
+    let whole = "BATN has 4636 bytes, length 4636, sum 0";
+    let first = [whole, "Baton report v1"];
     let then = [
+        "no reboot yet",
         "asked for by                      kernel_kexec()",
         "reboot                                         1",
         "CPUs                                           4",
@@ -178,6 +179,14 @@ fn the_report_is_a_table_of_acpi() {
     if !lines.starts_with(&first) || then.iter().any(|line| !lines.contains(line)) {
         boot.fail(format_args!(
             "expected {first:?} and {then:?}, seen {lines:?}"
+        ));
+    }
+    // The kernel that the log tells of is the one that reads it.
+    let generations: Vec<_> = lines.split(|line| *line == whole).skip(1).collect();
+    let tells = |lines: &&[&str]| lines.iter().any(|line| line.starts_with("hooks: kernel at "));
+    if generations.len() != 2 || !generations.iter().all(|lines| tells(lines)) {
+        boot.fail(format_args!(
+            "expected the hooks of each of 2 kernels in its own table, seen {lines:?}"
         ));
     }
 }

@@ -4,7 +4,7 @@ use crate::devicetree::board::Board;
 use crate::devicetree::cpus::EnableMethod;
 use crate::devicetree::error::BoardError;
 use crate::devicetree::sample::{Sample, cells, wide};
-use crate::report::property;
+use crate::report::{property, times};
 use dtoolkit::memreserve::MemoryReservation;
 
 const MIB: u64 = 1 << 20;
@@ -34,7 +34,8 @@ fn config(monitor: Region) -> GuestTree<'static> {
         cpus: Box::leak(Box::new([0, 1].map(cpu))),
         own_psci: false,
         uefi_map: None,
-        report: Box::leak(Box::new(property::empty())),
+        report: Box::leak(Box::new(property::empty(&property::About::default()))),
+        times: times::empty(2).leak(),
     }
 }
 
@@ -474,7 +475,7 @@ fn a_tree_of_chosen_alone_stays_so_with_uefi() {
     let seen = made(&stub, &config);
     assert_eq!(seen.root.children().count(), 1, "/chosen");
     let report = value(&seen, "/chosen/baton", "report");
-    assert_eq!(report, Some(&property::empty()[..]));
+    assert_eq!(report, Some(&config.report[..]));
     for name in [
         "linux,uefi-system-table",
         "linux,uefi-mmap-start",
