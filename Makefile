@@ -115,6 +115,16 @@ tool: setup
 efi: images tool ## the monitor for an EFI system partition: target/efi/baton.efi, baton-driver.efi
 	@$(TOOL) efi $(TARGET)/efi
 
+.PHONY: command
+command: setup
+	@$(HOST)/setup.sh deb
+	@$(CARGO) linux build --quiet --profile command -p baton-command
+
+.PHONY: deb
+deb: efi command ## a package for Debian on arm64: target/deb/baton_VERSION_arm64.deb
+	@platform/linux/deb.sh $(TARGET)/aarch64-unknown-linux-gnu/command/baton $(TARGET)/efi $(TARGET)/deb
+	@lintian --fail-on error $(TARGET)/deb/*.deb
+
 .PHONY: linux
 linux: setup
 	@$(HOST)/fetch.sh userland
@@ -296,7 +306,7 @@ test-guests: build linux boards test-cards test-esp loaders
 
 .PHONY: test
 test: test-guests races-quick ## all tests: on the host, and in QEMU
-	@$(CARGO) host test --release -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu -p baton-imports
+	@$(CARGO) host test --release -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu -p baton-imports -p baton-command
 	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3
@@ -359,7 +369,7 @@ lint: setup ## rustfmt, clippy (warnings are errors), and whether imports go one
 	@$(CARGO) host clippy --quiet -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe --lib --tests -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
-	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests -p baton-imports --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests -p baton-imports -p baton-command --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -p firmware -p faults -- -D warnings
 
 # The monitor and the probe as they are on the bare machine, the rest as it is here.
@@ -367,7 +377,7 @@ lint: setup ## rustfmt, clippy (warnings are errors), and whether imports go one
 doc: export RUSTDOCFLAGS := -D warnings
 doc: setup ## the documentation, for the bare machine and for the host; broken links are errors
 	@$(CARGO) target doc --quiet --no-deps --lib -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe
-	@$(CARGO) host doc --quiet --no-deps -p baton-sysreg -p baton-qemu -p baton-tests
+	@$(CARGO) host doc --quiet --no-deps -p baton-sysreg -p baton-qemu -p baton-tests -p baton-command
 	@echo '  $(TARGET)/aarch64-unknown-none-softfloat/doc/baton/index.html'
 	@echo '  $(TARGET)/doc/baton_qemu/index.html'
 

@@ -4,6 +4,7 @@
 #
 #   cargo.sh host COMMAND [ARGUMENT...]     for this machine
 #   cargo.sh target COMMAND [ARGUMENT...]   for the bare machine
+#   cargo.sh linux COMMAND [ARGUMENT...]    for arm64 Linux, linked statically by Debian's cross compiler
 #   cargo.sh which                          says which toolchain it is; fails if there is none
 #
 # A cargo in the PATH is taken if its rustc has the target (`rustup target add`), else Debian's in
@@ -11,6 +12,7 @@
 set -eu
 
 TARGET=aarch64-unknown-none-softfloat
+LINUX=aarch64-unknown-linux-gnu
 # The workspace's rust-version, 1.MINOR.
 MINOR=95
 
@@ -25,11 +27,13 @@ if command -v cargo >/dev/null && new_enough rustc &&
 	cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1; then
 	kind='the PATH'
 	std=
+	linux_std=
 elif [ -x /usr/bin/cargo ] && new_enough /usr/bin/rustc &&
 	[ -f /usr/lib/rustlib/src/rust/library/core/src/lib.rs ] &&
 	[ -x /usr/bin/cargo-clippy ] && [ -x /usr/bin/cargo-fmt ]; then
 	kind='/usr/bin, with the standard library from source'
 	std='-Zbuild-std=core,alloc,compiler_builtins -Zbuild-std-features=compiler-builtins-mem,optimize_for_size'
+	linux_std='-Zbuild-std=std,panic_abort'
 	# Cargo looks for its subcommands in the PATH, and in ~/.cargo/bin first of all unless that is
 	# in the PATH too.
 	PATH=/usr/bin:$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
@@ -57,8 +61,22 @@ target)
 	# shellcheck disable=SC2086 # $std is two words, or none
 	exec cargo "$command" --target $TARGET $std "$@"
 	;;
+linux)
+	[ -z "$linux_std" ] || export RUSTC_BOOTSTRAP=1
+	[ -n "$linux_std" ] || [ -d "$(rustc --print sysroot)/lib/rustlib/$LINUX/lib" ] || {
+		echo "error: the Rust toolchain has no $LINUX: rustup target add $LINUX" >&2
+		exit 1
+	}
+	# Not in .cargo/config.toml: on arm64 the host's own programs are of this target too.
+	export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+	export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-C target-feature=+crt-static'
+	command=$1
+	shift
+	# shellcheck disable=SC2086 # $linux_std is two words, or none
+	exec cargo "$command" --target $LINUX $linux_std "$@"
+	;;
 *)
-	echo "usage: cargo.sh host|target|which [COMMAND [ARGUMENT...]]" >&2
+	echo "usage: cargo.sh host|target|linux|which [COMMAND [ARGUMENT...]]" >&2
 	exit 2
 	;;
 esac

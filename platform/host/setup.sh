@@ -4,7 +4,8 @@
 # all is there. `setup.sh bench' adds what the plots of `make bench' need, `setup.sh u-boot' what makes
 # cards and FIT images, and a U-Boot for QEMU, `setup.sh tfa' what builds firmware for EL3 as well,
 # `setup.sh uefi' a UEFI for QEMU, `setup.sh secure-boot' that and what signs for it, `setup.sh distro' what makes a Debian disk, `setup.sh boards' what
-# `make board' needs, `setup.sh kernels-built' what builds Linux with gcc and clang, `setup.sh debug' a gdb for arm64, `setup.sh pip' what fetches from PyPI.
+# `make board' needs, `setup.sh deb' what builds the package for arm64 Linux,
+# `setup.sh kernels-built' what builds Linux with gcc and clang, `setup.sh debug' a gdb for arm64, `setup.sh pip' what fetches from PyPI.
 set -eu
 here=$(dirname "$0")
 . "$here/common.sh"
@@ -63,6 +64,12 @@ fi
 if [ "${1:-}" = uefi ]; then
 	[ -n "${BATON_EDK2:-}" ] || [ -f /usr/share/qemu-efi-aarch64/QEMU_EFI.fd ] || missing="$missing qemu-efi-aarch64"
 	set -- u-boot
+fi
+if [ "${1:-}" = deb ]; then
+	need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+	[ "$(uname -m)" = aarch64 ] || [ -f /usr/aarch64-linux-gnu/lib/libc.a ] || missing="$missing libc6-dev-arm64-cross"
+	need dpkg-deb dpkg
+	need lintian lintian
 fi
 if [ "${1:-}" = tfa ]; then
 	need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu

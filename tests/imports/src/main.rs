@@ -11,13 +11,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The crates that are looked at, by the folder of their sources.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "src",
     "src/core",
     "src/sysreg",
     "payload/src",
     "platform/host/run/src",
     "platform/host/bench/src",
+    "platform/linux/src",
     "tests/firmware/src",
     "tests/src",
 ];

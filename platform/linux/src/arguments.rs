@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Baton carries this machine from one kernel to the next in milliseconds.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "baton",
+    version,
+    after_help = "baton(8) says more of each; baton-options(7) has the options of the monitor."
+)]
+pub struct Arguments {
+    /// What is taken for `/`
+    #[arg(long, hide = true, default_value = "/")]
+    pub root: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Kexec Baton with the kernel that runs; a reset undoes it
+    Try {
+        /// Stop services first, by systemctl kexec
+        #[arg(long)]
+        systemd: bool,
+        /// Virtual machines may end
+        #[arg(long)]
+        end_guests: bool,
+        /// An option of the monitor (may be repeated)
+        #[arg(long = "option", short = 'o', value_name = "NAME=VALUE")]
+        options: Vec<String>,
+        /// Whether it is done.
+        #[command(flatten)]
+        how: How,
+    },
+    /// Have Baton start at the next boot, once
+    Install {
+        /// This boot under Baton was good: have it start at each
+        #[arg(long)]
+        confirm: bool,
+        /// Make anew what was installed, for another kernel
+        #[arg(long, hide = true, conflicts_with = "confirm")]
+        refresh: bool,
+        /// Whether it is done.
+        #[command(flatten)]
+        how: How,
+    },
+    /// Have the machine start as before
+    Uninstall {
+        /// Say where Baton is installed, and end with 0 if it is
+        #[arg(long, hide = true)]
+        check: bool,
+        /// Whether it is done.
+        #[command(flatten)]
+        how: How,
+    },
+    /// Reboot into the newest installed kernel, with this command line
+    Kexec {
+        /// Whether it is done.
+        #[command(flatten)]
+        how: How,
+    },
+    /// Whether the kernel runs under Baton: ends with 0 if the next kexec is Baton's, 1 if not, 2 without Baton
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The last reboot
+    Report {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Draw it into a file
+        #[arg(long, value_name = "FILE.svg")]
+        gantt: Option<PathBuf>,
+    },
+    /// What the monitor said
+    Log,
+}
+
+/// Whether it is done.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct How {
+    /// Print what would be done, and do nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}

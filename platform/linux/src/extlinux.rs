@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//! U-Boot's menu, `extlinux.conf` (U-Boot, doc/develop/distro.rst): an entry for Baton beside the one that
+//! starts the system.
+
+/// Where it is.
+pub const FILE: &str = "/boot/extlinux/extlinux.conf";
+/// Baton's entry is between these lines, behind all others.
+const BEGIN: &str = "# baton: begin";
+const END: &str = "# baton: end";
+/// Before the line that it replaces.
+const WAS: &str = "# baton: was ";
+const LABEL: &str = "baton";
+
+/// The entry that starts the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present<'a> {
+    /// Its lines, without the first.
+    lines: Vec<&'a str>,
+    /// Its kernel, as U-Boot finds it.
+    pub kernel: &'a str,
+}
+
+/// Returns whether Baton has an entry.
+pub fn has_baton(conf: &str) -> bool {
+    conf.lines().any(|line| line == BEGIN)
+}
+
+/// Returns the keyword of a line, in small letters, and its value.
+fn split(line: &str) -> (String, &str) {
+    let line = line.trim();
+    let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    (key.to_ascii_lowercase(), value.trim())
+}
+
+/// Returns the label that is started if nobody chooses.
+fn default(conf: &str) -> Option<&str> {
+    let named = |key: &str| {
+        let mut values = conf.lines().map(split).filter(|(seen, _)| seen == key);
+        values.next().map(|(_, value)| value)
+    };
+    named("default").or_else(|| named("label"))
+}
+
+/// Returns the entry that starts the system; `None` if there is none with a kernel.
+pub fn present(conf: &str) -> Option<Present<'_>> {
+    let label = default(conf)?;
+    let is_start = |line: &&str| split(line) == ("label".into(), label);
+    let start = conf.lines().position(|line| is_start(&line))?;
+    let lines = conf.lines().skip(start + 1);
+    let lines: Vec<&str> = lines.take_while(|line| split(line).0 != "label").collect();
+    let kernel = lines.iter().map(|line| split(line)).find(is_kernel)?.1;
+    Some(Present { lines, kernel })
+}
+
+fn is_kernel((key, value): &(String, &str)) -> bool {
+    matches!(key.as_str(), "linux" | "kernel") && !value.is_empty()
+}
+
+/// Returns the menu without Baton.
+pub fn without(conf: &str) -> String {
+    let mut lines = Vec::new();
+    let mut inside = false;
+    let mut restored = false;
+    for line in conf.lines() {
+        match line {
+            BEGIN => inside = true,
+            END => inside = false,
+            _ if inside => {}
+            _ => match line.strip_prefix(WAS) {
+                Some(was) => {
+                    lines.extend((!was.is_empty()).then_some(was));
+                    restored = true;
+                }
+                None if restored => restored = false,
+                None => lines.push(line),
+            },
+        }
+    }
+    let mut text = lines.join("\n");
+    if conf.ends_with('\n') && !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns the menu with an entry that starts `image` as the one that starts the system, which is started if
+/// nobody chooses if it is to be the `default`. `None` if nothing starts the system.
+pub fn with(conf: &str, image: &str, is_default: bool) -> Option<String> {
+    let conf = without(conf);
+    let present = present(&conf)?;
+    let mut entry = vec![BEGIN.to_owned(), format!("label {LABEL}")];
+    let mut has_menu = false;
+    for line in &present.lines {
+        let (key, value) = split(line);
+        let indent = &line[..line.len() - line.trim_start().len()];
+        if is_kernel(&(key.clone(), value)) {
+            entry.push(format!("{indent}{key} {image}"));
+        } else if key == "menu" && value.to_ascii_lowercase().starts_with("label") {
+            entry.push(format!(
+                "{indent}menu label Baton, and then {}",
+                &value["label".len()..].trim()
+            ));
+            has_menu = true;
+        } else if key == "menu" || key.is_empty() || key.starts_with('#') {
+            // What marks the default in a menu stays with the other.
+        } else {
+            entry.push((*line).to_owned());
+        }
+    }
+    if !has_menu {
+        entry.insert(2, "\tmenu label Baton".into());
+    }
+    entry.push(END.into());
+    let mut lines: Vec<String> = conf.lines().map(str::to_owned).collect();
+    if is_default {
+        match lines.iter().position(|line| split(line).0 == "default") {
+            Some(at) => lines[at] = format!("{WAS}{}\ndefault {LABEL}", lines[at]),
+            None => lines.insert(0, format!("{WAS}\ndefault {LABEL}")),
+        }
+    }
+    lines.extend(entry);
+    Some(lines.join("\n") + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Debian's u-boot-menu writes it.
+    pub const MENU: &str = "\
+## /boot/extlinux/extlinux.conf
+default l0
+menu title U-Boot menu
+prompt 1
+timeout 50
+
+
+label l0
+\tmenu label Debian GNU/Linux 12 6.1.0-56-arm64
+\tlinux /boot/vmlinuz-6.1.0-56-arm64
+\tinitrd /boot/initrd.img-6.1.0-56-arm64
+\tfdtdir /usr/lib/linux-image-6.1.0-56-arm64/
+
+\tappend root=/dev/vda2 quiet
+
+label l0r
+\tmenu label Debian GNU/Linux 12 (rescue)
+\tlinux /boot/vmlinuz-6.1.0-56-arm64
+\tappend root=/dev/vda2 single
+";
+
+    const IMAGE: &str = "/boot/baton/baton-linux.img";
+
+    #[test]
+    fn entry_is_the_one_that_starts_the_system_but_for_the_kernel() {
+        let with = with(MENU, IMAGE, false).expect("an entry");
+        let expected = format!(
+            "{MENU}# baton: begin
+label baton
+\tmenu label Baton, and then Debian GNU/Linux 12 6.1.0-56-arm64
+\tlinux {IMAGE}
+\tinitrd /boot/initrd.img-6.1.0-56-arm64
+\tfdtdir /usr/lib/linux-image-6.1.0-56-arm64/
+\tappend root=/dev/vda2 quiet
+# baton: end
+"
+        );
+        assert_eq!(with, expected);
+        assert!(has_baton(&with) && !has_baton(MENU));
+    }
+
+    #[test]
+    fn a_confirmed_one_is_the_default_and_the_menu_comes_back_as_it_was() {
+        let short = "LABEL linux\nKERNEL /Image\n";
+        for menu in [MENU, short, "label a\nkernel /Image"] {
+            for is_default in [false, true] {
+                let once = with(menu, IMAGE, is_default).expect("an entry");
+                assert_eq!(
+                    with(&once, IMAGE, is_default).as_deref(),
+                    Some(once.as_str()),
+                    "twice"
+                );
+                assert_eq!(default(&once) == Some(LABEL), is_default, "{once}");
+                assert_eq!(without(&once).trim_end(), menu.trim_end());
+            }
+        }
+        assert_eq!(without(&with(MENU, IMAGE, true).expect("an entry")), MENU);
+        assert_eq!(without(MENU), MENU);
+    }
+
+    #[test]
+    fn a_menu_that_starts_nothing_gets_no_entry() {
+        for menu in [
+            "",
+            "default x\nlabel y\nlinux /Image\n",
+            "label x\nfdt /a.dtb\n",
+        ] {
+            assert_eq!(with(menu, IMAGE, true), None, "{menu:?}");
+        }
+        assert_eq!(
+            present(MENU).expect("an entry").kernel,
+            "/boot/vmlinuz-6.1.0-56-arm64"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `baton install` and `baton uninstall`: what starts Baton at each boot, before what starts the system today.
+
+pub mod uboot;
+pub mod uefi;
+pub mod work;
+
+use crate::boot_entries::BootEntries;
+use crate::evidence::Evidence;
+use crate::plan::Plan;
+use crate::root::Root;
+use crate::{Error, check, extlinux};
+use work::{Wish, Work};
+
+/// What starts this machine.
+enum Way {
+    Uefi(BootEntries),
+    Extlinux,
+}
+
+impl Way {
+    fn find(root: &Root) -> Result<Self, Error> {
+        if let Some(boot) = BootEntries::read(root) {
+            return Ok(Self::Uefi(boot));
+        }
+        let why = if root.exists(extlinux::FILE) {
+            return Ok(Self::Extlinux);
+        } else if root.exists("/sys/firmware/efi") {
+            "firmware keeps no boot entries that Linux can change (/sys/firmware/efi/efivars)"
+        } else if root.exists("/boot/boot.scr") {
+            "U-Boot starts this system by a script, /boot/boot.scr, which is not changed; put Baton into it by \
+             hand (platform/qemu-virt/README.md)"
+        } else {
+            "neither UEFI nor an extlinux.conf of U-Boot's starts this system"
+        };
+        Err(Error::Refused(why.into()))
+    }
+}
+
+/// Returns how to install Baton.
+///
+/// # Errors
+///
+/// [`Error`] for what stands against it.
+pub fn install(root: &Root, wish: Wish) -> Result<Work, Error> {
+    if wish == Wish::Refresh {
+        return Ok(uboot::refresh(root)?.unwrap_or_else(|| Work {
+            plan: Plan::default(),
+            then: "nothing is to be made anew".into(),
+        }));
+    }
+    let under_baton = Evidence::find(root)?.is_some();
+    if wish == Wish::Confirm && !under_baton {
+        return Err(Error::Refused(
+            "this boot is not under Baton, so there is nothing to confirm: reboot after `baton install`, and \
+             look at the console if `baton status` then says the same"
+                .into(),
+        ));
+    }
+    if !under_baton && let Some(why) = check::obstacle(&check::machine(root)) {
+        return Err(Error::Refused(why.into()));
+    }
+    match Way::find(root)? {
+        Way::Uefi(boot) => uefi::Found::read(root, boot)?.install(wish),
+        Way::Extlinux => uboot::install(root, wish),
+    }
+}
+
+/// Returns how to take Baton out.
+///
+/// # Errors
+///
+/// [`Error`] for what stands against it.
+pub fn uninstall(root: &Root) -> Result<Work, Error> {
+    match Way::find(root)? {
+        Way::Uefi(boot) => uefi::Found::read(root, boot)?.uninstall(),
+        Way::Extlinux => uboot::uninstall(root),
+    }
+}
+
+/// Returns where Baton is installed, in words; `None` if it is not. For the package, which must not go before.
+pub fn installed(root: &Root) -> Option<String> {
+    let way = Way::find(root).ok()?;
+    match way {
+        Way::Uefi(boot) => {
+            let entry = boot
+                .entries
+                .iter()
+                .find(|entry| entry.starts(uefi::LOADER))?;
+            Some(format!("boot entry Boot{:04X}", entry.number))
+        }
+        Way::Extlinux => {
+            let conf = root.text(extlinux::FILE)?;
+            extlinux::has_baton(&conf).then(|| extlinux::FILE.into())
+        }
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is asked for, and what is to be done for it.
+
+use crate::plan::Plan;
+
+/// What is to be done, and what to tell whoever asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// In this order; nothing, if all is as it should be.
+    pub plan: Plan,
+    /// What comes next.
+    pub then: String,
+}
+
+/// How it is to be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// Baton starts once.
+    #[default]
+    Once,
+    /// This boot was good: Baton starts each time.
+    Confirm,
+    /// What was installed is made anew, for kernels that came or went; nothing, if nothing was.
+    Refresh,
+}

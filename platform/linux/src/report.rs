@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `baton report`: the last reboot, as the monitor itself prints it, or as JSON.
+
+use crate::evidence::{Evidence, Times};
+use baton_abi::{ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART, SOURCE_HOOK};
+use baton_core::report::table;
+use serde::Serialize;
+use std::fmt::Write;
+
+/// The last reboot. Times are microseconds since the request, and `None` for what did not happen, or not
+/// before the report was written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The number of the kernel that it started.
+    pub generation: u64,
+    /// Who asked for it: `kernel_kexec` or `call`.
+    pub source: &'static str,
+    /// CPUs of the machine.
+    pub cpus: u64,
+    /// Those that did not arrive in time.
+    pub missing: u64,
+    /// Teardown steps that failed.
+    pub failed_steps: u64,
+    /// The list was found valid.
+    pub validated: Option<f64>,
+    /// The old kernel had lost its memory, and all CPUs had been kicked.
+    pub kicked: Option<f64>,
+    /// All CPUs had finished phase 1.
+    pub phase1_end: Option<f64>,
+    /// The boot CPU had finished phase 2.
+    pub phase2_end: Option<f64>,
+    /// All CPUs had finished phase 3.
+    pub phase3_end: Option<f64>,
+    /// The report was written, and the next kernel entered.
+    pub entered: Option<f64>,
+    /// Bytes that were copied, and zeroed.
+    pub copied: u64,
+    /// Bytes that were zeroed.
+    pub zeroed: u64,
+    /// Each CPU.
+    pub rows: Vec<Row>,
+}
+
+/// A CPU in a reboot. Times are as in [`Report`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// The affinity fields of its MPIDR_EL1.
+    pub mpidr: u64,
+    /// It took part.
+    pub took_part: bool,
+    /// It did not arrive in time.
+    pub missing: bool,
+    /// It made the request, and boots the next kernel.
+    pub boot_cpu: bool,
+    /// It was in the monitor.
+    pub arrived: Option<f64>,
+    /// It had finished phase 1.
+    pub phase1_end: Option<f64>,
+    /// It began phase 3.
+    pub phase3_start: Option<f64>,
+    /// It began to copy.
+    pub copy_start: Option<f64>,
+    /// It had copied its share.
+    pub copy_end: Option<f64>,
+    /// It had finished phase 3.
+    pub phase3_end: Option<f64>,
+    /// Bytes that it copied and zeroed.
+    pub copied: u64,
+}
+
+impl From<&Times> for Report {
+    fn from(times: &Times) -> Self {
+        let header = &times.header;
+        let rows = times.rows.iter().map(|row| Row {
+            mpidr: row.mpidr,
+            took_part: row.flags & ROW_TOOK_PART != 0,
+            missing: row.flags & ROW_MISSING != 0,
+            boot_cpu: row.flags & ROW_BOOT_CPU != 0,
+            arrived: times.us(row.arrived),
+            phase1_end: times.us(row.phase1_end),
+            phase3_start: times.us(row.phase3_start),
+            copy_start: times.us(row.copy_start),
+            copy_end: times.us(row.copy_end),
+            phase3_end: times.us(row.phase3_end),
+            copied: row.copied,
+        });
+        Self {
+            generation: header.generation,
+            source: match header.source {
+                SOURCE_HOOK => "kernel_kexec",
+                _ => "call",
+            },
+            cpus: header.rows,
+            missing: header.missing,
+            failed_steps: header.failed_steps,
+            validated: times.us(header.validated),
+            kicked: times.us(header.kicked),
+            phase1_end: times.us(header.phase1_end),
+            phase2_end: times.us(header.phase2_end),
+            phase3_end: times.us(header.phase3_end),
+            entered: times.us(header.entered),
+            copied: header.copied,
+            zeroed: header.zeroed,
+            rows: rows.collect(),
+        }
+    }
+}
+
+/// Returns the last reboot as the monitor prints it, or that there was none.
+pub fn text(evidence: &Evidence) -> String {
+    let Some(times) = &evidence.times else {
+        return "no reboot yet: this is the first kernel under Baton\n".into();
+    };
+    let mut text = String::new();
+    table::write(&times.header, times.rows.iter().copied(), |line| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{line}");
+    });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::fake;
+
+    fn evidence(times: Option<Times>) -> Evidence {
+        Evidence {
+            place: "",
+            text: String::new(),
+            log: String::new(),
+            times,
+        }
+    }
+
+    #[test]
+    fn is_what_the_monitor_prints() {
+        let text = text(&evidence(Some(fake::times())));
+        for line in [
+            "reboot 2 by kernel_kexec(): 2 of 2 CPUs taken, 0 missing, 0 steps failed\n",
+            "in the monitor                                  21.0     0          50.0     1\n",
+            "hook to first instruction: 310.0 us\n",
+        ] {
+            assert!(text.contains(line), "expected {line:?}, seen:\n{text}");
+        }
+    }
+
+    #[test]
+    fn before_the_first_reboot_says_so() {
+        assert!(text(&evidence(None)).starts_with("no reboot yet"));
+    }
+
+    #[test]
+    fn json_has_microseconds_and_null() {
+        let mut times = fake::times();
+        times.rows[1].copy_start = 0;
+        let json = serde_json::to_value(Report::from(&times)).expect("JSON");
+        assert_eq!(json["generation"], 2);
+        assert_eq!(json["source"], "kernel_kexec");
+        assert_eq!(json["entered"], 310.0);
+        assert_eq!(json["rows"][0]["arrived"], 21.0);
+        assert_eq!(json["rows"][1]["copy_start"], serde_json::Value::Null);
+        assert_eq!(json["rows"][0]["boot_cpu"], true);
+    }
+}

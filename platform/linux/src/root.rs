@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The files of a system, below a folder that is `/` but in tests.
+
+use crate::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folder that stands for `/`.
+#[derive(Clone, Debug)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// Takes `folder` for `/`.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// Returns where the file with an absolute path is.
+    pub fn path(&self, absolute: impl AsRef<Path>) -> PathBuf {
+        let path = absolute.as_ref();
+        self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Returns the bytes of a file; `None` if it cannot be read.
+    pub fn bytes(&self, absolute: impl AsRef<Path>) -> Option<Vec<u8>> {
+        fs::read(self.path(absolute)).ok()
+    }
+
+    /// Returns the bytes of a file that must be there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`].
+    pub fn needed(&self, absolute: impl AsRef<Path>) -> Result<Vec<u8>, Error> {
+        let path = self.path(&absolute);
+        fs::read(&path).map_err(|error| Error::File {
+            path: absolute.as_ref().to_owned(),
+            error,
+        })
+    }
+
+    /// Returns a file as text, without the white space and the NULs at its end; `None` if it cannot be read.
+    pub fn text(&self, absolute: impl AsRef<Path>) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.bytes(absolute)?).into_owned();
+        let end = |letter: char| letter.is_whitespace() || letter == '\0';
+        Some(text.trim_end_matches(end).to_owned())
+    }
+
+    /// Returns whether there is such a file or folder.
+    pub fn exists(&self, absolute: impl AsRef<Path>) -> bool {
+        self.path(absolute).exists()
+    }
+
+    /// Returns the names in a folder, in order; none if it cannot be read.
+    pub fn names(&self, absolute: impl AsRef<Path>) -> Vec<String> {
+        let entries = fs::read_dir(self.path(absolute)).into_iter().flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Returns where a symbolic link leads; `None` if it is none.
+    pub fn link(&self, absolute: impl AsRef<Path>) -> Option<PathBuf> {
+        fs::read_link(self.path(absolute)).ok()
+    }
+}
+
+/// A system for tests: a folder of its own, which is removed when this is dropped.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::Root;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    /// A system of files.
+    pub struct System {
+        folder: PathBuf,
+    }
+
+    impl System {
+        /// Returns one that has no files.
+        pub fn new() -> Self {
+            static NUMBER: AtomicU32 = AtomicU32::new(0);
+            let name = format!(
+                "baton-command-{}-{}",
+                std::process::id(),
+                NUMBER.fetch_add(1, Relaxed)
+            );
+            let folder = std::env::temp_dir().join(name);
+            fs::create_dir_all(&folder).expect("a folder for the test");
+            Self { folder }
+        }
+
+        /// Adds a file.
+        pub fn with(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+            self.put(path, content);
+            self
+        }
+
+        /// Writes a file.
+        pub fn put(&self, path: &str, content: impl AsRef<[u8]>) {
+            let path = self.root().path(path);
+            let folder = path.parent().expect("a file is in a folder");
+            fs::create_dir_all(folder).expect("a folder of the system");
+            fs::write(path, content).expect("a file of the system");
+        }
+
+        /// Adds a symbolic link.
+        pub fn with_link(self, path: &str, to: &str) -> Self {
+            let path = self.root().path(path);
+            let folder = path.parent().expect("a link is in a folder");
+            fs::create_dir_all(folder).expect("a folder of the system");
+            std::os::unix::fs::symlink(to, path).expect("a link of the system");
+            self
+        }
+
+        /// Returns its `/`.
+        pub fn root(&self) -> Root {
+            Root::new(&self.folder)
+        }
+
+        /// Returns all files, with their contents, by path.
+        pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+            let mut files = Vec::new();
+            let mut folders = vec![self.folder.clone()];
+            while let Some(folder) = folders.pop() {
+                for entry in fs::read_dir(folder).expect("a folder").flatten() {
+                    let path = entry.path();
+                    match path.is_dir() && !path.is_symlink() {
+                        true => folders.push(path),
+                        false => files.push((path.clone(), fs::read(&path).unwrap_or_default())),
+                    }
+                }
+            }
+            files.sort();
+            files
+        }
+    }
+
+    impl Drop for System {
+        fn drop(&mut self) {
+            // What is left is in the folder for temporary files.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `baton status`: whether the kernel runs under Baton, and what Baton does for it.
+
+use crate::Error;
+use crate::evidence::Evidence;
+use crate::hooks::Hooks;
+use crate::root::Root;
+use serde::Serialize;
+use std::fmt::{self, Display, Formatter};
+
+/// What the monitor does about an SMMU today.
+const SMMU: &str = "not served: devices can reach all memory, the monitor's too";
+
+/// What is known of Baton.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Whether the kernel runs under it.
+    pub under_baton: bool,
+    /// What it says, if so.
+    #[serde(flatten)]
+    pub baton: Option<Baton>,
+}
+
+/// What Baton says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Baton {
+    /// Its version.
+    pub version: String,
+    /// The number of the kernel that runs; the first one is 0.
+    pub generation: u64,
+    /// Whether the next kexec is Baton's.
+    pub hooks_in_place: bool,
+    /// The same in words, with the reason why not.
+    pub hooks: String,
+    /// Its options.
+    pub options: String,
+    /// What it does about an SMMU.
+    pub smmu: &'static str,
+    /// Where Linux shows this.
+    pub shown_by: &'static str,
+}
+
+impl Status {
+    /// Reads it off the system.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if Baton is there, and what it shows cannot be read.
+    pub fn find(root: &Root) -> Result<Self, Error> {
+        let Some(evidence) = Evidence::find(root)? else {
+            return Ok(Self {
+                under_baton: false,
+                baton: None,
+            });
+        };
+        let hooks = Hooks::find(root, &evidence);
+        let value = |name| evidence.value(name).unwrap_or_default().to_owned();
+        Ok(Self {
+            under_baton: true,
+            baton: Some(Baton {
+                version: value("version"),
+                generation: evidence
+                    .times
+                    .as_ref()
+                    .map_or(0, |times| times.header.generation),
+                hooks_in_place: hooks == Hooks::InPlace,
+                hooks: hooks.to_string(),
+                options: value("options"),
+                smmu: SMMU,
+                shown_by: evidence.place,
+            }),
+        })
+    }
+
+    /// Returns the exit code: 0 if the next kexec is Baton's, 1 if it is not, 2 if the kernel runs without
+    /// Baton.
+    pub fn exit_code(&self) -> u8 {
+        match &self.baton {
+            Some(baton) if baton.hooks_in_place => 0,
+            Some(_) => 1,
+            None => 2,
+        }
+    }
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        let Some(baton) = &self.baton else {
+            return writeln!(f, "this kernel runs without Baton");
+        };
+        let options = match baton.options.as_str() {
+            "" => "none",
+            options => options,
+        };
+        writeln!(f, "this kernel runs under Baton {}", baton.version)?;
+        writeln!(f, "generation  {}", baton.generation)?;
+        writeln!(f, "hooks       {}", baton.hooks)?;
+        writeln!(f, "options     {options}")?;
+        writeln!(f, "SMMU        {}", baton.smmu)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::fake;
+    use crate::root::fake::System;
+
+    const TABLE: &str = "/sys/firmware/acpi/tables/BATN";
+    const HOOKED: &str = "hooks: kernel at 0x40200000, patched at offsets 0x1 and 0x2 in 14 us";
+
+    #[test]
+    fn says_what_is_there_and_ends_with_a_code_for_scripts() {
+        let times = fake::times();
+        let table = fake::table(Some(&times), "wait=20 log=debug", &[HOOKED]);
+        let status = Status::find(&System::new().with(TABLE, table).root()).expect("whole");
+        let text = status
+            .to_string()
+            .replace(env!("CARGO_PKG_VERSION"), "X.Y.Z");
+        let expected = "this kernel runs under Baton X.Y.Z\n\
+                        generation  2\n\
+                        hooks       in place: the next kexec is Baton's\n\
+                        options     wait=20 log=debug\n\
+                        SMMU        not served: devices can reach all memory, the monitor's too\n";
+        assert_eq!((text.as_str(), status.exit_code()), (expected, 0));
+    }
+
+    #[test]
+    fn codes_tell_baton_without_hooks_from_no_baton() {
+        let table = fake::table(
+            None,
+            "",
+            &["hooks: none, kexec takes the guest's own path: other CPUs are running"],
+        );
+        let status = Status::find(&System::new().with(TABLE, table).root()).expect("whole");
+        assert_eq!(status.exit_code(), 1);
+        assert!(
+            status
+                .to_string()
+                .contains(": other CPUs are running\noptions     none\n"),
+            "{status}"
+        );
+        let none = Status::find(&System::new().root()).expect("nothing");
+        assert_eq!(
+            (none.exit_code(), none.to_string().as_str()),
+            (2, "this kernel runs without Baton\n")
+        );
+    }
+
+    #[test]
+    fn programs_get_the_same() {
+        let table = fake::table(None, "", &[HOOKED]);
+        let status = Status::find(&System::new().with(TABLE, table).root()).expect("whole");
+        let json = serde_json::to_value(&status).expect("JSON");
+        assert_eq!(json["hooks_in_place"], true);
+        assert_eq!(json["generation"], 0);
+        let none = Status::find(&System::new().root()).expect("nothing");
+        assert_eq!(
+            serde_json::to_string(&none).expect("JSON"),
+            r#"{"under_baton":false}"#
+        );
+    }
+}
