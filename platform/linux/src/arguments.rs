@@ -91,3 +91,64 @@ pub struct How {
     #[arg(long, short = 'n')]
     pub dry_run: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_core::options::{Options, Problem};
+    use clap::CommandFactory;
+
+    /// The manual pages, as they are read.
+    fn page(source: &str) -> String {
+        let plain = source.replace("\\-", "-").replace("\\fB", "");
+        plain.replace("\\fR", "").replace("\\fI", "")
+    }
+
+    #[test]
+    fn manual_has_all_commands_and_options() {
+        Arguments::command().debug_assert();
+        let manual = page(include_str!("../man/baton.8"));
+        for command in Arguments::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(manual.contains(&format!("baton {name}")), "baton {name}");
+            let shown = command
+                .get_arguments()
+                .filter(|option| !option.is_hide_set());
+            for long in shown.filter_map(|option| option.get_long()) {
+                assert!(
+                    manual.contains(&format!("--{long}")),
+                    "baton {name} --{long}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn manual_of_options_has_those_that_the_monitor_knows() {
+        let manual = page(include_str!("../man/baton-options.7"));
+        let lines = manual.lines().filter_map(|line| line.strip_prefix(".BR "));
+        let names: Vec<&str> = lines
+            .filter_map(|line| Some(line.split_once("= ")?.0))
+            .collect();
+        for name in &names {
+            let word = format!("{name}=?");
+            let (_, problems) = Options::parse(&word);
+            let known = problems
+                .iter()
+                .all(|problem| !matches!(problem, Problem::Unknown(_)));
+            assert!(known, "{name}=");
+        }
+        let documented = include_str!("../../../docs/usage.md");
+        let rows = documented
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"));
+        for row in rows.filter_map(|line| Some(line.split_once(['`', ',', ' '])?.0)) {
+            if let Some((name, _)) = row.split_once('=')
+                && Options::parse(&format!("{name}=?")).1
+                    != [Problem::Unknown(&format!("{name}=?"))]
+            {
+                assert!(names.contains(&name), "{name}= is in docs/usage.md alone");
+            }
+        }
+    }
+}

@@ -187,6 +187,25 @@ pub(crate) mod tests {
         assert!(both[0x1000..0x40_0000].iter().all(|&byte| byte == 0));
     }
 
+    /// The script for who has no such program makes the same.
+    #[test]
+    fn is_what_the_script_for_u_boot_makes() {
+        let files = System::new()
+            .with("/monitor", image(0x1000, 0x30_0000, 1))
+            .with("/kernel", image(0x2345, 0x5000, 2));
+        let root = files.root();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../host/u-boot/append.sh");
+        let paths = ["/monitor", "/kernel", "/both"].map(|path| root.path(path));
+        let status = Command::new(script)
+            .args(&paths)
+            .status()
+            .expect("a script");
+        assert!(status.success());
+        let of = |path| root.bytes(path).expect("a file");
+        let both = combine(&of("/monitor"), &of("/kernel")).expect("two Images");
+        assert!(of("/both") == both, "the script makes another file");
+    }
+
     #[test]
     fn packed_kernels_are_unpacked() {
         let kernel = image(0x2345, 0x5000, 2);
