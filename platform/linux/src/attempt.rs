@@ -67,7 +67,7 @@ pub fn plan(root: &Root, wishes: &Wishes) -> Result<Plan, Error> {
     let initrd = kernel
         .initrd
         .map(|path| path.to_string_lossy().into_owned());
-    kexec::load(&mut plan, false, IMAGE, initrd, &line);
+    kexec::load(&mut plan, Some("-c"), IMAGE, initrd, &line);
     plan.push(Step::Remove(IMAGE.into()));
     match wishes.systemd {
         true => plan.run(&["systemctl", "kexec"], None),

@@ -18,7 +18,7 @@ pub fn plan(root: &Root) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     load(
         &mut plan,
-        check::lockdown(root).is_some(),
+        check::lockdown(root).map(|_| "-s"),
         &kernel.image.to_string_lossy(),
         kernel
             .initrd
@@ -30,12 +30,14 @@ pub fn plan(root: &Root) -> Result<Plan, Error> {
     Ok(plan)
 }
 
-/// Adds the step that loads a kernel. One that is locked down takes it by kexec_file_load alone, with a
-/// signature; otherwise that is tried last.
-pub fn load(plan: &mut Plan, locked_down: bool, image: &str, initrd: Option<String>, line: &str) {
+/// Adds the step that loads a kernel; `how` is kexec's option of the system call that does it. A kernel that is
+/// locked down takes signed ones by kexec_file_load (`-s`) alone.
+pub fn load(plan: &mut Plan, how: Option<&str>, image: &str, initrd: Option<String>, line: &str) {
     let initrd = initrd.map(|path| format!("--initrd={path}"));
     let line = format!("--command-line={line}");
-    let mut command = vec!["kexec", if locked_down { "-s" } else { "-c" }, "-l", image];
+    let mut command = vec!["kexec"];
+    command.extend(how);
+    command.extend(["-l", image]);
     command.extend(initrd.as_deref());
     command.push(&line);
     plan.run(&command, Some(&["kexec", "-u"]));
@@ -53,7 +55,7 @@ mod tests {
             .with("/boot/vmlinuz-6.12.1-arm64", "")
             .with("/boot/initrd.img-6.12.1-arm64", "");
         let plan = plan(&system.root()).expect("a plan").to_string();
-        let expected = "  run kexec -c -l /boot/vmlinuz-6.12.1-arm64 --initrd=/boot/initrd.img-6.12.1-arm64 \
+        let expected = "  run kexec -l /boot/vmlinuz-6.12.1-arm64 --initrd=/boot/initrd.img-6.12.1-arm64 \
                         '--command-line=BOOT_IMAGE=/boot/vmlinuz root=/dev/vda2 quiet'\n  \
                         run systemctl kexec\n";
         assert_eq!(plan, expected);
