@@ -10,6 +10,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 export BATON_CACHE := $(CACHE)
 export CARGO_TARGET_DIR := $(TARGET)
 export BATON_KERNELS := $(CACHE)/kernels
+export BATON_COMMAND := $(TARGET)/aarch64-unknown-linux-gnu/command/baton
 
 HOST := platform/host
 CARGO := $(HOST)/cargo.sh
@@ -122,8 +123,8 @@ command: setup
 
 .PHONY: deb
 deb: efi command ## a package for Debian on arm64: target/deb/baton_VERSION_arm64.deb
-	@platform/linux/deb.sh $(TARGET)/aarch64-unknown-linux-gnu/command/baton $(TARGET)/efi $(TARGET)/deb
-	@lintian --fail-on error $(TARGET)/deb/*.deb
+	@platform/linux/deb.sh $(BATON_COMMAND) $(TARGET)/efi $(TARGET)/deb
+	@lintian --allow-root --fail-on error $(TARGET)/deb/*.deb
 
 .PHONY: linux
 linux: setup
@@ -301,7 +302,7 @@ bench-test: setup ## the tests of what measures
 
 # What the tests in QEMU start from.
 .PHONY: test-guests
-test-guests: build linux boards test-cards test-esp loaders
+test-guests: build command linux boards test-cards test-esp loaders
 	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 
 .PHONY: test

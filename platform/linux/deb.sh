@@ -15,7 +15,8 @@ version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' "$her
 [ -n "$version" ] || die "Cargo.toml has no version"
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$here" log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
-maintainer='The Baton authors <baton@lists.baton.dev>'
+# An address of RFC 2606: Baton has no mailing list.
+maintainer='The Baton authors <baton@baton.example>'
 
 root=$output/root
 rm -rf "$root"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the guest's initramfs.
 #
-#   initramfs.sh plain IMAGE OUTPUT    busybox, kexec, /init, and the modules that lie beside IMAGE
+#   initramfs.sh plain IMAGE OUTPUT    busybox, kexec, /init, the modules that lie beside IMAGE, and the
+#                                      command baton, if that was built ($BATON_COMMAND)
 #   initramfs.sh kexec IMAGE OUTPUT    the same, and in a second archive behind it /boot, with IMAGE
 #                                      to kexec and the first archive as its initrd
 #
@@ -15,6 +16,7 @@ kind=$1
 image=$2
 output=$3
 modules=$(dirname "$image")/modules
+command=${BATON_COMMAND:-}
 
 # archive DIRECTORY: its content as a newc archive.
 archive() {
@@ -32,6 +34,7 @@ build() {
 	[ ! -d "$modules" ] || cp -R "$modules/." "$inner/modules/"
 	cp "$here/init" "$inner/init"
 	chmod 755 "$inner/init"
+	[ ! -f "$command" ] || cp "$command" "$inner/bin/baton"
 	archive "$inner" | gzip -9n >"$work/initramfs"
 	if [ "$kind" = kexec ]; then
 		# An archive that follows another must begin on a multiple of 4 bytes.
@@ -47,6 +50,7 @@ fresh() {
 	for input in "$0" "$here/init" "$image" "$cache/userland/sbin/kexec"; do
 		[ "$output" -nt "$input" ] || return 1
 	done
+	[ ! -f "$command" ] || [ "$output" -nt "$command" ]
 }
 
 mkdir -p "$(dirname "$output")"

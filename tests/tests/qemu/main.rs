@@ -5,6 +5,7 @@ mod audit;
 mod bad_hardware;
 mod bad_input;
 mod boards;
+mod command;
 mod door;
 mod el3;
 mod enable_method;

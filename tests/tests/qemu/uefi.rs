@@ -183,7 +183,11 @@ fn the_report_is_a_table_of_acpi() {
     }
     // The kernel that the log tells of is the one that reads it.
     let generations: Vec<_> = lines.split(|line| *line == whole).skip(1).collect();
-    let tells = |lines: &&[&str]| lines.iter().any(|line| line.starts_with("hooks: kernel at "));
+    let tells = |lines: &&[&str]| {
+        lines
+            .iter()
+            .any(|line| line.starts_with("hooks: kernel at "))
+    };
     if generations.len() != 2 || !generations.iter().all(|lines| tells(lines)) {
         boot.fail(format_args!(
             "expected the hooks of each of 2 kernels in its own table, seen {lines:?}"
