@@ -84,6 +84,20 @@ pub enum Command {
     Log,
 }
 
+impl Command {
+    /// Returns whether it changes the machine.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Uninstall { check: true, .. } => false,
+            Self::Try { how, .. }
+            | Self::Install { how, .. }
+            | Self::Uninstall { how, .. }
+            | Self::Kexec { how } => !how.dry_run,
+            Self::Status { .. } | Self::Report { .. } | Self::Log => false,
+        }
+    }
+}
+
 /// Whether it is done.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct How {

@@ -30,6 +30,9 @@ pub fn run(
     out: &mut impl Write,
 ) -> Result<u8, Error> {
     let root = Root::new(&arguments.root);
+    if arguments.command.changes() {
+        check_root(&root)?;
+    }
     match arguments.command.clone() {
         Command::Try {
             systemd,
@@ -124,7 +127,6 @@ fn carry_out(
             false => say(out, format_args!("would do, in this order:\n{plan}"))?,
         }
     } else if !is_done {
-        check_root(root)?;
         plan.execute(root, runner)?;
     }
     match then.is_empty() {
