@@ -184,35 +184,39 @@ fn places_in_tree(machine: &Machine, tree: u64) -> Option<(GuestRange, Option<Gu
 
 /// Returns the CPUs in the last reboot, in the order of the device tree.
 pub fn rows(machine: &Machine) -> impl Iterator<Item = ReportRow> + Clone {
+    machine.cpus.iter().map(move |cpu| row(machine, cpu))
+}
+
+/// Returns one of them. It is in the image once: many go through the rows.
+#[inline(never)]
+fn row(machine: &Machine, cpu: &Cpu) -> ReportRow {
     let generation = machine.takeover.rendezvous.generation();
     let boot_cpu = machine.takeover.boot_cpu.load(Relaxed);
-    machine.cpus.iter().map(move |cpu| {
-        let flag = |set, flag| if set { flag } else { 0 };
-        let took_part = cpu.member.arrival().has_arrived(generation);
-        let time = |time: &core::sync::atomic::AtomicU64| {
-            if took_part { time.load(Relaxed) } else { 0 }
-        };
-        ReportRow {
-            mpidr: cpu.mpidr,
-            flags: flag(took_part, baton_abi::ROW_TOOK_PART)
-                | flag(
-                    cpu.member.arrival().is_missing(generation),
-                    baton_abi::ROW_MISSING,
-                )
-                | flag(
-                    took_part && cpu.index as u64 == boot_cpu,
-                    baton_abi::ROW_BOOT_CPU,
-                ),
-            arrived: time(&cpu.times.arrived),
-            phase1_end: time(&cpu.times.phase1_end),
-            copy_start: time(&cpu.times.copy_start),
-            copy_end: time(&cpu.times.copy_end),
-            phase3_end: time(&cpu.times.phase3_end),
-            online: cpu.times.online.load(Relaxed),
-            copied: time(&cpu.times.copied) + time(&cpu.times.zeroed),
-            phase3_start: time(&cpu.times.phase3_start),
-        }
-    })
+    let flag = |set, flag| if set { flag } else { 0 };
+    let took_part = cpu.member.arrival().has_arrived(generation);
+    let time = |time: &core::sync::atomic::AtomicU64| {
+        if took_part { time.load(Relaxed) } else { 0 }
+    };
+    ReportRow {
+        mpidr: cpu.mpidr,
+        flags: flag(took_part, baton_abi::ROW_TOOK_PART)
+            | flag(
+                cpu.member.arrival().is_missing(generation),
+                baton_abi::ROW_MISSING,
+            )
+            | flag(
+                took_part && cpu.index as u64 == boot_cpu,
+                baton_abi::ROW_BOOT_CPU,
+            ),
+        arrived: time(&cpu.times.arrived),
+        phase1_end: time(&cpu.times.phase1_end),
+        copy_start: time(&cpu.times.copy_start),
+        copy_end: time(&cpu.times.copy_end),
+        phase3_end: time(&cpu.times.phase3_end),
+        online: cpu.times.online.load(Relaxed),
+        copied: time(&cpu.times.copied) + time(&cpu.times.zeroed),
+        phase3_start: time(&cpu.times.phase3_start),
+    }
 }
 
 /// Prints what the kernel that runs has cost, and the report of the last reboot, if there was one.
