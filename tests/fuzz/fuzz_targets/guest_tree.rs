@@ -42,6 +42,7 @@ fuzz_target!(|data: &[u8]| {
         own_psci: false,
         uefi_map: None,
         report: &[0; 1024],
+        times: &[0; 264],
     };
     let mut tree = Sample::virt();
     let whole = input.is_empty();

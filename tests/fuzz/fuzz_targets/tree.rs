@@ -37,6 +37,7 @@ fuzz_target!(|data: &[u8]| {
         own_psci: true,
         uefi_map: None,
         report: &[0; 1024],
+        times: &[0; 264],
     };
     let opened = blob::open(data);
     if let Ok(fdt) = opened {

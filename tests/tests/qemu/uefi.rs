@@ -188,7 +188,7 @@ fn the_report_is_a_table_of_acpi() {
             .iter()
             .any(|line| line.starts_with("hooks: kernel at "))
     };
-    if generations.len() != 2 || !generations.iter().all(|lines| tells(lines)) {
+    if generations.len() != 2 || !generations.iter().all(tells) {
         boot.fail(format_args!(
             "expected the hooks of each of 2 kernels in its own table, seen {lines:?}"
         ));

@@ -475,7 +475,7 @@ fn a_tree_of_chosen_alone_stays_so_with_uefi() {
     let seen = made(&stub, &config);
     assert_eq!(seen.root.children().count(), 1, "/chosen");
     let report = value(&seen, "/chosen/baton", "report");
-    assert_eq!(report, Some(&config.report[..]));
+    assert_eq!(report, Some(config.report));
     for name in [
         "linux,uefi-system-table",
         "linux,uefi-mmap-start",
