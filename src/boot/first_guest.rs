@@ -4,6 +4,7 @@
 use super::early_map;
 use super::layout::TREE_GROWTH;
 use crate::arch::cache;
+use crate::console;
 use crate::gic::Gic;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::stage1::MemoryKind;
@@ -181,8 +182,11 @@ pub fn prepare(
         ramdisk: board.map.modules.ramdisk,
         cpus: &board.hardware.cpus,
         own_psci: board.hardware.psci.is_none(),
-        report: &property::empty(&About {
-            options: &options.given,
+        report: &console::with_log(|log| {
+            let about = About {
+                options: &options.given,
+            };
+            property::property(None, &about, |most| log.last_lines(most))
         }),
         times: &times::empty(board.hardware.cpus.len()),
     };
