@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the disk of an arm64 Debian as its installer leaves it: distro.sh OUTPUT
 #
-# GPT, an EFI system partition with Debian's shim and GRUB, both signed, and a root file system with
-# systemd, Debian's kernel and kexec-tools; root has no password. One service is added, for a disk that is attached under the
-# serial number `try-kexec': it says what came up, runs `kexec -l' and `systemctl kexec' the first time,
-# and switches off the second time. The disk is kept in the cache.
+# GPT, an EFI system partition with Debian's shim and GRUB, both signed, and a root file system with systemd,
+# Debian's kernel, kexec-tools and efibootmgr; root has no password. One service is added: where a disk is
+# attached under the serial number `run-script', it is a tar archive, and the file `run' in it is run when all is
+# up, in each system that comes up. The disk is kept in the cache.
 set -eu
 here=$(dirname "$0")
 . "$here/../common.sh"
 
 output=$1
 ROOT_UUID=ba700000-0000-4000-8000-000000000001
-PACKAGES=linux-image-arm64,initramfs-tools,systemd-sysv,udev,dbus,kexec-tools,grub-efi-arm64,grub-efi-arm64-signed,shim-signed,e2fsprogs
+PACKAGES=linux-image-arm64,initramfs-tools,systemd-sysv,udev,dbus,kexec-tools,efibootmgr,grub-efi-arm64,grub-efi-arm64-signed,shim-signed,e2fsprogs
 
 # What it was made by: another script makes another disk.
 made=$(cat "$0" "$here/disk.sh" | sha256sum)
@@ -44,7 +44,11 @@ system() {
 configure() {
 	root=$1
 	echo debian >"$root/etc/hostname"
-	echo "UUID=$ROOT_UUID / ext4 defaults 0 1" >"$root/etc/fstab"
+	cat >"$root/etc/fstab" <<-END
+		UUID=$ROOT_UUID / ext4 errors=remount-ro 0 1
+		LABEL=ESP /boot/efi vfat umask=0077 0 1
+	END
+	mkdir -p "$root/boot/efi"
 	sed -i 's/^root:[^:]*:/root::/' "$root/etc/shadow"
 	mkdir -p "$root/etc/default/grub.d"
 	cat >"$root/etc/default/grub.d/serial.cfg" <<-'END'
@@ -53,37 +57,22 @@ configure() {
 		GRUB_TERMINAL=console
 		GRUB_TIMEOUT=1
 	END
-	cat >"$root/usr/local/sbin/try-kexec" <<-'END'
-		#!/bin/sh
-		# Through the kernel's log, so that lines never mix.
-		say() { echo "<1>guest: $*" >/dev/kmsg; }
-		number=$(cat /var/lib/try-kexec 2>/dev/null || echo 0)
-		all=$(ls -d /sys/devices/system/cpu/cpu[0-9]* | wc -l)
-		say "failed units: $(systemctl --failed --no-legend | wc -l)"
-		say "generation $number, Linux $(uname -r), CPUs online: $(nproc) of $all"
-		[ "$number" = 0 ] || exec systemctl --no-block poweroff
-		echo 1 >/var/lib/try-kexec
-		boot=$(uname -r)
-		if kexec -l "/boot/vmlinuz-$boot" --initrd="/boot/initrd.img-$boot" --reuse-cmdline; then
-			exec systemctl --no-block kexec
-		fi
-		say "FAIL kexec -l"
-		exec systemctl --no-block poweroff
-	END
-	chmod 755 "$root/usr/local/sbin/try-kexec"
-	cat >"$root/etc/systemd/system/try-kexec.service" <<-'END'
+	cat >"$root/etc/systemd/system/run-script.service" <<-'END'
 		[Unit]
-		Description=Reboot once by kexec
+		Description=Run what the disk run-script says
 		After=multi-user.target
-		ConditionPathExists=/dev/disk/by-id/virtio-try-kexec
+		ConditionPathExists=/dev/disk/by-id/virtio-run-script
 		[Service]
 		Type=oneshot
-		ExecStart=/usr/local/sbin/try-kexec
+		StateDirectory=run-script
+		WorkingDirectory=/var/lib/run-script
+		ExecStart=tar -x -f /dev/disk/by-id/virtio-run-script
+		ExecStart=/var/lib/run-script/run
 		[Install]
 		WantedBy=default.target
 	END
 	mkdir -p "$root/etc/systemd/system/default.target.wants"
-	ln -s ../try-kexec.service "$root/etc/systemd/system/default.target.wants/"
+	ln -s ../run-script.service "$root/etc/systemd/system/default.target.wants/"
 	# Run once as init, where the disk is a disk.
 	cat >"$root/first" <<-'END'
 		#!/bin/sh

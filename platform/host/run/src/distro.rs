@@ -4,13 +4,13 @@
 
 use crate::{limits, text};
 use baton_qemu::console::{self, plain};
-use baton_qemu::{Disk, Firmware, Machine, Uefi, kexec, linux, paths, report};
+use baton_qemu::{Disk, Firmware, Machine, Uefi, kexec, linux, paths, report, script_disk};
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::Path;
 
-/// The serial number by which Debian's service knows that it is to kexec (`distro.sh`).
-const SERIAL: &str = "try-kexec";
+/// What the Debian does, by the service that `distro.sh` adds.
+const SCRIPT: &str = "try-kexec";
 
 /// The name of a server's way, beside those of firmware as the guest.
 const SERVER: &str = "uefi";
@@ -27,9 +27,14 @@ pub fn distro(way: &str, file: &Path) -> Result<(), String> {
     machine.extra.push("-snapshot".into());
     let disk = Disk {
         file: file.to_owned(),
-        serial: SERIAL,
+        serial: "debian",
         writable: true,
     };
+    let script = paths::guest_script(SCRIPT);
+    let archive = scratch()?.join(format!("{SCRIPT}.tar"));
+    machine
+        .disks
+        .push(script_disk(&archive, &script, &[]).map_err(text)?);
     let (smp, file) = (machine.smp, file.display());
     let command = match machine.uefi.clone() {
         Some(uefi) => {

@@ -20,6 +20,7 @@ pub mod report;
 pub mod samples;
 pub mod scratch;
 mod script;
+mod script_disk;
 pub mod stock;
 pub mod symbols;
 pub mod uefi;
@@ -30,6 +31,7 @@ pub use console::{Console, End, Limits};
 pub use firmware::Firmware;
 pub use linux::Task;
 pub use machine::{Disk, Guest, Machine, Module};
+pub use script_disk::script_disk;
 pub use uefi::Uefi;
 
 use std::path::PathBuf;
