@@ -244,10 +244,14 @@ DISTRO := $(CACHE)/distro/$(RELEASE).img
 # A server's way first, then firmware as the guest.
 DISTRO_WAYS := $(or $(FIRMWARE),uefi $(if $(filter uefi off,$(BOOT) $(MONITOR)),,edk2 u-boot))
 
+.PHONY: distro-disk
+distro-disk: setup
+	@$(HOST)/setup.sh distro
+	@$(HOST)/guest/distro.sh $(DISTRO)
+
 .PHONY: distro
-distro: images tool ## an installed Debian kexecs: started by UEFI as a server, then by firmware in the guest
-	@$(HOST)/setup.sh $(if $(DISK),uefi,distro)
-	@$(if $(DISK),,$(HOST)/guest/distro.sh $(DISTRO))
+distro: images tool $(if $(DISK),,distro-disk) ## an installed Debian kexecs: started by UEFI as a server, then by firmware in the guest
+	@$(HOST)/setup.sh uefi
 	@$(if $(DISK),$(TOOL) installed $(or $(FIRMWARE),edk2) '$(DISK)',\
 		for way in $(DISTRO_WAYS); do $(TOOL) distro $$way $(DISTRO) || exit 1; done)
 
@@ -314,7 +318,7 @@ test: test-guests races-quick ## all tests: on the host, and in QEMU
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
 
 .PHONY: test-long
-test-long: test-guests secure-kernel ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
+test-long: test-guests secure-kernel deb distro-disk ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
 	@$(CARGO) host test --release -p baton-tests -- --ignored --test-threads=2
 
 RACES := $(CARGO) host test --quiet --profile races -p baton-races

@@ -14,6 +14,7 @@ mod faults;
 mod firmware;
 mod gicv2;
 mod hostile;
+mod installed;
 mod its;
 mod kernels;
 mod linux;

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The package on an installed Debian: tried, installed for good, used and removed, as README says it.
+
+use baton_qemu::{Disk, Machine, paths, script_disk};
+use baton_tests::{Scratch, boot_command, uefi_machine};
+use std::fs;
+use std::path::PathBuf;
+
+/// What the Debian runs each time that it has come up.
+const SCRIPT: &str = "tests/guest/installed";
+
+/// The package that `make deb` has made.
+fn package() -> PathBuf {
+    let folder = paths::target().join("deb");
+    let name = format!("baton_{}_arm64.deb", env!("CARGO_PKG_VERSION"));
+    let package = folder.join(name);
+    assert!(
+        package.exists(),
+        "expected {}, which `make deb` makes",
+        package.display()
+    );
+    package
+}
+
+/// The commands of a section of README.
+fn commands(readme: &str, section: &str) -> Vec<String> {
+    let (_, text) = readme
+        .split_once(&format!("\n## {section}\n"))
+        .unwrap_or_else(|| panic!("expected a section \"{section}\" in README.md, seen none"));
+    let text = text.split("\n## ").next().unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .map(|line| {
+            line.split(" #")
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn the_script_follows_readme() {
+    let read = |name: &str| {
+        fs::read_to_string(paths::root().join(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    let (readme, script) = (read("README.md"), read(SCRIPT));
+    for section in ["Try it on your server", "Remove it"] {
+        let commands = commands(&readme, section);
+        assert!(commands.len() > 2, "expected commands, seen {commands:?}");
+        for command in commands {
+            let line = format!("must 0 '{command}'\n");
+            assert!(
+                script.contains(&line),
+                "expected {line:?} in {SCRIPT}, seen none"
+            );
+        }
+    }
+}
+
+/// Seven systems come up one after another: stock, tried, kexecked by Baton, started by it once and for good,
+/// kexecked, and stock.
+#[test]
+#[ignore = "long: make test-long"]
+fn tried_installed_and_removed() {
+    let scratch = Scratch::new("installed");
+    let disk = script_disk(
+        &scratch.path("script.tar"),
+        &paths::root().join(SCRIPT),
+        &[&package()],
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let machine = Machine {
+        monitor: None,
+        disks: vec![disk],
+        end_on_reset: false,
+        extra: vec!["-snapshot".into()],
+        ..uefi_machine(4, &scratch)
+    };
+    let uefi = machine.uefi.clone().expect("a machine with firmware");
+    let debian = Disk {
+        file: paths::cache().join("distro/bookworm.img"),
+        serial: "debian",
+        writable: true,
+    };
+    let command = machine.command_with_installed(&uefi, debian);
+    let boot = boot_command(command.unwrap_or_else(|error| panic!("{error}")), 2400);
+    boot.expect_no("guest: FAIL");
+    for step in 0..7 {
+        let line = boot.expect(&format!("guest: step {step}: "));
+        if !line.contains("CPUs online: 4, failed units: 0") {
+            boot.fail(format_args!(
+                "expected 4 CPUs and no failed unit, seen {line:?}"
+            ));
+        }
+    }
+    boot.expect("guest: all is as before");
+    boot.expect_end();
+}
