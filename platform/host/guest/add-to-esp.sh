@@ -10,5 +10,7 @@ folder=$3
 trap 'rm -f "$output.new"' EXIT
 cp --sparse=always --reflink=auto "$disk" "$output.new"
 # -s: folders too; -o: into those that are there.
-mcopy -s -o -m -i "$output.new@@1M" "$folder"/* ::
+for file in "$folder"/*; do
+	[ ! -e "$file" ] || mcopy -s -o -m -i "$output.new@@1M" "$file" ::
+done
 mv "$output.new" "$output"
