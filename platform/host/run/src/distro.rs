@@ -47,7 +47,8 @@ pub fn distro(way: &str, file: &Path) -> Result<(), String> {
         }
         None => {
             println!("  {way} as the guest on {smp} vCPUs, and the Debian in {file}");
-            machine.disks.push(disk);
+            // U-Boot looks at the first one alone.
+            machine.disks.insert(0, disk);
             let firmware = Firmware::named(way).map_err(text)?;
             machine.command_with_guest_firmware(firmware, &scratch()?)
         }
