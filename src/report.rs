@@ -10,7 +10,7 @@ use crate::memory::guest_ram::GuestRange;
 use baton_abi::acpi::{TEXT, TIMES};
 use baton_abi::{ReportHeader, ReportRow, report_size};
 use baton_core::acpi::sum;
-use baton_core::options::Report;
+use baton_core::options::{Options, Report};
 use baton_core::report::property::{self, About};
 use baton_core::report::{acpi, table, times};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -19,27 +19,12 @@ use zerocopy::IntoBytes;
 /// Returns the last reboot as a whole, or `None` if there was none.
 pub fn header(machine: &Machine) -> Option<ReportHeader> {
     let takeover = &machine.takeover;
+    let times = &takeover.times;
+    let generation = takeover.rendezvous.generation();
     let sum = |count: &dyn Fn(&Cpu) -> u64| machine.cpus.iter().map(count).sum();
     let exits = |cause| sum(&|cpu| cpu.exits.before(cause));
-    (takeover.rendezvous.generation() > 0).then(|| ReportHeader {
-        entered: takeover.times.entered.load(Acquire),
-        copied: sum(&|cpu| cpu.times.copied.load(Relaxed)),
-        zeroed: sum(&|cpu| cpu.times.zeroed.load(Relaxed)),
-        failed_steps: sum(&|cpu| cpu.failed.lock().count),
-        exits_call: exits(Cause::Call),
-        exits_hook: exits(Cause::Hook),
-        exits_fault: exits(Cause::Fault),
-        exits_other: exits(Cause::Other),
-        ..milestones(machine)
-    })
-}
-
-/// Returns what is known of the takeover without asking each CPU.
-fn milestones(machine: &Machine) -> ReportHeader {
-    let takeover = &machine.takeover;
-    let times = &takeover.times;
-    ReportHeader {
-        generation: takeover.rendezvous.generation(),
+    (generation > 0).then(|| ReportHeader {
+        generation,
         frequency: time::frequency(),
         source: takeover.source.load(Relaxed),
         requested: times.requested.load(Relaxed),
@@ -49,8 +34,16 @@ fn milestones(machine: &Machine) -> ReportHeader {
         phase2_end: times.phase2_end.load(Relaxed),
         phase3_end: times.phase3_end.load(Relaxed),
         missing: takeover.missing.load(Relaxed),
+        entered: times.entered.load(Acquire),
+        copied: sum(&|cpu| cpu.times.copied.load(Relaxed)),
+        zeroed: sum(&|cpu| cpu.times.zeroed.load(Relaxed)),
+        failed_steps: sum(&|cpu| cpu.failed.lock().count),
+        exits_call: exits(Cause::Call),
+        exits_hook: exits(Cause::Hook),
+        exits_fault: exits(Cause::Fault),
+        exits_other: exits(Cause::Other),
         ..ReportHeader::of_cpus(machine.cpus.len())
-    }
+    })
 }
 
 /// Writes the report of the takeover that is about to end for the next kernel's administrator: into its
@@ -66,7 +59,7 @@ pub fn write(machine: &Machine, tree: u64) {
         entered: time::now(),
         ..header
     });
-    let text = text(machine, header.as_ref());
+    let text = text(&machine.options, header.as_ref());
     if let Some((place, times)) = tree {
         write_clean(&place, &text);
         if let (Some(times), Some(header)) = (times, &header) {
@@ -85,19 +78,19 @@ pub fn write(machine: &Machine, tree: u64) {
 pub fn refresh(machine: &Machine) {
     if let Some(place) = acpi_table(machine) {
         let header = header(machine);
-        let text = text(machine, header.as_ref());
+        let text = text(&machine.options, header.as_ref());
         write_table(machine, place, &text, header.as_ref());
     }
 }
 
-/// Returns the report as text.
-fn text(machine: &Machine, header: Option<&ReportHeader>) -> [u8; property::SIZE] {
+/// Returns the report as text, of a monitor with these options; without `header` there was no takeover.
+pub fn text(options: &Options, header: Option<&ReportHeader>) -> [u8; property::SIZE] {
     let header = header.map(|header| ReportHeader {
         copied: header.copied + header.zeroed,
         ..*header
     });
     let about = About {
-        options: &machine.options.given,
+        options: &options.given,
     };
     console::with_log(|log| {
         property::property(header.as_ref(), &about, |most| log.last_lines(most))

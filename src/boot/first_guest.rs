@@ -4,10 +4,10 @@
 use super::early_map;
 use super::layout::TREE_GROWTH;
 use crate::arch::cache;
-use crate::console;
 use crate::gic::Gic;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::stage1::MemoryKind;
+use crate::report;
 use alloc::vec::Vec;
 use baton_core::description::Description;
 use baton_core::devicetree::blob;
@@ -17,7 +17,6 @@ use baton_core::efi::memory_map::{MapError, MemoryMap as UefiMap, MemoryType, VE
 use baton_core::linux::image::{HEADER_SIZE, ImageError, ImageHeader};
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
-use baton_core::report::property::{self, About};
 use baton_core::report::times;
 use baton_core::smp::power::Start;
 use core::slice;
@@ -182,12 +181,7 @@ pub fn prepare(
         ramdisk: board.map.modules.ramdisk,
         cpus: &board.hardware.cpus,
         own_psci: board.hardware.psci.is_none(),
-        report: &console::with_log(|log| {
-            let about = About {
-                options: &options.given,
-            };
-            property::property(None, &about, |most| log.last_lines(most))
-        }),
+        report: &report::text(options, None),
         times: &times::empty(board.hardware.cpus.len()),
     };
     let guest = guest_tree(description.tree(), &config)?;
