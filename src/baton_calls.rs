@@ -10,6 +10,7 @@ use crate::report;
 use crate::takeover::request;
 use crate::vcpu::frame::Frame;
 use arm_psci::ErrorCode;
+use baton_core::smccc::error_answer;
 use zerocopy::IntoBytes;
 
 /// Answers the vendor hypervisor call in `frame`.
@@ -36,24 +37,20 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
                 Err(refusal) => {
                     let level = cpu.exits.complaint();
                     log::log!(level, "cpu {}: KEXEC refused: {refusal}", cpu.index);
-                    frame.x[0] = error(refusal.code());
+                    frame.x[0] = error_answer(refusal.code());
                 }
             }
         }
         baton_abi::REPORT => {
-            frame.x[0] = write_report(machine, frame.x[1], frame.x[2]).unwrap_or_else(error);
+            frame.x[0] = write_report(machine, frame.x[1], frame.x[2]).unwrap_or_else(error_answer);
         }
         baton_abi::LOG => match write_log(machine, frame.x[1], frame.x[2], frame.x[3]) {
             Ok((size, next)) => (frame.x[0], frame.x[1]) = (size, next),
-            Err(code) => frame.x[0] = error(code),
+            Err(code) => frame.x[0] = error_answer(code),
         },
-        _ => frame.x[0] = error(ErrorCode::NotSupported),
+        _ => frame.x[0] = error_answer(ErrorCode::NotSupported),
     }
     Next::Resume
-}
-
-fn error(code: ErrorCode) -> u64 {
-    i64::from(i32::from(code)) as u64
 }
 
 /// Writes the report of the last reboot to `size` bytes from `buffer` on; returns its size.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::management_mode::MM_COMMUNICATE;
+use arm_psci::ErrorCode;
 use core::ops::RangeInclusive;
 
 /// The instruction that made the call.
@@ -38,6 +39,13 @@ pub enum Service {
 /// What a call of a function that is not there returns in x0: -1, of 32-bit functions too (DEN0028,
 /// "Unknown Function Identifier"). Firmware answers so, and callers compare all 64 bits.
 pub const NOT_SUPPORTED: u64 = u64::MAX;
+
+/// Returns what x0 has for an error: sign-extended to all of it, as firmware does, as callers of 32-bit
+/// functions compare 64 bits too.
+pub fn error_answer(code: ErrorCode) -> u64 {
+    i64::from(i32::from(code)) as u64
+}
+
 /// In a function id: the caller has no SVE state that must be kept (DEN0028, from version 1.3). Linux
 /// 5.14 to 6.12 sets it in its calls of PSCI too.
 pub const SVE_HINT: u64 = 1 << 16;

@@ -10,7 +10,8 @@ use crate::{baton_calls, kexec_hooks, psci, tee};
 use arm_psci::ErrorCode;
 use baton_core::management_mode;
 use baton_core::smccc::{
-    Conduit, NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT, Service, service,
+    Conduit, NOT_SUPPORTED, SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT, Service, error_answer,
+    service,
 };
 use core::iter;
 use smccc::Call;
@@ -67,7 +68,7 @@ fn communicate(machine: &Machine, cpu: &Cpu, frame: &mut Frame) {
         Err(error) => {
             let index = cpu.index;
             log::log!(cpu.exits.complaint(), "cpu {index}: refused: {error}");
-            frame.x[0] = i64::from(i32::from(ErrorCode::InvalidParameters)) as u64;
+            frame.x[0] = error_answer(ErrorCode::InvalidParameters);
         }
     }
 }

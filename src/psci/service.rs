@@ -10,6 +10,7 @@ use crate::machine::next::Next;
 use crate::vcpu::frame::Frame;
 use arm_psci::{ErrorCode, Function, PsciFeature};
 use baton_core::psci::decode::{Request, decode, is_denied, is_mandatory};
+use baton_core::smccc::error_answer;
 use baton_core::smp::on_off;
 use baton_core::smp::power::Start;
 
@@ -33,12 +34,7 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
         log::debug!("cpu {index}: call {id:#x} at {elr:#x}");
     }
     let answer = request.and_then(|request| answer(machine, cpu, &arguments, request));
-    // An error is sign-extended to all of x0, as firmware does: callers of 32-bit functions compare
-    // 64 bits too.
-    frame.x[0] = match answer {
-        Ok(value) => value,
-        Err(error) => i64::from(i32::from(error)) as u64,
-    };
+    frame.x[0] = answer.unwrap_or_else(error_answer);
     Next::Resume
 }
 
