@@ -10,6 +10,7 @@ use crate::handover::Handover;
 use crate::options::Options;
 use crate::outcome::Outcome;
 use crate::{call, console, cpu, firmware_tables, gic, hints, mmu, monitor, tests, time, tree};
+use baton_core::devicetree::uefi::is_stub;
 
 /// Where `start.S` goes, with the MMU on, on the boot CPU: `x0` as the image was entered with.
 pub extern "C" fn probe_main(x0: u64) -> ! {
@@ -26,7 +27,7 @@ fn run(x0: u64) -> Outcome {
             hints::wait_for_interrupt();
         }
     };
-    let by_firmware = tree::is_stub(fdt);
+    let by_firmware = is_stub(&fdt);
     let uart = match by_firmware {
         true => firmware_tables::console(fdt),
         false => tree::console(fdt),

@@ -87,11 +87,6 @@ fn missing(what: impl Display) -> Failure {
     ))
 }
 
-/// Whether the tree has nothing but `/chosen`.
-pub fn is_stub(fdt: Fdt<'static>) -> bool {
-    fdt.root().children().all(|node| node.name() == "chosen")
-}
-
 /// The command line; empty if there is none.
 pub fn bootargs(fdt: Fdt<'static>) -> &'static str {
     let bootargs = fdt
