@@ -64,9 +64,7 @@ pub fn plan(root: &Root, wishes: &Wishes) -> Result<Plan, Error> {
             kernel: kernel.image,
         },
     });
-    let initrd = kernel
-        .initrd
-        .map(|path| path.to_string_lossy().into_owned());
+    let initrd = kernel.initrd.as_deref();
     kexec::load(&mut plan, Some("-c"), IMAGE, initrd, &line);
     plan.push(Step::Remove(IMAGE.into()));
     match wishes.systemd {

@@ -56,14 +56,9 @@ impl Combined {
         };
         let monitor = root.needed(&self.monitor)?;
         let kernel = unpack(root.needed(&self.kernel)?).map_err(of(&self.kernel))?;
-        header(&kernel).map_err(|error| of(&self.kernel)(error.to_string()))?;
+        ImageHeader::parse(&kernel).map_err(|error| of(&self.kernel)(error.to_string()))?;
         combine(&monitor, &kernel).map_err(|error| of(&self.monitor)(error.to_string()))
     }
-}
-
-/// Returns the header of a kernel, or of the monitor.
-fn header(image: &[u8]) -> Result<ImageHeader, ImageError> {
-    ImageHeader::parse(image)
 }
 
 /// Puts a kernel that is an Image behind the monitor.
@@ -72,8 +67,8 @@ fn header(image: &[u8]) -> Result<ImageHeader, ImageError> {
 ///
 /// [`ImageError`] of the monitor.
 pub fn combine(monitor: &[u8], kernel: &[u8]) -> Result<Vec<u8>, ImageError> {
-    let offset =
-        header(monitor)?.image_size().next_multiple_of(ALIGN) + number(kernel, TEXT_OFFSET);
+    let monitor_size = ImageHeader::parse(monitor)?.image_size();
+    let offset = monitor_size.next_multiple_of(ALIGN) + number(kernel, TEXT_OFFSET);
     let memory = number(kernel, IMAGE_SIZE);
     let mut image = monitor.to_vec();
     image.resize(offset as usize, 0);

@@ -4,6 +4,7 @@
 use crate::plan::Plan;
 use crate::root::Root;
 use crate::{Error, check, kernels};
+use std::path::Path;
 
 /// Returns what is to be done.
 ///
@@ -20,10 +21,7 @@ pub fn plan(root: &Root) -> Result<Plan, Error> {
         &mut plan,
         check::lockdown(root).map(|_| "-s"),
         &kernel.image.to_string_lossy(),
-        kernel
-            .initrd
-            .as_ref()
-            .map(|path| path.to_string_lossy().into_owned()),
+        kernel.initrd.as_deref(),
         &kernels::command_line(root),
     );
     plan.run(&["systemctl", "kexec"], None);
@@ -32,8 +30,8 @@ pub fn plan(root: &Root) -> Result<Plan, Error> {
 
 /// Adds the step that loads a kernel; `how` is kexec's option of the system call that does it. A kernel that is
 /// locked down takes signed ones by kexec_file_load (`-s`) alone.
-pub fn load(plan: &mut Plan, how: Option<&str>, image: &str, initrd: Option<String>, line: &str) {
-    let initrd = initrd.map(|path| format!("--initrd={path}"));
+pub fn load(plan: &mut Plan, how: Option<&str>, image: &str, initrd: Option<&Path>, line: &str) {
+    let initrd = initrd.map(|path| format!("--initrd={}", path.to_string_lossy()));
     let line = format!("--command-line={line}");
     let mut command = vec!["kexec"];
     command.extend(how);

@@ -107,14 +107,7 @@ pub(super) fn uninstall(root: &Root) -> Result<Work, Error> {
     if root.exists(FOLDER) {
         plan.push(Step::RemoveFolder(FOLDER.into()));
     }
-    let then = match plan.steps.is_empty() {
-        true => "Baton is not installed",
-        false => "the next boot is without Baton",
-    };
-    Ok(Work {
-        plan,
-        then: then.into(),
-    })
+    Ok(Work::removal(plan))
 }
 
 /// Returns U-Boot's menu as it is.

@@ -215,14 +215,7 @@ impl Found {
         if !plan.steps.is_empty() {
             self.check_writable()?;
         }
-        let then = match plan.steps.is_empty() {
-            true => "Baton is not installed",
-            false => "the next boot is without Baton",
-        };
-        Ok(Work {
-            plan,
-            then: then.into(),
-        })
+        Ok(Work::removal(plan))
     }
 
     fn check_writable(&self) -> Result<(), Error> {

@@ -12,6 +12,20 @@ pub struct Work {
     pub then: String,
 }
 
+impl Work {
+    /// Returns the work of taking Baton out; nothing is to be done if it is not there.
+    pub fn removal(plan: Plan) -> Self {
+        let then = match plan.steps.is_empty() {
+            true => "Baton is not installed",
+            false => "the next boot is without Baton",
+        };
+        Self {
+            plan,
+            then: then.into(),
+        }
+    }
+}
+
 /// How it is to be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wish {

@@ -43,6 +43,10 @@ pub fn next(way: Way, guest: &Guest) -> Next {
 /// [`Error::File`] if one is not there.
 pub fn files(way: Way, guest: &Guest) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
     let unix = |path: &str| path.replace('\\', "/");
+    let initrd = match guest.initrd {
+        Some(_) => format!("initrd {}\n", unix(INITRD)),
+        None => String::new(),
+    };
     Ok(match way {
         Way::Grub => vec![
             (GRUB, read(&paths::grub())?),
@@ -52,14 +56,9 @@ pub fn files(way: Way, guest: &Guest) -> Result<Vec<(&'static str, Vec<u8>)>, Er
             ),
         ],
         Way::SystemdBoot => {
-            let initrd = guest
-                .initrd
-                .as_ref()
-                .map(|_| format!("initrd {}\n", unix(INITRD)));
             let entry = format!(
-                "title Linux\nlinux {}\n{}options {}\n",
+                "title Linux\nlinux {}\n{initrd}options {}\n",
                 unix(KERNEL),
-                initrd.unwrap_or_default(),
                 guest.append
             );
             vec![
@@ -69,16 +68,7 @@ pub fn files(way: Way, guest: &Guest) -> Result<Vec<(&'static str, Vec<u8>)>, Er
             ]
         }
         Way::Shim => {
-            let initrd = guest
-                .initrd
-                .as_ref()
-                .map(|_| format!("initrd {}\n", unix(INITRD)));
-            let script = format!(
-                "linux {} {}\n{}boot\n",
-                unix(KERNEL),
-                guest.append,
-                initrd.unwrap_or_default()
-            );
+            let script = format!("linux {} {}\n{initrd}boot\n", unix(KERNEL), guest.append);
             vec![
                 (SHIM, read(&paths::secure_boot("shimaa64.efi"))?),
                 (MOK_MANAGER, read(&paths::secure_boot("mmaa64.efi"))?),
