@@ -251,7 +251,7 @@ distro-disk: setup
 
 .PHONY: distro
 distro: images tool $(if $(DISK),,distro-disk) ## an installed Debian kexecs: started by UEFI as a server, then by firmware in the guest
-	@$(HOST)/setup.sh uefi
+	@$(if $(DISK),$(HOST)/setup.sh uefi)
 	@$(if $(DISK),$(TOOL) installed $(or $(FIRMWARE),edk2) '$(DISK)',\
 		for way in $(DISTRO_WAYS); do $(TOOL) distro $$way $(DISTRO) || exit 1; done)
 
