@@ -6,6 +6,7 @@
 .equ CURRENT_EL2, 2 << 2
 // HCR_EL2.RW: EL1 is AArch64. E2H and TGE are clear.
 .equ HCR_EL2_RW, 1 << 31
+.equ HCR_EL2_E2H, 1 << 34
 
 .macro mov32 register, value
     movz    \register, #((\value) & 0xffff)
@@ -25,11 +26,11 @@
 .endm
 
 // EL2 as this code stands on it: no VHE, which gives TCR_EL2 and others another layout, MMU and
-// caches off, no translation left from whoever was here before. Clobbers x1.
-.macro plain_el2
-    mov     x1, #HCR_EL2_RW
-    msr     hcr_el2, x1
-    isb
+// caches off, no translation left from whoever was here before. Goes to \without where the CPU keeps
+// E2H. Clobbers x1, x2, x30.
+.macro plain_el2 without
+    bl      clear_e2h
+    cbnz    x1, \without
     mov32   x1, SCTLR_EL2_OFF
     msr     sctlr_el2, x1
     isb
@@ -42,6 +43,24 @@
 
     .cfi_sections .debug_frame
     .section .text.head, "ax"
+// HCR_EL2 with nothing but RW. Returns x1: 0, or something else where the CPU keeps E2H. Clobbers x2.
+    function clear_e2h
+    mov     x1, #HCR_EL2_RW
+    msr     hcr_el2, x1
+    isb
+    // Some CPUs of Apple's may read as 0 and have it all the same: FAR_EL1 is then FAR_EL2.
+    msr     far_el2, xzr
+    mvn     x1, xzr
+    msr     far_el1, x1
+    isb
+    mrs     x1, far_el2
+    msr     far_el1, xzr
+    mrs     x2, hcr_el2
+    and     x2, x2, #HCR_EL2_E2H
+    orr     x1, x1, x2
+    ret
+    end     clear_e2h
+
 // x0: device tree. MMU and data cache off, any exception level.
     .global loaded
     function loaded
@@ -55,12 +74,23 @@
     b.ne    0f
     mrs     x22, cntpct_el0
     b       start
-0:  bl      prepare_image
+0:  b       cannot_run
+    end     loaded
+
+// The CPU, or the level it is at, is none that the monitor runs on. x19: device tree. MMU off.
+    function cannot_run
+    .cfi_undefined x30
+    bl      prepare_image
     mov     x0, x19
-    bl      started_elsewhere
+    bl      boot_refused
+    end     cannot_run
+
+// A CPU that the monitor cannot have: the others do not see it come.
+    function cannot_come
+    .cfi_undefined x30
 0:  wfe
     b       0b
-    end     loaded
+    end     cannot_come
 
 // Enters the copy of the image at another place.
 // x0: device tree, x1: the old place, x2: its size, x3: CNTPCT_EL0 when a loader entered it there.
@@ -97,7 +127,7 @@
     mov     x24, x30
     mov     x25, x0
     mov     x26, x1
-    plain_el2
+    plain_el2 without=3f
     msr     tpidr_el2, xzr                  // nobody knows yet which CPU this is
     bl      prepare_image
     adrp    x1, vectors
@@ -123,6 +153,8 @@
     add     x0, x0, :lo12:EARLY_MMU_CONFIG
     bl      enable_mmu
     ret     x24
+3:  mov     x19, x25
+    b       cannot_run
     end     begin_at_el2
 
 // Clears .bss, relocates the image to where it is, sets the stack. Clobbers x0–x6.
@@ -170,7 +202,7 @@
     .cfi_undefined x30
     msr     daifset, #0xf
     mov     x19, x0
-    plain_el2
+    plain_el2 without=cannot_come
     bl      enable_mmu
     ldr     x1, [x19, #{CPU_STACK_TOP}]
     sub     x1, x1, #{FRAME_SIZE}

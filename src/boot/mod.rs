@@ -13,11 +13,11 @@ mod layout;
 mod loader_tree;
 mod map;
 mod primary;
+mod refused;
 mod relocate;
 mod secondary;
 mod spin_table;
 mod stop;
-mod wrong_level;
 
 use crate::machine::cpu::Cpu;
 use crate::memory::stage1::MmuConfig;

@@ -88,6 +88,18 @@ pub fn panic_line(line: fmt::Arguments) {
     });
 }
 
+/// Writes a line of an error to the UART of `console`, if it is one that the monitor knows, without a lock.
+///
+/// # Safety
+///
+/// There is one, the MMU is off, and nothing else uses it.
+pub unsafe fn line_without_mmu(console: &devicetree::console::Console, line: fmt::Arguments) {
+    // SAFETY: Handed on to the caller; with the MMU off, a device is where it is.
+    if let Some(uart) = unsafe { Uart::new(console) } {
+        Console { uart, stuck: false }.line(prefix(Level::Error), line);
+    }
+}
+
 /// Calls `then` with what `lock` guards, after a short wait whoever holds it: that may be the CPU that
 /// panics.
 fn with_broken<T>(lock: &Lock<T>, then: impl FnOnce(&mut T)) {

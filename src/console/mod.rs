@@ -4,4 +4,6 @@
 mod logger;
 mod uart;
 
-pub use logger::{is_shown, open, panic_line, prefix, set_level, show, start, with_log};
+pub use logger::{
+    is_shown, line_without_mmu, open, panic_line, prefix, set_level, show, start, with_log,
+};

@@ -6,7 +6,7 @@ use buddy_system_allocator::Heap;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Bytes of the heap inside the image, which serves until the memory map is known.
 const EARLY_SIZE: usize = 256 << 10;
@@ -25,6 +25,8 @@ static EARLY: EarlyArena = EarlyArena(UnsafeCell::new([0; EARLY_SIZE]));
 pub struct MonitorHeap {
     heap: Lock<Heap<ORDER>>,
     sealed: AtomicBool,
+    /// Without the MMU: where in the arena of the image the next block begins; else 0.
+    next: AtomicUsize,
 }
 
 impl MonitorHeap {
@@ -33,6 +35,7 @@ impl MonitorHeap {
         Self {
             heap: Lock::new(Heap::new()),
             sealed: AtomicBool::new(false),
+            next: AtomicUsize::new(0),
         }
     }
 
@@ -40,6 +43,27 @@ impl MonitorHeap {
     pub fn init_early(&self) {
         // SAFETY: The arena is used for nothing else.
         unsafe { self.heap.lock().init(EARLY.0.get() as usize, EARLY_SIZE) }
+    }
+
+    /// Has it hand out the arena inside the image block by block, and take none back. No exclusive access is
+    /// made, which memory need not support while the MMU is off (Arm ARM, "Load-Exclusive and Store-Exclusive instruction usage
+    /// restrictions"): the CPU is alone.
+    pub fn init_without_mmu(&self) {
+        self.next.store(EARLY.0.get() as usize, Relaxed);
+    }
+
+    /// Hands out a block of the arena, whose free part begins at `next`.
+    fn hand_out(&self, next: usize, layout: Layout) -> *mut u8 {
+        let start = EARLY.0.get().cast::<u8>();
+        let block = next.next_multiple_of(layout.align());
+        let offset = block - start as usize;
+        match offset.checked_add(layout.size()) {
+            Some(end) if end <= EARLY_SIZE => {
+                self.next.store(block + layout.size(), Relaxed);
+                start.wrapping_add(offset)
+            }
+            _ => null_mut(),
+        }
     }
 
     /// Gives it the `size` bytes from `start` on.
@@ -82,13 +106,19 @@ unsafe impl GlobalAlloc for Global {
         if HEAP.sealed.load(Relaxed) {
             return null_mut();
         }
-        HEAP.heap
-            .lock()
-            .alloc(layout)
-            .map_or(null_mut(), NonNull::as_ptr)
+        match HEAP.next.load(Relaxed) {
+            0 => {
+                let block = HEAP.heap.lock().alloc(layout);
+                block.map_or(null_mut(), NonNull::as_ptr)
+            }
+            next => HEAP.hand_out(next, layout),
+        }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if HEAP.next.load(Relaxed) != 0 {
+            return;
+        }
         if let Some(pointer) = NonNull::new(pointer) {
             // SAFETY: The caller got it from `alloc` with the same layout.
             unsafe { HEAP.heap.lock().dealloc(pointer, layout) }

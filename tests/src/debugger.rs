@@ -8,7 +8,7 @@ use crate::scratch::Scratch;
 use baton_qemu::{Machine, paths, symbols};
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,16 +43,31 @@ impl Stub {
     pub fn connect(&self) -> Debugger {
         let stream = UnixStream::connect(&self.0)
             .unwrap_or_else(|error| panic!("{}: {error}", self.0.display()));
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time that is not zero");
-        let mut debugger = Debugger { stream };
-        // QEMU may say by itself that the machine has stopped, before it answers.
-        debugger.send("qC");
-        while !debugger.answer("qC").starts_with("QC") {}
-        // QEMU reads single registers only for those who have asked for their description.
-        debugger.ask("qXfer:features:read:target.xml:0,40");
-        debugger
+        Debugger::new(stream)
+    }
+}
+
+/// Where a debugger waits for a machine that is about to begin.
+pub struct Beginning(UnixListener);
+
+impl Beginning {
+    /// Has `machine` begin when [`Beginning::accept`] lets it.
+    pub fn add(machine: &mut Machine, scratch: &Scratch) -> Self {
+        let path = scratch.path("gdb");
+        let listener = UnixListener::bind(&path);
+        let listener = listener.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let path = path.to_string_lossy().replace(',', ",,");
+        let chardev = format!("socket,id=stub,path={path}");
+        for argument in ["-S", "-chardev", &chardev, "-gdb", "chardev:stub"] {
+            machine.extra.push(argument.into());
+        }
+        Self(listener)
+    }
+
+    /// Waits for the machine, which is at its first instruction.
+    pub fn accept(self) -> Debugger {
+        let (stream, _) = self.0.accept().expect("a machine that connects");
+        Debugger::new(stream)
     }
 }
 
@@ -62,6 +77,19 @@ pub struct Debugger {
 }
 
 impl Debugger {
+    fn new(stream: UnixStream) -> Self {
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time that is not zero");
+        let mut debugger = Self { stream };
+        // QEMU may say by itself that the machine has stopped, before it answers.
+        debugger.send("qC");
+        while !debugger.answer("qC").starts_with("QC") {}
+        // QEMU reads single registers only for those who have asked for their description.
+        debugger.ask("qXfer:features:read:target.xml:0,40");
+        debugger
+    }
+
     /// Lets all vCPUs run but `held`, by their indices.
     pub fn go_on_without(&mut self, smp: u32, held: &[u32]) {
         let threads: String = (0..smp)
@@ -206,6 +234,14 @@ impl Monitor {
             base: u64::from_str_radix(address, 16).ok()?,
             image: paths::monitor(),
         })
+    }
+
+    /// The monitor where QEMU's `virt` loads its image.
+    pub fn loaded() -> Self {
+        Self {
+            base: 0x4020_0000,
+            image: paths::monitor(),
+        }
     }
 
     /// The address of a function, by its path.

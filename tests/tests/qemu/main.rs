@@ -7,6 +7,7 @@ mod bad_input;
 mod boards;
 mod command;
 mod door;
+mod e2h;
 mod el3;
 mod enable_method;
 mod fault_injection;
