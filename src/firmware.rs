@@ -4,13 +4,21 @@
 use crate::arch::routines::Smc;
 use crate::machine::cpu::Cpu;
 use arm_psci::ErrorCode;
+use baton_core::el3_features::El3Register;
+use baton_core::smccc::SMCCC_VERSION;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 use smccc::Call;
+use smccc::arch;
 use smccc::psci::{self, Error, LowestAffinityLevel};
 
 /// What SMCCC returns of a function that is not there.
 const NOT_SUPPORTED: u64 = u64::MAX;
+
+/// Function id of SMCCC_ARCH_FEATURE_AVAILABILITY, which has 64-bit arguments alone (DEN0028, 7.5).
+const FEATURE_AVAILABILITY: u32 = 0xc000_0003;
+/// From here on there is SMCCC_ARCH_FEATURES.
+const SMCCC_1_1: arch::Version = arch::Version { major: 1, minor: 1 };
 
 /// Read by `vectors.S`.
 #[unsafe(no_mangle)]
@@ -142,6 +150,25 @@ pub fn has_affinity_level(mpidr: u64, level: u32) -> bool {
     }
 }
 
+/// Returns whether firmware has SMCCC_ARCH_FEATURE_AVAILABILITY, asked for in the way that a firmware of any
+/// age answers (DEN0028, appendix C).
+pub fn tells_features() -> bool {
+    const PSCI_1_0: psci::Version = psci::Version { major: 1, minor: 0 };
+    version().is_ok_and(|version| version >= PSCI_1_0)
+        && features(SMCCC_VERSION).is_some()
+        && arch::version::<Firmware>().is_ok_and(|version| version >= SMCCC_1_1)
+        && arch::features::<Firmware>(FEATURE_AVAILABILITY).is_ok()
+}
+
+/// Returns the bits of `register` that firmware has open for this CPU, as SMCCC_ARCH_FEATURE_AVAILABILITY
+/// has them; `None` if it does not know the register.
+pub fn open_features(register: El3Register) -> Option<u64> {
+    let mut arguments = [0; 17];
+    arguments[0] = register as u64;
+    let [status, open, ..] = Firmware::call64(FEATURE_AVAILABILITY, arguments);
+    (status == 0).then_some(open)
+}
+
 /// Makes the call as it stands; returns x0.
 pub fn pass(function: u64, arguments: [u64; 3]) -> u64 {
     let mut registers = [0; 17];
@@ -210,6 +237,48 @@ mod tests {
         assert_eq!(features(0xc400_000e), None);
         assert!(version().is_err());
         assert!(!is_off(1));
+    }
+
+    #[test]
+    fn features_are_asked_for_where_all_that_leads_there_is() {
+        // PSCI_VERSION, PSCI_FEATURES of SMCCC_VERSION, SMCCC_VERSION, SMCCC_ARCH_FEATURES.
+        let path: [(u64, [u64; 3], u64); 4] = [
+            (0x8400_0000, [0; 3], 1 << 16),
+            (0x8400_000a, [0x8000_0000, 0, 0], 0),
+            (0x8000_0000, [0; 3], 1 << 16 | 1),
+            (0x8000_0001, [0xc000_0003, 0, 0], 0),
+        ];
+        for ends_after in 0..=path.len() {
+            let asked = Rc::new(RefCell::new(0));
+            let count = asked.clone();
+            answer_calls(move |function, arguments| {
+                let place = count.replace_with(|&mut count| count + 1);
+                let (expected, with, answer) = path[place];
+                assert_eq!((function, arguments), (expected, with), "call {place}");
+                [
+                    if place == ends_after {
+                        NOT_SUPPORTED
+                    } else {
+                        answer
+                    },
+                    0,
+                    0,
+                    0,
+                ]
+            });
+            assert_eq!(tells_features(), ends_after == path.len(), "{ends_after}");
+            assert_eq!(*asked.borrow(), path.len().min(ends_after + 1));
+        }
+    }
+
+    #[test]
+    fn what_is_open_is_in_x1() {
+        answer_calls(|function, [register, ..]| match (function, register) {
+            (0xc000_0003, 0x1e_1100) => [0, 0x1234, 0, 0],
+            _ => [-3i64 as u64, 0x5678, 0, 0],
+        });
+        assert_eq!(open_features(El3Register::Scr), Some(0x1234));
+        assert_eq!(open_features(El3Register::Mpam3), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::configure::configure;
 use super::layout::Layout;
 use super::map::map;
 use super::stop::stop;
-use super::{early_map, interrupt_controller, spin_table};
+use super::{early_map, el3, interrupt_controller, spin_table};
 use crate::arch::cache;
 use crate::arch::sysreg::current_mpidr;
 use crate::exit::run;
@@ -118,6 +118,7 @@ impl Ground {
             ))
         });
         boot_cpu.make_current();
+        el3::announce(machine, boot_cpu);
         configure(machine, boot_cpu);
         machine.takeover.rendezvous.expect_boot_cpu(boot_cpu);
         steps::log_unusual(machine);

@@ -6,6 +6,7 @@ mod configure;
 mod description;
 mod early_map;
 mod efi;
+mod el3;
 mod first_guest;
 mod image;
 mod interrupt_controller;

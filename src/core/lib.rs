@@ -14,6 +14,7 @@ pub mod acpi;
 pub mod description;
 pub mod devicetree;
 pub mod efi;
+pub mod el3_features;
 pub mod firmware_tables;
 pub mod gic_tables;
 pub mod hardware;

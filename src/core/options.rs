@@ -2,6 +2,7 @@
 //! The monitor's own command line, `/chosen/bootargs`.
 #![forbid(unsafe_code)]
 
+use crate::el3_features::El3Features;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -88,6 +89,8 @@ pub struct Options {
     /// `lpis=keep`: LPIs are not switched off, as on interrupt controllers that cannot; to test
     /// what the monitor does there.
     pub keep_lpis: bool,
+    /// `no=<feature>,…`: features whose registers the monitor leaves alone, as firmware traps them.
+    pub no: El3Features,
     /// `tree=<address>`: physical address of the guest's device tree, for a guest that expects it
     /// at one place, as firmware does.
     pub tree: Option<u64>,
@@ -111,6 +114,7 @@ impl Default for Options {
             report: Report::Table,
             wait: Duration::from_secs(1),
             keep_lpis: false,
+            no: El3Features::NONE,
             tree: None,
             skip_steps: None,
             fault_injection: None,
@@ -175,6 +179,7 @@ impl Options {
             "report" => "table or rows",
             "wait" => "milliseconds from 1 to 60000",
             "lpis" => "reset or keep",
+            "no" => "names of features",
             "skip-steps" => "names of steps",
             "inject" => "stack@<cpu> or heap@<cpu>",
             "tree" => "an address, 0x...",
@@ -209,6 +214,7 @@ impl Options {
             }
             ("lpis", "reset") => self.keep_lpis = false,
             ("lpis", "keep") => self.keep_lpis = true,
+            ("no", names) => self.no = self.no.or(El3Features::parse(names)?),
             ("inject", what) => {
                 let (what, cpu) = what.split_once('@')?;
                 let what = match what {
@@ -231,6 +237,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::el3_features::El3Feature;
 
     fn clean(line: &str) -> Options {
         let (options, problems) = Options::parse(line);
@@ -297,11 +304,14 @@ mod tests {
             report: Report::Rows,
             wait: Duration::from_millis(20),
             keep_lpis: true,
+            no: El3Features::NONE
+                .with(El3Feature::Brbe)
+                .with(El3Feature::Mpam),
             tree: None,
             skip_steps: Some("pmu".into()),
             fault_injection: Some((FaultInjection::Heap, 3)),
         };
-        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep  teardown=serial tee=forward report=rows wait=20\thooks=refuse";
+        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep no=mpam no=brbe  teardown=serial tee=forward report=rows wait=20\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 
@@ -338,7 +348,7 @@ mod tests {
 
     #[test]
     fn reports_what_it_ignores() {
-        let line = "console=ttyAMA0 quiet hooks=maybe log=loud teardown= wait=0 wait=60001 wait=-1 log=warn inject=stack@ inject=x@1";
+        let line = "console=ttyAMA0 quiet hooks=maybe log=loud teardown= wait=0 wait=60001 wait=-1 log=warn inject=stack@ inject=x@1 no=mpam,x";
         let (options, problems) = Options::parse(line);
         assert_eq!(
             options,
@@ -362,6 +372,7 @@ mod tests {
             alloc::format!("option \"wait=-1\" ignored: expected {wait}"),
             "option \"inject=stack@\" ignored: expected stack@<cpu> or heap@<cpu>".into(),
             "option \"inject=x@1\" ignored: expected stack@<cpu> or heap@<cpu>".into(),
+            "option \"no=mpam,x\" ignored: expected names of features".into(),
         ];
         assert_eq!(lines, expected);
     }

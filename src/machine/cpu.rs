@@ -4,14 +4,17 @@
 use super::counters::{Exits, Times};
 use crate::memory::layout::{GUARD, STACK};
 use crate::memory::stage1::MmuConfig;
+use crate::vcpu::features::Features;
+use baton_core::el3_features::El3Features;
 use baton_core::hw_error::HwError;
 use baton_core::smp::platform::HasPower;
 use baton_core::smp::power::Power;
 use baton_core::smp::rendezvous::{Member, Participant};
-use baton_core::sync::Lock;
+use baton_core::sync::{Lock, Relax};
 use baton_sysreg::{read_sysreg, write_sysreg};
 use core::ops::Range;
 use core::sync::atomic::AtomicBool;
+use spin::once::Once;
 
 /// One CPU. `head.S` reads the first two fields, the first with the MMU off; they never change.
 #[repr(C, align(128))]
@@ -26,6 +29,8 @@ pub struct Cpu {
     pub mpidr: u64,
     /// It waited in a spin table: firmware does not know it.
     pub in_spin_table: bool,
+    /// The features whose registers are left alone on it.
+    pub closed: Once<El3Features, Relax>,
     /// Its power state towards the guest.
     pub power: Power,
     /// Its part in takeovers.
@@ -60,6 +65,7 @@ impl Cpu {
             index,
             mpidr,
             in_spin_table: false,
+            closed: Once::new(),
             power: Power::new(),
             member: Member::new(),
             panicked: AtomicBool::new(false),
@@ -83,6 +89,18 @@ impl Cpu {
     pub fn make_current(&'static self) {
         // SAFETY: TPIDR_EL2 is the monitor's own, and `self` lives for ever.
         unsafe { write_sysreg!(TPIDR_EL2, &raw const *self as u64) }
+    }
+
+    /// Leaves the registers of features alone from now on: those that `closed` returns, the first time
+    /// that this is called.
+    pub fn close(&self, closed: impl FnOnce() -> El3Features) -> El3Features {
+        *self.closed.call_once(closed)
+    }
+
+    /// Returns the features of the CPU that runs this, `self`, that are not closed.
+    pub fn features(&self) -> Features {
+        let closed = self.closed.get().copied().unwrap_or_default();
+        Features::of_this_cpu().without(closed)
     }
 
     /// Returns the addresses below the CPU's stack that are not mapped.

@@ -28,18 +28,23 @@ macro_rules! step {
 pub static TABLE: [Step<Cpu, Machine>; 21] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!(TIMERS, Private, |_, _| vcpu::timer::reset()),
-    step!(PMU, Private, |_, _| vcpu::pmu::reset()),
+    step!(PMU, Private, |cpu, _| vcpu::pmu::reset(&cpu.features())),
     Step {
         at_off: false,
         ..step!(CLUSTER_PMU, Private, cluster_pmu)
     },
-    step!(TRACE, Private, |_, machine| vcpu::trace::reset(
+    step!(TRACE, Private, |cpu, machine| vcpu::trace::reset(
+        &cpu.features(),
         machine.devices.trace
     )),
-    step!(DEBUG, Private, |_, _| vcpu::debug::reset()),
-    step!(VECTORS, Private, |_, _| vcpu::vector::reset()),
-    step!(PAUTH, Private, |_, _| vcpu::pauth::reset()),
-    step!(EL1_REGISTERS, Private, |_, _| vcpu::reset::reset_el1()),
+    step!(DEBUG, Private, |cpu, _| vcpu::debug::reset(&cpu.features())),
+    step!(VECTORS, Private, |cpu, _| vcpu::vector::reset(
+        &cpu.features()
+    )),
+    step!(PAUTH, Private, |cpu, _| vcpu::pauth::reset(&cpu.features())),
+    step!(EL1_REGISTERS, Private, |cpu, _| vcpu::reset::reset_el1(
+        &cpu.features()
+    )),
     step!(INTERRUPT_ROUTES, Private, interrupt_routes),
     step!(CPU_INTERFACE, Private, |_, machine| machine
         .gic

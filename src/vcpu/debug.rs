@@ -26,8 +26,7 @@ const UNREADABLE: u64 = 0;
 /// # Errors
 ///
 /// [`HwError::Sticky`] with the first register that did not take its value.
-pub fn reset() -> Result<(), HwError> {
-    let features = Features::of_this_cpu();
+pub fn reset(features: &Features) -> Result<(), HwError> {
     // SAFETY: The registers are there on every CPU, and govern EL1 and EL0.
     let mut result = unsafe {
         // With the OS lock held, MDSCR_EL1 writes to an external debugger's EDSCR.
@@ -51,10 +50,10 @@ pub fn reset() -> Result<(), HwError> {
         result = result.and(unsafe { reset_registers!(DBGVCR32_EL2 = 0, mask UNREADABLE;) });
     }
     for number in 0..features.breakpoints() {
-        result = result.and(breakpoint(&features, number));
+        result = result.and(breakpoint(features, number));
     }
     for number in 0..features.watchpoints() {
-        result = result.and(watchpoint(&features, number));
+        result = result.and(watchpoint(features, number));
     }
     if features.debug_banks() {
         // SAFETY: MDSELR_EL1 is there with FEAT_Debugv8p9.

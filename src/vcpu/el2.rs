@@ -25,15 +25,14 @@ use baton_sysreg::{read_sysreg, write_sysreg};
 ///
 /// [`HwError::Sticky`] if the CPU does not take `HCR_EL2` (one that can only run with
 /// `HCR_EL2.E2H` set), or keeps the GIC's system registers off. The rest is set all the same.
-pub fn configure(devices: Devices) -> Result<(), HwError> {
-    let features = Features::of_this_cpu();
-    let result = hypervisor_control(&features, devices.dsu_pmu);
+pub fn configure(features: &Features, devices: Devices) -> Result<(), HwError> {
+    let result = hypervisor_control(features, devices.dsu_pmu);
     identity();
-    features_for_el1(&features);
-    fine_traps(&features);
-    performance_and_debug(&features, devices.trace);
-    timers(&features);
-    let result = result.and(gic(&features));
+    features_for_el1(features);
+    fine_traps(features);
+    performance_and_debug(features, devices.trace);
+    timers(features);
+    let result = result.and(gic(features));
     barrier::isb();
     result
 }

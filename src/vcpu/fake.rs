@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! CPUs that are not there, and how steps on them are checked.
 
+use super::features::Features;
 use baton_core::hw_error::HwError;
 use baton_sysreg::fake;
 
@@ -130,10 +131,10 @@ fn use_up(registers: &[Expected]) {
 /// Runs `step` on a CPU of which a kernel has used all that is in `registers`: each must have the
 /// value of a reset.
 #[track_caller]
-pub fn clears(cpu: fn(), registers: &[Expected], step: impl Fn() -> Result<(), HwError>) {
+pub fn clears(cpu: fn(), registers: &[Expected], step: impl Fn(&Features) -> Result<(), HwError>) {
     cpu();
     use_up(registers);
-    assert_eq!(step(), Ok(()));
+    assert_eq!(step(&Features::of_this_cpu()), Ok(()));
     for &(register, expected, _) in registers {
         let seen = fake::get(register);
         assert_eq!(
@@ -148,13 +149,13 @@ pub fn clears(cpu: fn(), registers: &[Expected], step: impl Fn() -> Result<(), H
 pub fn names_what_sticks(
     cpu: fn(),
     registers: &[Expected],
-    step: impl Fn() -> Result<(), HwError>,
+    step: impl Fn(&Features) -> Result<(), HwError>,
 ) {
     for &(register, expected, bit) in registers {
         cpu();
         use_up(registers);
         fake::fix(register, 1 << bit, !expected);
-        match step() {
+        match step(&Features::of_this_cpu()) {
             Err(HwError::Sticky { register: seen, .. }) => assert_eq!(seen, register),
             result => panic!("{register} keeps bit {bit}: seen {result:?}"),
         }
@@ -163,8 +164,8 @@ pub fn names_what_sticks(
 
 /// Runs `step`: it must leave `registers` alone.
 #[track_caller]
-pub fn leaves_alone(registers: &[Expected], step: impl Fn() -> Result<(), HwError>) {
-    assert_eq!(step(), Ok(()));
+pub fn leaves_alone(registers: &[Expected], step: impl Fn(&Features) -> Result<(), HwError>) {
+    assert_eq!(step(&Features::of_this_cpu()), Ok(()));
     for (written, _) in fake::writes() {
         let named = registers.iter().any(|&(register, ..)| register == written);
         assert!(!named, "{written} was written");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The features of a CPU that decide which registers it has, and which bits of them to set.
 
+use baton_core::el3_features::{El3Feature, El3Features};
 use baton_sysreg::read_sysreg;
 
 /// The ID registers of one CPU (Arm ARM, D24.2). Registers that an old CPU does not know read as
@@ -36,6 +37,13 @@ pub struct Features {
 /// Returns the four-bit field of `register` whose lowest bit is `low`.
 const fn field(register: u64, low: u32) -> u64 {
     register >> low & 0xf
+}
+
+/// Lowers the four-bit field of `register` whose lowest bit is `low` to `most`.
+const fn limit(register: &mut u64, low: u32, most: u64) {
+    if field(*register, low) > most {
+        *register = *register & !(0xf << low) | most << low;
+    }
 }
 
 macro_rules! present {
@@ -151,6 +159,65 @@ impl Features {
         }
     }
 
+    /// Returns what is left without the features of `closed`.
+    #[must_use]
+    pub fn without(mut self, closed: El3Features) -> Self {
+        closed.iter().for_each(|feature| self.remove(feature));
+        self
+    }
+
+    /// Returns the features that EL3 has to open for this CPU.
+    pub fn opened_by_el3(&self) -> El3Features {
+        let all = El3Feature::ALL.iter();
+        let there = all.filter(|&&feature| {
+            let without = self.without(El3Features::NONE.with(feature));
+            without != *self
+        });
+        there.fold(El3Features::NONE, |set, &feature| set.with(feature))
+    }
+
+    fn remove(&mut self, feature: El3Feature) {
+        match feature {
+            El3Feature::Pauth => {
+                self.isar1 &= !(0xff << 24 | 0xff << 4);
+                self.isar2 &= !(0xff << 8);
+            }
+            El3Feature::Mte => limit(&mut self.pfr1, 8, 1),
+            El3Feature::Scxtnum => {
+                limit(&mut self.pfr0, 56, 1);
+                limit(&mut self.pfr1, 32, 1);
+            }
+            El3Feature::Fgt => limit(&mut self.mmfr0, 56, 0),
+            El3Feature::Fgt2 => limit(&mut self.mmfr0, 56, 1),
+            El3Feature::Hcx => limit(&mut self.mmfr1, 40, 0),
+            El3Feature::Tcr2 => limit(&mut self.mmfr3, 0, 0),
+            El3Feature::Sctlr2 => limit(&mut self.mmfr3, 4, 0),
+            El3Feature::Pie => {
+                limit(&mut self.mmfr3, 8, 0);
+                limit(&mut self.mmfr3, 16, 0);
+                limit(&mut self.mmfr3, 20, 0);
+            }
+            El3Feature::D128 => limit(&mut self.mmfr3, 32, 0),
+            El3Feature::Gcs => limit(&mut self.pfr1, 44, 0),
+            El3Feature::Fpmr => limit(&mut self.pfr2, 32, 0),
+            El3Feature::Accdata => limit(&mut self.isar1, 60, 2),
+            El3Feature::Sve => limit(&mut self.pfr0, 32, 0),
+            El3Feature::Sme => limit(&mut self.pfr1, 24, 0),
+            El3Feature::Amu => limit(&mut self.pfr0, 44, 0),
+            El3Feature::Pmu => limit(&mut self.dfr0, 8, 0),
+            El3Feature::Spmu => limit(&mut self.dfr1, 32, 0),
+            El3Feature::Spe => limit(&mut self.dfr0, 32, 0),
+            El3Feature::Trf => limit(&mut self.dfr0, 40, 0),
+            El3Feature::Trbe => limit(&mut self.dfr0, 44, 0),
+            El3Feature::Brbe => limit(&mut self.dfr0, 52, 0),
+            El3Feature::Ebwe => limit(&mut self.dfr0, 0, 10),
+            El3Feature::Mpam => {
+                limit(&mut self.pfr0, 40, 0);
+                limit(&mut self.pfr1, 16, 0);
+            }
+        }
+    }
+
     /// Returns whether there are floating point and vector registers.
     pub const fn fp(&self) -> bool {
         field(self.pfr0, 16) != 0xf
@@ -220,6 +287,7 @@ impl Features {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn cortex_a57_has_the_first_architecture_only() {
@@ -268,5 +336,49 @@ mod tests {
             ..Features::default()
         };
         assert!(minor.mpam() && minor.scxtnum());
+    }
+
+    #[test]
+    fn each_feature_can_be_closed_by_itself() {
+        crate::vcpu::fake::max();
+        let max = Features::of_this_cpu();
+        let there: Vec<_> = max.opened_by_el3().iter().collect();
+        assert_eq!(there, El3Feature::ALL, "the CPU has all of them");
+        for &feature in El3Feature::ALL {
+            let without = max.without(El3Features::NONE.with(feature));
+            let left = without.opened_by_el3();
+            assert!(left.iter().all(|left| left != feature), "{feature:?}");
+            // FEAT_FGT2 is more of FEAT_FGT.
+            let gone = if feature == El3Feature::Fgt { 2 } else { 1 };
+            assert_eq!(left.iter().count(), there.len() - gone, "{feature:?}");
+        }
+    }
+
+    #[test]
+    fn a_lower_version_than_what_is_closed_stays() {
+        let features = Features {
+            mmfr0: 1 << 56,
+            isar1: 2 << 60,
+            dfr0: 9,
+            pfr0: 1 << 56,
+            pfr1: 1 << 8,
+            ..Features::default()
+        };
+        assert!(features.opened_by_el3().iter().eq([El3Feature::Fgt]));
+        for feature in [El3Feature::Fgt2, El3Feature::Accdata, El3Feature::Ebwe] {
+            let closed = El3Features::NONE.with(feature);
+            assert_eq!(features.without(closed), features, "{feature:?}");
+        }
+    }
+
+    #[test]
+    fn pointer_authentication_is_gone_with_both_kinds_of_keys() {
+        let features = Features {
+            isar1: 1 << 4 | 1 << 24,
+            isar2: 1 << 8 | 1 << 12,
+            ..Features::default()
+        };
+        let without = features.without(El3Features::NONE.with(El3Feature::Pauth));
+        assert!(!without.address_auth() && !without.generic_auth());
     }
 }

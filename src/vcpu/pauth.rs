@@ -12,8 +12,7 @@ use baton_core::hw_error::HwError;
 /// # Errors
 ///
 /// [`HwError::Sticky`] with the first register that did not take its value.
-pub fn reset() -> Result<(), HwError> {
-    let features = Features::of_this_cpu();
+pub fn reset(features: &Features) -> Result<(), HwError> {
     let mut result = Ok(());
     if features.address_auth() {
         // SAFETY: The registers are there with address authentication, which EL2 does not use.

@@ -32,13 +32,12 @@ const V3P9: u64 = 9;
 /// # Errors
 ///
 /// [`HwError::Sticky`] with the first register that did not take its value.
-pub fn reset() -> Result<(), HwError> {
-    let features = Features::of_this_cpu();
+pub fn reset(features: &Features) -> Result<(), HwError> {
     let mut result = Ok(());
     if let Some(version) = features.pmu() {
-        result = counters_off(&features)
+        result = counters_off(features)
             .and(each_counter())
-            .and(others(&features, version));
+            .and(others(features, version));
     }
     if features.amu() {
         // The counters themselves are firmware's to enable, and only count up.

@@ -34,8 +34,8 @@ const SCTLR_EL1_AARCH32: u64 = 1 << 5 | 1 << 7 | 1 << 8;
 /// # Errors
 ///
 /// The first register that did not take its value. The others are reset all the same.
-pub fn reset_cpu(devices: Devices) -> Result<(), HwError> {
-    timer::reset().and(reset_woken_cpu(devices))
+pub fn reset_cpu(features: &Features, devices: Devices) -> Result<(), HwError> {
+    timer::reset().and(reset_woken_cpu(features, devices))
 }
 
 /// As [`reset_cpu`], but for the timers: they go on through a power-down, unless the device tree
@@ -44,13 +44,13 @@ pub fn reset_cpu(devices: Devices) -> Result<(), HwError> {
 /// # Errors
 ///
 /// As [`reset_cpu`].
-pub fn reset_woken_cpu(devices: Devices) -> Result<(), HwError> {
-    pmu::reset()
-        .and(trace::reset(devices.trace))
-        .and(debug::reset())
-        .and(vector::reset())
-        .and(pauth::reset())
-        .and(reset_el1())
+pub fn reset_woken_cpu(features: &Features, devices: Devices) -> Result<(), HwError> {
+    pmu::reset(features)
+        .and(trace::reset(features, devices.trace))
+        .and(debug::reset(features))
+        .and(vector::reset(features))
+        .and(pauth::reset(features))
+        .and(reset_el1(features))
 }
 
 /// Gives the system registers of EL1 and EL0 their state after a reset. Timers, debug, PMU, vectors
@@ -59,15 +59,14 @@ pub fn reset_woken_cpu(devices: Devices) -> Result<(), HwError> {
 /// # Errors
 ///
 /// [`HwError::Sticky`] with the first register that did not take its value.
-pub fn reset_el1() -> Result<(), HwError> {
-    let features = Features::of_this_cpu();
+pub fn reset_el1(features: &Features) -> Result<(), HwError> {
     translation_and_exceptions()
         .and(software_registers())
-        .and(later_translation(&features))
-        .and(ordering_regions(&features))
-        .and(memory_tagging(&features))
-        .and(guarded_stacks(&features))
-        .and(errors_and_partitions(&features))
+        .and(later_translation(features))
+        .and(ordering_regions(features))
+        .and(memory_tagging(features))
+        .and(guarded_stacks(features))
+        .and(errors_and_partitions(features))
 }
 
 fn translation_and_exceptions() -> Result<(), HwError> {

@@ -24,11 +24,10 @@ const KEPT_ABOVE: u64 = 1 << 4;
 /// # Errors
 ///
 /// [`HwError::Sticky`] with the first register that did not take its value.
-pub fn reset(filter: bool) -> Result<(), HwError> {
-    let features = Features::of_this_cpu();
+pub fn reset(features: &Features, filter: bool) -> Result<(), HwError> {
     let mut result = Ok(());
     if features.spe() {
-        result = result.and(samples(&features));
+        result = result.and(samples(features));
     }
     if filter && features.trace_filter() {
         // SAFETY: TRFCR_EL1 is there with FEAT_TRF; with it clear, EL1 and EL0 are not traced.

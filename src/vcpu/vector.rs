@@ -14,14 +14,13 @@ use baton_core::hw_error::HwError;
 /// # Errors
 ///
 /// [`HwError::Sticky`] with the first register that did not take its value.
-pub fn reset() -> Result<(), HwError> {
-    let features = Features::of_this_cpu();
+pub fn reset(features: &Features) -> Result<(), HwError> {
     let mut result = Ok(());
     if features.sme() {
         result = leave_streaming();
     }
     if features.fp() {
-        result = result.and(clear_v(&features));
+        result = result.and(clear_v(features));
     }
     if features.sve() {
         result = result.and(clear_z());

@@ -12,7 +12,7 @@ use core::mem;
 
 const NEXT: &str = "next=";
 /// Options that leave a kernel something of the one before it, cause faults, or lead to a trusted OS.
-const NEED_TRUST: [&str; 4] = ["skip-steps=", "lpis=", "inject=", "tee="];
+const NEED_TRUST: [&str; 5] = ["skip-steps=", "lpis=", "inject=", "tee=", "no="];
 
 /// What was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn options_that_need_trust_are_taken_out() {
         let mut config = Config::default();
-        config.read_file("tee=forward log=debug\nskip-steps=a,b wait=100 inject=heap@1 lpis=keep\nnext=\\a.efi tee=x");
+        config.read_file("tee=forward log=debug\nskip-steps=a,b wait=100 inject=heap@1 lpis=keep no=mpam\nnext=\\a.efi tee=x");
         let taken = config.distrust();
         assert_eq!(
             taken,
@@ -124,7 +124,8 @@ mod tests {
                 "tee=forward",
                 "skip-steps=a,b",
                 "inject=heap@1",
-                "lpis=keep"
+                "lpis=keep",
+                "no=mpam"
             ]
         );
         assert_eq!(

@@ -57,7 +57,7 @@ fn a_breakpoint_that_stays_is_named_by_its_kind() {
     ] {
         cortex_a57();
         fake::fix(register, 1, 1);
-        match reset() {
+        match reset(&Features::of_this_cpu()) {
             Err(HwError::Sticky { register: seen, .. }) => assert_eq!(seen, kind),
             result => panic!("{register}: seen {result:?}"),
         }
@@ -68,7 +68,7 @@ fn a_breakpoint_that_stays_is_named_by_its_kind() {
 fn the_os_lock_is_held_as_after_a_reset() {
     cortex_a57();
     fake::set("OSLSR_EL1", 1 << 3);
-    assert_eq!(reset(), Ok(()));
+    assert_eq!(reset(&Features::of_this_cpu()), Ok(()));
     // D24.3: OSLSR_EL1.OSLK resets to 1.
     assert_eq!(fake::get("OSLSR_EL1"), 1 << 3 | 1 << 1);
 }
@@ -79,7 +79,7 @@ fn an_os_lock_that_is_not_held_is_named() {
     fake::on_write("OSLAR_EL1", |_| 0);
     fake::set("OSLSR_EL1", 1 << 3);
     assert_eq!(
-        reset(),
+        reset(&Features::of_this_cpu()),
         Err(HwError::Sticky {
             register: "OSLSR_EL1",
             wanted: 1 << 1,
@@ -91,7 +91,7 @@ fn an_os_lock_that_is_not_held_is_named() {
 #[test]
 fn mdscr_is_written_with_the_os_lock_open() {
     cortex_a57();
-    assert_eq!(reset(), Ok(()));
+    assert_eq!(reset(&Features::of_this_cpu()), Ok(()));
     // Else it would write to an external debugger's EDSCR.
     let before = [
         Event::Write("OSLAR_EL1", 0),
@@ -106,7 +106,11 @@ fn registers_that_cannot_be_read_everywhere_are_written() {
     cortex_a57();
     fake::fix("MDCCINT_EL1", 1, 1);
     fake::fix("DBGVCR32_EL2", 1, 1);
-    assert_eq!(reset(), Ok(()), "what is read does not count");
+    assert_eq!(
+        reset(&Features::of_this_cpu()),
+        Ok(()),
+        "what is read does not count"
+    );
     for register in ["MDCCINT_EL1", "DBGVCR32_EL2"] {
         assert!(fake::writes().contains(&(register, 0)), "{register}");
     }
@@ -115,7 +119,7 @@ fn registers_that_cannot_be_read_everywhere_are_written() {
 #[test]
 fn breakpoints_in_every_bank_are_removed() {
     max();
-    assert_eq!(reset(), Ok(()));
+    assert_eq!(reset(&Features::of_this_cpu()), Ok(()));
     let mut bank = 0;
     let mut cleared = Vec::new();
     for (register, value) in fake::writes() {

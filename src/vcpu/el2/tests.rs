@@ -23,7 +23,7 @@ fn configures(cpu: fn(), devices: Devices, expected: &[(&'static str, u64)]) {
     }
     fake::set("MIDR_EL1", 0x411f_d070);
     fake::set("MPIDR_EL1", 0x8000_0001);
-    assert_eq!(configure(devices), Ok(()));
+    assert_eq!(configure(&Features::of_this_cpu(), devices), Ok(()));
     for &(register, expected) in expected {
         let seen = fake::get(register);
         assert_eq!(
@@ -69,7 +69,7 @@ fn an_old_cpu_gives_its_guest_all_it_has() {
 #[test]
 fn an_old_cpu_has_no_later_registers() {
     cortex_a57();
-    assert_eq!(configure(ALL), Ok(()));
+    assert_eq!(configure(&Features::of_this_cpu(), ALL), Ok(()));
     for (register, _) in fake::writes() {
         let later = [
             "HCRX_EL2",
@@ -176,7 +176,7 @@ fn no_fine_grained_trap_is_left() {
 #[test]
 fn reads_and_writes_of_the_same_register_are_both_open() {
     max();
-    assert_eq!(configure(PLAIN), Ok(()));
+    assert_eq!(configure(&Features::of_this_cpu(), PLAIN), Ok(()));
     // D24.2: nAMAIR2, nMAIR2, nS2POR, nPOR_EL1, nPOR_EL0, nPIR, nPIRE0, nRCWMASK, nTPIDR2, nSMPRI,
     // nGCS_EL1, nGCS_EL0, nACCDATA are bits 63 to 50, but for 51.
     let open = 0x3fff << 50 & !(1 << 51);
@@ -187,7 +187,7 @@ fn reads_and_writes_of_the_same_register_are_both_open() {
 #[test]
 fn no_fine_grained_trap_of_the_second_kind_is_left() {
     max();
-    assert_eq!(configure(PLAIN), Ok(()));
+    assert_eq!(configure(&Features::of_this_cpu(), PLAIN), Ok(()));
     // D24.2: nPFAR_EL1, nERXGSR_EL1 (which is read-only), nRCWSMASK_EL1; nDCCIVAPS; nPMECR_EL1,
     // nPMICNTR_EL0, nPMICFILTR_EL0, nPMUACR_EL1, nMDSELR_EL1.
     for (register, open) in [
@@ -206,7 +206,7 @@ fn no_fine_grained_trap_of_the_second_kind_is_left() {
 fn a_cluster_pmu_is_opened_in_place_of_the_trap() {
     cortex_a57();
     fake::set("ACTLR_EL2", 1);
-    assert_eq!(configure(ALL), Ok(()));
+    assert_eq!(configure(&Features::of_this_cpu(), ALL), Ok(()));
     assert_eq!(fake::get("HCR_EL2"), HCR & !(1 << 20), "TIDCP");
     // CLUSTERPMUEN; the rest is firmware's.
     assert_eq!(fake::get("ACTLR_EL2"), 1 << 12 | 1);
@@ -215,7 +215,7 @@ fn a_cluster_pmu_is_opened_in_place_of_the_trap() {
 #[test]
 fn a_filter_that_firmware_may_keep_is_left_alone() {
     max();
-    assert_eq!(configure(PLAIN), Ok(()));
+    assert_eq!(configure(&Features::of_this_cpu(), PLAIN), Ok(()));
     let filter = |(register, _): &(&str, u64)| *register == "TRFCR_EL2";
     assert!(!fake::writes().iter().any(filter));
 }
@@ -230,7 +230,7 @@ fn a_cpu_with_vhe_alone_is_named() {
         wanted: HCR,
         found: HCR | 1 << 34,
     };
-    assert_eq!(configure(PLAIN), Err(stuck));
+    assert_eq!(configure(&Features::of_this_cpu(), PLAIN), Err(stuck));
     assert_eq!(fake::get("CNTHCTL_EL2"), 3, "the rest is set");
 }
 
@@ -243,13 +243,13 @@ fn a_gic_without_system_registers_is_named() {
         wanted: 0xf,
         found: 0xe,
     };
-    assert_eq!(configure(PLAIN), Err(stuck));
+    assert_eq!(configure(&Features::of_this_cpu(), PLAIN), Err(stuck));
 }
 
 #[test]
 fn a_wait_of_the_guest_traps_or_not() {
     cortex_a57();
-    assert_eq!(configure(PLAIN), Ok(()));
+    assert_eq!(configure(&Features::of_this_cpu(), PLAIN), Ok(()));
     // TWI.
     trap_wfi(true);
     assert_eq!(fake::get("HCR_EL2"), HCR | 1 << 13);

@@ -70,14 +70,14 @@ fn an_old_cpu_has_no_later_registers() {
 fn the_instruction_counter_is_one_of_all() {
     max();
     fake::set("PMCNTENCLR_EL0", 1 << 32);
-    assert_eq!(reset(), Ok(()));
+    assert_eq!(reset(&Features::of_this_cpu()), Ok(()));
     assert_eq!(fake::get("PMCNTENCLR_EL0"), 0);
 }
 
 #[test]
 fn each_counter_and_its_event_are_cleared() {
     cortex_a57();
-    assert_eq!(reset(), Ok(()));
+    assert_eq!(reset(&Features::of_this_cpu()), Ok(()));
     let writes = fake::writes();
     for counter in 0..COUNTERS {
         let expected = [
@@ -102,14 +102,14 @@ fn an_event_that_sticks_is_named() {
             wanted: 0,
             found: 1,
         };
-        assert_eq!(reset(), Err(stuck));
+        assert_eq!(reset(&Features::of_this_cpu()), Err(stuck));
     }
 }
 
 #[test]
 fn overflows_are_cleared_after_the_counters_stopped() {
     cortex_a57();
-    assert_eq!(reset(), Ok(()));
+    assert_eq!(reset(&Features::of_this_cpu()), Ok(()));
     let writes = fake::writes();
     let place = |register| writes.iter().position(|&(name, _)| name == register);
     assert!(
@@ -128,12 +128,12 @@ fn without_a_pmu_nothing_is_touched() {
 
 #[test]
 fn nothing_counts_in_the_cluster() {
-    clears(cortex_a57, &CLUSTER, reset_the_cluster);
+    clears(cortex_a57, &CLUSTER, |_| reset_the_cluster());
 }
 
 #[test]
 fn what_keeps_counting_in_the_cluster_is_named() {
-    names_what_sticks(cortex_a57, &CLUSTER, reset_the_cluster);
+    names_what_sticks(cortex_a57, &CLUSTER, |_| reset_the_cluster());
 }
 
 #[test]

@@ -93,13 +93,13 @@ fn bits_that_a_cpu_fixes_are_no_error() {
     fake::fix("SCTLR_EL1", 1 << 5 | 1 << 7 | 1 << 8, 1 << 5);
     fake::fix("PAR_EL1", 1 << 11, 1 << 11);
     fake::fix("MPAM1_EL1", 1 << 63, 1 << 63);
-    assert_eq!(reset_el1(), Ok(()));
+    assert_eq!(reset_el1(&Features::of_this_cpu()), Ok(()));
 }
 
 #[test]
 fn each_ordering_region_is_invalid() {
     max();
-    assert_eq!(reset_el1(), Ok(()));
+    assert_eq!(reset_el1(&Features::of_this_cpu()), Ok(()));
     let writes = fake::writes();
     for descriptor in 0..ORDERING_REGIONS {
         let expected = [
@@ -119,7 +119,7 @@ fn each_ordering_region_is_invalid() {
 #[test]
 fn a_descriptor_is_written_when_its_choice_counts() {
     max();
-    assert_eq!(reset_el1(), Ok(()));
+    assert_eq!(reset_el1(&Features::of_this_cpu()), Ok(()));
     let events = fake::events();
     let chosen = |event: &Event| matches!(event, Event::Write("LORSA_EL1", _));
     let place = events
@@ -133,7 +133,10 @@ fn a_descriptor_is_written_when_its_choice_counts() {
 fn a_cpu_that_woke_keeps_its_timers() {
     cortex_a57();
     fake::set("CNTV_CTL_EL0", 1);
-    assert_eq!(reset_woken_cpu(Devices::default()), Ok(()));
+    assert_eq!(
+        reset_woken_cpu(&Features::of_this_cpu(), Devices::default()),
+        Ok(())
+    );
     assert_eq!(fake::get("CNTV_CTL_EL0"), 1);
 }
 
@@ -151,7 +154,7 @@ fn a_whole_cpu_goes_on_behind_what_sticks() {
         wanted: 0,
         found: 1,
     };
-    assert_eq!(reset_cpu(devices), Err(stuck));
+    assert_eq!(reset_cpu(&Features::of_this_cpu(), devices), Err(stuck));
     assert_eq!(fake::get("TPIDR_EL1"), 0, "the last part is done");
 }
 
@@ -168,7 +171,10 @@ fn a_whole_cpu_is_all_of_its_parts() {
     ] {
         max();
         fake::set(register, 1);
-        assert_eq!(reset_cpu(Devices::default()), Ok(()));
+        assert_eq!(
+            reset_cpu(&Features::of_this_cpu(), Devices::default()),
+            Ok(())
+        );
         assert_eq!(fake::get(register), 0, "{register}");
     }
 }

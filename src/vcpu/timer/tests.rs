@@ -15,12 +15,12 @@ const AFTER_RESET: [Expected; 5] = [
 
 #[test]
 fn timers_are_off_and_not_el0s() {
-    clears(cortex_a57, &AFTER_RESET, reset);
+    clears(cortex_a57, &AFTER_RESET, |_| reset());
 }
 
 #[test]
 fn a_timer_that_stays_on_is_named() {
-    names_what_sticks(cortex_a57, &AFTER_RESET, reset);
+    names_what_sticks(cortex_a57, &AFTER_RESET, |_| reset());
 }
 
 #[test]

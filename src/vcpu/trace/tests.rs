@@ -37,24 +37,24 @@ fn all() -> Vec<Expected> {
 
 #[test]
 fn nothing_writes_to_memory_by_itself() {
-    clears(max, &all(), || reset(true));
+    clears(max, &all(), |features| reset(features, true));
 }
 
 #[test]
 fn what_does_not_stop_is_named() {
-    names_what_sticks(max, &all(), || reset(true));
+    names_what_sticks(max, &all(), |features| reset(features, true));
 }
 
 #[test]
 fn an_old_cpu_has_none_of_it() {
     cortex_a57();
-    leaves_alone(&all(), || reset(true));
+    leaves_alone(&all(), |features| reset(features, true));
 }
 
 #[test]
 fn a_filter_that_firmware_may_keep_is_left_alone() {
     max();
-    leaves_alone(&TRACE[..1], || reset(false));
+    leaves_alone(&TRACE[..1], |features| reset(features, false));
 }
 
 #[test]
@@ -63,14 +63,14 @@ fn a_buffer_that_a_higher_level_keeps_is_left_alone() {
     // PMBIDR_EL1.P, TRBIDR_EL1.P.
     fake::set("PMBIDR_EL1", 1 << 4);
     fake::set("TRBIDR_EL1", 1 << 4);
-    leaves_alone(&SAMPLES, || reset(true));
-    leaves_alone(&TRACE[1..], || reset(true));
+    leaves_alone(&SAMPLES, |features| reset(features, true));
+    leaves_alone(&TRACE[1..], |features| reset(features, true));
 }
 
 /// Returns where each of `events` is among those of a reset.
 fn places(events: &[Event]) -> Vec<usize> {
     max();
-    assert_eq!(reset(true), Ok(()));
+    assert_eq!(reset(&Features::of_this_cpu(), true), Ok(()));
     let seen = fake::events();
     let mut from = 0;
     let mut place = |event| {

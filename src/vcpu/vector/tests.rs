@@ -53,7 +53,7 @@ fn a_cpu_without_floating_point_is_left_alone() {
 #[test]
 fn streaming_mode_is_left_before_vectors_are_cleared() {
     max();
-    assert_eq!(reset(), Ok(()));
+    assert_eq!(reset(&Features::of_this_cpu()), Ok(()));
     let writes = fake::writes();
     let place = |register| writes.iter().position(|&(name, _)| name == register);
     // In streaming mode Z0 to Z31 have another length, and V0 to V31 may not be used.

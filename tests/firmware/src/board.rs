@@ -2,7 +2,7 @@
 //! QEMU's `virt` machine, as far as firmware has to know it (`hw/arm/virt.c`), and where tests put what
 //! it starts. Addresses are physical.
 
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Where the monitor's image lies.
 pub const NEXT: u64 = 0x4020_0000;
@@ -11,9 +11,14 @@ pub const TREE: u64 = 0x4800_0000;
 
 /// Where a test may put a word with options. Guests have that memory later.
 const OPTIONS: u64 = 0x4010_0000;
+/// Behind it: which bits of `SCR_EL3`, `CPTR_EL3` and `MDCR_EL3`, a word each, are other than where nothing
+/// traps.
+const TRAPS: u64 = OPTIONS + 8;
 const TO_EL3: u32 = 1 << 0;
 const IN_SPIN_TABLES: u32 = 1 << 1;
+const TELLS_FEATURES: u32 = 1 << 2;
 static READ: AtomicU32 = AtomicU32::new(0);
+static TRAPS_READ: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
 /// Where the spin table of CPU 0 would be: a 64-bit word for each CPU.
 const SPIN_TABLES: u64 = 0x4010_1000;
@@ -23,6 +28,19 @@ const FIRST_IN_SPIN_TABLE: usize = 2;
 /// Reads the options: once, before anything else runs.
 pub fn read_options() {
     READ.store(read32(OPTIONS), Relaxed);
+    for (number, traps) in (0..).zip(&TRAPS_READ) {
+        traps.store(read64(TRAPS + 8 * number), Relaxed);
+    }
+}
+
+/// The bits of `SCR_EL3`, `CPTR_EL3` and `MDCR_EL3` that are other than where nothing traps.
+pub fn traps() -> [u64; 3] {
+    TRAPS_READ.each_ref().map(|traps| traps.load(Relaxed))
+}
+
+/// An option: there is SMCCC_ARCH_FEATURE_AVAILABILITY.
+pub fn tells_features() -> bool {
+    READ.load(Relaxed) & TELLS_FEATURES != 0
 }
 
 /// An option: FIQs, which interrupts of group 0 are, go to EL3, as with Trusted Firmware-A.

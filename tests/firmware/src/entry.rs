@@ -3,11 +3,14 @@
 
 use crate::board::{self, CLUSTER, MAX_CPUS, NEXT, Power, TREE, Uart};
 use crate::cpu::{Cpu, Start};
-use crate::lower_level::begin;
+use crate::lower_level::{FEATURE_AVAILABILITY, begin, open_features};
 use crate::{gic, management_mode, optee, psci, queries};
 use core::arch::global_asm;
 use core::fmt::Write;
 use core::panic::PanicInfo;
+
+/// What SMCCC_ARCH_FEATURE_AVAILABILITY says of registers that it does not know (DEN0028, 7.5).
+const INVALID_PARAMETER: u64 = -3_i64 as u64;
 
 /// Bytes of a CPU's stack.
 const STACK: usize = 4096;
@@ -57,6 +60,12 @@ extern "C" fn boot(number: usize) -> ! {
 
 /// A call from EL2: its registers, and the number of this CPU.
 extern "C" fn call(x: &mut [u64; 8], number: usize) {
+    if x[0] == FEATURE_AVAILABILITY && board::tells_features() {
+        let open = open_features(x[1]);
+        x[0] = if open.is_some() { 0 } else { INVALID_PARAMETER };
+        x[1] = open.unwrap_or(0);
+        return;
+    }
     if let Some(data) = queries::answer(x[0] as u32).or_else(|| management_mode::answer(x)) {
         x[..4].copy_from_slice(&data);
         return;

@@ -3,7 +3,7 @@
 
 use crate::board::{self, Power};
 use crate::cpu::{self, Cpu, Start};
-use crate::lower_level::begin;
+use crate::lower_level::{FEATURE_AVAILABILITY, begin};
 use smccc::arch::*;
 use smccc::psci::*;
 
@@ -67,6 +67,7 @@ fn answer(this: &Cpu, number: usize, [id, x1, x2, x3]: [u64; 4]) -> Answer {
     match id as u32 {
         PSCI_VERSION => Ok(VERSION),
         SMCCC_VERSION => Ok(VERSION),
+        SMCCC_ARCH_FEATURES if x1 == FEATURE_AVAILABILITY && board::tells_features() => Ok(0),
         SMCCC_ARCH_FEATURES if WORKAROUNDS.contains(&(x1 as u32)) => Ok(0),
         SMCCC_ARCH_WORKAROUND_1 | SMCCC_ARCH_WORKAROUND_2 | SMCCC_ARCH_WORKAROUND_3 => Ok(0),
         PSCI_FEATURES if OFFERED.contains(&(x1 as u32)) || x1 as u32 == SMCCC_VERSION => Ok(0),

@@ -18,6 +18,8 @@ const OPTIONS: u64 = 0x4010_0000;
 const FIQ_TO_EL3: u32 = 1 << 0;
 /// CPUs 2 and 3 wait in spin tables, of which PSCI knows nothing; that of CPU 0 would be here.
 const IN_SPIN_TABLES: u32 = 1 << 1;
+/// There is SMCCC_ARCH_FEATURE_AVAILABILITY.
+pub const TELLS_FEATURES: u32 = 1 << 2;
 const SPIN_TABLES: u64 = 0x4010_1000;
 
 /// Boots `guest` above the firmware with these options, its device tree changed by `change`.
@@ -29,13 +31,28 @@ fn boot(
     seconds: u64,
     change: impl FnOnce(&mut DeviceTree),
 ) -> Boot {
+    boot_with_traps(machine, guest, options, [0; 3], seconds, change)
+}
+
+/// The same, above firmware whose `SCR_EL3`, `CPTR_EL3` and `MDCR_EL3` have the bits of `traps` other than
+/// where nothing traps.
+#[track_caller]
+pub fn boot_with_traps(
+    machine: &Machine,
+    guest: &Guest,
+    options: u32,
+    traps: [u64; 3],
+    seconds: u64,
+    change: impl FnOnce(&mut DeviceTree),
+) -> Boot {
     let machine = Machine {
         el3: true,
         ..machine.clone()
     };
+    let words = [options.into()].into_iter().chain(traps);
     let options = Blob {
         at: OPTIONS,
-        bytes: options.to_le_bytes().to_vec(),
+        bytes: words.flat_map(u64::to_le_bytes).collect(),
     };
     boot_changed(&machine, guest, vec![options], seconds, |tree| {
         add_psci(tree);
@@ -196,14 +213,19 @@ fn add_spin_tables(tree: &mut DeviceTree) {
     }
 }
 
+/// Gives the monitor its command line.
+pub fn set_command_line(tree: &mut DeviceTree, baton: &str) {
+    let chosen = tree.find_node_mut("/chosen").expect("QEMU's /chosen");
+    let line = format!("{baton}\0");
+    let bootargs = DeviceTreeProperty::new("bootargs", line.as_bytes());
+    chosen.add_property(bootargs.unwrap());
+}
+
 /// Runs the probe above an OP-TEE, with the monitor's command line `baton`.
 #[track_caller]
 fn above_optee(append: &str, baton: &str) -> Boot {
     let boot = boot(&machine(SMP), &probe::guest(append), 0, 60, |tree| {
-        let chosen = tree.find_node_mut("/chosen").expect("QEMU's /chosen");
-        let line = format!("{baton}\0");
-        let bootargs = DeviceTreeProperty::new("bootargs", line.as_bytes());
-        chosen.add_property(bootargs.unwrap());
+        set_command_line(tree, baton);
     });
     boot.expect("probe: PASS");
     boot.expect_no("baton: error: ");

@@ -9,6 +9,7 @@ mod command;
 mod door;
 mod e2h;
 mod el3;
+mod el3_features;
 mod enable_method;
 mod fault_injection;
 mod faults;
