@@ -28,6 +28,7 @@ pub mod mpidr;
 pub mod options;
 pub mod power_state;
 pub mod psci;
+pub mod pstate;
 pub mod report;
 pub mod smccc;
 pub mod smp;

@@ -2,14 +2,10 @@
 //! Exceptions handed to the guest (Arm ARM, AArch64.TakeException).
 
 use super::class;
-use crate::vcpu::frame::{EL1H_MASKED, Frame};
+use crate::vcpu::frame::Frame;
+use baton_core::pstate;
 use baton_sysreg::{read_sysreg, write_sysreg};
 
-/// SPSR bits that exception entry keeps: flags, DIT, PAN.
-const KEPT: u64 = 0xf000_0000 | 1 << 24 | 1 << 22;
-/// SPSR.PAN and SCTLR_EL1.SPAN.
-const PAN: u64 = 1 << 22;
-const SPAN: u64 = 1 << 23;
 /// ESR_ELx.EC of an unknown instruction, and ESR_ELx.IL.
 const UNKNOWN: u64 = 0;
 const IL: u64 = 1 << 25;
@@ -55,12 +51,13 @@ fn take(frame: &mut Frame, esr: u64, far: Option<u64>) {
         }
         write_sysreg!(ELR_EL1, frame.elr);
         write_sysreg!(SPSR_EL1, frame.spsr);
-        let pan = if read_sysreg!(SCTLR_EL1) & SPAN == 0 {
-            PAN
+        let pfr1 = read_sysreg!(ID_AA64PFR1_EL1);
+        let gcscr = if pstate::has_gcs(pfr1) {
+            read_sysreg!(GCSCR_EL1)
         } else {
             0
         };
-        frame.spsr = frame.spsr & KEPT | EL1H_MASKED | pan;
+        frame.spsr = pstate::taken_to_el1(frame.spsr, read_sysreg!(SCTLR_EL1), gcscr, pfr1);
         frame.elr = read_sysreg!(VBAR_EL1).wrapping_add(offset);
     }
 }
