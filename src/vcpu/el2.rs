@@ -70,7 +70,8 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError>
     // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE; but
     // see `trap_wfi`), SMC is: the monitor answers PSCI. Faults cannot be injected into error
     // records (no FIEN): the monitor uses them too.
-    let mut hcr = HcrEl2::RW | HcrEl2::VM | HcrEl2::TSC;
+    // An invalidation by set and way cleans too (SWIO), as with stage 2 it could discard what is another's.
+    let mut hcr = HcrEl2::RW | HcrEl2::VM | HcrEl2::TSC | HcrEl2::SWIO;
     // What the implementer defines may show what is in the caches, or change how the CPU works at
     // all levels; where the cluster's PMU is among it, ACTLR_EL2 has to keep the rest.
     hcr.set(HcrEl2::TIDCP, !dsu_pmu);

@@ -33,8 +33,8 @@ fn configures(cpu: fn(), devices: Devices, expected: &[(&'static str, u64)]) {
     }
 }
 
-/// Arm ARM, D24.2: RW, TIDCP, TSC, VM.
-const HCR: u64 = 1 << 31 | 1 << 20 | 1 << 19 | 1;
+/// Arm ARM, D24.2: RW, TIDCP, TSC, SWIO, VM.
+const HCR: u64 = 1 << 31 | 1 << 20 | 1 << 19 | 1 << 1 | 1;
 
 #[test]
 fn an_old_cpu_traps_smc_and_what_the_implementer_defines() {
