@@ -85,14 +85,13 @@ pub enum Command {
 }
 
 impl Command {
-    /// Returns whether it changes the machine.
-    pub fn changes(&self) -> bool {
+    /// Returns whether root alone can do it: it changes the machine, or decides by what nobody else may read,
+    /// as ACPI's tables and the EFI system partition.
+    pub fn needs_root(&self) -> bool {
         match self {
-            Self::Uninstall { check: true, .. } => false,
-            Self::Try { how, .. }
-            | Self::Install { how, .. }
-            | Self::Uninstall { how, .. }
-            | Self::Kexec { how } => !how.dry_run,
+            Self::Uninstall { check, .. } => !check,
+            Self::Try { .. } | Self::Install { .. } => true,
+            Self::Kexec { how } => !how.dry_run,
             Self::Status { .. } | Self::Report { .. } | Self::Log => false,
         }
     }

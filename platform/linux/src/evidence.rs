@@ -13,6 +13,7 @@ use zerocopy::FromBytes;
 const TABLE: &str = "/sys/firmware/acpi/tables/BATN";
 /// Where a device tree has it.
 const TREE: &str = "/proc/device-tree/baton/report";
+const TREE_ROOT: &str = "/proc/device-tree";
 const TREE_TIMES: &str = "/proc/device-tree/baton/times";
 /// The whole tree: one that has nothing but `/chosen` is not shown as folders.
 const BLOB: &str = "/sys/firmware/fdt";
@@ -57,7 +58,11 @@ impl Evidence {
             return Ok(Some(Self::new(TREE, &text, &times)));
         }
         let Some(blob) = root.bytes(BLOB) else {
-            return Ok(None);
+            // Root alone reads it, and a tree that is shown as folders would have shown the report.
+            return match root.exists(BLOB) && !root.exists(TREE_ROOT) {
+                true => Err(Error::NotRoot),
+                false => Ok(None),
+            };
         };
         Ok(property::find(&blob).map(|at| {
             let times = times::find_any(&blob, |_| true);
@@ -264,6 +269,17 @@ mod tests {
             Evidence::find(&System::new().root()).expect("no error"),
             None
         );
+    }
+
+    /// A folder in its place cannot be read by root either.
+    #[test]
+    fn what_root_alone_reads_is_not_taken_for_none() {
+        let hidden = System::new().with(&format!("{BLOB}/unreadable"), "");
+        let error = Evidence::find(&hidden.root()).expect_err("not readable");
+        assert!(matches!(error, Error::NotRoot), "{error}");
+        // The tree is shown as folders, and has no report.
+        let shown = hidden.with("/proc/device-tree/compatible", "linux,dummy-virt");
+        assert_eq!(Evidence::find(&shown.root()).expect("no error"), None);
     }
 
     #[test]

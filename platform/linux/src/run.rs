@@ -30,7 +30,7 @@ pub fn run(
     out: &mut impl Write,
 ) -> Result<u8, Error> {
     let root = Root::new(&arguments.root);
-    if arguments.command.changes() {
+    if arguments.command.needs_root() {
         check_root(&root)?;
     }
     match arguments.command.clone() {

@@ -74,7 +74,16 @@ fn who_is_not_root_changes_nothing() {
     let system = fit();
     system.put("/proc/self/status", "Uid:\t1000\t1000\t1000\t1000\n");
     let before = system.files();
-    for words in [&["try"][..], &["kexec"]] {
+    for words in [
+        &["try"][..],
+        &["try", "-n"],
+        &["install"],
+        &["install", "-n"],
+        &["install", "--confirm"],
+        &["uninstall"],
+        &["uninstall", "-n"],
+        &["kexec"],
+    ] {
         let (_, calls, end) = call(&system, words);
         assert_eq!(
             end,
@@ -82,11 +91,14 @@ fn who_is_not_root_changes_nothing() {
             "{words:?}"
         );
         assert_eq!(calls, [""; 0]);
-        assert_eq!(
-            call(&system, &[words, &["-n"]].concat()).2,
-            Ok(0),
-            "a dry run needs none"
-        );
+    }
+    let needs_none = [
+        (&["kexec", "-n"][..], 0),
+        (&["uninstall", "--check"], 1),
+        (&["status"], 2),
+    ];
+    for (words, code) in needs_none {
+        assert_eq!(call(&system, words).2, Ok(code), "{words:?}");
     }
     assert_eq!(system.files(), before);
 }
@@ -141,4 +153,46 @@ fn before_the_first_reboot_json_is_null() {
 fn package_may_ask_whether_it_is_installed() {
     let (text, _, end) = call(&fit(), &["uninstall", "--check"]);
     assert_eq!((text.as_str(), end), ("", Ok(1)));
+}
+
+/// Whatever the bytes of a table are, what is said of them ends.
+#[test]
+fn a_table_of_any_bytes_is_read_or_refused() {
+    let whole = fake::table(Some(&fake::times()), "wait=20", &["hooks: none"]);
+    let system = fit();
+    let drawing = system.root().path("/drawing.svg");
+    let drawing = drawing.to_str().expect("a path");
+    let mut state = 1_u64;
+    for _ in 0..300 {
+        let mut table = whole.clone();
+        for _ in 0..8 {
+            // Knuth's numbers (MMIX); the low bits are the poorest.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            // Behind the header of ACPI, half of them in the times.
+            let at = match state >> 63 {
+                0 => 36 + (state >> 33) as usize % (table.len() - 36),
+                _ => table.len() - 1 - (state >> 33) as usize % 300,
+            };
+            table[at] = (state >> 25) as u8;
+        }
+        table[9] = table[9].wrapping_sub(baton_core::acpi::sum(&table));
+        system.put(TABLE, &table);
+        for words in [
+            &["report"][..],
+            &["report", "--json"],
+            &["report", "--gantt", drawing],
+            &["status"],
+            &["status", "--json"],
+            &["log"],
+        ] {
+            // A table that has no reboot in it has no drawing.
+            let (_, _, end) = call(&system, words);
+            assert!(
+                matches!(&end, Ok(_)) || words[1..] == ["--gantt", drawing],
+                "{words:?}: {end:?}"
+            );
+        }
+    }
 }
