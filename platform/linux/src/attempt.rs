@@ -6,8 +6,11 @@ use crate::image::{Combined, MONITOR};
 use crate::plan::{Plan, Step};
 use crate::root::Root;
 use crate::{Error, kernels, kexec};
+use baton_core::options::{Options, Problem};
 use std::path::Path;
 
+/// Bytes of a command line, at most (Linux, `arch/arm64/include/uapi/asm/setup.h`, with the NUL at its end).
+const LINE_MAX: usize = 2047;
 /// Where the image is written: in memory.
 const IMAGE: &str = "/run/baton-try.img";
 
@@ -47,14 +50,16 @@ pub fn look(root: &Root, wishes: &Wishes) -> Vec<Finding> {
 /// [`Error::Refused`] if the kernel that runs is not installed, or an option is none.
 pub fn plan(root: &Root, wishes: &Wishes) -> Result<Plan, Error> {
     let kernel = kernel(root).map_err(Error::Refused)?;
-    let mut line = kernels::command_line(root);
+    let mut line = kernels::command_line(root)?;
     for option in &wishes.options {
-        if !option.contains('=') || option.contains(char::is_whitespace) {
-            return Err(Error::Refused(format!(
-                "--option {option}: expected NAME=VALUE, as in baton-options(7)"
-            )));
-        }
+        check_option(option)?;
         line = format!("{line} baton.{option}");
+    }
+    if line.len() > LINE_MAX {
+        return Err(Error::Refused(format!(
+            "the command line would have {} bytes, and the kernel takes {LINE_MAX}: leave out an --option",
+            line.len()
+        )));
     }
     let mut plan = Plan::default();
     plan.push(Step::Combine {
@@ -75,6 +80,19 @@ pub fn plan(root: &Root, wishes: &Wishes) -> Result<Plan, Error> {
         }
     }
     Ok(plan)
+}
+
+/// Fails unless the monitor has such an option, with such a value.
+fn check_option(option: &str) -> Result<(), Error> {
+    let expected = match Options::parse(option).1.first() {
+        _ if option.is_empty() || option.contains(char::is_whitespace) => "NAME=VALUE",
+        None => return Ok(()),
+        Some(Problem::Value { expected, .. }) => expected,
+        Some(Problem::Unknown(_)) => "NAME=VALUE",
+    };
+    Err(Error::Refused(format!(
+        "--option {option:?}: expected {expected}, as in baton-options(7)"
+    )))
 }
 
 /// Returns the kernel that runs, as it is installed.
@@ -134,11 +152,49 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("  run systemctl kexec\n"), "{text}");
-        let wrong = Wishes {
-            options: vec!["log".into()],
-            ..wishes
+    }
+
+    #[test]
+    fn options_that_the_monitor_would_ignore_are_refused() {
+        for (option, expected) in [
+            ("log", "expected NAME=VALUE"),
+            ("", "expected NAME=VALUE"),
+            ("no-such=1", "expected NAME=VALUE"),
+            ("wait=20 init=/bin/sh", "expected NAME=VALUE"),
+            ("wait=0", "expected milliseconds from 1 to 60000"),
+            ("log=\n", "expected NAME=VALUE"),
+        ] {
+            let wishes = Wishes {
+                options: vec![option.into()],
+                ..Wishes::default()
+            };
+            let error = plan(&fit().root(), &wishes)
+                .expect_err("no option")
+                .to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_command_line_that_would_be_cut_off_is_refused() {
+        let system = fit();
+        let line = |size: usize| system.put("/proc/cmdline", "x".repeat(size));
+        let wishes = Wishes {
+            options: vec!["wait=20".into()],
+            ..Wishes::default()
         };
-        assert!(plan(&fit().root(), &wrong).is_err());
+        // The option has 14 bytes, with a space before it.
+        line(2033);
+        assert!(plan(&system.root(), &wishes).is_ok());
+        line(2034);
+        let error = plan(&system.root(), &wishes)
+            .expect_err("a byte more")
+            .to_string();
+        assert!(
+            error.contains("2048 bytes, and the kernel takes 2047"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn level(root: &Root) -> Result<String, String> {
     if matches!(Evidence::find(root), Ok(Some(_))) {
         return Err("this kernel runs under Baton already".into());
     }
-    if kernels::command_line(root).contains("kvm-arm.mode=protected") {
+    if kernels::command_line(root).is_ok_and(|line| line.contains("kvm-arm.mode=protected")) {
         return Err("EL2 is KVM's (kvm-arm.mode=protected): boot without that option".into());
     }
     let log = kernel_messages(root);
@@ -88,7 +88,9 @@ fn level(root: &Root) -> Result<String, String> {
     }
     if said("CPU: All CPU(s) started at EL1") {
         return Err(
-            "the kernel was started at EL1: this is a virtual machine, or EL2 is another hypervisor's".into(),
+            "the kernel was started at EL1: this is a virtual machine, or EL2 is another hypervisor's; Baton needs \
+             the machine itself"
+                .into(),
         );
     }
     if said("CPU: CPUs started in inconsistent modes") {
@@ -207,12 +209,18 @@ fn memory(root: &Root) -> Result<String, String> {
 /// Looks at whether the kernel has kexec, and allows it.
 pub fn kexec_allowed(root: &Root) -> Result<String, String> {
     if !root.exists("/sys/kernel/kexec_loaded") {
-        return Err("this kernel was built without kexec (CONFIG_KEXEC)".into());
+        return Err("this kernel was built without kexec: boot one with CONFIG_KEXEC".into());
     }
-    if root.text("/proc/sys/kernel/kexec_load_disabled").as_deref() == Some("1") {
-        return Err(
-            "kexec is switched off until the next boot (kernel.kexec_load_disabled=1)".into(),
-        );
+    for (name, off) in [
+        ("kexec_load_disabled", "1"),
+        ("kexec_load_limit_reboot", "0"),
+    ] {
+        if root.text(format!("/proc/sys/kernel/{name}")).as_deref() == Some(off) {
+            return Err(format!(
+                "kexec is switched off until the next boot (kernel.{name}={off}): leave that out of \
+                 /etc/sysctl.d and reboot"
+            ));
+        }
     }
     let there = ["/usr/sbin/kexec", "/sbin/kexec"]
         .iter()

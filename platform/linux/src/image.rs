@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::root::Root;
-use baton_core::linux::image::{HEADER_SIZE, ImageError, ImageHeader, Packing};
+use baton_core::linux::image::{HEADER_SIZE, ImageHeader, Packing};
 use std::fmt::{self, Display, Formatter};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ const IMAGE_SIZE: usize = 16;
 /// Behind the monitor's header: how far the kernel is from it, and how many bytes it has.
 const APPENDED: usize = 64;
 const APPENDED_SIZE: usize = 72;
+/// The memory that the monitor asks for, at most.
+const MONITOR_MAX: u64 = 64 << 20;
 /// The largest kernel that is unpacked.
 const KERNEL_MAX: u64 = 512 << 20;
 
@@ -57,7 +59,7 @@ impl Combined {
         let monitor = root.needed(&self.monitor)?;
         let kernel = unpack(root.needed(&self.kernel)?).map_err(of(&self.kernel))?;
         ImageHeader::parse(&kernel).map_err(|error| of(&self.kernel)(error.to_string()))?;
-        combine(&monitor, &kernel).map_err(|error| of(&self.monitor)(error.to_string()))
+        combine(&monitor, &kernel).map_err(of(&self.monitor))
     }
 }
 
@@ -65,9 +67,17 @@ impl Combined {
 ///
 /// # Errors
 ///
-/// [`ImageError`] of the monitor.
-pub fn combine(monitor: &[u8], kernel: &[u8]) -> Result<Vec<u8>, ImageError> {
-    let monitor_size = ImageHeader::parse(monitor)?.image_size();
+/// What is wrong with the monitor.
+pub fn combine(monitor: &[u8], kernel: &[u8]) -> Result<Vec<u8>, String> {
+    let header = ImageHeader::parse(monitor).map_err(|error| error.to_string())?;
+    let monitor_size = header.image_size();
+    if monitor_size > MONITOR_MAX {
+        return Err(format!(
+            "its header asks for {} MiB of memory, at most {} MiB were expected: install the package baton again",
+            monitor_size >> 20,
+            MONITOR_MAX >> 20
+        ));
+    }
     let offset = monitor_size.next_multiple_of(ALIGN) + number(kernel, TEXT_OFFSET);
     let memory = number(kernel, IMAGE_SIZE);
     let mut image = monitor.to_vec();
@@ -215,6 +225,16 @@ pub(crate) mod tests {
         }
         zboot.truncate(80);
         assert!(unpack(zboot).is_err(), "cut off");
+    }
+
+    #[test]
+    fn a_monitor_that_asks_for_all_memory_is_refused() {
+        let kernel = image(0x2345, 0x5000, 2);
+        let error = combine(&image(0x1000, 1 << 50, 1), &kernel).expect_err("too large");
+        assert!(
+            error.starts_with("its header asks for 1073741824 MiB"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The kernels that are installed, with their initrds.
 
+use crate::Error;
 use crate::root::Root;
 use std::cmp::Ordering;
 use std::path::PathBuf;
@@ -22,8 +23,16 @@ pub fn running(root: &Root) -> Option<String> {
 }
 
 /// Returns the command line of the kernel that runs.
-pub fn command_line(root: &Root) -> String {
-    root.text("/proc/cmdline").unwrap_or_default()
+///
+/// # Errors
+///
+/// [`Error::Refused`] if it cannot be read.
+pub fn command_line(root: &Root) -> Result<String, Error> {
+    root.text("/proc/cmdline").ok_or_else(|| {
+        let why =
+            "/proc/cmdline cannot be read, so the next kernel would not find its root: mount /proc";
+        Error::Refused(why.into())
+    })
 }
 
 /// Returns the installed kernel of a version.

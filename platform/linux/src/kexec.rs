@@ -22,7 +22,7 @@ pub fn plan(root: &Root) -> Result<Plan, Error> {
         check::lockdown(root).map(|_| "-s"),
         &kernel.image.to_string_lossy(),
         kernel.initrd.as_deref(),
-        &kernels::command_line(root),
+        &kernels::command_line(root)?,
     );
     plan.run(&["systemctl", "kexec"], None);
     Ok(plan)
@@ -80,6 +80,17 @@ mod tests {
         let system = server().with("/boot/vmlinuz-6.12.1-arm64", "");
         std::fs::remove_file(system.root().path("/sys/kernel/kexec_loaded")).expect("it was there");
         let error = plan(&system.root()).expect_err("no kexec").to_string();
-        assert_eq!(error, "this kernel was built without kexec (CONFIG_KEXEC)");
+        assert_eq!(
+            error,
+            "this kernel was built without kexec: boot one with CONFIG_KEXEC"
+        );
+    }
+
+    #[test]
+    fn without_a_command_line_no_kernel_is_loaded() {
+        let system = server().with("/boot/vmlinuz-6.12.1-arm64", "");
+        std::fs::remove_file(system.root().path("/proc/cmdline")).expect("it was there");
+        let error = plan(&system.root()).expect_err("no /proc").to_string();
+        assert!(error.starts_with("/proc/cmdline cannot be read"), "{error}");
     }
 }

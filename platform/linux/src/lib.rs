@@ -38,7 +38,7 @@ pub enum Error {
     #[error("this needs root: run it with sudo")]
     NotRoot,
     /// A file cannot be read or written.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}{}", path.display(), remedy(error))]
     File {
         /// Its path.
         path: PathBuf,
@@ -67,4 +67,13 @@ pub enum Error {
         /// What it or the system says.
         reason: String,
     },
+}
+
+/// Returns what helps against an error of the system, to be put behind it; nothing where none is known.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => ": mount it for writing first (mount -o remount,rw)",
+        io::ErrorKind::StorageFull => ": make room there first",
+        _ => "",
+    }
 }

@@ -5,7 +5,7 @@ use baton_command::arguments::Arguments;
 use baton_command::plan::Programs;
 use baton_command::run::run;
 use clap::Parser;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// The command line is wrong (sysexits.h). `baton status` ends with 0, 1 and 2.
@@ -26,7 +26,8 @@ fn main() -> ExitCode {
     match run(&arguments, &mut Programs, &mut io::stdout().lock()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("baton: {error}");
+            // Nobody may be there to read it.
+            let _ = writeln!(io::stderr(), "baton: {error}");
             ExitCode::from(FAILED)
         }
     }

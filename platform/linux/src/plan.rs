@@ -177,7 +177,11 @@ impl Step {
 /// Writes a file so that it is whole at any time: beside it first, and then in its place.
 fn replace(root: &Root, path: &Path, content: &[u8]) -> Result<Done, Error> {
     let place = root.path(path);
-    let before = fs::read(&place).ok();
+    let before = match root.exists(path) {
+        // What cannot be read could not be put back.
+        true => Some(root.needed(path)?),
+        false => None,
+    };
     let mut beside = place.clone().into_os_string();
     beside.push(".new");
     let written = File::create(&beside)
@@ -366,6 +370,21 @@ mod tests {
             .execute(&system.root(), &mut Programs::default())
             .expect_err("no folder");
         assert!(error.to_string().starts_with("/nowhere/file: "), "{error}");
+        assert_eq!(system.files(), before);
+    }
+
+    #[test]
+    fn what_cannot_be_put_back_is_not_overwritten() {
+        let system = System::new().with("/esp/old/file", "");
+        let before = system.files();
+        let mut plan = Plan::default();
+        plan.push(Step::Write {
+            path: "/esp/old".into(),
+            content: vec![1],
+        });
+        let error = plan.execute(&system.root(), &mut Programs::default());
+        let error = error.expect_err("a folder").to_string();
+        assert!(error.starts_with("/esp/old: Is a directory"), "{error}");
         assert_eq!(system.files(), before);
     }
 

@@ -2,8 +2,12 @@
 //! The files of a system, below a folder that is `/` but in tests.
 
 use crate::Error;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+
+/// Bytes of the largest file that is read: no kernel has as many.
+const FILE_MAX: u64 = 512 << 20;
 
 /// The folder that stands for `/`.
 #[derive(Clone, Debug)]
@@ -21,9 +25,9 @@ impl Root {
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Returns the bytes of a file; `None` if it cannot be read.
+    /// Returns the bytes of a file; `None` if it cannot be read, or has more than 512 MiB.
     pub fn bytes(&self, absolute: impl AsRef<Path>) -> Option<Vec<u8>> {
-        fs::read(self.path(absolute)).ok()
+        read(&self.path(absolute), FILE_MAX).ok()
     }
 
     /// Returns the bytes of a file that must be there.
@@ -32,8 +36,7 @@ impl Root {
     ///
     /// [`Error::File`].
     pub fn needed(&self, absolute: impl AsRef<Path>) -> Result<Vec<u8>, Error> {
-        let path = self.path(&absolute);
-        fs::read(&path).map_err(|error| Error::File {
+        read(&self.path(&absolute), FILE_MAX).map_err(|error| Error::File {
             path: absolute.as_ref().to_owned(),
             error,
         })
@@ -64,6 +67,16 @@ impl Root {
     /// Returns where a symbolic link leads; `None` if it is none.
     pub fn link(&self, absolute: impl AsRef<Path>) -> Option<PathBuf> {
         fs::read_link(self.path(absolute)).ok()
+    }
+}
+
+/// Reads a file that has `most` bytes at most.
+fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
+        true => Err(ErrorKind::FileTooLarge.into()),
+        false => Ok(bytes),
     }
 }
 
@@ -145,5 +158,19 @@ pub(crate) mod fake {
             // What is left is in the folder for temporary files.
             let _ = fs::remove_dir_all(&self.folder);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let system = fake::System::new().with("/file", [0; 100]);
+        let path = system.root().path("/file");
+        assert_eq!(read(&path, 100).expect("100 bytes").len(), 100);
+        let error = read(&path, 99).expect_err("one byte more");
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
     }
 }

@@ -71,7 +71,7 @@ fn a_server_is_found_fit_and_described() {
 
 #[test]
 fn each_obstacle_is_one_line() {
-    let cases: [(&str, &str, &str); 7] = [
+    let cases: [(&str, &str, &str); 8] = [
         (
             "/dev/kmsg",
             "6,1,0,-;CPU: All CPU(s) started at EL1\n",
@@ -88,6 +88,11 @@ fn each_obstacle_is_one_line() {
             "/proc/sys/kernel/kexec_load_disabled",
             "1\n",
             "kernel.kexec_load_disabled=1",
+        ),
+        (
+            "/proc/sys/kernel/kexec_load_limit_reboot",
+            "0\n",
+            "kernel.kexec_load_limit_reboot=0",
         ),
         (
             "/sys/kernel/security/lockdown",
