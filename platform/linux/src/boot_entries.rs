@@ -4,7 +4,7 @@
 use crate::root::Root;
 
 /// Where Linux shows firmware's variables.
-const VARIABLES: &str = "/sys/firmware/efi/efivars";
+pub const VARIABLES: &str = "/sys/firmware/efi/efivars";
 /// EFI_GLOBAL_VARIABLE, behind the name of each.
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 /// Bytes of attributes before the value.
@@ -77,10 +77,13 @@ impl BootEntries {
         self.entries.iter().find(|entry| entry.number == number)
     }
 
-    /// Returns the lowest number that no entry has.
+    /// Returns the lowest number that no entry has, and that nothing asks firmware to start: it may be left there
+    /// of an entry that is gone.
     pub fn free_number(&self) -> u16 {
-        let free = (0..=u16::MAX).find(|&number| self.get(number).is_none());
-        free.unwrap_or_default()
+        let is_free = |&number: &u16| {
+            self.get(number).is_none() && !self.order.contains(&number) && self.next != Some(number)
+        };
+        (0..=u16::MAX).find(is_free).unwrap_or_default()
     }
 }
 

@@ -33,6 +33,10 @@ impl Esp {
     ///
     /// [`Error::Refused`] if it is not mounted.
     pub fn find(root: &Root) -> Result<Self, Error> {
+        // A look into a folder has systemd mount what is mounted on demand.
+        PLACES.iter().for_each(|place| {
+            root.exists(format!("{place}/EFI"));
+        });
         let mounts = root.text("/proc/self/mountinfo").unwrap_or_default();
         let mounted = PLACES.iter().find_map(|place| Mount::at(&mounts, place));
         let mount = mounted.ok_or_else(|| {
@@ -55,7 +59,8 @@ impl Esp {
             (number("partition"), number("start"), disk)
         else {
             return Err(Error::Refused(format!(
-                "what is mounted on {} is no partition of a disk ({device})",
+                "what is mounted on {} is no partition of a disk ({device}), as firmware starts from: mount the \
+                 EFI system partition itself",
                 mount.place
             )));
         };

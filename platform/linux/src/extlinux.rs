@@ -25,6 +25,21 @@ pub fn has_baton(conf: &str) -> bool {
     conf.lines().any(|line| line == BEGIN)
 }
 
+/// Returns what stands against an entry of Baton's in this menu, if anything does.
+pub fn obstacle(conf: &str) -> Option<&'static str> {
+    let count = |mark: &str| conf.lines().filter(|&line| line == mark).count();
+    if count(BEGIN) != count(END) {
+        return Some(
+            "Baton's entry has lost its first or last line (# baton: begin, # baton: end): remove it by hand",
+        );
+    }
+    let others = without(conf);
+    let is_label = |line: &str| split(line) == ("label".into(), LABEL);
+    others.lines().any(is_label).then_some(
+        "an entry that is not of this command is called baton: rename or remove it first",
+    )
+}
+
 /// Returns the keyword of a line, in small letters, and its value.
 fn split(line: &str) -> (String, &str) {
     let line = line.trim();
@@ -186,6 +201,18 @@ label baton
         }
         assert_eq!(without(&with(MENU, IMAGE, true).expect("an entry")), MENU);
         assert_eq!(without(MENU), MENU);
+    }
+
+    #[test]
+    fn what_is_not_batons_is_not_touched() {
+        let both = with(MENU, IMAGE, true).expect("an entry");
+        for menu in [MENU, &both] {
+            assert_eq!(obstacle(menu), None);
+        }
+        let foreign = format!("{MENU}LABEL baton\n\tlinux /Image\n");
+        assert!(obstacle(&foreign).is_some_and(|why| why.contains("is called baton")));
+        let cut = both.replace(END, "") + "label l1\n\tlinux /Image\n";
+        assert!(obstacle(&cut).is_some_and(|why| why.contains("first or last line")));
     }
 
     #[test]

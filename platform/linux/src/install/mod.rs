@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `baton install` and `baton uninstall`: what starts Baton at each boot, before what starts the system today.
 
+mod efibootmgr;
 pub mod uboot;
 pub mod uefi;
 pub mod work;
 
-use crate::boot_entries::BootEntries;
+use crate::boot_entries::{BootEntries, VARIABLES};
+use crate::esp::Esp;
 use crate::evidence::Evidence;
 use crate::plan::Plan;
 use crate::root::Root;
@@ -26,14 +28,26 @@ impl Way {
         let why = if root.exists(extlinux::FILE) {
             return Ok(Self::Extlinux);
         } else if root.exists("/sys/firmware/efi") {
-            "firmware keeps no boot entries that Linux can change (/sys/firmware/efi/efivars)"
+            without_entries(root)
         } else if root.exists("/boot/boot.scr") {
             "U-Boot starts this system by a script, /boot/boot.scr, which is not changed; put Baton into it by \
              hand (platform/qemu-virt/README.md)"
         } else {
-            "neither UEFI nor an extlinux.conf of U-Boot's starts this system"
+            "neither UEFI nor an extlinux.conf of U-Boot's starts this system: put Baton before it by hand, or use \
+             `baton try`"
         };
         Err(Error::Refused(why.into()))
+    }
+}
+
+/// Returns why UEFI shows no boot entries.
+fn without_entries(root: &Root) -> &'static str {
+    if !root.exists(VARIABLES) {
+        "this kernel does not reach firmware's boot entries: boot it without efi=noruntime, with CONFIG_EFIVAR_FS"
+    } else if root.names(VARIABLES).is_empty() {
+        "firmware's boot entries are not shown: mount -t efivarfs efivarfs /sys/firmware/efi/efivars"
+    } else {
+        "firmware has no boot entry, of which Baton would be one: make one for this system first, by efibootmgr"
     }
 }
 
@@ -83,10 +97,13 @@ pub fn installed(root: &Root) -> Option<String> {
     let way = Way::find(root).ok()?;
     match way {
         Way::Uefi(boot) => {
+            // Another system's disk may have a Baton of its own.
+            let esp = Esp::find(root).ok();
+            let is_here = |place| esp.as_ref().is_none_or(|esp| esp.is(place));
             let entry = boot
                 .entries
                 .iter()
-                .find(|entry| entry.starts(uefi::LOADER))?;
+                .find(|entry| entry.starts(uefi::LOADER) && is_here(entry.partition))?;
             Some(format!("boot entry Boot{:04X}", entry.number))
         }
         Way::Extlinux => {

@@ -113,10 +113,14 @@ pub(super) fn uninstall(root: &Root) -> Result<Work, Error> {
 /// Returns U-Boot's menu as it is.
 fn menu(root: &Root) -> Result<String, Error> {
     let path = Path::new(extlinux::FILE);
-    fs::read_to_string(root.path(path)).map_err(|error| Error::File {
+    let conf = fs::read_to_string(root.path(path)).map_err(|error| Error::File {
         path: path.into(),
         error,
-    })
+    })?;
+    match extlinux::obstacle(&conf) {
+        Some(why) => Err(Error::Refused(format!("{}: {why}", extlinux::FILE))),
+        None => Ok(conf),
+    }
 }
 
 fn write(plan: &mut Plan, path: &str, content: &str) {

@@ -2,19 +2,28 @@
 //! Baton as a boot entry of UEFI's. It starts once (BootNext) until that boot is confirmed, and then before the
 //! entry that starts the system today.
 
+use super::efibootmgr;
 use super::work::{Wish, Work};
-use crate::boot_entries::{BootEntries, Entry};
+use crate::boot_entries::{BootEntries, Entry, VARIABLES};
 use crate::esp::Esp;
 use crate::plan::{Plan, Step};
 use crate::root::Root;
 use crate::{Error, check};
-use std::path::PathBuf;
+use rustix::fs::{StatVfsMountFlags, statvfs};
+use std::path::{Path, PathBuf};
 
 /// Baton's file on the partition.
 pub const LOADER: &str = "\\EFI\\baton\\baton.efi";
 /// What it is told.
 const CONF: &str = "\\EFI\\baton\\baton.conf";
 const FOLDER: &str = "\\EFI\\baton";
+/// What is left of a file that was being written when the machine stopped.
+const UNFINISHED: [&str; 2] = [
+    "\\EFI\\baton\\baton.efi.new",
+    "\\EFI\\baton\\baton.conf.new",
+];
+/// In the file's section `.sbat`: by it, Baton knows its own.
+const MARK: &[u8] = b"\nbaton,";
 /// What firmware starts of a disk that has no entry (UEFI 2.10, 3.5.1.1).
 const REMOVABLE: &str = "\\EFI\\BOOT\\BOOTAA64.EFI";
 /// Where the package has the file.
@@ -43,12 +52,16 @@ pub struct Found {
     pub image: Option<Vec<u8>>,
     /// The configuration beside it.
     pub conf: Option<String>,
+    /// Files in the folder that were never finished.
+    pub unfinished: Vec<&'static str>,
     /// There is a folder for both.
     pub has_folder: bool,
     /// The partition has a loader for removable disks.
     pub has_removable: bool,
     /// Firmware starts what is signed, and nothing else.
     pub secure_boot: bool,
+    /// Linux must not change firmware's variables.
+    pub variables_read_only: bool,
     /// There is a program that changes entries.
     pub has_efibootmgr: bool,
 }
@@ -61,21 +74,24 @@ impl Found {
     /// [`Error::Refused`] if the partition is not mounted.
     pub fn read(root: &Root, boot: BootEntries) -> Result<Self, Error> {
         let esp = Esp::find(root)?;
-        let programs = [
-            "/usr/bin/efibootmgr",
-            "/bin/efibootmgr",
-            "/usr/sbin/efibootmgr",
-        ];
         Ok(Self {
             packaged: root.bytes(PACKAGED),
-            image: root.bytes(esp.path(LOADER)),
+            // One that cannot be read is there all the same.
+            image: root
+                .exists(esp.path(LOADER))
+                .then(|| root.bytes(esp.path(LOADER)).unwrap_or_default()),
             conf: root
                 .bytes(esp.path(CONF))
                 .map(|conf| String::from_utf8_lossy(&conf).into_owned()),
+            unfinished: UNFINISHED
+                .into_iter()
+                .filter(|file| root.exists(esp.path(file)))
+                .collect(),
             has_folder: root.exists(esp.path(FOLDER)),
             has_removable: root.exists(esp.path(REMOVABLE)),
             secure_boot: check::secure_boot(root),
-            has_efibootmgr: programs.iter().any(|path| root.exists(path)),
+            variables_read_only: is_read_only(&root.path(VARIABLES)),
+            has_efibootmgr: efibootmgr::PROGRAMS.iter().any(|path| root.exists(path)),
             esp,
             boot,
         })
@@ -103,49 +119,26 @@ impl Found {
                 "Secure Boot is on, and {PACKAGED} has no signature: firmware would not start it"
             )));
         }
-        let conf = self.configuration()?;
         let number = self.number()?;
+        if self.is_foreign() {
+            return Err(Error::Refused(format!(
+                "{} is there, and is no file of Baton's: move it away first",
+                self.esp.path(LOADER).display()
+            )));
+        }
+        let conf = self.configuration()?;
         let mut plan = Plan::default();
         self.put_files(&mut plan, packaged, conf)?;
-        let name = format!("{number:04X}");
+        let name = efibootmgr::name(number);
         if self.own().is_none() {
-            let (disk, part) = (&self.esp.disk, self.esp.number.to_string());
-            plan.run(
-                &[
-                    "efibootmgr",
-                    "--quiet",
-                    "--create-only",
-                    "--bootnum",
-                    &name,
-                    "--disk",
-                    disk,
-                    "--part",
-                    &part,
-                    "--label",
-                    LABEL,
-                    "--loader",
-                    LOADER,
-                ],
-                Some(&[
-                    "efibootmgr",
-                    "--quiet",
-                    "--bootnum",
-                    &name,
-                    "--delete-bootnum",
-                ]),
-            );
+            plan.push(efibootmgr::create(number, &self.esp, LABEL, LOADER));
         }
-        if self.boot.order.contains(&number) {
+        if self.is_in_place(number) {
             let then = format!("Baton is Boot{name}, and starts at each boot");
             return Ok(Work { plan, then });
         }
         if self.boot.next != Some(number) {
-            let before = self.boot.next.map(|next| format!("{next:04X}"));
-            let undo = match &before {
-                Some(before) => vec!["efibootmgr", "--quiet", "--bootnext", before],
-                None => vec!["efibootmgr", "--quiet", "--delete-bootnext"],
-            };
-            plan.run(&["efibootmgr", "--quiet", "--bootnext", &name], Some(&undo));
+            plan.push(efibootmgr::next(self.boot.next, Some(number)));
         }
         let then = format!(
             "Baton is Boot{name}, and starts once, at the next boot; after it, `baton install --confirm` has it \
@@ -158,19 +151,13 @@ impl Found {
         let own = self.own().ok_or_else(|| {
             Error::Refused("Baton is not installed: `baton install` comes first".into())
         })?;
-        let order = &self.boot.order;
-        let name = format!("{:04X}", own.number);
+        let name = efibootmgr::name(own.number);
         let mut plan = Plan::default();
-        if !order.contains(&own.number) {
-            let mut with = order.clone();
-            with.insert(self.place_in_order(), own.number);
-            let undo = list(order);
-            let command = ["efibootmgr", "--quiet", "--bootorder", &list(&with)].map(str::to_owned);
-            let undo = ["efibootmgr", "--quiet", "--bootorder", &undo].map(str::to_owned);
-            plan.push(Step::Run {
-                command: command.into(),
-                undo: (!order.is_empty()).then(|| undo.into()),
-            });
+        if !self.is_in_place(own.number) {
+            let mut order = self.boot.order.clone();
+            order.retain(|&number| number != own.number);
+            order.insert(self.next_in(&order).unwrap_or(0), own.number);
+            plan.push(efibootmgr::order(&self.boot.order, &order));
         }
         let then = format!("Baton is Boot{name}, and starts at each boot");
         Ok(Work { plan, then })
@@ -184,30 +171,37 @@ impl Found {
     pub fn uninstall(&self) -> Result<Work, Error> {
         let mut plan = Plan::default();
         // First the entry: firmware never has one that leads nowhere.
-        if let Some(own) = self.own() {
-            let name = format!("{:04X}", own.number);
-            if self.boot.next == Some(own.number) {
-                plan.run(
-                    &["efibootmgr", "--quiet", "--delete-bootnext"],
-                    Some(&["efibootmgr", "--quiet", "--bootnext", &name]),
-                );
+        let own: Vec<u16> = self.own_entries().map(|entry| entry.number).collect();
+        let mut order = self.boot.order.clone();
+        order.retain(|number| !own.contains(number));
+        // An order without entries goes with the last of them.
+        if order != self.boot.order && !order.is_empty() {
+            plan.push(efibootmgr::order(&self.boot.order, &order));
+        }
+        for entry in self.own_entries() {
+            if self.boot.next == Some(entry.number) {
+                plan.push(efibootmgr::next(self.boot.next, None));
             }
-            // It leaves the order too.
-            plan.run(
-                &[
-                    "efibootmgr",
-                    "--quiet",
-                    "--bootnum",
-                    &name,
-                    "--delete-bootnum",
-                ],
-                None,
-            );
+            let Entry { number, label, .. } = entry;
+            plan.push(efibootmgr::delete(*number, &self.esp, label, LOADER));
+        }
+        // Who removes an entry by hand may leave it to be started once.
+        if let Some(next) = self.boot.next
+            && self.image.is_some()
+            && self.boot.get(next).is_none()
+        {
+            plan.push(efibootmgr::next(Some(next), None));
+        }
+        if self.is_foreign() {
+            return Ok(Work::removal(plan));
         }
         for (file, is_there) in [(LOADER, self.image.is_some()), (CONF, self.conf.is_some())] {
             if is_there {
                 plan.push(Step::Remove(self.esp.path(file)));
             }
+        }
+        for file in &self.unfinished {
+            plan.push(Step::Remove(self.esp.path(file)));
         }
         if self.has_folder {
             plan.push(Step::RemoveFolder(self.esp.path(FOLDER)));
@@ -225,9 +219,14 @@ impl Found {
             ));
         }
         let mounted = self.esp.mounted.display();
-        match self.esp.read_only {
-            true => Err(Error::Refused(format!(
+        if self.esp.read_only {
+            return Err(Error::Refused(format!(
                 "the EFI system partition is read-only: mount -o remount,rw {mounted}"
+            )));
+        }
+        match self.variables_read_only {
+            true => Err(Error::Refused(format!(
+                "firmware's boot entries are read-only: mount -o remount,rw {VARIABLES}"
             ))),
             false => Ok(()),
         }
@@ -235,8 +234,20 @@ impl Found {
 
     /// Returns Baton's entry.
     fn own(&self) -> Option<&Entry> {
+        self.own_entries().next()
+    }
+
+    /// Returns all entries that start Baton's file on this partition.
+    fn own_entries(&self) -> impl Iterator<Item = &Entry> {
         let is_own = |entry: &&Entry| entry.starts(LOADER) && self.esp.is(entry.partition);
-        self.boot.entries.iter().find(is_own)
+        self.boot.entries.iter().filter(is_own)
+    }
+
+    /// Returns whether somebody else's file is in the place of Baton's. One that an entry of Baton's starts is
+    /// Baton's, though it may be damaged.
+    fn is_foreign(&self) -> bool {
+        let has_mark = |image: &Vec<u8>| image.windows(MARK.len()).any(|bytes| bytes == MARK);
+        self.own().is_none() && self.image.as_ref().is_some_and(|image| !has_mark(image))
     }
 
     /// Returns the number of Baton's entry, which may be still to be made.
@@ -246,8 +257,8 @@ impl Found {
         }
         match self.boot.entries.iter().find(|entry| entry.label == LABEL) {
             Some(other) => Err(Error::Refused(format!(
-                "Boot{0:04X} is called {LABEL} and starts another file: remove it first (efibootmgr --bootnum \
-                 {0:04X} --delete-bootnum)",
+                "Boot{0:04X} is called {LABEL} and starts another file, or one on another partition: remove it first \
+                 (efibootmgr --bootnum {0:04X} --delete-bootnum)",
                 other.number
             ))),
             None => Ok(self.boot.free_number()),
@@ -298,19 +309,24 @@ impl Found {
         }
     }
 
-    /// Returns where in the order Baton's entry belongs: before the one that it starts, else first.
-    fn place_in_order(&self) -> usize {
+    /// Returns whether firmware tries Baton's entry, and does so before the one that Baton starts.
+    fn is_in_place(&self, own: u16) -> bool {
+        let order = &self.boot.order;
+        let place = order.iter().position(|&number| number == own);
+        place.is_some_and(|place| self.next_in(order).is_none_or(|next| place < next))
+    }
+
+    /// Returns where in an order the entry is that Baton starts.
+    fn next_in(&self, order: &[u16]) -> Option<usize> {
         let conf = self.conf.as_deref().unwrap_or_default();
         let next = conf
             .lines()
-            .find_map(|line| line.split_once(NEXT)?.1.split_whitespace().next());
-        let starts_it = |number: &u16| {
-            let entry = self.boot.get(*number);
-            entry
-                .zip(next)
-                .is_some_and(|(entry, next)| entry.starts(next))
+            .find_map(|line| line.split_once(NEXT)?.1.split_whitespace().next())?;
+        let starts_it = |&number: &u16| {
+            let entry = self.boot.get(number);
+            entry.is_some_and(|entry| entry.starts(next))
         };
-        self.boot.order.iter().position(starts_it).unwrap_or(0)
+        order.iter().position(starts_it)
     }
 
     /// Adds what puts the files in place, if they fit.
@@ -348,13 +364,9 @@ impl Found {
     }
 }
 
-/// Returns a list of entries as efibootmgr takes it.
-fn list(numbers: &[u16]) -> String {
-    let names: Vec<String> = numbers
-        .iter()
-        .map(|number| format!("{number:04X}"))
-        .collect();
-    names.join(",")
+/// Returns whether what is mounted at `path` cannot be written.
+fn is_read_only(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|space| space.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Returns whether a PE32+ file has signatures.

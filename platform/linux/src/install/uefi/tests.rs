@@ -10,6 +10,13 @@ use crate::root::fake::System;
 const SHIM: &str = "\\EFI\\debian\\shimaa64.efi";
 const TABLE: &str = "/sys/firmware/acpi/tables/BATN";
 
+/// A file that Baton knows for its own.
+fn baton() -> Vec<u8> {
+    let mut file = b"MZ\nbaton,1,".to_vec();
+    file.resize(1000, 0x5a);
+    file
+}
+
 fn entry(number: u16, label: &str, file: Option<&str>) -> Entry {
     Entry {
         number,
@@ -24,7 +31,7 @@ fn debian() -> System {
     let system = server()
         .with("/boot/efi/EFI/debian/shimaa64.efi", "shim")
         .with("/usr/bin/efibootmgr", "")
-        .with(PACKAGED, [0x5a; 1000]);
+        .with(PACKAGED, baton());
     esp::fake::mount(&system, "rw,relatime");
     put_entry(&system, &entry(0, "UEFI Shell", None));
     put_entry(&system, &entry(3, "debian", Some(SHIM)));
@@ -81,7 +88,7 @@ fn first_boot_is_by_bootnext_and_leads_to_what_starts_the_system() {
     let conf = system.root().text("/boot/efi/EFI/baton/baton.conf");
     assert_eq!(conf.as_deref(), Some("next=\\EFI\\debian\\shimaa64.efi"));
     let image = system.root().bytes("/boot/efi/EFI/baton/baton.efi");
-    assert_eq!(image.as_deref(), Some(&[0x5a; 1000][..]));
+    assert_eq!(image, Some(baton()));
 }
 
 #[test]
@@ -212,6 +219,22 @@ fn each_obstacle_is_one_line() {
     unmounted.put("/proc/self/mountinfo", "");
     assert_refused(&unmounted, "no EFI system partition is mounted");
 
+    let hidden = debian();
+    let variables = hidden.root().path(VARIABLES);
+    std::fs::remove_dir_all(&variables).expect("variables");
+    assert_refused(&hidden, "boot it without efi=noruntime");
+    std::fs::create_dir(&variables).expect("a folder");
+    assert_refused(&hidden, "mount -t efivarfs efivarfs");
+
+    let foreign = debian();
+    foreign.put("/boot/efi/EFI/baton/baton.efi", "another's");
+    assert_refused(
+        &foreign,
+        "/boot/efi/EFI/baton/baton.efi is there, and is no file of Baton's: move it away first",
+    );
+    let nothing = uninstall(&foreign.root()).expect("a plan");
+    assert_eq!(nothing.plan, Plan::default(), "{}", nothing.plan);
+
     let without = debian();
     std::fs::remove_file(without.root().path("/usr/bin/efibootmgr")).expect("it was there");
     assert_refused(&without, "apt-get install efibootmgr");
@@ -243,6 +266,103 @@ fn each_obstacle_is_one_line() {
         &secure,
         "Secure Boot is on, and /usr/lib/baton/baton.efi has no signature",
     );
+}
+
+#[test]
+fn variables_that_are_read_only_are_said_before_anything_is_done() {
+    let system = debian();
+    confirmed(&system);
+    let boot = BootEntries::read(&system.root()).expect("entries");
+    let mut found = Found::read(&system.root(), boot).expect("a partition");
+    assert!(!found.variables_read_only);
+    found.variables_read_only = true;
+    for work in [found.install(Wish::Once), found.uninstall()] {
+        let error = work.expect_err("read-only").to_string();
+        assert!(
+            error.ends_with("read-only: mount -o remount,rw /sys/firmware/efi/efivars"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_removal_that_fails_puts_entry_and_order_back() {
+    let system = debian();
+    confirmed(&system);
+    // A folder in its place cannot be removed as a file.
+    let image = system.root().path("/boot/efi/EFI/baton/baton.efi");
+    std::fs::remove_file(&image).expect("it was there");
+    system.put("/boot/efi/EFI/baton/baton.efi/file", "");
+    let before = system.files();
+    let plan = uninstall(&system.root()).expect("a plan").plan;
+    let mut programs = Programs::default();
+    plan.execute(&system.root(), &mut programs)
+        .expect_err("it fails");
+    let expected = [
+        "efibootmgr --quiet --bootorder 0003,0000",
+        "efibootmgr --quiet --bootnum 0001 --delete-bootnum",
+        r"efibootmgr --quiet --create-only --bootnum 0001 --disk /dev/vda --part 1 --label Baton --loader '\EFI\baton\baton.efi'",
+        "efibootmgr --quiet --bootorder 0001,0003,0000",
+    ];
+    assert_eq!(programs.calls, expected);
+    assert_eq!(system.files(), before);
+}
+
+/// A variable of firmware's, as efivarfs has it.
+fn remove_variable(system: &System, name: &str) {
+    let path = format!("{VARIABLES}/{name}-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+    std::fs::remove_file(system.root().path(path)).expect("the variable");
+}
+
+#[test]
+fn files_go_though_the_entry_was_removed_by_hand() {
+    let system = debian();
+    installed_once(&system);
+    remove_variable(&system, "Boot0001");
+    assert_eq!(installed(&system.root()), None);
+    // It was cut off while it was written.
+    system.put("/boot/efi/EFI/baton/baton.efi.new", "half");
+    let calls = done(&system, uninstall(&system.root()));
+    assert_eq!(calls, ["efibootmgr --quiet --delete-bootnext"]);
+    assert!(!system.root().exists("/boot/efi/EFI/baton"));
+}
+
+#[test]
+fn a_number_that_the_order_still_has_is_not_taken() {
+    let system = debian();
+    put_numbers(&system, "BootOrder", &[1, 3, 0]);
+    put_numbers(&system, "BootNext", &[2]);
+    let calls = done(&system, install(&system.root(), Wish::Once));
+    assert!(
+        calls[0].contains("--create-only --bootnum 0004 "),
+        "{calls:?}"
+    );
+}
+
+#[test]
+fn an_order_that_was_changed_by_hand_is_kept_but_for_baton() {
+    let system = debian();
+    confirmed(&system);
+    put_numbers(&system, "BootOrder", &[0, 3, 1]);
+    let calls = done(&system, install(&system.root(), Wish::Once));
+    assert_eq!(calls, ["efibootmgr --quiet --bootnext 0001"]);
+    system.put(TABLE, crate::evidence::fake::table(None, "", &[]));
+    let calls = done(&system, install(&system.root(), Wish::Confirm));
+    assert_eq!(calls, ["efibootmgr --quiet --bootorder 0000,0001,0003"]);
+    let calls = done(&system, uninstall(&system.root()));
+    assert_eq!(calls[0], "efibootmgr --quiet --bootorder 0000,0003");
+}
+
+#[test]
+fn baton_of_another_disk_does_not_hold_this_package() {
+    let system = debian();
+    let mut other = entry(1, LABEL, Some(LOADER));
+    other.partition = Some((2, 999));
+    put_entry(&system, &other);
+    assert_eq!(installed(&system.root()), None);
+    // Where no partition is mounted, it may be this one's.
+    system.put("/proc/self/mountinfo", "");
+    assert!(installed(&system.root()).is_some());
 }
 
 #[test]
