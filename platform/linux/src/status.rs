@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::evidence::Evidence;
 use crate::hooks::Hooks;
+use crate::install;
 use crate::root::Root;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
@@ -16,6 +17,9 @@ const SMMU: &str = "not served: devices can reach all memory, the monitor's too"
 pub struct Status {
     /// Whether the kernel runs under it.
     pub under_baton: bool,
+    /// What starts it at a boot, if it runs without it all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installed: Option<String>,
     /// What it says, if so.
     #[serde(flatten)]
     pub baton: Option<Baton>,
@@ -50,6 +54,7 @@ impl Status {
         let Some(evidence) = Evidence::find(root)? else {
             return Ok(Self {
                 under_baton: false,
+                installed: install::installed(root),
                 baton: None,
             });
         };
@@ -57,6 +62,7 @@ impl Status {
         let value = |name| evidence.value(name).unwrap_or_default().to_owned();
         Ok(Self {
             under_baton: true,
+            installed: None,
             baton: Some(Baton {
                 version: value("version"),
                 generation: evidence
@@ -86,7 +92,14 @@ impl Status {
 impl Display for Status {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         let Some(baton) = &self.baton else {
-            return writeln!(f, "this kernel runs without Baton");
+            writeln!(f, "this kernel runs without Baton")?;
+            return match &self.installed {
+                Some(place) => writeln!(
+                    f,
+                    "installed   {place}: it starts Baton at the next boot, or did not, and the console says why"
+                ),
+                None => Ok(()),
+            };
         };
         let options = match baton.options.as_str() {
             "" => "none",
@@ -145,6 +158,21 @@ mod tests {
             (none.exit_code(), none.to_string().as_str()),
             (2, "this kernel runs without Baton\n")
         );
+    }
+
+    #[test]
+    fn says_that_what_is_installed_did_not_start() {
+        let menu = "label l\nlinux /Image\n# baton: begin\nlabel baton\n# baton: end\n";
+        let system = System::new().with(crate::extlinux::FILE, menu);
+        let status = Status::find(&system.root()).expect("nothing");
+        let text = status.to_string();
+        assert!(
+            text.starts_with(
+                "this kernel runs without Baton\ninstalled   /boot/extlinux/extlinux.conf: "
+            ),
+            "{text}"
+        );
+        assert_eq!(status.exit_code(), 2);
     }
 
     #[test]
