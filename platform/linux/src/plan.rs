@@ -375,7 +375,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_put_back_is_not_overwritten() {
-        let system = System::new().with("/esp/old/file", "");
+        // A link to a folder is replaced like a file, and is not read like one.
+        let system = System::new()
+            .with("/esp/folder/file", "")
+            .with_link("/esp/old", "folder");
         let before = system.files();
         let mut plan = Plan::default();
         plan.push(Step::Write {

@@ -33,8 +33,8 @@ impl Way {
             "U-Boot starts this system by a script, /boot/boot.scr, which is not changed; put Baton into it by \
              hand (platform/qemu-virt/README.md)"
         } else {
-            "neither UEFI nor an extlinux.conf of U-Boot's starts this system: put Baton before it by hand, or use \
-             `baton try`"
+            "neither UEFI nor an extlinux.conf of U-Boot's starts this system, so nothing is installed here by this \
+             command: `baton try` needs neither"
         };
         Err(Error::Refused(why.into()))
     }
