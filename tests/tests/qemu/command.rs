@@ -2,7 +2,7 @@
 //! The command `baton` in the Linux guest, which shows what it prints.
 
 use baton_qemu::{Machine, Task};
-use baton_tests::{Boot, Scratch, boot, machine, uefi_machine};
+use baton_tests::{Boot, Scratch, boot, boot_command, machine, uefi_machine};
 
 /// Runs Linux, and the kernel that it kexecs, each of which asks the command.
 fn run(machine: &Machine) -> Boot {
@@ -77,4 +77,93 @@ fn tells_that_there_is_no_baton() {
     let boot = run(&machine);
     expect_in_both(&boot, "this kernel runs without Baton");
     expect_in_both(&boot, "status ends with 2");
+}
+
+/// What the command must say on standard error, in one line, and nothing else.
+#[track_caller]
+fn expect_refused(boot: &Boot, words: &str, why: &str) {
+    let line = boot.expect(&format!("guest: ask: {words} ends with "));
+    let expected = format!("ends with 3, lines: 1: baton: {why}");
+    if !line.contains(&expected) {
+        boot.fail(format_args!("expected \"{expected}\", seen \"{line}\""));
+    }
+}
+
+/// Linux without Baton, at EL2 or not, in which the command is asked.
+fn asked(words: &[&str], line: &str, el2: bool) -> Boot {
+    let machine = Machine {
+        monitor: None,
+        ..machine(2)
+    };
+    let ask = words.join(",").replace(' ', "+");
+    let guest = Task::PowerOff.guest(&format!("baton.ask={ask} {line}"));
+    let command = machine.command_of_kernel(&guest, el2);
+    let boot = boot_command(command.unwrap_or_else(|error| panic!("{error}")), 200);
+    boot.expect_end();
+    boot
+}
+
+#[test]
+fn refuses_in_one_line_what_a_virtual_machine_cannot() {
+    let asks = [
+        (
+            "try",
+            "the kernel was started at EL1: this is a virtual machine",
+        ),
+        (
+            "try -n",
+            "the kernel was started at EL1: this is a virtual machine",
+        ),
+        (
+            "install",
+            "the kernel was started at EL1: this is a virtual machine",
+        ),
+        ("install --confirm", "this boot is not under Baton"),
+        ("uninstall", "neither UEFI nor an extlinux.conf"),
+        ("kexec", "kexec is switched off until the next boot"),
+        ("report", "this kernel runs without Baton"),
+        ("log", "this kernel runs without Baton"),
+    ];
+    let needs_root = [
+        "try",
+        "try -n",
+        "install",
+        "install --confirm",
+        "uninstall",
+        "uninstall -n",
+        "kexec",
+    ];
+    let by_nobody: Vec<String> = needs_root.map(|words| format!("nobody:{words}")).into();
+    let mut words: Vec<&str> = asks.iter().map(|(words, _)| *words).collect();
+    words.extend(by_nobody.iter().map(String::as_str));
+    words.extend(["nobody:status", "nobody:report", "nobody:uninstall --check"]);
+    let boot = asked(&words, "sysctl.kernel.kexec_load_disabled=1", false);
+    for (words, why) in asks {
+        expect_refused(&boot, &format!("root: baton {words}"), why);
+    }
+    for words in needs_root {
+        expect_refused(&boot, &format!("nobody: baton {words}"), "this needs root");
+    }
+    // They need no root: there is nothing of Baton's, and it is not installed.
+    boot.expect("guest: ask: nobody: baton status ends with 2, lines: 0:");
+    boot.expect("guest: ask: nobody: baton uninstall --check ends with 1, lines: 0:");
+    expect_refused(
+        &boot,
+        "nobody: baton report",
+        "this kernel runs without Baton",
+    );
+}
+
+#[test]
+fn refuses_in_one_line_what_lockdown_forbids() {
+    let words = ["try", "try -n -o log", "install", "install -n"];
+    let boot = asked(&words, "lockdown=integrity", true);
+    for words in ["try", "try -n -o log"] {
+        let why = "the kernel is locked down (integrity)";
+        expect_refused(&boot, &format!("root: baton {words}"), why);
+    }
+    for words in ["install", "install -n"] {
+        let why = "neither UEFI nor an extlinux.conf";
+        expect_refused(&boot, &format!("root: baton {words}"), why);
+    }
 }

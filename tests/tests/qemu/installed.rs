@@ -2,7 +2,7 @@
 //! The package on an installed Debian: tried, installed for good, used and removed, as README says it.
 
 use baton_qemu::{Disk, Machine, paths, script_disk};
-use baton_tests::{Scratch, boot_command, uefi_machine};
+use baton_tests::{Boot, Scratch, boot_command, uefi_machine};
 use std::fs;
 use std::path::PathBuf;
 
@@ -60,16 +60,15 @@ fn the_script_follows_readme() {
     }
 }
 
-/// Seven systems come up one after another: stock, tried, kexecked by Baton, started by it once and for good,
-/// kexecked, and stock.
-#[test]
-#[ignore = "long: make test-long"]
-fn tried_installed_and_removed() {
-    let scratch = Scratch::new("installed");
+/// Runs a script in the Debian of `make distro`, the package beside it, until it switches the machine off after
+/// `systems` systems, each of which came up with all its CPUs and all its units.
+fn run(name: &str, systems: u32) -> Boot {
+    let scratch = Scratch::new(name);
+    let folder = paths::root().join("tests/guest");
     let disk = script_disk(
         &scratch.path("script.tar"),
-        &paths::root().join(SCRIPT),
-        &[&package()],
+        &folder.join(name),
+        &[&folder.join("common"), &package()],
     )
     .unwrap_or_else(|error| panic!("{error}"));
     let machine = Machine {
@@ -88,7 +87,7 @@ fn tried_installed_and_removed() {
     let command = machine.command_with_installed(&uefi, debian);
     let boot = boot_command(command.unwrap_or_else(|error| panic!("{error}")), 2400);
     boot.expect_no("guest: FAIL");
-    for step in 0..7 {
+    for step in 0..systems {
         let line = boot.expect(&format!("guest: step {step}: "));
         if !line.contains("CPUs online: 4, failed units: 0") {
             boot.fail(format_args!(
@@ -98,4 +97,28 @@ fn tried_installed_and_removed() {
     }
     boot.expect("guest: all is as before");
     boot.expect_end();
+    boot
+}
+
+/// Seven systems come up one after another: stock, tried, kexecked by Baton, started by it once and for good,
+/// kexecked, and stock.
+#[test]
+#[ignore = "long: make test-long"]
+fn tried_installed_and_removed() {
+    run("installed", 7);
+}
+
+/// Five systems come up: stock, started by a Baton whose package is gone, and stock three times, as Baton's file is
+/// cut off, then garbage, then starts a loader that is gone.
+#[test]
+#[ignore = "long: make test-long"]
+fn refused_or_fails_and_all_is_as_before() {
+    let boot = run("refused", 5);
+    let failed = boot.all("BdsDxe: failed to load Boot").count();
+    if failed != 2 {
+        boot.fail(format_args!(
+            "expected firmware to fail to load Baton 2 times, seen {failed} times"
+        ));
+    }
+    boot.expect_error(&[r"next loader \EFI\gone.efi"]);
 }
