@@ -60,31 +60,24 @@ enum NotPatched {
 /// One that came by its predecessor's own kexec, or after a crash, is known by its call of
 /// PSCI_VERSION, which Linux makes once, before any other: who calls is not what is patched.
 pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
-    if look(machine, cpu, frame) {
-        report::refresh(machine);
-    }
-}
-
-/// Does so, and returns whether there was something to look at.
-fn look(machine: &Machine, cpu: &Cpu, frame: &Frame) -> bool {
     let generation = machine.takeover.rendezvous.generation() + 1;
     let looked_at = &machine.hooks.looked_at;
     // SAFETY: SCTLR_EL1 is the guest's.
     let due = (looked_at.load(Relaxed) != generation || frame.x[0] as u32 == PSCI_VERSION)
         && unsafe { read_sysreg!(SCTLR_EL1) } & MMU_ON != 0;
     if !due {
-        return false;
+        return;
     }
     let mut patched = machine.hooks.patched.lock();
     // It may have been held for as long as a takeover lasts: its kernel is over then.
     if machine.takeover.rendezvous.is_over(&cpu.member) {
-        return false;
+        return;
     }
     let first_look = looked_at.swap(generation, Relaxed) != generation;
     let caller = image_of_caller(&machine.ram);
     if !first_look && patched.is_some_and(|patched| is_the_patched(&patched, &caller, &machine.ram))
     {
-        return false;
+        return;
     }
     *patched = None;
     if first_look && generation > 1 {
@@ -102,7 +95,7 @@ fn look(machine: &Machine, cpu: &Cpu, frame: &Frame) -> bool {
     };
     if machine.options.hooks == Hooks::Off {
         log::log!(level, "hooks: off: kexec takes the kernel's own path");
-        return true;
+        return;
     }
     let start = time::now();
     match find(machine, cpu, caller) {
@@ -126,7 +119,6 @@ fn look(machine: &Machine, cpu: &Cpu, frame: &Frame) -> bool {
             );
         }
     }
-    true
 }
 
 /// Returns whether the kernel that calls is the one with the calls in it. The memory of one that has

@@ -7,11 +7,12 @@ use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
 use crate::memory::guest_ram::GuestRange;
-use baton_abi::acpi::{TEXT, TIMES};
+use baton_abi::acpi::{TEXT, TIMES, log};
 use baton_abi::{ReportHeader, ReportRow, report_size};
 use baton_core::acpi::sum;
+use baton_core::log_ring::Part;
 use baton_core::options::{Options, Report};
-use baton_core::report::property::{self, About};
+use baton_core::report::property::{self, About, no_lines};
 use baton_core::report::{acpi, table, times};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use zerocopy::IntoBytes;
@@ -59,32 +60,49 @@ pub fn write(machine: &Machine, tree: u64) {
         entered: time::now(),
         ..header
     });
-    let text = text(&machine.options, header.as_ref());
     if let Some((place, times)) = tree {
-        write_clean(&place, &text);
+        write_clean(&place, &text(&machine.options, header.as_ref()));
         if let (Some(times), Some(header)) = (times, &header) {
             write_times(machine, &times, header);
         }
     }
-    if let Some(place) = table {
-        write_table(machine, place, &text, header.as_ref());
+    if let (Some(table), Some(header)) = (table, &header) {
+        write_table(machine, table, header);
     }
 }
 
 /// Writes what the log says by now into the ACPI table, if there is one, where Linux shows it while it runs.
 ///
-/// A device tree is left alone: Linux has taken its checksum when it began, and no longer shows one that has
-/// changed.
-pub fn refresh(machine: &Machine) {
-    if let Some(place) = acpi_table(machine) {
-        let header = header(machine);
-        let text = text(&machine.options, header.as_ref());
-        write_table(machine, place, &text, header.as_ref());
+/// A device tree needs none of that: the guest reads the log itself.
+pub fn show_log(machine: &Machine) {
+    let Some(table) = &machine.report else { return };
+    if table.logged.load(Relaxed) == console::log_end() || acpi_table(machine).is_none() {
+        return;
     }
+    let start = table.place.start() + log(machine.cpus.len()) as u64;
+    // Who writes to the table has the log to itself.
+    console::with_log(|log| {
+        let logged = table.logged.swap(log.end(), Relaxed);
+        for (at, bytes) in log.changed_since(logged) {
+            if let Some(part) = machine.ram.range(start + at as u64, bytes.len() as u64) {
+                write_clean(&part, bytes);
+            }
+        }
+    });
 }
 
-/// Returns the report as text, of a monitor with these options; without `header` there was no takeover.
+/// Returns the report as text, with the last lines of the log, of a monitor with these options; without `header`
+/// there was no takeover.
 pub fn text(options: &Options, header: Option<&ReportHeader>) -> [u8; property::SIZE] {
+    console::with_log(|log| property(options, header, |most| log.last_lines(most)))
+}
+
+/// As [`text`], with the lines of the log that `last_lines` returns.
+fn property<'a>(
+    options: &Options,
+    header: Option<&ReportHeader>,
+    last_lines: impl FnOnce(u64) -> Part<'a>,
+) -> [u8; property::SIZE] {
     let header = header.map(|header| ReportHeader {
         copied: header.copied + header.zeroed,
         ..*header
@@ -92,49 +110,31 @@ pub fn text(options: &Options, header: Option<&ReportHeader>) -> [u8; property::
     let about = About {
         options: &options.given,
     };
-    console::with_log(|log| {
-        property::property(header.as_ref(), &about, |most| log.last_lines(most))
-    })
+    property::property(header.as_ref(), &about, last_lines)
 }
 
-/// Returns the ACPI table, if there is one. It is the guest's memory, which a kernel without ACPI uses as any
-/// other.
+/// Returns the ACPI table, if there is one, and if a kernel has not put something else in its place.
 fn acpi_table(machine: &Machine) -> Option<&GuestRange> {
-    let place = machine.report.as_ref()?;
-    let is_table = acpi::is_table(machine.cpus.len(), &place.copy()?);
-    if !is_table {
-        log::debug!(
-            "no ACPI table at {:#x} any more: no report there",
-            place.start()
-        );
-    }
-    is_table.then_some(place)
+    let place = &machine.report.as_ref()?.place;
+    acpi::is_table(machine.cpus.len(), &place.copy()?).then_some(place)
 }
 
-/// Writes the ACPI table at `place`, part by part, as a CPU's stack has no room for all of it. Without `header`
-/// there was no takeover, and the times stay as they are.
-fn write_table(
-    machine: &Machine,
-    place: &GuestRange,
-    text: &[u8; property::SIZE],
-    header: Option<&ReportHeader>,
-) {
+/// Writes the ACPI table at `place` but for the log, part by part, as a CPU's stack has no room for all of it.
+fn write_table(machine: &Machine, place: &GuestRange, header: &ReportHeader) {
     let cpus = machine.cpus.len();
     let part = |offset: usize, size: usize| {
         machine
             .ram
             .range(place.start() + offset as u64, size as u64)
     };
+    let text = property(&machine.options, Some(header), no_lines);
     let (Some(behind), Some(last)) = (part(TEXT, text.len()), part(TIMES, report_size(cpus)))
     else {
         return;
     };
-    write_clean(&behind, text);
-    let times = match header {
-        Some(header) => write_times(machine, &last, header),
-        None => sum(ReportHeader::of_cpus(cpus).as_bytes()),
-    };
-    write_clean(place, &acpi::header(cpus, sum(text).wrapping_add(times)));
+    write_clean(&behind, &text);
+    let times = write_times(machine, &last, header);
+    write_clean(place, &acpi::header(cpus, sum(&text).wrapping_add(times)));
 }
 
 /// Writes header and rows to `place`, which has room for them, and returns what their bytes add up to.

@@ -86,6 +86,7 @@ pub fn read(fdt: Fdt<'static>) -> Outcome<Machine> {
         fail!("expected a UART in SPCR or DBG2, seen none")
     };
     Ok(Machine {
+        log: None,
         fdt: fdt.data(),
         cpus,
         ram,

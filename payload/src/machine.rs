@@ -41,6 +41,8 @@ pub struct Machine {
     pub ram: List<Range, 64>,
     /// `/reserved-memory`.
     pub reserved: List<Reserved, 64>,
+    /// The part of the monitor's memory that has its log, if that may be read.
+    pub log: Option<Range>,
     /// Physical address of the console's PL011.
     pub uart: u64,
     /// How PSCI is called.

@@ -6,6 +6,7 @@ use crate::cpu::AFFINITY_MASK;
 use crate::list::List;
 use crate::machine::{Gic, Machine, Range, Reserved, keep};
 use crate::outcome::{Failure, Outcome, ensure};
+use baton_abi::log::NODE;
 use core::fmt::Display;
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::standard::NodeStandard;
@@ -152,6 +153,12 @@ pub fn read(fdt: Fdt<'static>) -> Outcome<Machine> {
         }
     }
 
+    let is_log = |node: &FdtNode| node.name_without_address() == NODE;
+    let log = root
+        .children()
+        .find(is_log)
+        .and_then(|node| regions(node).next());
+
     let method = fdt
         .find_node("/psci")
         .and_then(|node| node.property("method"));
@@ -205,6 +212,7 @@ pub fn read(fdt: Fdt<'static>) -> Outcome<Machine> {
         cpus,
         ram,
         reserved,
+        log,
         uart: console(fdt).ok_or_else(|| missing("a PL011"))?,
         psci,
         gic,

@@ -45,7 +45,7 @@
 //!
 //! Writes the monitor's log from offset x3 on, counted in bytes from its first line, to the buffer, and
 //! returns how many bytes it wrote in x0 and where to go on in x1: 0 bytes are the end, up to now. The
-//! log is lines of text, each with a newline at its end. Its last [`LOG_SIZE`] bytes are kept: where
+//! log is lines of text, each with a newline at its end. Its last [`LOG_SIZE`](log::LOG_SIZE) bytes are kept: where
 //! those at x3 are gone, it begins with the oldest whole line; x1 - x0 says where that is. Returns
 //! `INVALID_ADDRESS` if not all of the buffer is in guest memory.
 #![no_std]
@@ -53,6 +53,7 @@
 
 pub mod acpi;
 pub mod hooks;
+pub mod log;
 pub mod steps;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -69,8 +70,6 @@ pub const KEXEC: u32 = 0xc600_0001;
 pub const REPORT: u32 = 0xc600_0002;
 /// Function id of the call that reads the log.
 pub const LOG: u32 = 0xc600_0003;
-/// Bytes of the log that are kept.
-pub const LOG_SIZE: usize = 64 << 10;
 
 /// Baton's UUID, 5c1c4a9e-6f0b-4d0e-9d52-2b4e3a6c8f17, as w0–w3 (SMCCC: each word little-endian).
 pub const UID_WORDS: [u32; 4] = [0x9e4a_1c5c, 0x0e4d_0b6f, 0x4e2b_529d, 0x178f_6c3a];

@@ -15,8 +15,9 @@ use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::hook_state::Patcher;
 use crate::machine::next::Next;
+use crate::machine::report_table::ReportTable;
 use crate::machine::takeover::Takeover;
-use crate::memory::guest_ram::{GuestRam, GuestRange};
+use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
 use crate::memory::layout::{GUARD, STACK};
 use crate::memory::stage1::{MemoryKind, MmuConfig};
@@ -55,7 +56,9 @@ pub struct Ground {
     /// The interrupt controller.
     pub gic: Gic,
     /// The ACPI table that has the report, if there is one.
-    pub report: Option<GuestRange>,
+    pub report: Option<ReportTable>,
+    /// The log's pages, if the guest is told that it may read them.
+    pub log: Option<Region>,
     /// Where the list of what Linux reserves for all kernels is, if that is known.
     pub memory_reserve: Option<u64>,
     mmu: MmuConfig,
@@ -96,6 +99,7 @@ impl Ground {
             ram,
             gic,
             report: None,
+            log: None,
             memory_reserve: None,
             mmu,
         }
@@ -193,6 +197,7 @@ fn machine(
         ram,
         gic,
         report,
+        log,
         memory_reserve,
         mmu,
     } = ground;
@@ -214,7 +219,8 @@ fn machine(
     by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
     // SAFETY: The map is for ever, and nobody else has its tables.
     let takeover = unsafe { Takeover::new(&mmu) };
-    let generations = Generations::new(layout.whole, ram.banks(), gic.guarded())
+    let read_only = gic.guarded().chain(log);
+    let generations = Generations::new(layout.whole, ram.banks(), read_only)
         .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
     let tee = match options.tee {
         Tee::Deny => None,
@@ -227,6 +233,7 @@ fn machine(
         monitor: layout.whole,
         ram,
         report,
+        log,
         memory_reserve,
         cpus,
         by_mpidr: by_mpidr.into(),

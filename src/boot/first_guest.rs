@@ -4,6 +4,7 @@
 use super::early_map;
 use super::layout::TREE_GROWTH;
 use crate::arch::cache;
+use crate::console;
 use crate::gic::Gic;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::stage1::MemoryKind;
@@ -169,12 +170,23 @@ pub fn prepare(
         Some(size) => Some(preset_lpis(gic, keep, &mut free, size, ram)?),
         None => None,
     };
+    let log = console::log_memory();
+    let kinds = [
+        Some((monitor, MemoryType::RESERVED)),
+        // What is ACPI's is memory of the kernel's that it never uses for anything else.
+        lpi_tables.map(|tables| (tables, MemoryType::ACPI_RECLAIM)),
+        // With a tree, the log is a device's memory.
+        description
+            .is_by_acpi()
+            .then_some((log, MemoryType::ACPI_RECLAIM)),
+    ];
     let uefi_map = match description.map() {
-        Some(map) => Some(hand_on_map(&map, monitor, lpi_tables, &mut free, ram)?),
+        Some(map) => Some(hand_on_map(&map, [monitor, log], &kinds, &mut free, ram)?),
         None => None,
     };
     let config = GuestTree {
         monitor,
+        log,
         uefi_map,
         lpi_tables,
         bootargs: board.map.modules.bootargs.as_deref(),
@@ -217,21 +229,19 @@ pub fn prepare(
     })
 }
 
-/// Writes UEFI's memory map for the guest, in which nobody has the monitor's memory, and returns where
-/// it is. Linux reserves that memory, and hands the map on to the next kernel.
+/// Writes UEFI's memory map for the guest, in which memory is of these `kinds`, and nobody has that of `monitor`,
+/// of which `log` is a part. Returns where it is: Linux reserves that memory, and hands the map on to the next
+/// kernel.
 fn hand_on_map(
     map: &UefiMap<'_>,
-    monitor: Region,
-    lpi_tables: Option<Region>,
+    [monitor, log]: [Region; 2],
+    kinds: &[Option<(Region, MemoryType)>],
     free: &mut RegionSet,
     ram: &GuestRam,
 ) -> Result<Region, GuestError> {
-    // What is ACPI's is memory of the kernel's that it never uses for anything else.
-    let tables = lpi_tables.map(|tables| (tables, MemoryType::ACPI_RECLAIM));
-    let changes = [Some((monitor, MemoryType::RESERVED)), tables];
-    let changes: Vec<_> = changes.into_iter().flatten().collect();
-    let changed = map.with(&changes);
-    UefiMap::new(&changed, map.descriptor_size(), VERSION)?.keeps_off(&monitor)?;
+    let kinds: Vec<_> = kinds.iter().copied().flatten().collect();
+    let changed = map.with(&kinds);
+    UefiMap::new(&changed, map.descriptor_size(), VERSION)?.keeps_off(&monitor, Some(&log))?;
     let size = changed.len() as u64;
     let place = free
         .highest_fit(size.next_multiple_of(LARGEST_PAGE), LARGEST_PAGE)

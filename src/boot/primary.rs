@@ -45,6 +45,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     let room = Room::new(taken.chain([&layout.whole]), MmuConfig::end_of_addresses());
 
     let mut ground = Ground::take(&board.hardware, &layout, banks, room, tree_region);
+    ground.log = Some(console::log_memory());
     ground.memory_reserve = description.memory_reserve();
     clear(&ground.ram, old, old_size);
     let start = first_guest::prepare(

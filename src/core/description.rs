@@ -113,6 +113,11 @@ impl<'a> Description<'a> {
         self.uefi.as_ref().map(|uefi| uefi.map)
     }
 
+    /// Returns whether ACPI describes the machine.
+    pub fn is_by_acpi(&self) -> bool {
+        matches!(self.machine, FirmwareTables::Acpi(_))
+    }
+
     /// Returns where the list begins of what Linux has reserved for all kernels, if there is one.
     pub fn memory_reserve(&self) -> Option<u64> {
         self.uefi.as_ref()?.memory_reserve

@@ -6,17 +6,22 @@
 //! left.
 #![forbid(unsafe_code)]
 
-use baton_abi::LOG_SIZE;
+use crate::acpi::sum;
+use baton_abi::log::{LOG_SIZE, LogHeader, MAGIC, SIZE, VERSION};
 use core::fmt;
+use zerocopy::IntoBytes;
 
-/// The last `N` bytes of the log.
+/// The last `N` bytes of the log, as the guest is shown them ([`baton_abi::log`]): on pages of their own.
 ///
 /// All zero while it is empty, so that it costs no bytes in the image.
+#[repr(C, align(4096))]
 pub struct LogRing<const N: usize = LOG_SIZE> {
+    header: LogHeader,
     bytes: [u8; N],
-    /// The offset of the next byte.
-    end: u64,
 }
+
+// Nothing but the log is on its pages.
+const _: () = assert!(size_of::<LogRing>() == SIZE);
 
 /// Bytes of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,26 +36,50 @@ impl<const N: usize> LogRing<N> {
     /// Returns a ring without any line.
     pub const fn new() -> Self {
         Self {
+            header: LogHeader::new(),
             bytes: [0; N],
-            end: 0,
         }
     }
 
     /// Appends a line; what `line` formats to is to have no end of a line.
     pub fn push(&mut self, prefix: &str, line: fmt::Arguments) {
+        self.header.magic = MAGIC;
+        self.header.version = VERSION;
+        self.header.size = N as u64;
         // A CPU that panicked in the middle of a line left it without its end.
         if self.last().is_some_and(|byte| byte != b'\n') {
             self.put(b'\n');
         }
         // Writing to memory does not fail; formatting is the caller's.
         let _ = fmt::Write::write_fmt(self, format_args!("{prefix}{line}\n"));
+        self.header.checksum = 0;
+        let total = sum(self.header.as_bytes()).wrapping_add(self.header.sum);
+        self.header.checksum = total.wrapping_neg();
+    }
+
+    /// Returns the offset of the next byte.
+    pub fn end(&self) -> u64 {
+        self.header.end
+    }
+
+    /// Returns what has changed since the next byte was that at `offset`: bytes of the ring, then the
+    /// header, each with its offset in what the guest is shown.
+    pub fn changed_since(&self, offset: u64) -> [(usize, &[u8]); 3] {
+        let start = offset.clamp(self.header.end.saturating_sub(N as u64), self.header.end);
+        let [first, second] = self.part(start, u64::MAX).pieces;
+        let behind = size_of::<LogHeader>();
+        [
+            (behind + (start % N as u64) as usize, first),
+            (behind, second),
+            (0, self.header.as_bytes()),
+        ]
     }
 
     /// Returns what is there from `offset` on, `most` bytes at most. Where that has been written over,
     /// it begins with the oldest whole line; behind the last byte there is nothing.
     pub fn read(&self, offset: u64, most: u64) -> Part<'_> {
-        let offset = offset.min(self.end);
-        let start = match self.end - offset > N as u64 {
+        let offset = offset.min(self.header.end);
+        let start = match self.header.end - offset > N as u64 {
             true => self.oldest(),
             false => offset,
         };
@@ -59,30 +88,30 @@ impl<const N: usize> LogRing<N> {
 
     /// Returns the last whole lines that have `most` bytes together.
     pub fn last_lines(&self, most: u64) -> Part<'_> {
-        let first = self.end.saturating_sub(most).max(self.oldest());
+        let first = self.header.end.saturating_sub(most).max(self.oldest());
         self.part(self.line_from(first), most)
     }
 
     /// The offset of the oldest line that is whole.
     fn oldest(&self) -> u64 {
-        self.line_from(self.end.saturating_sub(N as u64))
+        self.line_from(self.header.end.saturating_sub(N as u64))
     }
 
     /// The offset of the first line that begins at `offset` or behind it, of bytes that are there.
     fn line_from(&self, offset: u64) -> u64 {
         let before = |offset: u64| match offset.checked_sub(1) {
             // Written over: the line that ended there cannot be told from one that goes on.
-            Some(before) if self.end - before > N as u64 => b'\0',
+            Some(before) if self.header.end - before > N as u64 => b'\0',
             Some(before) => self.at(before),
             None => b'\n',
         };
-        (offset..self.end)
+        (offset..self.header.end)
             .find(|offset| before(*offset) == b'\n')
-            .unwrap_or(self.end)
+            .unwrap_or(self.header.end)
     }
 
     fn part(&self, start: u64, most: u64) -> Part<'_> {
-        let size = self.end.saturating_sub(start).min(most) as usize;
+        let size = self.header.end.saturating_sub(start).min(most) as usize;
         let from = (start % N as u64) as usize;
         let first = size.min(N - from);
         Part {
@@ -95,7 +124,7 @@ impl<const N: usize> LogRing<N> {
     }
 
     fn last(&self) -> Option<u8> {
-        self.end.checked_sub(1).map(|offset| self.at(offset))
+        self.header.end.checked_sub(1).map(|offset| self.at(offset))
     }
 
     /// The byte at `offset`, which is there.
@@ -105,11 +134,12 @@ impl<const N: usize> LogRing<N> {
     }
 
     fn put(&mut self, byte: u8) {
-        let at = (self.end % N as u64) as usize;
+        let at = (self.header.end % N as u64) as usize;
         if let Some(place) = self.bytes.get_mut(at) {
+            self.header.sum = self.header.sum.wrapping_sub(*place).wrapping_add(byte);
             *place = byte;
         }
-        self.end += 1;
+        self.header.end += 1;
     }
 }
 
@@ -249,6 +279,42 @@ mod tests {
             assert_eq!(text(ring.last_lines(most)), expected, "{most} bytes");
         }
         assert_eq!(text(filled(0..2).last_lines(100)), "line 0\nline 1\n");
+    }
+
+    /// What a guest is shown that got all changes so far, and the `ring` that it is of.
+    fn expect_shown(ring: &LogRing<61>, shown: &[u8]) {
+        let (header, bytes) = shown.split_at(size_of::<LogHeader>());
+        assert_eq!(header, ring.header.as_bytes());
+        assert_eq!(bytes, ring.bytes);
+        assert_eq!(sum(shown), 0, "its checksum");
+    }
+
+    #[test]
+    fn changes_are_all_that_a_copy_needs() {
+        let mut ring = LogRing::<61>::new();
+        let mut shown = [0; size_of::<LogHeader>() + 61];
+        let mut end = 0;
+        for number in 0..50_usize {
+            // Longer than the ring too.
+            let line = "x".repeat(number * 13 % 140);
+            ring.push("", format_args!("{number}{line}"));
+            if number % 3 == 0 {
+                for (at, bytes) in ring.changed_since(end) {
+                    shown[at..at + bytes.len()].copy_from_slice(bytes);
+                }
+                end = ring.end();
+                expect_shown(&ring, &shown);
+            }
+        }
+        let end = ring.end();
+        for offset in [end, end + 1, u64::MAX] {
+            let [first, second, _] = ring.changed_since(offset);
+            assert_eq!(
+                first.1.len() + second.1.len(),
+                0,
+                "nothing from {offset} on"
+            );
+        }
     }
 
     /// What is read is what was written, wherever the ring is.

@@ -75,7 +75,8 @@ fn stage1() -> Stage1 {
     }
 }
 
-/// A store to a page that may only be read: the GIC's. Makes it, or drops it with a line on the console.
+/// A store to a page that may only be read: the GIC's, or the log's. Makes it, or drops it with a line on the
+/// console.
 ///
 /// If `address` is of no such page, the guest has just mapped another one there, and tries again.
 fn store(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64, address: u64, far: u64) {
@@ -85,6 +86,9 @@ fn store(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64, address: u64
     let register = frame.x.get((esr >> 16 & 0x1f) as usize);
     let mask = u64::MAX.checked_shr(64 - 8 * size).unwrap_or(0);
     let value = register.copied().unwrap_or(0) & mask;
+    if machine.log.is_some_and(|log| log.contains(address)) {
+        return store_to_log(cpu, frame, plain, far);
+    }
     let memory = machine.ram.with_hot_plugged();
     let Some(made) = machine.gic.store(address, size.into(), value, &memory) else {
         return;
@@ -103,5 +107,21 @@ fn store(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64, address: u64
     match refused.why {
         Denied::Shape => inject::abort(frame, far, false, None),
         _ => frame.skip(),
+    }
+}
+
+/// A store to the log, which is dropped, if it is one of a single register, which may be the user's who writes to
+/// Linux's file of it.
+fn store_to_log(cpu: &Cpu, frame: &mut Frame, plain: bool, far: u64) {
+    cpu.exits.count(Cause::Fault);
+    log::log!(
+        cpu.exits.complaint(),
+        "cpu {}: guest's write to the log (ELR {:#x}); it is dropped",
+        cpu.index,
+        frame.elr
+    );
+    match plain {
+        true => frame.skip(),
+        false => inject::abort(frame, far, false, None),
     }
 }

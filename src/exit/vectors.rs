@@ -5,6 +5,7 @@
 use super::{dispatch, inject, panic, run};
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
+use crate::report;
 use crate::vcpu::frame::Frame;
 use baton_sysreg::read_sysreg;
 use core::arch::global_asm;
@@ -30,6 +31,7 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
     };
     let next = dispatch(machine, cpu, frame);
     run::run(machine, cpu, next, frame);
+    report::show_log(machine);
 }
 
 /// An exception that the guest cannot cause as the CPUs are set up.

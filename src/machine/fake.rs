@@ -55,6 +55,7 @@ impl Bench {
             // SAFETY: It is memory of the test's own, as long as the machine.
             ram: unsafe { GuestRam::new(banks, Room::default()) },
             report: None,
+            log: None,
             memory_reserve: None,
             cpus: AFFINITIES.iter().enumerate().map(cpu).collect(),
             by_mpidr: [0, 1].into(),

@@ -7,11 +7,12 @@ pub mod cpu;
 pub mod fake;
 pub mod hook_state;
 pub mod next;
+pub mod report_table;
 pub mod request;
 pub mod takeover;
 
 use crate::gic::Gic;
-use crate::memory::guest_ram::{GuestRam, GuestRange};
+use crate::memory::guest_ram::GuestRam;
 use crate::memory::stage2::Generations;
 use alloc::boxed::Box;
 use baton_core::devicetree::cpus::Devices;
@@ -23,6 +24,7 @@ use baton_core::sync::Relax;
 use baton_core::tee::mediator::Mediator;
 use cpu::Cpu;
 use hook_state::Patcher;
+use report_table::ReportTable;
 use spin::once::Once;
 use takeover::Takeover;
 
@@ -34,8 +36,10 @@ pub struct Machine {
     pub monitor: Region,
     /// The guest's memory.
     pub ram: GuestRam,
-    /// The ACPI table that has the report of the last reboot, in the guest's memory.
-    pub report: Option<GuestRange>,
+    /// The ACPI table that has the report of the last reboot, and the log.
+    pub report: Option<ReportTable>,
+    /// The part of the monitor's memory with the log, if the guest is told that it may read that.
+    pub log: Option<Region>,
     /// Where the list of what Linux reserves for all kernels is (`linux_efi_memreserve`), if firmware was
     /// asked for it at boot: a physical address, which is not checked.
     pub memory_reserve: Option<u64>,

@@ -348,5 +348,5 @@ fn check_map(uefi: &Uefi, memory: &KexecMemory<'_>, needs: &Needs) -> Result<(),
     map.try_reserve_exact(size)
         .map_err(|_| InvalidRequest::TreeSize(size))?;
     range.append_to(&mut map);
-    Ok(next_map::check(uefi, &map, &needs.monitor)?)
+    Ok(next_map::check(uefi, &map, needs)?)
 }

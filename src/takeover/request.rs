@@ -58,6 +58,7 @@ pub fn kexec(machine: &Machine, cpu: &Cpu, request: KexecRequest) -> Result<Next
         .ok_or(Refusal::Busy)?;
     let needs = Needs {
         monitor: machine.monitor,
+        log: machine.log,
         // One CPU runs without any.
         own_psci: firmware::is_absent() && machine.cpus.len() > 1,
     };

@@ -8,7 +8,8 @@ use crate::console::say;
 use crate::context::Context;
 use crate::monitor;
 use crate::outcome::{self, Outcome, ensure, fail};
-use baton_abi::{LOG, LOG_SIZE};
+use baton_abi::LOG;
+use baton_abi::log::LOG_SIZE;
 
 /// Bytes that are asked for at a time: lines are longer and shorter.
 const STEP: u64 = 50;

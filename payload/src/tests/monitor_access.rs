@@ -8,6 +8,7 @@ use crate::cpu::Cpu;
 use crate::exception::{EC_DATA_ABORT, EC_INSTRUCTION_ABORT, Fault, attempt};
 use crate::mmu;
 use crate::outcome::{Outcome, ensure, fail};
+use baton_abi::log::MAGIC;
 use core::arch::asm;
 
 /// A kind of access: its name, the exception class of its abort, and the access.
@@ -53,6 +54,37 @@ fn check(address: u64) -> Outcome {
     Ok(())
 }
 
+/// The log may be read. A store of one register there is dropped, one of two ends in an abort, and both change nothing.
+fn check_log(log: u64) -> Outcome {
+    // SAFETY: as for `load`.
+    let seen = || attempt(|| unsafe { (log as *const u64).read_volatile() });
+    let whole = |what: &str| {
+        let Ok(magic) = seen() else {
+            fail!("the log at {log:#x} {what}: expected to read it, seen an abort")
+        };
+        ensure!(
+            magic == MAGIC,
+            "the log at {log:#x} {what}: expected {MAGIC:#x}, seen {magic:#x}"
+        );
+        Ok(())
+    };
+    whole("at first")?;
+    ensure!(
+        attempt(|| store(log)).is_ok(),
+        "store to the log at {log:#x}: expected it to be dropped, seen an abort"
+    );
+    whole("after a store")?;
+    // SAFETY: as for `load`.
+    let pair = || unsafe { asm!("stp xzr, xzr, [{}]", in(reg) log) };
+    match attempt(pair) {
+        Err(fault) if fault.class() == EC_DATA_ABORT && fault.far == log => {}
+        seen => fail!("store of a pair to the log at {log:#x}: expected an abort, seen {seen:x?}"),
+    }
+    whole("after a store of a pair")?;
+    say!("the log at {log:#x} can be read, and not written");
+    Ok(())
+}
+
 /// Tries every access at the edges and in the middle, on every CPU.
 pub fn run(context: &Context) -> Outcome {
     let Some((base, size)) = context.machine.monitor() else {
@@ -65,6 +97,9 @@ pub fn run(context: &Context) -> Outcome {
     for address in [base, base + size / 2, base + size - PAGE, base + size - 4] {
         check(address)?;
         say!("load, store and fetch at {address:#x} ended in aborts");
+    }
+    if let Some((log, _)) = context.machine.log {
+        check_log(log)?;
     }
     context.cpus.bring_up(context.cpus.others())?;
     for cpu in context.cpus.others() {

@@ -10,7 +10,8 @@ use crate::boot::layout::Layout;
 use crate::boot::loader_tree::start_console;
 use crate::boot::stop::stop;
 use crate::console;
-use crate::memory::guest_ram::{GuestRam, GuestRange};
+use crate::machine::report_table::ReportTable;
+use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
 use crate::memory::stage1::MmuConfig;
 use crate::vcpu::frame::Frame;
@@ -109,7 +110,7 @@ impl TableMemory for Changed<'_> {
 }
 
 /// Returns the ACPI table at `address` that has the report, if there is one that can be written.
-fn report_table(ram: &GuestRam, address: u64, cpus: usize) -> Option<GuestRange> {
+fn report_table(ram: &GuestRam, address: u64, cpus: usize) -> Option<ReportTable> {
     if address == 0 {
         return None;
     }
@@ -117,7 +118,7 @@ fn report_table(ram: &GuestRam, address: u64, cpus: usize) -> Option<GuestRange>
     if table.is_none() {
         log::warn!("ACPI table at {address:#x}: not in the guest's memory; it will have no report");
     }
-    table
+    table.map(ReportTable::new)
 }
 
 /// Has `frame`, and this CPU's EL1, go on as `caller`, whose call returns success.

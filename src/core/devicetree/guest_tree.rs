@@ -11,6 +11,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
+use baton_abi::log;
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::standard::{AddressSpaceProperties, NodeStandard};
@@ -27,6 +28,8 @@ const MAX_PARTS: usize = 16;
 pub struct GuestTree<'a> {
     /// The monitor's own memory, which the guest must not use.
     pub monitor: Region,
+    /// The part of it with the log, which the guest may read.
+    pub log: Region,
     /// Memory of LPI tables that stay in use from one kernel to the next: the guest's, but
     /// reserved.
     pub lpi_tables: Option<Region>,
@@ -83,10 +86,10 @@ pub enum TreeError {
 /// Makes the guest's tree from the board's: the monitor's memory is taken out of `/memory` and
 /// named in `/reserved-memory` as `no-map`, and `/chosen` has the guest's own command line and
 /// ramdisk in place of the modules. CPUs come by PSCI alone, or not at all. `/baton` has room for the
-/// report of a takeover.
+/// report of a takeover, and a node of its own says where the log is.
 ///
 /// With UEFI's memory map, a tree that has nothing but `/chosen` stays so: Linux takes the machine from
-/// ACPI only then. The report is in `/chosen/baton` there.
+/// ACPI only then. The report is in `/chosen/baton` there, which also says where the log is.
 ///
 /// All else stays: in `/chosen` the seeds, `stdout-path` and `linux,kho-*`, and the memory
 /// reservations.
@@ -110,6 +113,10 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
         &mut tree.root
     };
     let baton = node_mut(reported, "baton");
+    if is_stub {
+        let [start, size] = [config.log.start(), config.log.size()].map(u64::to_be_bytes);
+        set(baton, log::PROPERTY, [start, size].concat());
+    }
     set(baton, "times", config.times.to_vec());
     set(baton, "report", config.report.to_vec());
 
@@ -132,6 +139,7 @@ fn describe(
 ) -> Result<(), TreeError> {
     trim_memory(root, cells, &config.monitor)?;
     reserve(root, cells, "baton", &config.monitor, true)?;
+    show_log(root, cells, &config.log)?;
     if let Some(tables) = &config.lpi_tables {
         reserve(root, cells, "lpi-tables", tables, false)?;
     }
@@ -210,6 +218,33 @@ fn reserve(
         set(&mut node, "no-map", Vec::new());
     }
     parent.add_child(node);
+    Ok(())
+}
+
+/// Adds a node for the log, as memory that Linux shows as a file (sram.yaml of Linux, `export`).
+fn show_log(
+    root: &mut DeviceTreeNode,
+    cells: AddressSpaceProperties,
+    region: &Region,
+) -> Result<(), TreeError> {
+    let name = format!("{}@{:x}", log::NODE, region.start());
+    let reg = encode(&format!("/{name}"), &[*region], cells)?;
+    let mut all = DeviceTreeNode::new_unchecked(format!("log@{:x}", region.start()));
+    set(&mut all, "reg", reg.clone());
+    set(&mut all, "export", Vec::new());
+    let mut node = DeviceTreeNode::new_unchecked(name);
+    for (name, value) in [
+        ("compatible", log::COMPATIBLE.as_bytes().to_vec()),
+        ("reg", reg),
+        ("#address-cells", cells.address_cells.to_be_bytes().to_vec()),
+        ("#size-cells", cells.size_cells.to_be_bytes().to_vec()),
+        // The addresses of what is in it are those of the root.
+        ("ranges", Vec::new()),
+    ] {
+        set(&mut node, name, value);
+    }
+    node.add_child(all);
+    root.add_child(node);
     Ok(())
 }
 

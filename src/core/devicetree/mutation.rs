@@ -73,6 +73,7 @@ fn read(blob: &[u8]) -> bool {
     let monitor = Region::new(0x7fe0_0000, 0x20_0000).expect("test region");
     let config = GuestTree {
         monitor,
+        log: monitor,
         lpi_tables: None,
         bootargs: Some("quiet"),
         ramdisk: Some(monitor),

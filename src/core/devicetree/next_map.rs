@@ -6,6 +6,7 @@
 //! `efi_init()`).
 
 use super::blob::{self, BlobError};
+use super::next_tree::Needs;
 use super::uefi::{Uefi, UefiError};
 use crate::efi::memory_map::{MAX_SIZE, MapError, MemoryMap};
 use crate::memory::region::Region;
@@ -47,14 +48,14 @@ pub fn find(tree: &[u8]) -> Result<Option<Uefi>, NextMapError> {
     Ok(found)
 }
 
-/// Sees that the map in `bytes`, which `uefi` led to, keeps a kernel off the monitor's memory.
+/// Sees that the map in `bytes`, which `uefi` led to, keeps a kernel off the monitor's memory, as `needs` says.
 ///
 /// # Errors
 ///
 /// [`NextMapError::Map`], which is to be the reason of a refusal.
-pub fn check(uefi: &Uefi, bytes: &[u8], monitor: &Region) -> Result<(), NextMapError> {
+pub fn check(uefi: &Uefi, bytes: &[u8], needs: &Needs) -> Result<(), NextMapError> {
     let map = MemoryMap::new(bytes, uefi.descriptor as usize, uefi.version)?;
-    Ok(map.keeps_off(monitor)?)
+    Ok(map.keeps_off(&needs.monitor, needs.log.as_ref())?)
 }
 
 #[cfg(test)]
@@ -68,6 +69,11 @@ mod tests {
     const MONITOR: Region = match Region::new(0x7fe0_0000, 0x20_0000) {
         Ok(region) => region,
         Err(_) => panic!("test region"),
+    };
+    const NEEDS: Needs = Needs {
+        monitor: MONITOR,
+        log: None,
+        own_psci: false,
     };
     const WRITE_BACK: u64 = 1 << 3;
 
@@ -117,7 +123,7 @@ mod tests {
     fn map_keeps_off_the_monitor_or_is_refused() {
         let below = (7, 0x4000_0000, 0, 0x3_fe00, WRITE_BACK);
         let good = sample::map(48, &[below, (0, 0x7fe0_0000, 0, 0x200, WRITE_BACK)]);
-        assert_eq!(check(&uefi(good.len()), &good, &MONITOR), Ok(()));
+        assert_eq!(check(&uefi(good.len()), &good, &NEEDS), Ok(()));
         let bad = sample::map(48, &[below, (7, 0x7fe0_0000, 0, 0x200, WRITE_BACK)]);
         let error = MapError::Taken {
             monitor: MONITOR,
@@ -129,7 +135,7 @@ mod tests {
             },
         };
         assert_eq!(
-            check(&uefi(bad.len()), &bad, &MONITOR),
+            check(&uefi(bad.len()), &bad, &NEEDS),
             Err(NextMapError::Map(error))
         );
         let version = Uefi {
@@ -137,7 +143,7 @@ mod tests {
             ..uefi(96)
         };
         assert_eq!(
-            check(&version, &good, &MONITOR),
+            check(&version, &good, &NEEDS),
             Err(NextMapError::Map(MapError::Version(2)))
         );
     }

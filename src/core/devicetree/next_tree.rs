@@ -52,6 +52,8 @@ pub enum NextTreeError {
 pub struct Needs {
     /// The monitor's memory, which the kernel must keep off.
     pub monitor: Region,
+    /// The part of it with the log, if the kernel may read that.
+    pub log: Option<Region>,
     /// CPUs come by the monitor's own PSCI: the board has none.
     pub own_psci: bool,
 }
@@ -154,6 +156,7 @@ mod tests {
             Ok(region) => region,
             Err(_) => panic!("test region"),
         },
+        log: None,
         own_psci: false,
     };
 

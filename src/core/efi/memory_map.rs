@@ -312,12 +312,22 @@ impl<'a> MemoryMap<'a> {
     /// no descriptor does not exist for the kernel. A kernel with larger pages widens descriptors to
     /// whole ones, so `monitor` is to begin and end at multiples of 64 KiB.
     ///
+    /// The part `shown` of it, which the kernel may read, may be like ACPI's tables: Linux never uses the memory
+    /// of these for anything else (its efi-init.c, `reserve_regions`).
+    ///
     /// # Errors
     ///
     /// [`MapError::Taken`] with the first descriptor that does.
-    pub fn keeps_off(&self, monitor: &Region) -> Result<(), MapError> {
+    pub fn keeps_off(&self, monitor: &Region, shown: Option<&Region>) -> Result<(), MapError> {
+        let is_shown = |descriptor: &Descriptor| {
+            descriptor.kind == MemoryType::ACPI_RECLAIM
+                && shown
+                    .zip(descriptor.region())
+                    .is_some_and(|(shown, region)| shown.encloses(&region))
+        };
         let takes = |descriptor: &Descriptor| {
             !descriptor.kind.is_kept_off()
+                && !is_shown(descriptor)
                 && match descriptor.region() {
                     Some(region) => region.overlaps(monitor),
                     // What a kernel makes of one that wraps around, nobody knows.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The report as a table of ACPI, with the text and the times of the device tree's properties.
+//! The report as a table of ACPI, with the text and the times of the device tree's properties, and the log.
 
 use super::{property, times};
 use crate::acpi::sum;
@@ -42,18 +42,24 @@ fn unchecked(cpus: usize) -> [u8; TEXT] {
     header
 }
 
-/// Returns the header of the table of a machine with so many CPUs; all behind it adds up to `rest`.
+/// Returns the header of the table of a machine with so many CPUs; text and times add up to `rest`, and the log to 0.
 pub fn header(cpus: usize, rest: u8) -> [u8; TEXT] {
     let mut header = unchecked(cpus);
     header[CHECKSUM] = sum(&header).wrapping_add(rest).wrapping_neg();
     header
 }
 
-/// Returns the table before the first takeover, with `text`, which [`property`] made.
+/// Returns the table before the first takeover, and without any line of the log, with `text`, which [`property`]
+/// made.
 pub fn table(cpus: usize, text: &[u8; TEXT_SIZE]) -> Vec<u8> {
     let times = times::empty(cpus);
     let rest = sum(text).wrapping_add(sum(&times));
-    [&header(cpus, rest)[..], text, &times].concat()
+    let mut table = Vec::with_capacity(size(cpus));
+    table.extend(header(cpus, rest));
+    table.extend(text);
+    table.extend(times);
+    table.resize(size(cpus), 0);
+    table
 }
 
 /// Returns whether what begins with `start` is the table of a machine with so many CPUs.
@@ -69,11 +75,11 @@ mod tests {
     #[test]
     fn header_is_as_documented() {
         let table = table(4, &property::empty(&About::default()));
-        assert_eq!(table.len(), 4132 + 184 + 4 * 80);
+        assert_eq!(table.len(), 4132 + 184 + 4 * 80 + 65536);
         assert_eq!(table[..4], *b"BATN");
-        assert_eq!(table[4..9], [0x1c, 0x12, 0, 0, 1], "length and revision");
+        assert_eq!(table[4..9], [0x1c, 0x12, 1, 0, 2], "length and revision");
         assert_eq!(table[10..24], *b"BATON REPORT  ");
-        assert_eq!(table[24..36], *b"\x01\0\0\0BATN\x01\0\0\0");
+        assert_eq!(table[24..36], *b"\x02\0\0\0BATN\x02\0\0\0");
         assert!(table[36..].starts_with(b"Baton report v1\n"));
         assert!(table[4132..].starts_with(b"BATONRPT"));
     }
@@ -98,7 +104,7 @@ mod tests {
         let mut start = *table.first_chunk().expect("a table");
         assert!(is_table(4, &start));
         assert!(!is_table(5, &start), "of another machine");
-        start[8] = 2;
+        start[8] = 3;
         assert!(!is_table(4, &start), "a later layout");
         assert!(!is_table(4, &[0; KNOWN_BY]));
     }

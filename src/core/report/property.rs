@@ -76,11 +76,15 @@ impl Line {
 
 /// Returns the property before the first takeover.
 pub fn empty(about: &About<'_>) -> [u8; SIZE] {
-    let no_lines = |_| Part {
+    property(None, about, no_lines)
+}
+
+/// For [`property`] without lines of the log.
+pub fn no_lines(_: u64) -> Part<'static> {
+    Part {
         start: 0,
         pieces: [&[]; 2],
-    };
-    property(None, about, no_lines)
+    }
 }
 
 /// Returns the property for the takeover of `header`, `None` before the first one; `last_lines` returns lines
@@ -239,13 +243,6 @@ mod tests {
     use super::*;
     use crate::log_ring::LogRing;
     use baton_abi::SOURCE_HOOK;
-
-    fn no_lines(_: u64) -> Part<'static> {
-        Part {
-            start: 0,
-            pieces: [&[]; 2],
-        }
-    }
 
     fn text(property: &[u8]) -> &str {
         let end = property

@@ -274,6 +274,7 @@ fn request(bench: &Bench) -> KexecRequest {
 fn needs(machine: &Machine) -> Needs {
     Needs {
         monitor: machine.monitor,
+        log: machine.log,
         own_psci: false,
     }
 }

@@ -35,6 +35,7 @@ fuzz_target!(|data: &[u8]| {
     });
     let config = GuestTree {
         monitor,
+        log: monitor,
         lpi_tables: region(&mut input),
         bootargs: (size > 0).then_some(&line),
         ramdisk: region(&mut input),

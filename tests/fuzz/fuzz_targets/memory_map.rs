@@ -74,7 +74,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let monitor = all.iter().find_map(Descriptor::region);
     let monitor = monitor.unwrap_or(Region::new(0x7fe0_0000, 0x20_0000).expect("a region"));
-    match map.keeps_off(&monitor) {
+    match map.keeps_off(&monitor, None) {
         Ok(()) => assert!(!ram.overlaps(&monitor)),
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -30,6 +30,7 @@ fuzz_target!(|data: &[u8]| {
     let monitor = Region::new(0x7fe0_0000, 0x20_0000).expect("a region");
     let config = GuestTree {
         monitor,
+        log: monitor,
         lpi_tables: Some(Region::new(0x4800_0000, 0x1_0000).expect("a region")),
         bootargs: Some("quiet"),
         ramdisk: Some(monitor),

@@ -18,6 +18,8 @@ pub struct Field {
     pub seed: u64,
     /// The monitor's first byte, and the first behind it.
     pub monitor: (u64, u64),
+    /// What of it may be read: the first byte, and the first behind it.
+    pub log: (u64, u64),
     /// Physical address of the first byte of RAM.
     pub ram: u64,
     /// Physical address of the console's registers.
@@ -41,6 +43,7 @@ impl Field {
             fail!("expected the monitor and the arena in the device tree")
         };
         let (end, ram_end) = (monitor + size, ram + ram_size);
+        let (log, log_size) = context.machine.log.unwrap_or_default();
         let uart = context.machine.uart;
         let gic = context
             .machine
@@ -52,6 +55,7 @@ impl Field {
             calls: context.options.calls,
             seed,
             monitor: (monitor, end),
+            log: (log, log + log_size),
             ram,
             uart,
             edges: [

@@ -48,14 +48,19 @@ impl Numbers<'_> {
         }
     }
 
-    /// An address in the monitor's memory, often at its edges.
+    /// An address in the monitor's memory, often at its edges, that must not be read.
     pub fn in_monitor(&self) -> u64 {
         let (start, end) = self.field.monitor;
-        match self.below(8) {
+        let address = match self.below(8) {
             0 => start,
             1 => end - 8,
             2 => (start + self.below(0x4_0000)) & !7,
             _ => (start + self.below(end - start)) & !7,
+        };
+        let (log, behind) = self.field.log;
+        match (log..behind).contains(&address) {
+            true => behind,
+            false => address,
         }
     }
 

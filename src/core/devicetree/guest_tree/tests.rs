@@ -28,6 +28,7 @@ fn cpu(mpidr: u64) -> Cpu {
 fn config(monitor: Region) -> GuestTree<'static> {
     GuestTree {
         monitor,
+        log: region(monitor.start() + 0x5000, 0x1_0000),
         lpi_tables: None,
         bootargs: Some("quiet"),
         ramdisk: None,
@@ -423,6 +424,29 @@ fn reserves_the_tables_of_lpis_that_stay() {
 }
 
 #[test]
+fn shows_the_log_in_the_monitors_memory() {
+    let start = top().start() + 0x5000;
+    let reg = wide(&[start, 0x1_0000]);
+    let made = made(&Sample::virt(), &config(top()));
+    let node = format!("/baton-log@{start:x}");
+    assert_eq!(
+        value(&made, &node, "compatible"),
+        Some(&b"baton,log\0mmio-sram\0"[..])
+    );
+    assert_eq!(value(&made, &node, "ranges"), Some(&[][..]), "all");
+    for node in [node.clone(), format!("{node}/log@{start:x}")] {
+        assert_eq!(value(&made, &node, "reg"), Some(&reg[..]), "{node}");
+    }
+    let file = value(&made, &format!("{node}/log@{start:x}"), "export");
+    assert_eq!(file, Some(&[][..]), "it is a file");
+    assert_eq!(
+        value(&made, MEMORY, "reg"),
+        Some(&wide(&[0x4000_0000, 0x3fe0_0000])[..]),
+        "and no memory of the guest's"
+    );
+}
+
+#[test]
 fn gives_up_on_a_monitor_covered_in_crumbs() {
     let mut tree = Sample::virt();
     tree.set_cells("/reserved-memory", 2, 2);
@@ -476,6 +500,8 @@ fn a_tree_of_chosen_alone_stays_so_with_uefi() {
     assert_eq!(seen.root.children().count(), 1, "/chosen");
     let report = value(&seen, "/chosen/baton", "report");
     assert_eq!(report, Some(config.report));
+    let log = value(&seen, "/chosen/baton", "log");
+    assert_eq!(log, Some(&wide(&[config.log.start(), 0x1_0000])[..]));
     for name in [
         "linux,uefi-system-table",
         "linux,uefi-mmap-start",

@@ -30,6 +30,12 @@ fn reserved(descriptors: &[(u32, u64, u64, u64)]) -> Vec<Region> {
     with(descriptors, |map| map.reserved().iter().copied().collect())
 }
 
+/// The part of the monitor's memory that a kernel may read.
+const SHOWN: Region = match Region::new(0xbfc1_0000, 0x1_0000) {
+    Ok(region) => region,
+    Err(_) => panic!("test region"),
+};
+
 #[test]
 fn reads_descriptors_of_each_size() {
     let parts = [(7, 0x4000_0000, 16, WB), (11, 0x900_0000, 1, 1 << 63 | 1)];
@@ -108,7 +114,7 @@ fn ram_is_merged_and_without_what_overlaps_it() {
 #[test]
 fn a_kernel_keeps_off_what_is_reserved() {
     let monitor = region(0xbfc0_0000, 0x40_0000);
-    let keeps = |parts: &[_]| with(parts, |map| map.keeps_off(&monitor));
+    let keeps = |parts: &[_]| with(parts, |map| map.keeps_off(&monitor, Some(&SHOWN)));
     let around = [(7, 0x4000_0000, 0x7_fc00, WB), (7, 0xc000_0000, 0x100, WB)];
     assert_eq!(keeps(&around), Ok(()), "in no descriptor");
     for kind in 0..20 {
@@ -134,6 +140,22 @@ fn a_kernel_keeps_off_what_is_reserved() {
 }
 
 #[test]
+fn a_kernel_may_read_what_it_is_shown() {
+    let monitor = region(0xbfc0_0000, 0x40_0000);
+    let below = (0, 0xbfc0_0000, 0x10, WB);
+    let above = (0, 0xbfc2_0000, 0x3e0, WB);
+    let keeps = |kind, start, pages| {
+        let parts = [below, (kind, start, pages, WB), above];
+        with(&parts, |map| map.keeps_off(&monitor, Some(&SHOWN)).is_ok())
+    };
+    assert!(keeps(9, 0xbfc1_0000, 0x10), "all of it");
+    assert!(keeps(9, 0xbfc1_1000, 1), "a part");
+    assert!(!keeps(9, 0xbfc1_0000, 0x11), "more");
+    assert!(!keeps(9, 0xbfc0_f000, 2), "what is before it");
+    assert!(!keeps(7, 0xbfc1_0000, 0x10), "as free memory");
+}
+
+#[test]
 fn every_descriptor_counts_whatever_its_attributes() {
     let monitor = region(0xbfc0_0000, 0x40_0000);
     let reserved = (0, 0xbfc0_0000, 0x400, WB);
@@ -154,12 +176,15 @@ fn every_descriptor_counts_whatever_its_attributes() {
                 attribute,
             },
         };
-        let seen = with(&[reserved, part], |map| map.keeps_off(&monitor));
+        let seen = with(&[reserved, part], |map| {
+            map.keeps_off(&monitor, Some(&SHOWN))
+        });
         assert_eq!(seen, Err(taken));
     }
     let empty = (7, 0xbfc0_0000, 0, WB);
     assert_eq!(
-        with(&[reserved, empty], |map| map.keeps_off(&monitor)),
+        with(&[reserved, empty], |map| map
+            .keeps_off(&monitor, Some(&SHOWN))),
         Ok(())
     );
 }
@@ -168,7 +193,7 @@ fn every_descriptor_counts_whatever_its_attributes() {
 fn an_error_names_the_descriptor() {
     let monitor = region(0xbfc0_0000, 0x40_0000);
     let seen = with(&[(7, 0xbfc0_0000, 0x400, WB)], |map| {
-        map.keeps_off(&monitor)
+        map.keeps_off(&monitor, Some(&SHOWN))
     });
     assert_eq!(
         seen.expect_err("taken").to_string(),
@@ -226,7 +251,11 @@ fn reads_the_map_of_edk2_as_linux_does() {
         region(0x7fc0_0000, 0x3e_0000),
     ];
     assert_eq!(reserved(&map), kept);
-    let keeps = |start, size| with(&map, |map| map.keeps_off(&region(start, size)).is_ok());
+    let keeps = |start, size| {
+        with(&map, |map| {
+            map.keeps_off(&region(start, size), Some(&SHOWN)).is_ok()
+        })
+    };
     assert!(!keeps(0x7ca0_0000, 0x20_0000), "free memory");
     assert!(!keeps(0x7c50_0000, 0x1000), "of runtime services");
     assert!(keeps(0x8000_0000, 0x20_0000), "no memory at all");
@@ -303,6 +332,6 @@ fn changes_take_a_part_of_a_descriptor() {
     assert_eq!(changed, sample::map(56, &expected));
     let changed = MemoryMap::new(&changed, 56, VERSION).expect("a map");
     let kept_off = region(0x4001_0000, 0x1000);
-    assert_eq!(changed.keeps_off(&kept_off), Ok(()));
-    assert!(map.keeps_off(&kept_off).is_err(), "before");
+    assert_eq!(changed.keeps_off(&kept_off, Some(&SHOWN)), Ok(()));
+    assert!(map.keeps_off(&kept_off, Some(&SHOWN)).is_err(), "before");
 }
