@@ -5,6 +5,6 @@ mod logger;
 mod uart;
 
 pub use logger::{
-    is_shown, line_without_mmu, log_end, log_memory, open, panic_line, prefix, set_level, show, start,
-    with_log,
+    is_shown, line_without_mmu, log_end, log_memory, open, panic_line, prefix, set_level, show,
+    start, with_log,
 };

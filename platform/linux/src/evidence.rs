@@ -2,6 +2,7 @@
 //! What Baton shows of itself: in a table of ACPI, or in the device tree.
 
 use crate::Error;
+use crate::live_log::{self, Log};
 use crate::root::Root;
 use baton_abi::acpi::{SIGNATURE, TEXT, TEXT_SIZE};
 use baton_abi::{REPORT_MAGIC, REPORT_VERSION, ReportHeader, ReportRow};
@@ -27,8 +28,8 @@ pub struct Evidence {
     pub place: &'static str,
     /// The report as text, without the log.
     pub text: String,
-    /// The last lines of the log.
-    pub log: String,
+    /// The log.
+    pub log: Log,
     /// The times of the last reboot; `None` before the first one.
     pub times: Option<Times>,
 }
@@ -50,12 +51,17 @@ impl Evidence {
     /// [`Error::Unreadable`] if it is there and broken, [`Error::NotRoot`] if it must not be read.
     pub fn find(root: &Root) -> Result<Option<Self>, Error> {
         if root.exists(TABLE) {
-            let table = root.bytes(TABLE).ok_or(Error::NotRoot)?;
+            let table = root.bytes_at_rest(TABLE).ok_or(Error::NotRoot)?;
             return Self::of_table(&table).map(Some);
         }
         if let Some(text) = root.bytes(TREE) {
             let times = root.bytes(TREE_TIMES).unwrap_or_default();
-            return Ok(Some(Self::new(TREE, &text, &times)));
+            return Ok(Some(Self::new(
+                TREE,
+                &text,
+                &times,
+                live_log::in_tree(root),
+            )));
         }
         let Some(blob) = root.bytes(BLOB) else {
             // Root alone reads it, and a tree that is shown as folders would have shown the report.
@@ -67,7 +73,8 @@ impl Evidence {
         Ok(property::find(&blob).map(|at| {
             let times = times::find_any(&blob, |_| true);
             let times = times.map_or(&[][..], |(at, _)| &blob[at..]);
-            Self::new(BLOB, &blob[at..at + property::SIZE], times)
+            let text = &blob[at..at + property::SIZE];
+            Self::new(BLOB, text, times, live_log::in_memory(root, &blob))
         }))
     }
 
@@ -85,16 +92,21 @@ impl Evidence {
             )));
         }
         match sum(table) {
-            0 => Ok(Self::new(
-                TABLE,
-                &table[TEXT..TEXT + TEXT_SIZE],
-                &table[TEXT + TEXT_SIZE..],
-            )),
+            0 => {
+                let (text, times) = table[TEXT..].split_at(TEXT_SIZE);
+                Ok(Self::new(TABLE, text, times, live_log::in_table(times)))
+            }
             sum => Err(broken(format!("its bytes add up to {sum:#x}, not to 0"))),
         }
     }
 
-    fn new(place: &'static str, text: &[u8], times: &[u8]) -> Self {
+    /// Takes what is shown; `live` is the log as it is now, or the reason why there is none.
+    fn new(
+        place: &'static str,
+        text: &[u8],
+        times: &[u8],
+        live: Result<String, &'static str>,
+    ) -> Self {
         let end = text
             .iter()
             .position(|&byte| byte == 0)
@@ -104,14 +116,15 @@ impl Evidence {
         Self {
             place,
             text: text.trim_end().to_owned(),
-            log: log.to_owned(),
+            log: match live {
+                Ok(text) => Log { text, old: None },
+                Err(why) => Log {
+                    text: log.to_owned(),
+                    old: Some(why),
+                },
+            },
             times: Times::read(times),
         }
-    }
-
-    /// Returns whether the monitor rewrites the log while this kernel runs.
-    pub fn is_live(&self) -> bool {
-        self.place == TABLE
     }
 
     /// Returns the value of a line of the report.
@@ -153,7 +166,7 @@ impl Times {
 #[cfg(test)]
 pub(crate) mod fake {
     use super::*;
-    use baton_abi::acpi::TIMES;
+    use baton_abi::acpi::{self as layout, TIMES};
     use baton_abi::{ROW_BOOT_CPU, ROW_TOOK_PART, SOURCE_HOOK};
     use baton_core::log_ring::LogRing;
     use baton_core::report::acpi;
@@ -198,25 +211,39 @@ pub(crate) mod fake {
         header.chain(rows).copied().collect()
     }
 
-    /// The text of a report.
-    pub fn text(times: Option<&Times>, options: &str, lines: &[&str]) -> [u8; property::SIZE] {
-        let mut log = LogRing::<4096>::new();
+    fn ring(lines: &[&str]) -> LogRing {
+        let mut ring = LogRing::new();
         lines
             .iter()
-            .for_each(|line| log.push("", format_args!("{line}")));
+            .for_each(|line| ring.push("", format_args!("{line}")));
+        ring
+    }
+
+    /// The text of a report.
+    pub fn text(times: Option<&Times>, options: &str, lines: &[&str]) -> [u8; property::SIZE] {
+        let log = ring(lines);
         let header = times.map(|times| &times.header);
         property::property(header, &About { options }, |most| log.last_lines(most))
     }
 
+    /// The log as it is shown.
+    pub fn log(lines: &[&str]) -> Vec<u8> {
+        let mut shown = vec![0; baton_abi::log::SIZE];
+        for (at, bytes) in ring(lines).changed_since(0) {
+            shown[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        shown
+    }
+
     /// The table of ACPI.
     pub fn table(times: Option<&Times>, options: &str, lines: &[&str]) -> Vec<u8> {
-        let text = text(times, options, lines);
-        let mut table = acpi::table(2, &text);
+        let mut table = acpi::table(2, &text(times, options, &[]));
         if let Some(times) = times {
-            table.splice(TIMES.., bytes(times));
+            table.splice(TIMES..layout::log(2), bytes(times));
             let rest = sum(&table[TEXT..]);
             table.splice(..TEXT, acpi::header(2, rest));
         }
+        table.splice(layout::log(2).., log(lines));
         table
     }
 }
@@ -257,7 +284,8 @@ mod tests {
             assert_eq!(found.times.as_ref(), Some(&times), "{place}");
             assert_eq!(found.value("options"), Some("wait=20"), "{place}");
             assert_eq!(found.value("version"), Some(env!("CARGO_PKG_VERSION")));
-            assert_eq!(found.log, "hooks: none\n", "{place}");
+            assert_eq!(found.log.text, "hooks: none\n", "{place}");
+            assert_eq!(found.log.old.is_none(), place == TABLE, "{place}");
         }
     }
 

@@ -5,7 +5,8 @@
 //! [`root::Root`]; only then is anything changed. So `--dry-run` prints exactly what would be done, and the
 //! tests decide on systems that are folders.
 //!
-//! Nothing here talks to the monitor: all that it shows is in ACPI's tables or in the device tree.
+//! Nothing here talks to the monitor: all that it shows is in ACPI's tables, in the device tree, or in memory that
+//! the tree describes.
 
 pub mod arguments;
 pub mod attempt;
@@ -18,8 +19,10 @@ pub mod gantt;
 pub mod hooks;
 pub mod image;
 pub mod install;
+pub mod kcore;
 pub mod kernels;
 pub mod kexec;
+pub mod live_log;
 pub mod log;
 pub mod plan;
 pub mod report;

@@ -123,12 +123,16 @@ pub fn text(evidence: &Evidence) -> String {
 mod tests {
     use super::*;
     use crate::evidence::fake;
+    use crate::live_log::Log;
 
     fn evidence(times: Option<Times>) -> Evidence {
         Evidence {
             place: "",
             text: String::new(),
-            log: String::new(),
+            log: Log {
+                text: String::new(),
+                old: None,
+            },
             times,
         }
     }

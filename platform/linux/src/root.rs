@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of the largest file that is read: no kernel has as many.
 const FILE_MAX: u64 = 512 << 20;
+/// How often what changes is read again.
+const READS: u32 = 16;
 
 /// The folder that stands for `/`.
 #[derive(Clone, Debug)]
@@ -28,6 +30,11 @@ impl Root {
     /// Returns the bytes of a file; `None` if it cannot be read, or has more than 512 MiB.
     pub fn bytes(&self, absolute: impl AsRef<Path>) -> Option<Vec<u8>> {
         read(&self.path(absolute), FILE_MAX).ok()
+    }
+
+    /// Returns the bytes of a file that may change while it is read, as [`at_rest`] does.
+    pub fn bytes_at_rest(&self, absolute: impl AsRef<Path>) -> Option<Vec<u8>> {
+        at_rest(|| self.bytes(&absolute))
     }
 
     /// Returns the bytes of a file that must be there.
@@ -78,6 +85,20 @@ fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         true => Err(ErrorKind::FileTooLarge.into()),
         false => Ok(bytes),
     }
+}
+
+/// Returns what `read` reads that may change meanwhile: it was the same two times in a row. `None` if it cannot be
+/// read, or changes each time.
+pub fn at_rest(read: impl Fn() -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let mut last = read()?;
+    for _ in 0..READS {
+        let bytes = read()?;
+        if bytes == last {
+            return Some(bytes);
+        }
+        last = bytes;
+    }
+    None
 }
 
 /// A system for tests: a folder of its own, which is removed when this is dropped.
@@ -164,6 +185,7 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     #[test]
     fn a_file_that_is_too_large_is_not_read() {
@@ -172,5 +194,21 @@ mod tests {
         assert_eq!(read(&path, 100).expect("100 bytes").len(), 100);
         let error = read(&path, 99).expect_err("one byte more");
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn what_changes_is_read_until_it_does_not() {
+        let reads = Cell::new(0);
+        let read = |changes| {
+            reads.set(0);
+            at_rest(|| {
+                reads.set(reads.get() + 1);
+                Some(vec![reads.get().min(changes)])
+            })
+        };
+        assert_eq!(read(3), Some(vec![3]));
+        assert_eq!(reads.get(), 4);
+        assert_eq!(read(u8::MAX), None, "it changes each time");
+        assert_eq!(at_rest(|| None), None, "it cannot be read");
     }
 }

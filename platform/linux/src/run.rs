@@ -107,7 +107,13 @@ pub fn run(
             }
             Ok(0)
         }
-        Command::Log => say(out, format_args!("{}", log::log(&root)?)).map(|()| 0),
+        Command::Log => {
+            let log = log::log(&root)?;
+            if let Some(why) = log.old {
+                eprintln!("baton: the end of the log when this kernel began: {why}");
+            }
+            say(out, format_args!("{}", log.text)).map(|()| 0)
+        }
     }
 }
 

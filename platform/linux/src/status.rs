@@ -58,7 +58,7 @@ impl Status {
                 baton: None,
             });
         };
-        let hooks = Hooks::find(root, &evidence);
+        let hooks = Hooks::find(&evidence);
         let value = |name| evidence.value(name).unwrap_or_default().to_owned();
         Ok(Self {
             under_baton: true,

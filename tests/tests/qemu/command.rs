@@ -38,7 +38,38 @@ fn expect_carried(boot: &Boot) {
     );
 }
 
-/// The hooks are seen in the kernel's memory.
+/// Expects the log of both kernels to be that of the monitor from its first line on, with what it said of each kernel
+/// while that ran: `said`.
+#[track_caller]
+fn expect_whole_log(boot: &Boot, said: &[&str]) {
+    let logs = boot
+        .lines
+        .iter()
+        .filter_map(|line| line.text.split_once("guest: log: "));
+    let lines: Vec<&str> = logs.map(|(_, line)| line).collect();
+    let is_first = |line: &&&str| line.starts_with("Baton ") && line.contains(", monitor at ");
+    let firsts = lines.iter().filter(is_first).count();
+    if firsts != 2 || !lines.first().is_some_and(|line| is_first(&line)) {
+        boot.fail(format_args!(
+            "expected 2 logs from the monitor's first line on, seen {firsts} in {lines:#?}"
+        ));
+    }
+    for what in said {
+        let count = lines.iter().filter(|line| line.contains(what)).count();
+        // The second kernel is shown what was said of the first one too.
+        if count != 3 {
+            boot.fail(format_args!(
+                "expected \"{what}\" once in the first log and 2 times in the second, seen {count} times in {lines:#?}"
+            ));
+        }
+    }
+}
+
+const HOOKED: &str = "hooks: kernel at ";
+const READ: &str = " is in the monitor's memory (ELR ";
+const WROTE: &str = ": guest's write to the log (ELR ";
+
+/// A file of the tree's memory shows the log. Root may not write to it.
 #[test]
 fn tells_of_baton_on_a_machine_of_a_tree() {
     let mut machine = machine(4);
@@ -46,13 +77,16 @@ fn tells_of_baton_on_a_machine_of_a_tree() {
     let boot = run(&machine);
     expect_carried(&boot);
     expect_in_both(&boot, "options     wait=2000");
+    expect_whole_log(&boot, &[HOOKED, READ, WROTE]);
 }
 
 /// ACPI's table says it.
 #[test]
 fn tells_of_baton_on_a_machine_of_acpi() {
     let scratch = Scratch::new("command-acpi");
-    expect_carried(&run(&uefi_machine(4, &scratch)));
+    let boot = run(&uefi_machine(4, &scratch));
+    expect_carried(&boot);
+    expect_whole_log(&boot, &[HOOKED, READ]);
 }
 
 #[test]
@@ -62,7 +96,7 @@ fn tells_that_hooks_are_off() {
     let boot = run(&machine);
     expect_in_both(
         &boot,
-        "hooks       none, kexec takes the kernel's own path:",
+        "hooks       none, kexec takes the kernel's own path: hooks=off",
     );
     expect_in_both(&boot, "status ends with 1");
 }

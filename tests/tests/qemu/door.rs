@@ -8,7 +8,7 @@ use baton_tests::{Boot, Scratch, boot_command, machine, uefi_machine};
 #[track_caller]
 fn comes_in(mut machine: Machine, scratch: &Scratch, seconds: u64) -> Boot {
     let run = door::prepare(&mut machine, &paths::linux(), &scratch.path("try"))
-        .and_then(|()| door::command(&machine, &Task::Try.guest("efi=debug")));
+        .and_then(|()| door::command(&machine, &Task::Try.guest("efi=debug baton.command=on")));
     let boot = boot_command(run.unwrap_or_else(|error| panic!("{error}")), seconds);
     boot.expect_ok(door::check(&boot, machine.smp));
     boot
@@ -48,6 +48,27 @@ fn try_on_a_machine_of_a_tree() {
     boot.expect("a kernel that came without a takeover: GIC, LPIs and ITS are as at reset");
     boot.expect_no("Using preallocated redistributor tables");
     boot.expect("guest: tree: no reboot yet");
+    expect_log_as_it_is(&boot);
+}
+
+/// Both kernels below the monitor are shown what it says while they run.
+#[track_caller]
+fn expect_log_as_it_is(boot: &Boot) {
+    for (line, expected) in [
+        (
+            "guest: command: hooks       in place: the next kexec is Baton's",
+            2,
+        ),
+        ("guest: log: hooks: kernel at ", 3),
+        (" is in the monitor's memory (ELR ", 3),
+    ] {
+        let seen = boot.all(line).count();
+        if seen != expected {
+            boot.fail(format_args!(
+                "expected \"{line}\" {expected} times, seen {seen} times"
+            ));
+        }
+    }
 }
 
 /// With VHE, Linux runs at EL2 itself, and leaves more of it.
@@ -72,6 +93,7 @@ fn try_on_a_machine_of_acpi() {
     boot.expect("guest: fdt: no reboot yet");
     boot.expect("guest: fdt: asked for by                      kernel_kexec()");
     expect_kept_off(&boot);
+    expect_log_as_it_is(&boot);
 }
 
 /// The maps of both kernels below the monitor must have its memory as reserved.

@@ -112,7 +112,8 @@ fn hostile_lists_are_refused() {
 
 #[test]
 fn the_monitors_memory_is_out_of_reach() {
-    run(4, "test=monitor-access", 120);
+    let boot = run_on(&machine(4), "test=monitor-access", 120);
+    boot.expect(" can be read, and not written");
 }
 
 #[test]
