@@ -7,6 +7,8 @@ pub const FILE: &str = "/boot/extlinux/extlinux.conf";
 /// Baton's entry is between these lines, behind all others.
 const BEGIN: &str = "# baton: begin";
 const END: &str = "# baton: end";
+/// The first, where the line before it had no end.
+const JOINED: &str = "# baton: begin, behind a line without an end";
 /// Before the line that it replaces.
 const WAS: &str = "# baton: was ";
 const LABEL: &str = "baton";
@@ -22,13 +24,13 @@ pub struct Present<'a> {
 
 /// Returns whether Baton has an entry.
 pub fn has_baton(conf: &str) -> bool {
-    conf.lines().any(|line| line == BEGIN)
+    conf.lines().any(|line| [BEGIN, JOINED].contains(&line))
 }
 
 /// Returns what stands against an entry of Baton's in this menu, if anything does.
 pub fn obstacle(conf: &str) -> Option<&'static str> {
     let count = |mark: &str| conf.lines().filter(|&line| line == mark).count();
-    if count(BEGIN) != count(END) {
+    if count(BEGIN) + count(JOINED) != count(END) {
         return Some(
             "Baton's entry has lost its first or last line (# baton: begin, # baton: end): remove it by hand",
         );
@@ -47,13 +49,21 @@ fn split(line: &str) -> (String, &str) {
     (key.to_ascii_lowercase(), value.trim())
 }
 
-/// Returns the label that is started if nobody chooses.
-fn default(conf: &str) -> Option<&str> {
-    let named = |key: &str| {
-        let mut values = conf.lines().map(split).filter(|(seen, _)| seen == key);
-        values.next().map(|(_, value)| value)
-    };
-    named("default").or_else(|| named("label"))
+/// Returns the label that is started if nobody chooses: by name, marked in the menu, or the first.
+pub fn default(conf: &str) -> Option<&str> {
+    let (mut label, mut first, mut marked) = (None, None, None);
+    for (key, value) in conf.lines().map(split) {
+        match key.as_str() {
+            "default" => return Some(value),
+            "label" => {
+                label = Some(value);
+                first = first.or(label);
+            }
+            "menu" if value.eq_ignore_ascii_case("default") => marked = marked.or(label),
+            _ => {}
+        }
+    }
+    marked.or(first)
 }
 
 /// Returns the entry that starts the system; `None` if there is none with a kernel.
@@ -71,70 +81,83 @@ fn is_kernel((key, value): &(String, &str)) -> bool {
     matches!(key.as_str(), "linux" | "kernel") && !value.is_empty()
 }
 
-/// Returns the menu without Baton.
+/// Returns whether U-Boot shows the menu, and waits for a choice.
+pub fn asks(conf: &str) -> bool {
+    let mut prompts = conf.lines().map(split).filter(|(key, _)| key == "prompt");
+    let number = prompts.next().and_then(|(_, value)| value.parse().ok());
+    number.is_some_and(|number: u32| number != 0)
+}
+
+/// Returns the menu without Baton, byte for byte as it was.
 pub fn without(conf: &str) -> String {
-    let mut lines = Vec::new();
+    let mut menu = String::new();
     let mut inside = false;
     let mut restored = false;
-    for line in conf.lines() {
-        match line {
+    for line in conf.split_inclusive('\n') {
+        match line.trim_end_matches('\n') {
             BEGIN => inside = true,
+            JOINED => {
+                inside = true;
+                // The end of the line before is Baton's.
+                menu.pop();
+            }
             END => inside = false,
             _ if inside => {}
-            _ => match line.strip_prefix(WAS) {
+            text => match line.strip_prefix(WAS) {
                 Some(was) => {
-                    lines.extend((!was.is_empty()).then_some(was));
+                    let had_none = text.len() == WAS.len();
+                    menu.push_str(if had_none { "" } else { was });
                     restored = true;
                 }
                 None if restored => restored = false,
-                None => lines.push(line),
+                None => menu.push_str(line),
             },
         }
     }
-    let mut text = lines.join("\n");
-    if conf.ends_with('\n') && !text.is_empty() {
-        text.push('\n');
-    }
-    text
+    menu
 }
 
 /// Returns the menu with an entry that starts `image` as the one that starts the system, which is started if
 /// nobody chooses if it is to be the `default`. `None` if nothing starts the system.
 pub fn with(conf: &str, image: &str, is_default: bool) -> Option<String> {
     let conf = without(conf);
-    let present = present(&conf)?;
-    let mut entry = vec![BEGIN.to_owned(), format!("label {LABEL}")];
-    let mut has_menu = false;
+    let entry = entry(&present(&conf)?, image);
+    let mut lines: Vec<String> = conf.split_inclusive('\n').map(str::to_owned).collect();
+    let mut begin = BEGIN;
+    if let Some(last) = lines.last_mut().filter(|last| !last.ends_with('\n')) {
+        last.push('\n');
+        begin = JOINED;
+    }
+    if is_default {
+        let default = format!("default {LABEL}\n");
+        match lines.iter().position(|line| split(line).0 == "default") {
+            Some(at) => lines[at] = format!("{WAS}{}{default}", lines[at]),
+            None => lines.insert(0, format!("{WAS}\n{default}")),
+        }
+    }
+    Some(format!("{}{begin}\n{entry}{END}\n", lines.concat()))
+}
+
+/// Returns the entry that starts `image` as `present` its kernel.
+fn entry(present: &Present, image: &str) -> String {
+    let mut entry = Vec::new();
+    let mut title = None;
     for line in &present.lines {
         let (key, value) = split(line);
         let indent = &line[..line.len() - line.trim_start().len()];
         if is_kernel(&(key.clone(), value)) {
             entry.push(format!("{indent}{key} {image}"));
         } else if key == "menu" && value.to_ascii_lowercase().starts_with("label") {
-            entry.push(format!(
-                "{indent}menu label Baton, and then {}",
-                &value["label".len()..].trim()
-            ));
-            has_menu = true;
+            let other = &value["label".len()..].trim();
+            title = Some(format!("{indent}menu label Baton, and then {other}"));
         } else if key == "menu" || key.is_empty() || key.starts_with('#') {
             // What marks the default in a menu stays with the other.
         } else {
             entry.push((*line).to_owned());
         }
     }
-    if !has_menu {
-        entry.insert(2, "\tmenu label Baton".into());
-    }
-    entry.push(END.into());
-    let mut lines: Vec<String> = conf.lines().map(str::to_owned).collect();
-    if is_default {
-        match lines.iter().position(|line| split(line).0 == "default") {
-            Some(at) => lines[at] = format!("{WAS}{}\ndefault {LABEL}", lines[at]),
-            None => lines.insert(0, format!("{WAS}\ndefault {LABEL}")),
-        }
-    }
-    lines.extend(entry);
-    Some(lines.join("\n") + "\n")
+    let title = title.unwrap_or("\tmenu label Baton".into());
+    format!("label {LABEL}\n{title}\n{}\n", entry.join("\n"))
 }
 
 #[cfg(test)]
@@ -187,7 +210,14 @@ label baton
     #[test]
     fn a_confirmed_one_is_the_default_and_the_menu_comes_back_as_it_was() {
         let short = "LABEL linux\nKERNEL /Image\n";
-        for menu in [MENU, short, "label a\nkernel /Image"] {
+        let crlf = MENU.replace('\n', "\r\n");
+        for menu in [
+            MENU,
+            short,
+            "label a\nkernel /Image",
+            "label a\nkernel /Image\ndefault a",
+            &crlf,
+        ] {
             for is_default in [false, true] {
                 let once = with(menu, IMAGE, is_default).expect("an entry");
                 assert_eq!(
@@ -196,10 +226,10 @@ label baton
                     "twice"
                 );
                 assert_eq!(default(&once) == Some(LABEL), is_default, "{once}");
-                assert_eq!(without(&once).trim_end(), menu.trim_end());
+                assert_eq!(without(&once), menu, "{once}");
+                assert!(has_baton(&once) && !has_baton(menu));
             }
         }
-        assert_eq!(without(&with(MENU, IMAGE, true).expect("an entry")), MENU);
         assert_eq!(without(MENU), MENU);
     }
 
@@ -213,6 +243,26 @@ label baton
         assert!(obstacle(&foreign).is_some_and(|why| why.contains("is called baton")));
         let cut = both.replace(END, "") + "label l1\n\tlinux /Image\n";
         assert!(obstacle(&cut).is_some_and(|why| why.contains("first or last line")));
+    }
+
+    #[test]
+    fn default_is_named_or_marked_or_the_first() {
+        let labels = "label a\n\tlinux /a\nlabel b\n\tmenu default\n\tlinux /b\n";
+        assert_eq!(default(labels), Some("b"));
+        assert_eq!(default(&labels.replace("menu default", "")), Some("a"));
+        assert_eq!(default(&format!("{labels}default a\n")), Some("a"));
+        let with = with(labels, IMAGE, true).expect("an entry");
+        assert_eq!(
+            (default(&with), default(&without(&with))),
+            (Some(LABEL), Some("b"))
+        );
+    }
+
+    #[test]
+    fn u_boot_asks_where_the_menu_says_so() {
+        assert!(asks(MENU));
+        assert!(!asks(&MENU.replace("prompt 1", "prompt 0")));
+        assert!(!asks(&MENU.replace("prompt 1", "")));
     }
 
     #[test]
