@@ -11,6 +11,7 @@
 pub mod arguments;
 pub mod attempt;
 pub mod boot_entries;
+pub mod bootscript;
 pub mod check;
 pub mod esp;
 pub mod evidence;

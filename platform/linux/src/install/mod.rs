@@ -11,13 +11,14 @@ use crate::esp::Esp;
 use crate::evidence::Evidence;
 use crate::plan::Plan;
 use crate::root::Root;
-use crate::{Error, check, extlinux};
+use crate::{Error, check};
+use uboot::Start;
 use work::{Wish, Work};
 
 /// What starts this machine.
 enum Way {
     Uefi(BootEntries),
-    Extlinux,
+    UBoot(Start),
 }
 
 impl Way {
@@ -25,16 +26,16 @@ impl Way {
         if let Some(boot) = BootEntries::read(root) {
             return Ok(Self::Uefi(boot));
         }
-        let why = if root.exists(extlinux::FILE) {
-            return Ok(Self::Extlinux);
-        } else if root.exists("/sys/firmware/efi") {
+        let by_uefi = root.exists("/sys/firmware/efi");
+        match Start::find(root) {
+            Some(start) if start == Start::Menu || !by_uefi => return Ok(Self::UBoot(start)),
+            _ => {}
+        }
+        let why = if by_uefi {
             without_entries(root)
-        } else if root.exists("/boot/boot.scr") {
-            "U-Boot starts this system by a script, /boot/boot.scr, which is not changed; put Baton into it by \
-             hand (platform/qemu-virt/README.md)"
         } else {
-            "neither UEFI nor an extlinux.conf of U-Boot's starts this system, so nothing is installed here by this \
-             command: `baton try` needs neither"
+            "neither UEFI nor an extlinux.conf or a boot.scr of U-Boot's starts this system, so nothing is installed \
+             here by this command: `baton try` needs neither"
         };
         Err(Error::Refused(why.into()))
     }
@@ -76,7 +77,7 @@ pub fn install(root: &Root, wish: Wish) -> Result<Work, Error> {
     }
     match Way::find(root)? {
         Way::Uefi(boot) => uefi::Found::read(root, boot)?.install(wish),
-        Way::Extlinux => uboot::install(root, wish),
+        Way::UBoot(start) => uboot::install(root, start, wish),
     }
 }
 
@@ -88,7 +89,7 @@ pub fn install(root: &Root, wish: Wish) -> Result<Work, Error> {
 pub fn uninstall(root: &Root) -> Result<Work, Error> {
     match Way::find(root)? {
         Way::Uefi(boot) => uefi::Found::read(root, boot)?.uninstall(),
-        Way::Extlinux => uboot::uninstall(root),
+        Way::UBoot(start) => uboot::uninstall(root, start),
     }
 }
 
@@ -106,9 +107,9 @@ pub fn installed(root: &Root) -> Option<String> {
                 .find(|entry| entry.starts(uefi::LOADER) && is_here(entry.partition))?;
             Some(format!("boot entry Boot{:04X}", entry.number))
         }
-        Way::Extlinux => {
-            let conf = root.text(extlinux::FILE)?;
-            extlinux::has_baton(&conf).then(|| extlinux::FILE.into())
+        Way::UBoot(start) => {
+            let content = root.bytes(start.file())?;
+            start.has_baton(&content).then(|| start.file().into())
         }
     }
 }
