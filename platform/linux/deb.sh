@@ -50,8 +50,8 @@ sed -i 's/^[a-z]/baton: &/' "$root/usr/share/lintian/overrides/baton"
 	echo " -- $maintainer  $(date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } >"$output/changelog"
 put_packed "$output/changelog" usr/share/doc/baton/changelog.gz
-for event in postinst postrm; do
-	put "$here/deb/kernel-hook" 755 "etc/kernel/$event.d/zzz-baton"
+for event in kernel/postinst kernel/postrm initramfs/post-update; do
+	put "$here/deb/kernel-hook" 755 "etc/$event.d/zzz-baton"
 done
 
 mkdir -p "$root/DEBIAN"
