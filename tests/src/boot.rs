@@ -2,7 +2,7 @@
 //! Boots a machine and looks at its console.
 
 use crate::scratch::Scratch;
-use baton_qemu::console::{Line, watch};
+use baton_qemu::console::{Line, converse, watch};
 use baton_qemu::{Console, Firmware, Guest, Limits, Machine, Module, Uefi, environment, paths};
 use std::fmt::Display;
 use std::ops::Deref;
@@ -194,6 +194,22 @@ pub fn boot_command(command: Command, seconds: u64) -> Boot {
     run(command, seconds)
 }
 
+/// As [`boot_command`]; what `answer` returns for a line of the console is typed.
+#[track_caller]
+pub fn boot_answered(
+    command: Command,
+    seconds: u64,
+    mut answer: impl FnMut(&str) -> Option<String>,
+) -> Boot {
+    let console = converse(command, limits(seconds), |line, keyboard| {
+        if let Some(text) = answer(&line.text) {
+            keyboard.type_text(&text);
+        }
+        true
+    });
+    Boot(console.unwrap_or_else(|error| panic!("{error}")))
+}
+
 #[track_caller]
 pub(crate) fn run(command: Command, seconds: u64) -> Boot {
     watched(command, seconds, |_| true)
@@ -202,10 +218,13 @@ pub(crate) fn run(command: Command, seconds: u64) -> Boot {
 /// Watches until `observe` returns false for a line, for at most `seconds`.
 #[track_caller]
 pub(crate) fn watched(command: Command, seconds: u64, observe: impl FnMut(&Line) -> bool) -> Boot {
+    Boot(watch(command, limits(seconds), observe).unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn limits(seconds: u64) -> Limits {
     let total = Duration::from_secs(seconds);
-    let limits = Limits {
+    Limits {
         total,
         silence: total.min(Duration::from_secs(180)),
-    };
-    Boot(watch(command, limits, observe).unwrap_or_else(|error| panic!("{error}")))
+    }
 }

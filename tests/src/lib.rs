@@ -10,8 +10,8 @@ mod memory;
 mod scratch;
 
 pub use boot::{
-    Boot, boot, boot_command, boot_guest_firmware, boot_modules, boot_observed, boot_u_boot,
-    machine, number, uefi_machine,
+    Boot, boot, boot_answered, boot_command, boot_guest_firmware, boot_modules, boot_observed,
+    boot_u_boot, machine, number, uefi_machine,
 };
 pub use loader::{Blob, boot_by_hand, boot_changed, tree};
 pub use memory::boot_and_look;

@@ -3,8 +3,8 @@
 
 use crate::Error;
 use std::fmt;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -117,6 +117,18 @@ impl Drop for Running {
     }
 }
 
+/// What types on a machine's console.
+pub struct Keyboard(Option<ChildStdin>);
+
+impl Keyboard {
+    /// Types `text`. A machine that has ended reads nothing: that is seen by its end.
+    pub fn type_text(&mut self, text: &str) {
+        if let Some(keys) = &mut self.0 {
+            let _ = keys.write_all(text.as_bytes()).and_then(|()| keys.flush());
+        }
+    }
+}
+
 /// Runs `command` until it ends, a limit is over, or `observe`, which is shown each line as it comes,
 /// returns false. Standard error is part of the console.
 ///
@@ -126,6 +138,27 @@ pub fn watch(
     command: Command,
     limits: Limits,
     mut observe: impl FnMut(&Line) -> bool,
+) -> Result<Console, Error> {
+    run(command, limits, Stdio::null(), |line, _| observe(line))
+}
+
+/// As [`watch`]; `observe` may type.
+///
+/// # Errors
+/// As [`watch`].
+pub fn converse(
+    command: Command,
+    limits: Limits,
+    observe: impl FnMut(&Line, &mut Keyboard) -> bool,
+) -> Result<Console, Error> {
+    run(command, limits, Stdio::piped(), observe)
+}
+
+fn run(
+    command: Command,
+    limits: Limits,
+    stdin: Stdio,
+    mut observe: impl FnMut(&Line, &mut Keyboard) -> bool,
 ) -> Result<Console, Error> {
     let fail = |error| Error::Program {
         program: command.get_program().to_string_lossy().into_owned(),
@@ -139,11 +172,12 @@ pub fn watch(
         .arg(command.get_program())
         .args(command.get_args());
     child
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(writer.try_clone().map_err(fail)?)
         .stderr(writer);
     let start = Instant::now();
     let mut running = Running(child.spawn().map_err(fail)?);
+    let mut keyboard = Keyboard(running.0.stdin.take());
     // It holds the pipe's other end too.
     drop(child);
     let (sender, receiver) = mpsc::channel();
@@ -171,7 +205,7 @@ pub fn watch(
         match receiver.recv_timeout(deadline.saturating_sub(start.elapsed())) {
             Ok(line) if line.text.contains(POWER_OFF) => powered_off = true,
             Ok(line) => {
-                let go_on = observe(&line);
+                let go_on = observe(&line, &mut keyboard);
                 lines.push(line);
                 if !go_on {
                     break End::Stopped;
@@ -287,6 +321,19 @@ mod tests {
             "{}",
             console.end
         );
+    }
+
+    #[test]
+    fn types_what_the_observer_says() {
+        let script = shell("echo what; read word; echo seen $word");
+        let console = converse(script, LIMITS, |line, keyboard| {
+            if line.text == "what" {
+                keyboard.type_text("this\n");
+            }
+            true
+        });
+        let console = console.unwrap();
+        assert!(console.find("seen this").is_some(), "{}", console.tail(2));
     }
 
     #[test]
