@@ -249,6 +249,12 @@ distro-disk: setup
 	@$(HOST)/setup.sh distro
 	@$(HOST)/guest/distro.sh $(DISTRO)
 
+# What the tests make a board of, beside that disk.
+.PHONY: board-debs
+board-debs: setup
+	@$(HOST)/setup.sh u-boot
+	@$(HOST)/fetch.sh u-boot-menu
+
 .PHONY: distro
 distro: images tool $(if $(DISK),,distro-disk) ## an installed Debian kexecs: started by UEFI as a server, then by firmware in the guest
 	@$(if $(DISK),$(HOST)/setup.sh uefi)
@@ -318,7 +324,7 @@ test: test-guests races-quick ## all tests: on the host, and in QEMU
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
 
 .PHONY: test-long
-test-long: test-guests secure-kernel deb distro-disk ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
+test-long: test-guests secure-kernel deb distro-disk board-debs ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
 	@$(CARGO) host test --release -p baton-tests -- --ignored --test-threads=2
 
 RACES := $(CARGO) host test --quiet --profile races -p baton-races

@@ -13,6 +13,7 @@
 #   fetch.sh userland                     $cache/userland/: busybox, kexec and its libraries
 #   fetch.sh grub                         $cache/grub/grubaa64.efi: GRUB, as an EFI program
 #   fetch.sh systemd-boot                 $cache/systemd-boot/systemd-bootaa64.efi
+#   fetch.sh u-boot-menu                  $cache/u-boot-menu/u-boot-menu.deb, for any architecture
 #   fetch.sh edk2 [RELEASE]               $cache/edk2/RELEASE/QEMU_EFI.fd: EDK2 for QEMU's virt
 #   fetch.sh secure-boot                  $cache/secure-boot/: EDK2 that goes by keys (CODE.fd), Microsoft's
 #                                         keys in its variables (VARS.fd), and shimaa64.efi, mmaa64.efi and
@@ -286,6 +287,18 @@ systemd_boot() {
 	rm -rf "$work"
 }
 
+u_boot_menu() {
+	[ ! -f "$cache/u-boot-menu/u-boot-menu.deb" ] || return 0
+	read_lists
+	work=$cache/work/u-boot-menu
+	rm -rf "$work"
+	mkdir -p "$work/out"
+	step "apt: fetching u-boot-menu" download "$work" u-boot-menu
+	mv "$work"/u-boot-menu_*.deb "$work/out/u-boot-menu.deb"
+	finish "$work/out" "$cache/u-boot-menu"
+	rm -rf "$work"
+}
+
 secure_boot() {
 	[ ! -f "$cache/secure-boot/CODE.fd" ] || return 0
 	release=trixie
@@ -358,6 +371,7 @@ dtbs) dtbs ;;
 grub) grub ;;
 edk2) edk2 ;;
 systemd-boot) systemd_boot ;;
+u-boot-menu) u_boot_menu ;;
 secure-boot) secure_boot ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | secure-boot | edk2 [RELEASE] | dtbs [RELEASE]" ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | u-boot-menu | secure-boot | edk2 [RELEASE] | dtbs [RELEASE]" ;;
 esac

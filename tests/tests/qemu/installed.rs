@@ -6,11 +6,12 @@ use baton_tests::{Boot, Scratch, boot_command, uefi_machine};
 use std::fs;
 use std::path::PathBuf;
 
-/// What the Debian runs each time that it has come up.
+/// What the Debian runs each time that it has come up, and the sections of README that it follows.
 const SCRIPT: &str = "tests/guest/installed";
+const SECTIONS: [&str; 2] = ["Try it on your server", "Remove it"];
 
 /// The package that `make deb` has made.
-fn package() -> PathBuf {
+pub fn package() -> PathBuf {
     let folder = paths::target().join("deb");
     let name = format!("baton_{}_arm64.deb", env!("CARGO_PKG_VERSION"));
     let package = folder.join(name);
@@ -40,24 +41,44 @@ fn commands(readme: &str, section: &str) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn the_script_follows_readme() {
+/// Expects in a script each command of some sections of README.
+pub fn expect_to_follow_readme(script: &str, sections: &[&str]) {
     let read = |name: &str| {
         fs::read_to_string(paths::root().join(name))
             .unwrap_or_else(|error| panic!("{name}: {error}"))
     };
-    let (readme, script) = (read("README.md"), read(SCRIPT));
-    for section in ["Try it on your server", "Remove it"] {
+    let (readme, text) = (read("README.md"), read(script));
+    for section in sections {
         let commands = commands(&readme, section);
         assert!(commands.len() > 2, "expected commands, seen {commands:?}");
         for command in commands {
             let line = format!("must 0 '{command}'\n");
             assert!(
-                script.contains(&line),
-                "expected {line:?} in {SCRIPT}, seen none"
+                text.contains(&line),
+                "expected {line:?} in {script}, seen none"
             );
         }
     }
+}
+
+/// Expects systems that came up one after another, each with 4 CPUs and no failed unit, and all as it was in the end.
+pub fn expect_systems(boot: &Boot, count: u32) {
+    boot.expect_no("guest: FAIL");
+    for step in 0..count {
+        let line = boot.expect(&format!("guest: step {step}: "));
+        if !line.contains("CPUs online: 4, failed units: 0") {
+            boot.fail(format_args!(
+                "expected 4 CPUs and no failed unit, seen {line:?}"
+            ));
+        }
+    }
+    boot.expect("guest: all is as before");
+    boot.expect_end();
+}
+
+#[test]
+fn the_script_follows_readme() {
+    expect_to_follow_readme(SCRIPT, &SECTIONS);
 }
 
 /// Runs a script in the Debian of `make distro`, the package beside it, until it switches the machine off after
@@ -86,17 +107,7 @@ fn run(name: &str, systems: u32) -> Boot {
     };
     let command = machine.command_with_installed(&uefi, debian);
     let boot = boot_command(command.unwrap_or_else(|error| panic!("{error}")), 2400);
-    boot.expect_no("guest: FAIL");
-    for step in 0..systems {
-        let line = boot.expect(&format!("guest: step {step}: "));
-        if !line.contains("CPUs online: 4, failed units: 0") {
-            boot.fail(format_args!(
-                "expected 4 CPUs and no failed unit, seen {line:?}"
-            ));
-        }
-    }
-    boot.expect("guest: all is as before");
-    boot.expect_end();
+    expect_systems(&boot, systems);
     boot
 }
 

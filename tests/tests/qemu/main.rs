@@ -17,6 +17,7 @@ mod firmware;
 mod gicv2;
 mod hostile;
 mod installed;
+mod installed_board;
 mod its;
 mod kernels;
 mod linux;
