@@ -134,6 +134,7 @@ mod tests {
             spcr: None,
             dbg2: None,
             srat: Some(&srat),
+            devices: Default::default(),
         };
         let claimed = FirmwareTables::Acpi(tables).claimed();
         assert!(claimed.contains(0, 0x1_0000_0000));

@@ -16,6 +16,15 @@ pub const fn mask_from_level(level: u32) -> Option<u64> {
     }
 }
 
+/// Returns a number that the CPUs of a cluster have in common, of `MPIDR_EL1`: Aff1 counts clusters, or cores
+/// where Aff0 counts threads (MT), and then Aff2 counts clusters.
+pub const fn cluster(mpidr: u64) -> u64 {
+    const MT: u64 = 1 << 24;
+    let (above, below) = (mpidr >> 32 & 0xff, mpidr & 0xff_ffff);
+    let core = if mpidr & MT != 0 { 16 } else { 8 };
+    above << 16 | below >> core
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +39,21 @@ mod tests {
     fn affinity_leaves_no_other_bit() {
         assert_eq!(mpidr([0; 4]) & AFFINITY, 0);
         assert_eq!(mpidr([0x12, 0x34, 0x56, 0x78]) & AFFINITY, 0x12_0034_5678);
+    }
+
+    #[test]
+    fn cores_of_a_cluster_have_one_number() {
+        const MT: u64 = 1 << 24;
+        for (one, other, same) in [
+            (0x8000_0000, 0x8000_0003, true),
+            (0x8000_0003, 0x8000_0103, false),
+            (MT, MT | 0x100, true),
+            (MT | 0x100, MT | 0x1_0100, false),
+            (MT | 0x1_0000, MT | 0x1_0001_0000, false),
+        ] {
+            let seen = cluster(one) == cluster(other);
+            assert_eq!(seen, same, "{one:#x} and {other:#x}");
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ impl Bench {
             tee: None,
             devices: Devices {
                 dsu_pmu: true,
+                dsu_pmu_is_open: true,
+                implementer: false,
                 trace: true,
             },
             suspend_format: None,

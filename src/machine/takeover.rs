@@ -43,6 +43,9 @@ pub struct Milestones {
     pub entered: AtomicU64,
 }
 
+/// Locks for clusters. Two clusters that have the same one wait for each other.
+const CLUSTERS: usize = 16;
+
 /// What is to be done, as it was validated.
 struct Validated {
     plan: Plan,
@@ -68,6 +71,8 @@ pub struct Takeover {
     pub rendezvous: Rendezvous,
     /// Held for a step that is not safe in parallel.
     pub serial: Lock<()>,
+    /// Held for what the CPUs of a cluster share: [`cluster`](baton_core::mpidr::cluster) modulo their count.
+    pub clusters: [Lock<()>; CLUSTERS],
     plan: PlanCell,
     /// A CPU could not copy its share.
     copy_failed: AtomicBool,
@@ -95,6 +100,7 @@ impl Takeover {
         Self {
             rendezvous: Rendezvous::new(),
             serial: Lock::new(()),
+            clusters: [const { Lock::new(()) }; CLUSTERS],
             plan: PlanCell(Box::new(UnsafeCell::new(Validated {
                 plan: Plan::new(),
                 tree: None,

@@ -8,8 +8,10 @@ use crate::machine::cpu::Cpu;
 use crate::vcpu;
 use baton_abi::steps as names;
 use baton_core::hw_error::HwError;
+use baton_core::mpidr;
 use baton_core::options::Teardown;
 use baton_core::smp::steps::{self, Phase, Step};
+use baton_sysreg::read_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
 
 macro_rules! step {
@@ -124,11 +126,16 @@ fn interrupt_routes(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
     Ok(())
 }
 
-/// The PMU of the CPU's cluster; of the CPUs of a cluster each clears it, as none knows of the others.
+/// The PMU of the CPU's cluster; of the CPUs of a cluster each clears it, as none knows of the others, one after
+/// another, as they share the register that selects a counter.
 fn cluster_pmu(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
-    if !machine.devices.dsu_pmu {
+    if !machine.devices.dsu_pmu_is_open {
         return Ok(());
     }
+    // SAFETY: MPIDR_EL1 can be read on every CPU.
+    let cluster = mpidr::cluster(unsafe { read_sysreg!(MPIDR_EL1) }) as usize;
+    let clusters = &machine.takeover.clusters;
+    let _alone = clusters[cluster % clusters.len()].lock();
     // SAFETY: The device tree has a node for it, which the kernel uses too.
     unsafe { vcpu::pmu::reset_cluster() }
 }

@@ -4,7 +4,8 @@
 //!
 //! Not written here: what the monitor itself runs on (`SCTLR_EL2`, `TCR_EL2`, `MAIR_EL2`,
 //! `TTBR0_EL2`, `VBAR_EL2`), stage 2 (`VTCR_EL2`, `VTTBR_EL2`), and `ACTLR_EL2`, which is
-//! implementation defined: what firmware chose there holds for the errata of the CPU.
+//! implementation defined: what firmware chose there holds for the errata of the CPU; but see
+//! `implementer_registers`.
 
 use crate::arch::barrier;
 use crate::arch::verify::expect;
@@ -26,7 +27,7 @@ use baton_sysreg::{read_sysreg, write_sysreg};
 /// [`HwError::Sticky`] if the CPU does not take `HCR_EL2` (one that can only run with
 /// `HCR_EL2.E2H` set), or keeps the GIC's system registers off. The rest is set all the same.
 pub fn configure(features: &Features, devices: Devices) -> Result<(), HwError> {
-    let result = hypervisor_control(features, devices.dsu_pmu);
+    let result = hypervisor_control(features, devices);
     identity();
     features_for_el1(features);
     fine_traps(features);
@@ -66,21 +67,13 @@ fn hypervisor_configuration() -> HcrEl2 {
     HcrEl2::from_bits_retain(unsafe { read_sysreg!(HCR_EL2) })
 }
 
-fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError> {
+fn hypervisor_control(features: &Features, devices: Devices) -> Result<(), HwError> {
     // Interrupts and errors go to EL1 (no IMO, FMO, AMO), waits are not trapped (no TWI, TWE; but
     // see `trap_wfi`), SMC is: the monitor answers PSCI. Faults cannot be injected into error
     // records (no FIEN): the monitor uses them too.
     // An invalidation by set and way cleans too (SWIO), as with stage 2 it could discard what is another's.
     let mut hcr = HcrEl2::RW | HcrEl2::VM | HcrEl2::TSC | HcrEl2::SWIO;
-    // What the implementer defines may show what is in the caches, or change how the CPU works at
-    // all levels; where the cluster's PMU is among it, ACTLR_EL2 has to keep the rest.
-    hcr.set(HcrEl2::TIDCP, !dsu_pmu);
-    if dsu_pmu {
-        // CLUSTERPMUEN (Cortex-A76 TRM, B2.6, and that of each CPU that has a DSU).
-        const CLUSTER_PMU: u64 = 1 << 12;
-        // SAFETY: It lets EL1 write the PMU's registers, and changes nothing else.
-        unsafe { write_sysreg!(ACTLR_EL2, read_sysreg!(ACTLR_EL2) | CLUSTER_PMU) };
-    }
+    hcr.set(HcrEl2::TIDCP, !implementer_registers(devices));
     hcr.set(
         HcrEl2::API | HcrEl2::APK,
         features.address_auth() || features.generic_auth(),
@@ -123,6 +116,18 @@ fn hypervisor_control(features: &Features, dsu_pmu: bool) -> Result<(), HwError>
         unsafe { write_sysreg!(HCRX_EL2, hcrx.bits()) };
     }
     result
+}
+
+/// Returns whether the guest may use what the implementer defines: it may show what is in the caches, or change
+/// how the CPU works at all levels. Where a driver of Linux needs some of it, `ACTLR_EL2` has to keep the rest.
+fn implementer_registers(devices: Devices) -> bool {
+    if devices.dsu_pmu {
+        // CLUSTERPMUEN (Cortex-A76 TRM, B2.6, and that of each CPU that has a DSU).
+        const CLUSTER_PMU: u64 = 1 << 12;
+        // SAFETY: It lets EL1 write the PMU's registers, and nothing else: the other bits are of the same kind.
+        unsafe { write_sysreg!(ACTLR_EL2, CLUSTER_PMU) };
+    }
+    devices.dsu_pmu || devices.implementer
 }
 
 /// The guest sees the CPU's own identity; no trap of AArch32 or of the implementer is enabled.

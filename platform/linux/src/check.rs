@@ -7,6 +7,7 @@ use crate::evidence::Evidence;
 use crate::kernels;
 use crate::root::Root;
 use baton_core::acpi::Tables;
+use baton_core::devicetree::cpus::Devices;
 use baton_core::devicetree::gic::Gic;
 use baton_core::devicetree::psci::Conduit;
 use baton_core::firmware_tables::{FirmwareTables, FirmwareTablesError};
@@ -172,6 +173,7 @@ fn hardware(root: &Root) -> Result<(&'static str, Hardware), String> {
             spcr: spcr.as_deref(),
             dbg2: dbg2.as_deref(),
             srat: srat.as_deref(),
+            devices: Devices::default(),
         });
         return tables
             .read()

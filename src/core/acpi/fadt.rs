@@ -4,12 +4,15 @@
 use super::error::AcpiError;
 use super::table::REVISION;
 use crate::devicetree::psci::{Conduit, Psci, PsciVersion};
-use crate::little_endian::u16_at;
+use crate::little_endian::{u16_at, u32_at, u64_at};
 
 /// ARM_BOOT_ARCH (5.2.9.4), and its flags.
 const ARM_BOOT_ARCH: usize = 129;
 const PSCI_COMPLIANT: u16 = 1 << 0;
 const PSCI_USE_HVC: u16 = 1 << 1;
+/// DSDT and X_DSDT: the physical address in 32 bits, and in 64, which counts where it is not 0.
+const DSDT: usize = 40;
+const X_DSDT: usize = 140;
 /// FADT Minor Version: the low half, the high one is of errata.
 const MINOR: usize = 131;
 
@@ -38,6 +41,13 @@ pub fn psci(fadt: &[u8]) -> Result<Option<Psci>, AcpiError> {
         conduit,
         version: PsciVersion::V0_2,
     }))
+}
+
+/// Returns the physical address of the DSDT, if there is one.
+pub fn dsdt(fadt: &[u8]) -> Option<u64> {
+    let wide = u64_at(fadt, X_DSDT).filter(|&address| address != 0);
+    let narrow = u32_at(fadt, DSDT).filter(|&address| address != 0);
+    wide.or(narrow.map(u64::from))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! for its bounds when it is read.
 #![forbid(unsafe_code)]
 
+mod aml;
 pub mod console;
 mod cpus;
 pub mod error;
@@ -26,7 +27,6 @@ pub use root::{Tables, find_table};
 pub use signature::Signature;
 pub use table::sum;
 
-use crate::devicetree::cpus::Devices;
 use crate::hardware::Hardware;
 
 /// Physical memory, as the caller can read it.
@@ -47,10 +47,7 @@ pub fn hardware(tables: &Tables<'_>) -> Result<Hardware, AcpiError> {
         cpus: cpus::read(tables.madt)?,
         psci: Some(psci),
         gic: gic::read(tables.madt)?,
-        // Those are in the AML of the DSDT, which nobody reads here. So the registers of a cluster's PMU
-        // stay as firmware left them (a kernel that drives one clears it when it begins), and whether
-        // firmware opened those of a trace unit is not known.
-        devices: Devices::default(),
+        devices: tables.devices,
         console: console::find(tables).ok(),
     })
 }

@@ -4,8 +4,9 @@
 use super::Physical;
 use super::error::AcpiError;
 use super::signature::Signature;
-use super::srat;
 use super::table::{HEADER, open, signature, sum};
+use super::{aml, fadt, srat};
+use crate::devicetree::cpus::Devices;
 use crate::little_endian::{bytes_at, u32_at, u64_at};
 use crate::memory::region::RegionSet;
 
@@ -20,6 +21,8 @@ const RSDP_XSDT: usize = 24;
 
 const XSDT: Signature = Signature(*b"XSDT");
 const RSDT: Signature = Signature(*b"RSDT");
+const DSDT: Signature = Signature(*b"DSDT");
+const SSDT: Signature = Signature(*b"SSDT");
 
 /// The most tables that are looked at. A server has some forty.
 const MAX_TABLES: usize = 1024;
@@ -37,6 +40,8 @@ pub struct Tables<'a> {
     pub dbg2: Option<&'a [u8]>,
     /// System Resource Affinity Table; `None` as with the SPCR.
     pub srat: Option<&'a [u8]>,
+    /// What DSDT and SSDTs name of the CPUs' devices; nothing of one that is broken.
+    pub devices: Devices,
 }
 
 impl<'a> Tables<'a> {
@@ -55,9 +60,19 @@ impl<'a> Tables<'a> {
             let address = root.find(memory, wanted)?;
             open(memory, address, wanted).ok()
         };
+        let fadt = needed(Signature(*b"FACP"))?;
+        let mut devices = Devices::default();
+        let dsdt = fadt::dsdt(fadt).map(|address| (address, DSDT));
+        let ssdts = root.all(memory, SSDT).map(|address| (address, SSDT));
+        for (address, wanted) in dsdt.into_iter().chain(ssdts) {
+            if let Ok(table) = open(memory, address, wanted) {
+                aml::find_devices(table, &mut devices);
+            }
+        }
         Ok(Self {
+            devices,
             madt: needed(Signature(*b"APIC"))?,
-            fadt: needed(Signature(*b"FACP"))?,
+            fadt,
             spcr: useful(Signature(*b"SPCR")),
             dbg2: useful(Signature(*b"DBG2")),
             srat: useful(Signature(*b"SRAT")),
@@ -114,9 +129,14 @@ impl<'a> Root<'a> {
     /// Returns the address of the first table with a signature. An address that cannot be read is
     /// none: a table that nobody asks for may be anywhere.
     fn find(&self, memory: &impl Physical, wanted: Signature) -> Option<u64> {
+        self.all(memory, wanted).next()
+    }
+
+    /// Returns the addresses of all tables with a signature.
+    fn all(&self, memory: &impl Physical, wanted: Signature) -> impl Iterator<Item = u64> {
         (0..MAX_TABLES)
             .map_while(|index| self.address(index))
-            .find(|address| signature(memory, *address) == Some(wanted))
+            .filter(move |address| signature(memory, *address) == Some(wanted))
     }
 
     fn address(&self, index: usize) -> Option<u64> {

@@ -56,13 +56,17 @@ pub enum Unusable {
 /// Bytes of the word that a CPU of a spin table polls.
 const RELEASE_SIZE: u64 = size_of::<u64>() as u64;
 
-/// Devices of the CPUs that the tree tells of. No ID register tells of the first; one tells of the
-/// second, but not whether firmware traps it (`MDCR_EL3.TTRF`), while the tree names only what a
-/// kernel may use.
+/// Devices of the CPUs that the tree, or ACPI, tells of. No ID register tells of the first three; one tells of
+/// the last, but not whether firmware traps it (`MDCR_EL3.TTRF`), while the tree names only what a kernel may
+/// use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Devices {
     /// Their clusters have PMUs (`arm,dsu-pmu`), whose registers are IMPLEMENTATION DEFINED.
     pub dsu_pmu: bool,
+    /// Firmware has opened those to a kernel for certain.
+    pub dsu_pmu_is_open: bool,
+    /// They have other IMPLEMENTATION DEFINED registers that drivers of Linux use.
+    pub implementer: bool,
     /// They have trace units, whose filter is `TRFCR_EL1`.
     pub trace: bool,
 }
@@ -74,7 +78,14 @@ pub fn devices(fdt: Fdt<'_>) -> Devices {
     Located::search(fdt, |node| {
         for name in node.compatible().into_iter().flatten() {
             match name {
-                "arm,dsu-pmu" => devices.dsu_pmu |= is_available(node),
+                "arm,dsu-pmu" => {
+                    devices.dsu_pmu |= is_available(node);
+                    devices.dsu_pmu_is_open |= is_available(node);
+                }
+                // L2CPUSRSELR_EL1 (kryo-l2-accessors.c), NVFREQ_REQ_EL1 (tegra194-cpufreq.c).
+                "qcom,msm8996-apcc" | "nvidia,tegra194-ccplex" => {
+                    devices.implementer |= is_available(node);
+                }
                 // Trace units with system registers, and the buffers that they write to.
                 "arm,embedded-trace-extension"
                 | "arm,trace-buffer-extension"

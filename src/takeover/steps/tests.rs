@@ -49,7 +49,7 @@ clears_registers! {
 #[test]
 fn a_cluster_pmu_that_the_tree_does_not_name_is_not_touched() {
     let mut bench = Bench::new(Options::default());
-    bench.machine.devices.dsu_pmu = false;
+    bench.machine.devices.dsu_pmu_is_open = false;
     let before = fake::writes().len();
     assert_eq!(take(&bench, "cluster-pmu", 0), Ok(()));
     assert_eq!(fake::writes().len(), before);

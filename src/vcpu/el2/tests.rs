@@ -6,10 +6,14 @@ use baton_sysreg::fake::{self, Event};
 
 const PLAIN: Devices = Devices {
     dsu_pmu: false,
+    dsu_pmu_is_open: false,
+    implementer: false,
     trace: false,
 };
 const ALL: Devices = Devices {
     dsu_pmu: true,
+    dsu_pmu_is_open: true,
+    implementer: false,
     trace: true,
 };
 
@@ -208,8 +212,21 @@ fn a_cluster_pmu_is_opened_in_place_of_the_trap() {
     fake::set("ACTLR_EL2", 1);
     assert_eq!(configure(&Features::of_this_cpu(), ALL), Ok(()));
     assert_eq!(fake::get("HCR_EL2"), HCR & !(1 << 20), "TIDCP");
-    // CLUSTERPMUEN; the rest is firmware's.
-    assert_eq!(fake::get("ACTLR_EL2"), 1 << 12 | 1);
+    // CLUSTERPMUEN alone: nothing else is opened that the trap kept.
+    assert_eq!(fake::get("ACTLR_EL2"), 1 << 12);
+}
+
+#[test]
+fn registers_of_another_implementer_are_opened_as_firmware_left_them() {
+    cortex_a57();
+    fake::set("ACTLR_EL2", 1);
+    let devices = Devices {
+        implementer: true,
+        ..PLAIN
+    };
+    assert_eq!(configure(&Features::of_this_cpu(), devices), Ok(()));
+    assert_eq!(fake::get("HCR_EL2"), HCR & !(1 << 20), "TIDCP");
+    assert_eq!(fake::get("ACTLR_EL2"), 1);
 }
 
 #[test]

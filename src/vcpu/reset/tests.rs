@@ -147,6 +147,8 @@ fn a_whole_cpu_goes_on_behind_what_sticks() {
     fake::set("TPIDR_EL1", 7);
     let devices = Devices {
         dsu_pmu: false,
+        dsu_pmu_is_open: false,
+        implementer: false,
         trace: true,
     };
     let stuck = HwError::Sticky {

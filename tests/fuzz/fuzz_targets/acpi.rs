@@ -5,6 +5,7 @@
 
 use baton_core::acpi::sample::RSDP;
 use baton_core::acpi::{Tables, find_table, hardware};
+use baton_core::devicetree::cpus::Devices;
 use baton_core::devicetree::gic::Gic;
 use baton_core::hardware::Hardware;
 use baton_core::memory::region::Region;
@@ -69,6 +70,7 @@ fuzz_target!(|data: &[u8]| {
             spcr: Some(spcr),
             dbg2: Some(dbg2),
             srat: Some(rest),
+            devices: Devices::default(),
         };
         tables.hot_pluggable();
         hardware(&tables)

@@ -10,6 +10,7 @@ fn tables<'a>(spcr: Option<&'a [u8]>, dbg2: Option<&'a [u8]>) -> Tables<'a> {
         spcr,
         dbg2,
         srat: None,
+        devices: Default::default(),
     }
 }
 

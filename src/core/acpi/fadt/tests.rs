@@ -48,3 +48,14 @@ fn refuses_a_table_that_is_too_old_or_too_short() {
         assert_eq!(psci(&table[..length]), Err(error));
     }
 }
+
+#[test]
+fn the_dsdt_is_where_the_wide_address_is_if_there_is_one() {
+    let mut table = fadt(6, 0, 1);
+    assert_eq!(dsdt(&table), None);
+    table[40..44].copy_from_slice(&0x1000_u32.to_le_bytes());
+    assert_eq!(dsdt(&table), Some(0x1000));
+    table[140..148].copy_from_slice(&0x12_0000_2000_u64.to_le_bytes());
+    assert_eq!(dsdt(&table), Some(0x12_0000_2000));
+    assert_eq!(dsdt(&table[..100]), Some(0x1000));
+}

@@ -4,11 +4,17 @@ mod servers;
 
 use super::sample::{self, Madt, RSDP, Sample, fadt, spcr};
 use super::*;
+use crate::devicetree::cpus::Devices;
 use crate::devicetree::gic::Gic;
 use crate::devicetree::psci::{Conduit, Psci, PsciVersion};
+use alloc::vec::Vec;
 
 /// Returns the tables of a machine with two CPUs, a GICv3, and an SPCR.
 fn virt(boot_arch: u16, parked: u64) -> Sample {
+    Sample::xsdt(&virt_tables(boot_arch, parked))
+}
+
+fn virt_tables(boot_arch: u16, parked: u64) -> Vec<Vec<u8>> {
     let mut madt = Madt::new(4);
     madt.gicd(0x800_0000, 3);
     for mpidr in 0..2 {
@@ -19,7 +25,7 @@ fn virt(boot_arch: u16, parked: u64) -> Sample {
     }
     madt.gicr(0, 0x80a_0000, 0xf6_0000).its(0, 0x808_0000);
     let spcr = spcr(3, &sample::Address::words(0x900_0000));
-    Sample::xsdt(&[fadt(6, 0, boot_arch), madt.table(), spcr])
+    Vec::from([fadt(6, 0, boot_arch), madt.table(), spcr])
 }
 
 fn read(sample: &Sample) -> Result<Hardware, AcpiError> {
@@ -37,6 +43,21 @@ fn reads_a_machine() {
     assert!(matches!(seen.gic, Gic::V3(_)));
     assert_eq!(seen.devices, Devices::default());
     assert!(seen.console.is_some());
+}
+
+#[test]
+fn devices_of_cpus_are_found_in_aml() {
+    let mut tables = virt_tables(1, 0);
+    for hid in [b"ARMHD500", b"QCOM8130"] {
+        let body = [b"\x08_HID\x0d".as_slice(), hid, b"\0"].concat();
+        tables.push(sample::table(b"SSDT", 2, &body));
+    }
+    let seen = read(&Sample::xsdt(&tables)).expect("a machine").devices;
+    assert!(seen.dsu_pmu && seen.implementer, "{seen:?}");
+    let broken = tables.last_mut().expect("a table");
+    broken[40] ^= 1;
+    let seen = read(&Sample::xsdt(&tables)).expect("a machine").devices;
+    assert!(seen.dsu_pmu && !seen.implementer, "{seen:?}");
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn whatever_byte_is_wrong_it_ends() {
                     spcr: Some(&spcr),
                     dbg2: Some(&dbg2),
                     srat: None,
+                    devices: Devices::default(),
                 })
                 .is_err(),
             );

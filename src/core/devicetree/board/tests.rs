@@ -166,7 +166,12 @@ fn knows_what_the_tree_alone_says_of_cpus() {
     tree.strings("/pmu-0", "compatible", &["vendor,pmu", "arm,dsu-pmu"]);
     tree.set("/trbe", "compatible", "arm,trace-buffer-extension")
         .set("/trbe", "status", "disabled");
-    let expected = |dsu_pmu, trace| Devices { dsu_pmu, trace };
+    let expected = |dsu_pmu, trace| Devices {
+        dsu_pmu,
+        dsu_pmu_is_open: dsu_pmu,
+        trace,
+        ..Devices::default()
+    };
     assert_eq!(board(&tree).hardware.devices, expected(true, false));
     tree.set("/ete-0", "compatible", "arm,embedded-trace-extension");
     assert_eq!(board(&tree).hardware.devices, expected(true, true));
