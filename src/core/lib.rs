@@ -15,6 +15,7 @@ pub mod description;
 pub mod devicetree;
 pub mod efi;
 pub mod el3_features;
+pub mod errata;
 pub mod firmware_tables;
 pub mod gic_tables;
 pub mod hardware;
