@@ -14,8 +14,8 @@ const PAIR: u64 = 16;
 /// Turns of the copy loop that are written out one after another where there is that much left.
 const UNROLLED: u64 = 8;
 
-/// Copies `size` bytes from `source` to `destination`, turn by turn, and cleans the line at the
-/// start of each turn to the point of coherency when the turn is copied.
+/// Copies `size` bytes from `source` to `destination`, turn by turn, and cleans and invalidates
+/// the line at the start of each turn to the point of coherency when the turn is copied.
 ///
 /// # Safety
 ///
@@ -35,7 +35,7 @@ pub unsafe fn copy_turns(destination: *mut u8, source: *const u8, size: usize) {
             "stp {c}, {d}, [{destination}, #(1 * {pair})]",
             "stp {e}, {f}, [{destination}, #(2 * {pair})]",
             "stp {g}, {h}, [{destination}, #(3 * {pair})]",
-            "dc cvac, {destination}",
+            "dc civac, {destination}",
             "add {destination}, {destination}, #{turn}",
             ".endm",
             "cbz {single}, 3f",

@@ -11,7 +11,8 @@ pub fn data_line() -> usize {
     4 << (ctr >> 16 & 0xf)
 }
 
-/// Cleans the `size` bytes from `start` to the point of coherency, for observers without caches.
+/// Cleans the `size` bytes from `start` to the point of coherency, for observers without caches, and
+/// invalidates them: a clean alone can lose data on some CPUs (`Workaround::CleanAndInvalidate`).
 pub fn clean_to_poc(start: usize, size: usize) {
     clean_lines_to_poc(start, size);
     barrier::dsb_sy();
@@ -22,22 +23,10 @@ pub fn clean_lines_to_poc(start: usize, size: usize) {
     let line = data_line();
     let mut address = start & !(line - 1);
     while address < start + size {
-        // SAFETY: Cleaning changes no value that this CPU can see.
-        unsafe { instruction!("dc cvac", address as u64) };
-        address += line;
-    }
-}
-
-/// Cleans the `size` bytes from `start` to the point of coherency, and invalidates them.
-pub fn clean_invalidate_to_poc(start: usize, size: usize) {
-    let line = data_line();
-    let mut address = start & !(line - 1);
-    while address < start + size {
         // SAFETY: Clean and invalidate changes no value that this CPU can see.
         unsafe { instruction!("dc civac", address as u64) };
         address += line;
     }
-    barrier::dsb_sy();
 }
 
 /// Makes every CPU fetch the `size` bytes from `start` as they are now, when it executes them.
@@ -67,9 +56,9 @@ mod tests {
         assert_eq!(
             fake::events(),
             [
-                Event::Execute("dc cvac", Some(0x1000)),
-                Event::Execute("dc cvac", Some(0x1040)),
-                Event::Execute("dc cvac", Some(0x1080)),
+                Event::Execute("dc civac", Some(0x1000)),
+                Event::Execute("dc civac", Some(0x1040)),
+                Event::Execute("dc civac", Some(0x1080)),
                 Event::Execute("dsb sy", None),
             ]
         );
@@ -83,17 +72,10 @@ mod tests {
     }
 
     #[test]
-    fn invalidation_is_waited_for() {
-        lines_of_64();
-        clean_invalidate_to_poc(0x1000, 0x80);
-        assert_eq!(fake::instructions(), ["dc civac", "dc civac", "dsb sy"]);
-    }
-
-    #[test]
     fn instructions_are_in_memory_before_they_are_fetched_anew() {
         lines_of_64();
         sync_instructions(0x1000, 4);
-        let expected = ["dc cvac", "dsb sy", "ic ialluis", "dsb ish", "isb"];
+        let expected = ["dc civac", "dsb sy", "ic ialluis", "dsb ish", "isb"];
         assert_eq!(fake::instructions(), expected);
     }
 }

@@ -11,7 +11,7 @@ use core::cell::RefCell;
 use core::ptr;
 use smccc::Call;
 
-/// As on the bare machine; each turn's `dc cvac` is noted.
+/// As on the bare machine; each turn's `dc civac` is noted.
 ///
 /// # Safety
 ///
@@ -21,7 +21,7 @@ pub unsafe fn copy_turns(destination: *mut u8, source: *const u8, size: usize) {
     unsafe {
         ptr::copy_nonoverlapping(source, destination, size);
         for line in (0..size).step_by(TURN as usize) {
-            instruction!("dc cvac", destination.add(line) as u64);
+            instruction!("dc civac", destination.add(line) as u64);
         }
     }
 }

@@ -53,7 +53,7 @@ extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
     }
     // The copy starts with its caches off.
     let image = image::region();
-    cache::clean_invalidate_to_poc(target.start() as usize, image.size() as usize);
+    cache::clean_to_poc(target.start() as usize, image.size() as usize);
     // SAFETY: The copy is whole, and nothing of this one is used again but by the copy.
     unsafe { leave_for_copy(fdt, image.start(), image.size(), target.start(), started) }
 }

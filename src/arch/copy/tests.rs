@@ -18,7 +18,7 @@ impl Pages {
 fn cleaned(pages: &Pages) -> Vec<u64> {
     let start = pages.0.as_ptr() as u64;
     let clean = |event| match event {
-        Event::Execute("dc cvac", address) => address.map(|address| address - start),
+        Event::Execute("dc civac", address) => address.map(|address| address - start),
         _ => None,
     };
     fake::events().into_iter().filter_map(clean).collect()

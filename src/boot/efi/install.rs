@@ -198,7 +198,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     let at = (place.end() - given) as *mut Handover;
     // SAFETY: It is the monitor's memory, which firmware has just given, and nobody else uses it.
     unsafe { at.write(handover) };
-    cache::clean_invalidate_to_poc(at as usize, given as usize);
+    cache::clean_to_poc(at as usize, given as usize);
     // The way out of firmware's regime is executed with the MMU off.
     cache::clean_to_poc(
         image::text().start() as usize,
@@ -269,7 +269,7 @@ fn copy_image(place: &Region) {
         (place.start() as *mut u8).copy_from(loaded.start() as *const u8, loaded.size() as usize);
     }
     // The copy starts with its caches off.
-    cache::clean_invalidate_to_poc(place.start() as usize, image::region().size() as usize);
+    cache::clean_to_poc(place.start() as usize, image::region().size() as usize);
 }
 
 fn padded(size: usize) -> u64 {

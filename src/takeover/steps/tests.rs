@@ -303,7 +303,7 @@ fn copy_puts_a_cpus_share_in_place_and_cleans_it() {
     assert_eq!(take(&bench, "copy", 0), Ok(()));
     has_the_next_kernel(&bench);
     let instructions = fake::instructions();
-    let cleans = |text: &&&str| **text == "dc cvac";
+    let cleans = |text: &&&str| **text == "dc civac";
     assert!(instructions.iter().filter(cleans).count() >= 0x2000 / 64);
     assert_eq!(instructions[instructions.len() - 2..], ["dsb sy", "isb"]);
 }
