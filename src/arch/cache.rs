@@ -32,8 +32,13 @@ pub fn clean_lines_to_poc(start: usize, size: usize) {
 /// Makes every CPU fetch the `size` bytes from `start` as they are now, when it executes them.
 pub fn sync_instructions(start: usize, size: usize) {
     clean_to_poc(start, size);
-    // SAFETY: An instruction that is invalidated is fetched again.
-    unsafe { instruction!("ic ialluis") };
+    // Without a TLBI, of whatever translation, some CPUs may fetch what another one has overwritten
+    // (`Workaround::TlbiBeforeFetch`).
+    // SAFETY: What is invalidated, an instruction or the translation of address 0, is fetched again.
+    unsafe {
+        instruction!("tlbi vale2is", 0);
+        instruction!("ic ialluis");
+    }
     barrier::dsb_ish();
     barrier::isb();
 }
@@ -75,7 +80,14 @@ mod tests {
     fn instructions_are_in_memory_before_they_are_fetched_anew() {
         lines_of_64();
         sync_instructions(0x1000, 4);
-        let expected = ["dc civac", "dsb sy", "ic ialluis", "dsb ish", "isb"];
+        let expected = [
+            "dc civac",
+            "dsb sy",
+            "tlbi vale2is",
+            "ic ialluis",
+            "dsb ish",
+            "isb",
+        ];
         assert_eq!(fake::instructions(), expected);
     }
 }
