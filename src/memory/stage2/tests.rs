@@ -97,6 +97,8 @@ fn a_generation_that_has_ended_has_no_memory() {
             "dsb ishst",
             "tlbi vmalls12e1is",
             "dsb ish",
+            "tlbi vmalls12e1is",
+            "dsb ish",
             "isb"
         ]
     );
