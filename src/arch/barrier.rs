@@ -21,6 +21,8 @@ barriers! {
     dsb_ish("dsb ish");
     /// As [`dsb_ish`], for stores alone.
     dsb_ishst("dsb ishst");
+    /// Keeps all memory accesses before it in order with all behind it.
+    dmb_sy("dmb sy");
     /// Makes writes to system registers take effect before the next instruction.
     isb("isb");
     /// Wakes every CPU that waits in [`wfe`], once it can see what was stored before: otherwise it

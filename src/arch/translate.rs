@@ -34,13 +34,23 @@ fn physical(par: u64, address: u64) -> Option<u64> {
 fn par(address: u64) -> u64 {
     // SAFETY: The instruction writes PAR_EL1 alone, which gets the guest's value back.
     unsafe {
-        let saved = read_sysreg!(PAR_EL1);
+        let saved = read_par();
         instruction!("at s1e1r", address);
         barrier::isb();
-        let par = read_sysreg!(PAR_EL1);
+        let par = read_par();
         write_sysreg!(PAR_EL1, saved);
         par
     }
+}
+
+/// Reads `PAR_EL1`; without the barriers, that and an access to a device can make a deadlock
+/// (`Workaround::BarriersAroundPar`).
+fn read_par() -> u64 {
+    barrier::dmb_sy();
+    // SAFETY: Reading it changes nothing.
+    let par = unsafe { read_sysreg!(PAR_EL1) };
+    barrier::dmb_sy();
+    par
 }
 
 #[cfg(test)]
@@ -83,6 +93,15 @@ mod tests {
     fn a_fault_has_no_address() {
         one_page();
         assert_eq!(translate(0xffff_8000_0000_2abc), None);
+    }
+
+    #[test]
+    fn a_read_of_par_stands_between_barriers() {
+        one_page();
+        translate(0xffff_8000_0000_1abc);
+        let read = ["dmb sy", "dmb sy"];
+        let expected = [&read[..], &["at s1e1r", "isb"], &read].concat();
+        assert_eq!(fake::instructions(), expected);
     }
 
     #[test]

@@ -70,10 +70,8 @@ pub fn reset_el1(features: &Features) -> Result<(), HwError> {
 }
 
 fn translation_and_exceptions() -> Result<(), HwError> {
-    // Bits 9 to 11 are no address and may read as one.
-    const PAR: u64 = !(7 << 9);
     // SAFETY: The registers are there on every CPU, and have no effect at EL2.
-    unsafe {
+    let result = unsafe {
         reset_registers!(
             SCTLR_EL1 = SCTLR_EL1_RESET, mask !SCTLR_EL1_AARCH32;
             CPACR_EL1 = 0;
@@ -89,10 +87,21 @@ fn translation_and_exceptions() -> Result<(), HwError> {
             AFSR1_EL1 = 0;
             ELR_EL1 = 0;
             SPSR_EL1 = 0;
-            PAR_EL1 = 0, mask PAR;
             CSSELR_EL1 = 0;
         )
-    }
+    };
+    result.and(address_of_a_translation())
+}
+
+/// `PAR_EL1` alone: it is read back between barriers (`Workaround::BarriersAroundPar`).
+fn address_of_a_translation() -> Result<(), HwError> {
+    // Bits 9 to 11 are no address and may read as one.
+    const PAR: u64 = !(7 << 9);
+    barrier::dmb_sy();
+    // SAFETY: The register is there on every CPU, and has no effect at EL2.
+    let result = unsafe { reset_registers!(PAR_EL1 = 0, mask PAR;) };
+    barrier::dmb_sy();
+    result
 }
 
 /// Registers that have a meaning for software only: stack and thread pointers, context numbers.
