@@ -37,8 +37,9 @@ barriers! {
     pause("yield");
     /// Waits until the samples of the statistical profiling extension are in memory.
     drain_samples("psb csync" "dsb sy");
-    /// Waits until the trace of the trace buffer extension is in memory.
-    drain_trace("tsb csync" "dsb sy");
+    /// Waits until the trace of the trace buffer extension is in memory. Where trace is prohibited, one
+    /// TSB CSYNC may leave some behind, and two in a row do not (`Workaround::TwoTraceBarriers`).
+    drain_trace("tsb csync; tsb csync" "dsb sy");
 }
 
 /// Waits forever.

@@ -129,8 +129,8 @@ macro_rules! mnemonic {
     ("psb csync") => {
         "hint #17"
     };
-    ("tsb csync") => {
-        "hint #18"
+    ("tsb csync; tsb csync") => {
+        "hint #18; hint #18"
     };
 
     // C5.7, branch record buffer: drops all records.

@@ -80,7 +80,8 @@ fn samples(features: &Features) -> Result<(), HwError> {
     }
 }
 
-/// The trace buffer extension: trace is off by `TRFCR_EL1`; drain it and take its buffer away.
+/// The trace buffer extension: trace is off by `TRFCR_EL1`; drain it and take its buffer away. It is drained
+/// again when that is disabled, as its other registers may take no write before (`Workaround::DrainWhenDisabled`).
 fn trace_buffer() -> Result<(), HwError> {
     // SAFETY: TRBIDR_EL1 is there with TRBE.
     if unsafe { read_sysreg!(TRBIDR_EL1) } & KEPT_ABOVE != 0 {
@@ -93,14 +94,16 @@ fn trace_buffer() -> Result<(), HwError> {
     // SAFETY: The registers are there with TRBE and EL2's to write, as P is clear.
     unsafe {
         barrier::drain_trace();
-        reset_registers!(
-            TRBLIMITR_EL1 = 0, mask ENABLE;
+        let disabled = reset_registers!(TRBLIMITR_EL1 = 0, mask ENABLE;);
+        barrier::drain_trace();
+        barrier::isb();
+        disabled.and(reset_registers!(
             TRBSR_EL1 = 0;
             TRBPTR_EL1 = 0, mask ADDRESS;
             TRBBASER_EL1 = 0, mask ADDRESS;
             TRBMAR_EL1 = 0;
             TRBTRG_EL1 = 0;
-        )
+        ))
     }
 }
 

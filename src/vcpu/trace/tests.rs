@@ -97,9 +97,22 @@ fn trace_is_in_memory_before_its_buffer_is_taken_away() {
     places(&[
         Event::Write("TRFCR_EL1", 0),
         Event::Execute("isb", None),
-        Event::Execute("tsb csync", None),
+        Event::Execute("tsb csync; tsb csync", None),
         Event::Execute("dsb sy", None),
         Event::Write("TRBLIMITR_EL1", 0),
+    ]);
+}
+
+#[test]
+fn trace_is_drained_again_before_the_buffers_registers_are_written() {
+    places(&[
+        Event::Write("TRBLIMITR_EL1", 0),
+        Event::Execute("isb", None),
+        Event::Execute("tsb csync; tsb csync", None),
+        Event::Execute("dsb sy", None),
+        Event::Execute("isb", None),
+        Event::Write("TRBSR_EL1", 0),
+        Event::Write("TRBPTR_EL1", 0),
     ]);
 }
 
