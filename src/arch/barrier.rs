@@ -19,6 +19,8 @@ barriers! {
     dsb_sy("dsb sy");
     /// As [`dsb_sy`], as far as the inner shareable domain (all CPUs) is concerned.
     dsb_ish("dsb ish");
+    /// As [`dsb_sy`], as far as this CPU alone is concerned.
+    dsb_nsh("dsb nsh");
     /// As [`dsb_ish`], for stores alone.
     dsb_ishst("dsb ishst");
     /// Keeps all memory accesses before it in order with all behind it.

@@ -46,6 +46,7 @@
 // HCR_EL2 with nothing but RW. Returns x1: 0, or something else where the CPU keeps E2H. Clobbers x2.
     function clear_e2h
     mov     x1, #HCR_EL2_RW
+    dsb     nsh                             // no translation is under way (AmpereOne's AC04_CPU_23)
     msr     hcr_el2, x1
     isb
     // Some CPUs of Apple's may read as 0 and have it all the same: FAR_EL1 is then FAR_EL2.

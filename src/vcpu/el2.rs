@@ -43,8 +43,7 @@ pub fn trap_wfi(trap: bool) {
     let mut hcr = hypervisor_configuration();
     hcr.set(HcrEl2::TWI, trap);
     // SAFETY: It governs EL1 and EL0 alone.
-    unsafe { write_sysreg!(HCR_EL2, hcr.bits()) };
-    barrier::isb();
+    unsafe { write_hypervisor_configuration(hcr) };
 }
 
 /// Waits at EL2 until an interrupt reaches this CPU, which does not take it.
@@ -53,18 +52,28 @@ pub fn wait_for_interrupt() {
     // Only interrupts that are routed to this level, or above it, end a wait here (Arm ARM, "WFI
     // wake-up events").
     // SAFETY: EL2 has interrupts masked, and the guest does not run before it is undone.
-    unsafe { write_sysreg!(HCR_EL2, (hcr | HcrEl2::IMO | HcrEl2::FMO).bits()) };
-    barrier::isb();
+    unsafe { write_hypervisor_configuration(hcr | HcrEl2::IMO | HcrEl2::FMO) };
     barrier::wfi();
     // SAFETY: As it was before.
-    unsafe { write_sysreg!(HCR_EL2, hcr.bits()) };
-    barrier::isb();
+    unsafe { write_hypervisor_configuration(hcr) };
 }
 
 /// Returns `HCR_EL2`.
 fn hypervisor_configuration() -> HcrEl2 {
     // SAFETY: HCR_EL2 is there on every CPU with EL2.
     HcrEl2::from_bits_retain(unsafe { read_sysreg!(HCR_EL2) })
+}
+
+/// Writes `HCR_EL2`, while no translation is under way that it could spoil (`Workaround::BarriersAroundHcr`).
+///
+/// # Safety
+///
+/// As `write_sysreg!`.
+unsafe fn write_hypervisor_configuration(hcr: HcrEl2) {
+    barrier::dsb_nsh();
+    // SAFETY: The caller's promise.
+    unsafe { write_sysreg!(HCR_EL2, hcr.bits()) };
+    barrier::isb();
 }
 
 fn hypervisor_control(features: &Features, devices: Devices) -> Result<(), HwError> {
@@ -81,8 +90,7 @@ fn hypervisor_control(features: &Features, devices: Devices) -> Result<(), HwErr
     hcr.set(HcrEl2::ATA, features.mte());
     hcr.set(HcrEl2::ENSCXT, features.scxtnum());
     // SAFETY: The monitor runs without VHE, on which alone these bits have an effect at EL2.
-    unsafe { write_sysreg!(HCR_EL2, hcr.bits()) };
-    barrier::isb();
+    unsafe { write_hypervisor_configuration(hcr) };
     // The bits that the monitor depends on; others may read as zero where the feature is not there.
     let vital = hcr | HcrEl2::E2H | HcrEl2::TGE | HcrEl2::IMO | HcrEl2::FMO | HcrEl2::AMO;
     let result = expect(

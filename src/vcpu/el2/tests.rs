@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::vcpu::fake::{COUNTERS, cortex_a57, max};
+use alloc::vec::Vec;
 use baton_sysreg::fake::{self, Event};
 
 const PLAIN: Devices = Devices {
@@ -282,13 +283,35 @@ fn a_wait_in_the_monitor_ends_with_an_interrupt_of_the_guests() {
     assert_eq!(
         fake::events(),
         [
+            Event::Execute("dsb nsh", None),
             // IMO, FMO.
             Event::Write("HCR_EL2", HCR | 1 << 4 | 1 << 3),
             Event::Execute("isb", None),
             Event::Execute("dsb sy", None),
             Event::Execute("wfi", None),
+            Event::Execute("dsb nsh", None),
             Event::Write("HCR_EL2", HCR),
             Event::Execute("isb", None),
         ]
     );
+}
+
+#[test]
+fn every_write_of_hcr_stands_between_barriers() {
+    max();
+    assert_eq!(configure(&Features::of_this_cpu(), PLAIN), Ok(()));
+    trap_wfi(true);
+    trap_wfi(false);
+    wait_for_interrupt();
+    let events = fake::events();
+    let is_write = |event: &Event| matches!(event, Event::Write("HCR_EL2", _));
+    let writes: Vec<usize> = (0..events.len())
+        .filter(|&at| is_write(&events[at]))
+        .collect();
+    assert_eq!(writes.len(), 5, "configure 1, trap_wfi 2, a wait 2");
+    for at in writes {
+        let around = [events[at - 1], events[at + 1]];
+        let expected = ["dsb nsh", "isb"].map(|barrier| Event::Execute(barrier, None));
+        assert_eq!(around, expected, "event {at}");
+    }
 }
