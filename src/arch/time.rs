@@ -9,7 +9,32 @@ use thiserror::Error;
 pub fn now() -> u64 {
     barrier::isb();
     // SAFETY: CNTPCT_EL0 can be read at EL2 whatever the guest set up.
-    unsafe { read_sysreg!(CNTPCT_EL0) }
+    agreed(|| unsafe { read_sysreg!(CNTPCT_EL0) }, frequency() >> CLOSE)
+}
+
+/// Two readings of the counter agree if no more than 2^-CLOSE seconds (61 us) lie between them.
+const CLOSE: u32 = 14;
+/// How often the counter is read at most. Of those that go wrong, it is Allwinner's that does so for longest,
+/// for three ticks of 24 MHz (Linux, `arm_arch_timer.c`: `sun50i_a64_read_cntpct_el0`).
+const READINGS: u32 = 150;
+
+/// Reads a counter until two readings agree: some show a wrong value now and then, while bits of it change
+/// (`Workaround::AgreeingReadings`; NXP's A-008585, HiSilicon's 161010101, Allwinner's A64).
+fn agreed(read: impl Fn() -> u64, close: u64) -> u64 {
+    let mut last = read();
+    for _ in 1..READINGS {
+        let next = read();
+        if next.wrapping_sub(last) <= close && !is_rolling_over(next) {
+            return next;
+        }
+        last = next;
+    }
+    last
+}
+
+/// Whether the low bits are all ones or all zeros, as the A64 shows them for longer than two readings take.
+fn is_rolling_over(counter: u64) -> bool {
+    counter.wrapping_add(1) & 0x1ff <= 1
 }
 
 /// What the counter has at most (FEAT_CNTSC, and every counter from Armv8.6 on): waits by it are too
@@ -91,6 +116,7 @@ pub fn wait_us(us: u64, mut done: impl FnMut() -> bool) -> Result<(), TimedOut> 
 mod tests {
     use super::*;
     use baton_sysreg::fake;
+    use core::cell::Cell;
 
     /// A counter of 62.5 MHz, as QEMU's.
     fn counter() {
@@ -122,15 +148,17 @@ mod tests {
             left == 0
         };
         assert_eq!(wait_us(1_000_000, done), Ok(()));
-        assert_eq!(fake::get("CNTPCT_EL0"), 10, "looks at the counter");
+        // A look at the counter is two readings, each a tick.
+        assert_eq!(fake::get("CNTPCT_EL0"), 2 * 10, "readings of the counter");
     }
 
     #[test]
     fn a_wait_in_vain_is_as_long_as_it_was_to_be() {
         counter();
         assert_eq!(wait_us(10, || false), Err(TimedOut { waited_us: 10 }));
-        // 10 us are 625 ticks, each of them a look at the fake counter.
-        assert_eq!(fake::get("CNTPCT_EL0"), 1 + 625 + 1);
+        // 10 us are 625 ticks, and a look at the fake counter takes two.
+        let ticks = fake::get("CNTPCT_EL0");
+        assert!((626..=626 + 6).contains(&ticks), "waited for {ticks} ticks");
     }
 
     #[test]
@@ -144,6 +172,61 @@ mod tests {
             looks == 2
         };
         assert_eq!(wait_us(1, done), Ok(()));
+    }
+
+    /// Returns what is made of these readings of a counter of 24 MHz, and how many were taken.
+    fn of_readings(readings: &[u64]) -> (u64, usize) {
+        let taken = Cell::new(0);
+        let read = || {
+            taken.set(taken.get() + 1);
+            readings[taken.get() - 1]
+        };
+        (agreed(read, 24_000_000 >> CLOSE), taken.get())
+    }
+
+    #[test]
+    fn two_readings_are_enough_of_a_counter_that_counts() {
+        assert_eq!(of_readings(&[1000, 1000]), (1000, 2), "within a tick");
+        assert_eq!(of_readings(&[1000, 1003]), (1003, 2));
+        assert_eq!(of_readings(&[0x1fd, 0x1fe]), (0x1fe, 2));
+        assert_eq!(of_readings(&[u64::MAX - 5, 5]), (5, 2), "past its end");
+    }
+
+    #[test]
+    fn a_wrong_reading_is_not_taken() {
+        // Cortex-A73, 858921: either half of the counter is ahead of the other.
+        let (before, behind) = (0xffff_fffe, 0x1_0000_0002);
+        assert_eq!(
+            of_readings(&[before, 0x1_ffff_ffff, behind, behind]),
+            (behind, 4)
+        );
+        assert_eq!(of_readings(&[0x1_ffff_ffff, behind, behind]), (behind, 3));
+        // NXP, A-008585, and HiSilicon, 161010101: any bits.
+        assert_eq!(
+            of_readings(&[0x1234_5678, 0x1a34_5678, 0x1234_5679, 0x1234_5679]).0,
+            0x1234_5679
+        );
+        assert_eq!(
+            of_readings(&[0x5678, 0x5000, 0x5679, 0x5679]).0,
+            0x5679,
+            "back"
+        );
+        // Allwinner: 0x7ff, then 0xfff or 0, then 0x800, and the same wrong one several times.
+        assert_eq!(
+            of_readings(&[0xffe, 0xfff, 0xfff, 0xfff, 0x802, 0x803]),
+            (0x803, 6)
+        );
+        assert_eq!(of_readings(&[0x7fe, 0, 0, 0, 0x802, 0x803]), (0x803, 6));
+    }
+
+    #[test]
+    fn a_counter_that_never_agrees_is_not_read_for_ever() {
+        let taken = Cell::new(0);
+        let read = || {
+            taken.set(taken.get() + 1_000_000);
+            taken.get()
+        };
+        assert_eq!(agreed(read, 100), u64::from(READINGS) * 1_000_000);
     }
 
     #[test]
