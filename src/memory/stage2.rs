@@ -60,6 +60,14 @@ struct Root {
     entries: [AtomicU64; ENTRIES],
 }
 
+impl Root {
+    fn new() -> Self {
+        Self {
+            entries: [const { AtomicU64::new(0) }; ENTRIES],
+        }
+    }
+}
+
 /// What is the same for every generation, and whether the current one may use it.
 struct Shared {
     mapping: Mapping<IdTranslation<Stage2Attributes>, Stage2>,
@@ -93,6 +101,8 @@ pub struct Generations {
     /// ever.
     guarded: Vec<u64>,
     roots: Box<[Root; ROOTS]>,
+    /// A root that never has entries, for CPUs of no generation.
+    nothing: Box<Root>,
     /// How many CPUs are left behind in each root: it is not filled again before they all came.
     left_behind: [AtomicU32; ROOTS],
     /// The number of the generation that had each root last, or [`NEVER_HAD`].
@@ -146,9 +156,8 @@ impl Generations {
             vtcr,
             ipa_bits,
             guarded,
-            roots: Box::new(core::array::from_fn(|_| Root {
-                entries: core::array::from_fn(|_| AtomicU64::new(0)),
-            })),
+            roots: Box::new(core::array::from_fn(|_| Root::new())),
+            nothing: Box::new(Root::new()),
             left_behind: [const { AtomicU32::new(0) }; ROOTS],
             numbers: [const { AtomicU64::new(NEVER_HAD) }; ROOTS],
             current: AtomicU64::new(0),
@@ -231,16 +240,25 @@ impl Generations {
         if current != number {
             return false;
         }
-        // VMID 0 may have translations from before the monitor.
-        let vmid = index as u64 + 1;
-        let root = &raw const self.roots[index] as u64;
+        self.walk_from(&self.roots[index], index as u64 + 1);
+        true
+    }
+
+    /// Makes this CPU one of no generation: nothing is mapped. To be called before stage 2 is turned on: some
+    /// CPUs walk the tables of EL1 in speculation, whatever is in `VTTBR_EL2` then, and keep what they find
+    /// (`Workaround::EmptyRoot`).
+    pub fn enter_none(&self) {
+        // VMID 0 may have translations from before the monitor: no generation has it.
+        self.walk_from(&self.nothing, 0);
+    }
+
+    fn walk_from(&self, root: &Root, vmid: u64) {
         // SAFETY: These decide what the guest sees, and nothing of what the monitor sees.
         unsafe {
             write_sysreg!(VTCR_EL2, self.vtcr);
-            write_sysreg!(VTTBR_EL2, vmid << 48 | root);
+            write_sysreg!(VTTBR_EL2, vmid << 48 | &raw const *root as u64);
         }
         barrier::isb();
-        true
     }
 
     fn current(&self) -> (u64, usize) {

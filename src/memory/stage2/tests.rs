@@ -105,6 +105,22 @@ fn a_generation_that_has_ended_has_no_memory() {
 }
 
 #[test]
+fn a_cpu_of_no_generation_has_no_memory() {
+    for pa_range in [2, 5] {
+        let generations = generations(pa_range);
+        fake::set("VTTBR_EL2", 0x6666_0000_1234_5000);
+        generations.enter_none();
+        for ipa in [0, 0x900_0000, MONITOR.0, 0x8000_0000] {
+            assert_eq!(walk(ipa), None, "{ipa:#x}");
+        }
+        let (none, vtcr) = (fake::get("VTTBR_EL2"), fake::get("VTCR_EL2"));
+        assert!(generations.enter(7));
+        assert_eq!(fake::get("VTCR_EL2"), vtcr, "the walk is the same");
+        assert_ne!(fake::get("VTTBR_EL2") >> 48, none >> 48, "VMID");
+    }
+}
+
+#[test]
 fn the_next_generation_has_another_root_and_vmid() {
     let generations = generations(5);
     assert!(generations.enter(7));
