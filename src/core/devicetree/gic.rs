@@ -34,7 +34,7 @@ pub struct GicV3 {
     pub its: Vec<Region>,
     /// SPIs that devices may use for message-based interrupts.
     pub mbi_ranges: Vec<MbiRange>,
-    /// Its tables in memory are seen through the caches of the CPUs (no `dma-noncoherent`).
+    /// Its tables in memory are seen through the caches of the CPUs (no `dma-noncoherent`, and not an RK3588).
     pub coherent: bool,
 }
 
@@ -73,6 +73,10 @@ const GICS: [&str; 7] = [
 
 const BCM2836: &str = "brcm,bcm2836-l1-intc";
 
+/// SoCs whose GIC-600 is not coherent, which not all of their trees say (Rockchip's erratum 3588001; Linux,
+/// `irq-gic-v3-its.c`).
+const NOT_COHERENT: [&str; 2] = ["rockchip,rk3588", "rockchip,rk3588s"];
+
 /// Reads the first available GIC; if there is none, the controller of a BCM2836.
 pub(super) fn read(fdt: Fdt<'_>) -> Result<Gic, BoardError> {
     let is_gic = |node: &_| first_compatible(node, &GICS).is_some() && is_available(node);
@@ -83,7 +87,9 @@ pub(super) fn read(fdt: Fdt<'_>) -> Result<Gic, BoardError> {
         return Ok(Gic::Bcm2836(local.reg(0)?));
     };
     let gic = if gic.node.is_compatible(V3) {
-        Gic::V3(v3(&gic)?)
+        let mut gic = v3(&gic)?;
+        gic.coherent &= first_compatible(&fdt.root(), &NOT_COHERENT).is_none();
+        Gic::V3(gic)
     } else {
         Gic::V2(v2(&gic)?)
     };
@@ -220,6 +226,20 @@ mod tests {
             ..virt()
         };
         assert_eq!(tree.read(read), Ok(Gic::V3(expected)));
+    }
+
+    #[test]
+    fn knows_the_socs_whose_gic_is_not_coherent() {
+        for (compatible, coherent) in [
+            (["radxa,rock-5b", "rockchip,rk3588"], false),
+            (["radxa,rock-5a", "rockchip,rk3588s"], false),
+            (["radxa,rock-3a", "rockchip,rk3568"], true),
+        ] {
+            let mut tree = Sample::virt();
+            tree.strings("/", "compatible", &compatible);
+            let expected = GicV3 { coherent, ..virt() };
+            assert_eq!(tree.read(read), Ok(Gic::V3(expected)), "{compatible:?}");
+        }
     }
 
     #[test]
