@@ -144,6 +144,8 @@ from_guest:
     dsb     nsh
     isb
 1:  ldp     x0, x1, [sp], #16
+    hint    #22                             // CLRBHB: the guest's branches predict none here
+    isb
     save_frame
     mov     x1, #0
     bl      exit_from_guest
