@@ -30,12 +30,14 @@ use arm_psci::FunctionId;
 use baton_core::devicetree::cpus::{EnableMethod, Unusable};
 use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::devicetree::psci::Conduit;
+use baton_core::errata::Kinds;
 use baton_core::hardware::Hardware;
 use baton_core::memory::hotplug::Room;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::{Options, Tee};
 use baton_core::power_state::Format;
 use baton_core::smp::power::Start;
+use baton_core::sync::Lock;
 use baton_core::tee::mediator::Mediator;
 
 unsafe extern "C" {
@@ -237,6 +239,7 @@ fn machine(
         memory_reserve,
         cpus,
         by_mpidr: by_mpidr.into(),
+        kinds: Lock::new(Kinds::new()),
         gic,
         devices: hardware.devices,
         uart,

@@ -2,13 +2,15 @@
 //! A CPU made ready for the guest, as it comes to the monitor.
 
 use super::el3;
-use crate::arch::tlb;
+use crate::arch::{sysreg, tlb};
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::vcpu;
+use baton_core::errata::Names;
 
 /// Sets up this CPU's EL2 for the guest, and its EL1 as at reset.
 pub fn configure(machine: &Machine, cpu: &Cpu) {
+    name_errata(machine, cpu);
     el3::close(machine, cpu);
     let (features, devices) = (cpu.features(), machine.devices);
     machine.generations.enter_none();
@@ -33,5 +35,20 @@ pub fn configure(machine: &Machine, cpu: &Cpu) {
                 cpu.index
             );
         }
+    }
+}
+
+/// Says once of each kind of CPU which errata are worked around.
+fn name_errata(machine: &Machine, cpu: &Cpu) {
+    if !log::log_enabled!(log::Level::Debug) {
+        return;
+    }
+    let (midr, revidr) = sysreg::identification();
+    if machine.kinds.lock().is_new(midr) {
+        log::debug!(
+            "cpu {}: MIDR_EL1 {midr:#x}, errata worked around: {}",
+            cpu.index,
+            Names { midr, revidr }
+        );
     }
 }

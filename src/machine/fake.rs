@@ -14,9 +14,11 @@ use crate::memory::stage1::MmuConfig;
 use crate::memory::stage2::Generations;
 use crate::vcpu;
 use baton_core::devicetree::cpus::Devices;
+use baton_core::errata::Kinds;
 use baton_core::memory::hotplug::Room;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
+use baton_core::sync::Lock;
 use dtoolkit::model::DeviceTree;
 
 /// Bytes of the guest's memory.
@@ -59,6 +61,7 @@ impl Bench {
             memory_reserve: None,
             cpus: AFFINITIES.iter().enumerate().map(cpu).collect(),
             by_mpidr: [0, 1].into(),
+            kinds: Lock::new(Kinds::new()),
             gic: Gic::V3(gic.gic()),
             uart: None,
             tee: None,

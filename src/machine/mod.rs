@@ -17,10 +17,11 @@ use crate::memory::stage2::Generations;
 use alloc::boxed::Box;
 use baton_core::devicetree::cpus::Devices;
 use baton_core::devicetree::guest_console::MonitorUart;
+use baton_core::errata::Kinds;
 use baton_core::memory::region::Region;
 use baton_core::options::Options;
 use baton_core::power_state::Format;
-use baton_core::sync::Relax;
+use baton_core::sync::{Lock, Relax};
 use baton_core::tee::mediator::Mediator;
 use cpu::Cpu;
 use hook_state::Patcher;
@@ -47,6 +48,8 @@ pub struct Machine {
     pub cpus: Box<[Cpu]>,
     /// Indices into `cpus`, in the order of their MPIDRs.
     pub by_mpidr: Box<[u16]>,
+    /// The kinds of CPU that have come.
+    pub kinds: Lock<Kinds>,
     /// The interrupt controller.
     pub gic: Gic,
     /// What the CPUs have that the device tree alone says.

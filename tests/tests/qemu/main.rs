@@ -11,6 +11,7 @@ mod e2h;
 mod el3;
 mod el3_features;
 mod enable_method;
+mod errata;
 mod fault_injection;
 mod faults;
 mod firmware;
