@@ -131,6 +131,8 @@ fn resume(caller: &Caller, frame: &mut Frame) {
         write_sysreg!(MAIR_EL1, regime.mair);
         write_sysreg!(TCR_EL1, regime.tcr);
         write_sysreg!(TTBR0_EL1, regime.ttbr0);
+        // Before memory is accessed again (`Workaround::SyncedTables`).
+        barrier::isb();
         write_sysreg!(VBAR_EL1, regime.vbar);
         write_sysreg!(CPACR_EL1, FP_OPEN);
         write_sysreg!(SP_EL1, caller.sp);
