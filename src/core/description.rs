@@ -123,6 +123,15 @@ impl<'a> Description<'a> {
         self.uefi.as_ref()?.memory_reserve
     }
 
+    /// Returns what is memory, whatever it is used for, beside the board's RAM.
+    pub fn memory(&self) -> RegionSet {
+        let mut memory = self.machine.in_place();
+        if let Some(map) = self.map() {
+            memory.extend(map.memory().iter().copied());
+        }
+        memory
+    }
+
     /// Returns how many bytes the tree and the memory map have together.
     pub fn size(&self) -> u64 {
         self.tree.len() as u64 + self.uefi.as_ref().map_or(0, |uefi| uefi.at.map.size())

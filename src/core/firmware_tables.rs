@@ -102,6 +102,14 @@ impl<'a> FirmwareTables<'a> {
         }
     }
 
+    /// Returns what of that is memory of another kind than RAM, in which code can run.
+    pub fn in_place(&self) -> RegionSet {
+        match self {
+            Self::Tree(fdt) => claimed::in_place(*fdt),
+            Self::Acpi(_) => RegionSet::new(),
+        }
+    }
+
     /// Returns the UART of `console`, which is one of this machine's.
     pub fn uart(&self, console: Console) -> MonitorUart {
         match self {

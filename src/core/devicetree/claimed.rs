@@ -21,6 +21,33 @@ pub fn read(fdt: Fdt<'_>) -> RegionSet {
     claimed
 }
 
+/// Memory that is no RAM: firmware may run in place there.
+const IN_PLACE: [&[u8]; 5] = [
+    b"cfi-flash",
+    b"jedec-flash",
+    b"mtd-rom",
+    b"mtd-ram",
+    b"mmio-sram",
+];
+
+/// Returns what is claimed and is memory of another kind than RAM, in which code can run.
+pub fn in_place(fdt: Fdt<'_>) -> RegionSet {
+    let mut memory = RegionSet::new();
+    if let Some(root) = Located::find(fdt, "/") {
+        add_in_place(&root, &mut memory);
+    }
+    memory
+}
+
+fn add_in_place(node: &Located<'_>, memory: &mut RegionSet) {
+    let compatible = bytes(&node.node, "compatible");
+    if IN_PLACE.iter().any(|kind| has(compatible, 0, kind)) {
+        node.translated_regs(|region| memory.insert(region));
+    }
+    node.children()
+        .for_each(|child| add_in_place(&child, memory));
+}
+
 fn add(node: &Located<'_>, claimed: &mut RegionSet) {
     node.translated_regs(|region| claimed.insert(region));
     if !has_all_in_the_tree(node) {
@@ -71,6 +98,21 @@ mod tests {
             .set("/secram@e000000", "status", "disabled")
             .set("/secram@e000000", "reg", wide(&[0xe00_0000, 0x100_0000]));
         expect(&tree, 0xe00_0000, true);
+    }
+
+    /// Where QEMU has EDK2.
+    #[test]
+    fn flash_is_memory() {
+        let mut tree = Sample::virt();
+        tree.set("/flash@4000000", "compatible", "cfi-flash").set(
+            "/flash@4000000",
+            "reg",
+            wide(&[0, 0x400_0000, 0x400_0000, 0x400_0000]),
+        );
+        let blob = tree.blob();
+        let fdt = blob::open(&blob).expect("a tree");
+        let expected: RegionSet = Region::new(0, 0x800_0000).into_iter().collect();
+        assert_eq!(in_place(fdt), expected);
     }
 
     #[test]

@@ -228,6 +228,19 @@ impl<'a> MemoryMap<'a> {
         ram
     }
 
+    /// Returns all memory, whatever it is used for: what is neither a device's nor has errors.
+    pub fn memory(&self) -> RegionSet {
+        let none = [
+            MemoryType::MMIO,
+            MemoryType::MMIO_PORTS,
+            MemoryType::UNUSABLE,
+        ];
+        self.descriptors()
+            .filter(|descriptor| !none.contains(&descriptor.kind))
+            .filter_map(|descriptor| descriptor.region())
+            .collect()
+    }
+
     /// Returns what a kernel leaves alone, memory or not: all that is not RAM, and the ACPI tables,
     /// which each kernel needs again.
     pub fn reserved(&self) -> RegionSet {

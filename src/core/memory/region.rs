@@ -235,6 +235,23 @@ impl RegionSet {
         })
     }
 
+    /// As [`RegionSet::highest_fit`], within `block` bytes at a multiple of as many, also a power of two;
+    /// across such blocks only where it fits in none.
+    pub fn highest_fit_within(&self, size: u64, align: u64, block: u64) -> Option<Region> {
+        let within = |region: &Region| {
+            // Below the last boundary, where the end of the region is too close behind it.
+            let ends = [region.end(), align_down(region.end() - 1, block)?];
+            ends.into_iter().find_map(|end| {
+                let start = align_down(end.checked_sub(size)?, align)?;
+                let fit = Region::new(start, size).ok()?;
+                let in_one = align_down(fit.end() - 1, block)? <= start;
+                Some(fit).filter(|fit| in_one && region.encloses(fit))
+            })
+        };
+        let fit = self.regions.iter().rev().find_map(within);
+        fit.or_else(|| self.highest_fit(size, align))
+    }
+
     /// As [`RegionSet::highest_fit`], of the regions that end at `end` or below.
     pub fn highest_fit_below(&self, end: u64, size: u64, align: u64) -> Option<Region> {
         self.regions.iter().rev().find_map(|r| {

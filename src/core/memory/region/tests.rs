@@ -23,6 +23,28 @@ fn highest_fit_below_stays_below() {
 }
 
 #[test]
+fn highest_fit_within_crosses_no_block_if_it_can() {
+    let fit = |set: &RegionSet, size| {
+        set.highest_fit_within(size, 0x1000, 0x1_0000)
+            .map(|r| r.start())
+    };
+    // The end of memory lies a little above a multiple of the block.
+    let high = set(&[(0x1000, 0x3_1000)]);
+    assert_eq!(fit(&high, 0x1000), Some(0x3_0000));
+    assert_eq!(fit(&high, 0x4000), Some(0x2_c000));
+    assert_eq!(fit(&high, 0x1_0000), Some(0x2_0000));
+    // Larger than a block.
+    assert_eq!(fit(&high, 0x1_1000), Some(0x2_0000));
+    // Each region lies across.
+    let across = set(&[(0xf000, 0x1_1000), (0x2_f000, 0x3_1000)]);
+    assert_eq!(fit(&across, 0x2000), Some(0x2_f000));
+    // The lower region has room within a block.
+    let lower = set(&[(0x1000, 0x3000), (0x2_f000, 0x3_1000)]);
+    assert_eq!(fit(&lower, 0x2000), Some(0x1000));
+    assert_eq!(fit(&lower, 0x3000), None);
+}
+
+#[test]
 fn refuses_empty_and_wrapping_regions() {
     assert_eq!(Region::new(0x1000, 0), Err(RegionError::Empty(0x1000)));
     assert_eq!(Region::from_bounds(8, 8), Err(RegionError::Empty(8)));
