@@ -94,3 +94,21 @@ fn leave<P: Platform>(platform: &P, cpu: &P::Cpu) {
         cpu.power().mark_recovered();
     }
 }
+
+/// Sends the calling CPU, which CPU_ON has brought and which cannot run the guest, back to firmware: towards
+/// the guest it is off again. Returns only if firmware refuses.
+pub fn refuse<P: Platform>(platform: &P, cpu: &P::Cpu) {
+    loop {
+        if platform.rendezvous().is_over(cpu.member()) {
+            phases::join(platform, cpu);
+        }
+        // A takeover that begins after this does not wait for it.
+        if platform.rendezvous().stop_expecting(cpu) && cpu.power().refuse() {
+            break;
+        }
+        crate::sync::pause();
+    }
+    if let Err(refusal) = platform.firmware_off(cpu) {
+        log::warn!("cpu {}: firmware refuses CPU_OFF: {refusal}", cpu.index());
+    }
+}

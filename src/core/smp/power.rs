@@ -132,6 +132,12 @@ impl Power {
             == Ok(LOST)
     }
 
+    /// Records that the calling CPU, which CPU_ON has brought or which is parked, is off in firmware: it
+    /// cannot begin. Returns false, and changes nothing, while a caller of CPU_ON has it.
+    pub fn refuse(&self) -> bool {
+        self.turn(READY, OFF_FIRMWARE) || self.turn(OFF_PARKED, OFF_FIRMWARE)
+    }
+
     /// Returns what the CPU that calls this, and is parked, has to do; it is `ON` from now on if
     /// that is to begin.
     pub fn take_order(&self) -> Order {

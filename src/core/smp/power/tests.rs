@@ -50,6 +50,24 @@ fn refused_start_can_be_tried_again() {
 }
 
 #[test]
+fn a_cpu_that_cannot_begin_is_off_in_firmware() {
+    let power = Power::new();
+    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert!(power.refuse());
+    assert_eq!(power.affinity_info(), AffinityInfo::Off);
+    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    // A takeover has parked it meanwhile, and CPU_ON is about to have it begin.
+    power.park();
+    let seen = power.turn_on(START, || {
+        assert!(!power.refuse(), "expected it to wait for CPU_ON");
+        true
+    });
+    assert_eq!(seen, Ok(Origin::Parked));
+    assert!(power.refuse());
+    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+}
+
+#[test]
 fn suspended_cpu_is_on_and_begins_where_it_said() {
     let power = Power::new();
     power.set_on();
