@@ -32,13 +32,15 @@ use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::devicetree::psci::Conduit;
 use baton_core::errata::Kinds;
 use baton_core::hardware::Hardware;
-use baton_core::memory::hotplug::Room;
+use baton_core::memory::addresses::Addresses;
+use baton_core::memory::geometry::{Geometry, MOST_BITS, physical_bits};
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::{Options, Tee};
 use baton_core::power_state::Format;
 use baton_core::smp::power::Start;
 use baton_core::sync::Lock;
 use baton_core::tee::mediator::Mediator;
+use baton_sysreg::read_sysreg;
 
 unsafe extern "C" {
     fn enable_mmu(mmu: &MmuConfig);
@@ -49,6 +51,29 @@ pub fn name_unusable(cpus: &[(u64, Unusable)]) {
     for (mpidr, why) in cpus {
         log::warn!("CPU with MPIDR {mpidr:#x} cannot be started: {why}; the guest runs without it");
     }
+}
+
+/// Sorts the machine's addresses ([`Addresses::new`]): `banks` is the guest's memory, with the monitor's in
+/// it.
+pub fn addresses(
+    layout: &Layout,
+    mut banks: RegionSet,
+    memory: &RegionSet,
+    claimed: &RegionSet,
+) -> Addresses {
+    // SAFETY: It is an ID register.
+    let mmfr0 = unsafe { read_sysreg!(ID_AA64MMFR0_EL1) };
+    banks.remove(&layout.whole);
+    let addresses = Addresses::new(mmfr0, banks, &layout.whole, memory, claimed)
+        .unwrap_or_else(|error| stop(format_args!("{error}")));
+    let (has, bits) = (physical_bits(mmfr0), addresses.geometry.bits());
+    if has > MOST_BITS {
+        log::info!("{has} bits of physical address: what lies beyond {MOST_BITS} is not mapped");
+    }
+    if let Some(region) = addresses.out_of_reach {
+        log::warn!("what is at {region} lies beyond the guest's {bits} bits of address");
+    }
+    addresses
 }
 
 /// The machine's memory and interrupt controller, on the map that the monitor stays on.
@@ -64,25 +89,34 @@ pub struct Ground {
     /// Where the list of what Linux reserves for all kernels is, if that is known.
     pub memory_reserve: Option<u64>,
     mmu: MmuConfig,
+    /// What the guest never executes.
+    devices: RegionSet,
+    geometry: Geometry,
 }
 
 impl Ground {
-    /// Gives the heap its memory, and goes from the early map to the one that stays. `banks` is the
-    /// guest's memory, `room` where more can be hot-plugged; what a loader left to be read, as a device tree, is at `given`.
+    /// Gives the heap its memory, and goes from the early map to the one that stays. What a loader left to be
+    /// read, as a device tree, is at `given`.
     pub fn take(
         hardware: &Hardware,
         layout: &Layout,
-        banks: RegionSet,
-        room: Room,
+        addresses: Addresses,
         given: Option<Region>,
     ) -> Self {
+        let Addresses {
+            banks,
+            room,
+            devices,
+            geometry,
+            ..
+        } = addresses;
         // The more holes memory has, the more tables the map needs.
         // SAFETY: This is the boot CPU on the early map; nothing else uses what lies behind the stacks.
         unsafe {
             early_map::add(&layout.heap, MemoryKind::Data);
             HEAP.add(layout.heap.start() as usize, layout.heap.size() as usize);
         }
-        let mmu = map(hardware, layout, &banks, given)
+        let mmu = map(hardware, layout, &banks, given, geometry.pa_range())
             .unwrap_or_else(|error| stop(format_args!("cannot map the machine: {error}")));
         // SAFETY: The map has all that runs: image, stacks, heap, what was given and console.
         unsafe { enable_mmu(&mmu) };
@@ -104,6 +138,8 @@ impl Ground {
             log: None,
             memory_reserve: None,
             mmu,
+            devices,
+            geometry,
         }
     }
 
@@ -202,6 +238,8 @@ fn machine(
         log,
         memory_reserve,
         mmu,
+        devices,
+        geometry,
     } = ground;
     let cpus: Box<[Cpu]> = hardware
         .cpus
@@ -222,8 +260,10 @@ fn machine(
     // SAFETY: The map is for ever, and nobody else has its tables.
     let takeover = unsafe { Takeover::new(&mmu) };
     let read_only = gic.guarded().chain(log);
-    let generations = Generations::new(layout.whole, ram.banks(), read_only)
+    let generations = Generations::new(geometry, layout.whole, ram.banks(), &devices, read_only)
         .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
+    let (gibs, split) = generations.gibs(ram.banks());
+    log::debug!("stage 2: {geometry}; {split} of {gibs} GiB with memory are in smaller blocks");
     let tee = match options.tee {
         Tee::Deny => None,
         Tee::Forward => Mediator::new()

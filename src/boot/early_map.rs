@@ -7,7 +7,9 @@ use crate::memory::stage1::{self, MemoryKind, MmuConfig, VaSize};
 use aarch64_paging::Mapping;
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{El2, PageTable, Translation};
+use baton_core::memory::geometry::Geometry;
 use baton_core::memory::region::Region;
+use baton_sysreg::read_sysreg;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -87,7 +89,10 @@ extern "C" fn early_map(given: u64, size: u64) {
             let _ = stage1::map(&mut map, &region, what);
         }
     }
-    let mmu = MmuConfig::new(map.root_address(), VaSize::Bits48, false);
+    // SAFETY: It is an ID register.
+    let mmfr0 = unsafe { read_sysreg!(ID_AA64MMFR0_EL1) };
+    let pa_range = Geometry::new(mmfr0, u64::MAX).pa_range();
+    let mmu = MmuConfig::new(map.root_address(), VaSize::Bits48, pa_range, false);
     // SAFETY: This is the boot CPU, and nothing refers to either yet.
     unsafe {
         (*EARLY_MMU_CONFIG.0.get()).write(mmu);

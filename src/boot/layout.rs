@@ -8,7 +8,7 @@ use baton_core::memory::region::Region;
 /// The monitor's memory starts and ends on the largest blocks that Linux maps its memory with.
 pub const ALIGN: u64 = 2 << 20;
 /// Heap for what does not grow with the machine: the stage 1 and 2 tables, and trees on their way.
-const HEAP_BASE: u64 = 1 << 20;
+const HEAP_BASE: u64 = 3 << 19;
 /// Heap for each CPU.
 const HEAP_PER_CPU: u64 = 4 << 10;
 /// Room for what the guest's tree says beyond the board's.

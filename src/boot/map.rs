@@ -17,7 +17,7 @@ use baton_core::memory::region::{Region, RegionSet};
 use core::{mem, slice};
 
 /// Maps all that the monitor reaches for, with its RAM in `banks` and what the loader left to be read
-/// at `given`, for ever.
+/// at `given`, for ever. `pa_range` is what each CPU has of physical addresses.
 ///
 /// # Errors
 ///
@@ -27,6 +27,7 @@ pub fn map(
     layout: &Layout,
     banks: &RegionSet,
     given: Option<Region>,
+    pa_range: u64,
 ) -> Result<MmuConfig, MapError> {
     let devices: Vec<Region> = devices(hardware).collect();
     let given = given.filter(|given| !banks.contains(given.start(), given.size()));
@@ -71,7 +72,7 @@ pub fn map(
     for device in &devices {
         add(device, MemoryKind::Device)?;
     }
-    let mmu = MmuConfig::new(map.root_address(), va_size, true);
+    let mmu = MmuConfig::new(map.root_address(), va_size, pa_range, true);
     // It is in use from here on, by every CPU.
     mem::forget(map);
     Ok(mmu)

@@ -10,11 +10,9 @@ use crate::arch::{cache, time};
 use crate::console;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
-use crate::memory::stage1::MmuConfig;
 use crate::takeover::{guest_console, interrupts};
 use crate::vcpu::frame::Frame;
-use baton_core::memory::hotplug::Room;
-use baton_core::memory::region::{Region, RegionSet};
+use baton_core::memory::region::Region;
 use baton_core::options::Options;
 use log::LevelFilter;
 
@@ -38,13 +36,12 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
     problems.iter().for_each(|problem| log::warn!("{problem}"));
     let layout = Layout::here(board.hardware.cpus.len() as u64, description.size(), 0);
     bring_up::name_unusable(&board.hardware.take_unusable(current_mpidr()));
-    let mut banks: RegionSet = board.map.memory.iter().copied().collect();
-    banks.remove(&layout.whole);
     let tree_region = Region::new(fdt, description.tree().len() as u64).ok();
-    let taken = board.claimed.iter().chain(banks.iter());
-    let room = Room::new(taken.chain([&layout.whole]), MmuConfig::end_of_addresses());
+    let mut memory = description.memory();
+    memory.extend(board.map.reserved.iter().copied());
+    let addresses = bring_up::addresses(&layout, board.map.memory.clone(), &memory, &board.claimed);
 
-    let mut ground = Ground::take(&board.hardware, &layout, banks, room, tree_region);
+    let mut ground = Ground::take(&board.hardware, &layout, addresses, tree_region);
     ground.log = Some(console::log_memory());
     ground.memory_reserve = description.memory_reserve();
     clear(&ground.ram, old, old_size);

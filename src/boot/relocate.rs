@@ -10,8 +10,10 @@ use crate::memory::heap::HEAP;
 use crate::memory::stage1::MemoryKind;
 use baton_core::devicetree::board::MemoryMap;
 use baton_core::devicetree::modules::Modules;
+use baton_core::memory::addresses::{Beyond, GIB};
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::smp::barrier::MAX_CPUS;
+use baton_sysreg::read_sysreg;
 use core::slice;
 use log::LevelFilter;
 
@@ -35,6 +37,9 @@ extern "C" fn boot_move(fdt: u64, started: u64) -> ! {
             "{cpus} CPUs in the machine's description: {MAX_CPUS} are served at most"
         ));
     }
+    // SAFETY: It is an ID register.
+    let mmfr0 = unsafe { read_sysreg!(ID_AA64MMFR0_EL1) };
+    Beyond::check(mmfr0, &map.memory).unwrap_or_else(|error| stop(format_args!("{error}")));
     let tree = Region::new(fdt, description.tree().len() as u64).ok();
     check_modules(&map.modules, tree);
     let size = Layout::size(cpus as u64, description.size(), 0);
@@ -92,5 +97,6 @@ fn place(map: &MemoryMap, size: u64, tree: Option<Region>) -> Option<Region> {
         // The early map tells memory apart by pages: what shares a page with these is not free.
         free.remove(&region.align_outward(ALIGN).unwrap_or(region));
     }
-    free.highest_fit(size, ALIGN)
+    // It then splits one block of stage 2, and no two.
+    free.highest_fit_within(size, ALIGN, GIB)
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Stage 2 faults: the guest reached for what is not there, or stored where it may only read.
+//! Stage 2 faults: the guest reached for what is not there, stored where it may only read, or executed
+//! what is a device's.
 
 use super::{class, inject};
 use crate::arch::translate::translate;
@@ -27,10 +28,13 @@ pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
     // SAFETY: Both describe the abort that was just taken.
     let (hpfar, far) = unsafe { (read_sysreg!(HPFAR_EL2), read_sysreg!(FAR_EL2)) };
     let walk = esr & S1PTW != 0;
+    let fetch = esr >> 26 == class::INSTRUCTION_ABORT_LOWER;
     if !walk && esr & FAULT == PERMISSION {
         // HPFAR_EL2 is UNKNOWN then.
-        if let Some(address) = translate(far) {
-            store(machine, cpu, frame, esr, address, far);
+        match translate(far) {
+            Some(address) if fetch => fetched(machine, cpu, frame, address, far),
+            Some(address) => store(machine, cpu, frame, esr, address, far),
+            None => {}
         }
         return;
     }
@@ -41,7 +45,6 @@ pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
     if machine.generations.map_on_demand(ipa) {
         return;
     }
-    let fetch = esr >> 26 == class::INSTRUCTION_ABORT_LOWER;
     let access = match (fetch, walk, esr & WNR != 0) {
         (_, true, _) => "table walk",
         (true, ..) => "fetch",
@@ -73,6 +76,23 @@ fn stage1() -> Stage1 {
             ttbr1: read_sysreg!(TTBR1_EL1),
         }
     }
+}
+
+/// A fetch from `address`, where there may be devices: gets an abort.
+///
+/// If it may be executed, the guest has just mapped another page at `far`, and tries again.
+fn fetched(machine: &Machine, cpu: &Cpu, frame: &mut Frame, address: u64, far: u64) {
+    cpu.exits.count(Cause::Fault);
+    if machine.generations.may_execute(address) {
+        return;
+    }
+    log::log!(
+        cpu.exits.complaint(),
+        "cpu {}: guest fetch at {address:#x} is of what is no memory (ELR {:#x}); it gets an abort",
+        cpu.index,
+        frame.elr
+    );
+    inject::abort(frame, far, true, None);
 }
 
 /// A store to a page that may only be read: the GIC's, or the log's. Makes it, or drops it with a line on the

@@ -15,6 +15,7 @@ use crate::memory::stage2::Generations;
 use crate::vcpu;
 use baton_core::devicetree::cpus::Devices;
 use baton_core::errata::Kinds;
+use baton_core::memory::geometry::Geometry;
 use baton_core::memory::hotplug::Room;
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::options::Options;
@@ -46,8 +47,15 @@ impl Bench {
         let mut banks = RegionSet::new();
         banks.insert(Region::new(ram.base() as u64, RAM).expect("a region"));
         let monitor = Region::new(0x4000_0000, 0x20_0000).expect("a region");
-        let generations =
-            Generations::new(monitor, &banks, core::iter::empty()).expect("within 48 bits");
+        let geometry = Geometry::new(5, u64::MAX);
+        let generations = Generations::new(
+            geometry,
+            monitor,
+            &banks,
+            &RegionSet::new(),
+            core::iter::empty(),
+        );
+        let generations = generations.expect("within 48 bits");
         let cpu = |(index, affinity): (usize, &u32)| {
             Cpu::new(index, (*affinity).into(), MmuConfig::default(), 0)
         };

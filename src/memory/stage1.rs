@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! EL2's own translation (stage 1): identity, and nothing both writable and executable.
 
-use crate::arch::sysreg::id_field;
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, Translation};
 use aarch64_paging::{MapError, Mapping};
 use baton_core::memory::region::Region;
-use baton_sysreg::read_sysreg;
 
 /// The size of the address space that is mapped: a smaller one has a shorter walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,17 +108,17 @@ impl MmuConfig {
         va_size.root_level()
     }
 
-    /// Returns the end of the addresses that the CPU can put out (`TCR_EL2.PS`), and that any map reaches.
-    pub fn end_of_addresses() -> u64 {
-        let pa_range = pa_range();
-        1 << [32, 36, 40, 42, 44, 48][pa_range as usize]
-    }
-
-    /// Returns the registers for the tables below `root`.
-    pub fn new(root: PhysicalAddress, va_size: VaSize, write_xor_execute: bool) -> Self {
+    /// Returns the registers for the tables below `root`, with `pa_range` as `TCR_EL2.PS`: no more than
+    /// any CPU has that uses them (`ID_AA64MMFR0_EL1.PARange`).
+    pub fn new(
+        root: PhysicalAddress,
+        va_size: VaSize,
+        pa_range: u64,
+        write_xor_execute: bool,
+    ) -> Self {
         Self {
             mair: MAIR,
-            tcr: TCR | pa_range() << 16 | va_size.t0sz(),
+            tcr: TCR | pa_range << 16 | va_size.t0sz(),
             ttbr0: root.0 as u64,
             sctlr: if write_xor_execute {
                 SCTLR | SCTLR_WXN
@@ -129,12 +127,6 @@ impl MmuConfig {
             },
         }
     }
-}
-
-/// Returns `ID_AA64MMFR0_EL1.PARange`, 48 bits at most.
-fn pa_range() -> u64 {
-    // SAFETY: ID_AA64MMFR0_EL1 is an ID register.
-    id_field(unsafe { read_sysreg!(ID_AA64MMFR0_EL1) }, 0).min(5)
 }
 
 /// Maps `region`, widened to pages, at its own address.

@@ -17,6 +17,7 @@ use baton_core::efi::memory_map::{MapError, MemoryMap, VERSION};
 use baton_core::efi::regime::has_e2h0;
 use baton_core::efi::tables::TablesError;
 use baton_core::firmware_tables::{FirmwareTables, FirmwareTablesError};
+use baton_core::memory::addresses::{Beyond, GIB};
 use baton_core::memory::region::Region;
 use baton_core::report::property::About;
 use baton_core::smp::barrier::MAX_CPUS;
@@ -61,6 +62,9 @@ pub enum InstallError {
         "this CPU has no HCR_EL2.E2H=0, without which Baton does not run (ID_AA64MMFR4_EL1 {0:#x})"
     )]
     NoE2h0(u64),
+    /// There is memory that the guest could not have.
+    #[error(transparent)]
+    Beyond(#[from] Beyond),
     /// EL1 could not go on with firmware's tables.
     #[error(transparent)]
     Regime(#[from] TablesError),
@@ -118,7 +122,10 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     }
     let (map, descriptor) = services.whole_memory_map().map_err(InstallError::Map)?;
     let memory = MemoryMap::new(&map, descriptor, VERSION)?;
-    exit::check_tables(memory.ram())?;
+    let ram = memory.ram();
+    // SAFETY: It is an ID register.
+    Beyond::check(unsafe { read_sysreg!(ID_AA64MMFR0_EL1) }, &ram)?;
+    exit::check_tables(ram)?;
     let mapped = Mapped::new(&memory);
     let (tables, tree) = offered(services, &mapped)?;
     let (hardware, _) = tables.hardware(current_mpidr())?;
@@ -154,7 +161,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     let size = Layout::size(cpus as u64, 0, given);
     let place = memory
         .free()
-        .highest_fit(size, ALIGN)
+        .highest_fit_within(size, ALIGN, GIB)
         .ok_or(InstallError::NoMemory(size >> 10))?;
     services
         .allocate_at(place.start(), (size / PAGE) as usize, RESERVED_MEMORY_TYPE)

@@ -3,7 +3,7 @@
 
 use super::services::Services;
 use baton_core::acpi::Physical;
-use baton_core::efi::memory_map::{MemoryMap, MemoryType};
+use baton_core::efi::memory_map::MemoryMap;
 use baton_core::efi::system_table::ACPI_20;
 use baton_core::memory::region::RegionSet;
 use core::slice;
@@ -15,18 +15,7 @@ pub struct Mapped(RegionSet);
 impl Mapped {
     /// Takes all memory of `map`, whatever it is used for.
     pub fn new(map: &MemoryMap) -> Self {
-        let memory = map
-            .descriptors()
-            .filter(|descriptor| {
-                ![
-                    MemoryType::MMIO,
-                    MemoryType::MMIO_PORTS,
-                    MemoryType::UNUSABLE,
-                ]
-                .contains(&descriptor.kind)
-            })
-            .filter_map(|descriptor| descriptor.region());
-        Self(memory.collect())
+        Self(map.memory())
     }
 }
 

@@ -13,14 +13,12 @@ use crate::console;
 use crate::machine::report_table::ReportTable;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
-use crate::memory::stage1::MmuConfig;
 use crate::vcpu::frame::Frame;
 use crate::vcpu::reset::SCTLR_EL1_RESET;
 use baton_abi::acpi;
 use baton_core::efi::memory_map::{MemoryMap, VERSION};
 use baton_core::efi::tables::{self, TableMemory};
 use baton_core::memory::guest_memory::GuestMemory;
-use baton_core::memory::hotplug::Room;
 use baton_core::options::Options;
 use baton_core::smp::power::Start;
 use baton_sysreg::write_sysreg;
@@ -60,14 +58,12 @@ extern "C" fn boot_from_firmware(handover: &Handover) -> *mut Frame {
     problems.iter().for_each(|problem| log::warn!("{problem}"));
     bring_up::name_unusable(&unusable);
     let layout = Layout::here(hardware.cpus.len() as u64, 0, handover.size);
-    let mut banks = MemoryMap::new(map, handover.descriptor_size as usize, VERSION)
-        .unwrap_or_else(|error| stop(format_args!("memory map: {error}")))
-        .ram();
-    banks.remove(&layout.whole);
-    let claimed = tables.claimed();
-    let taken = claimed.iter().chain(banks.iter()).chain([&layout.whole]);
-    let room = Room::new(taken, MmuConfig::end_of_addresses());
-    let mut ground = Ground::take(&hardware, &layout, banks, room, layout.given);
+    let map = MemoryMap::new(map, handover.descriptor_size as usize, VERSION)
+        .unwrap_or_else(|error| stop(format_args!("memory map: {error}")));
+    let mut memory = map.memory();
+    memory.extend(tables.in_place().iter().copied());
+    let addresses = bring_up::addresses(&layout, map.ram(), &memory, &tables.claimed());
+    let mut ground = Ground::take(&hardware, &layout, addresses, layout.given);
     ground.report = report_table(&ground.ram, handover.report, hardware.cpus.len());
     ground.memory_reserve = Some(handover.memory_reserve).filter(|list| *list != 0);
     let uart = hardware.console.map(|console| tables.uart(console));
@@ -136,6 +132,8 @@ fn resume(caller: &Caller, frame: &mut Frame) {
         write_sysreg!(VBAR_EL1, regime.vbar);
         write_sysreg!(CPACR_EL1, FP_OPEN);
         write_sysreg!(SP_EL1, caller.sp);
+        // No walk, ahead of the guest's instructions too, has some of these and not the others.
+        barrier::isb();
         write_sysreg!(SCTLR_EL1, regime.sctlr);
         load_d8_to_d15(&caller.saved.d);
     }

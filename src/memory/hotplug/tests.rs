@@ -15,7 +15,7 @@ fn below(root: &Table, va_size: VaSize) -> HotPlugged {
     fake::reset();
     let root = PhysicalAddress(core::ptr::from_ref(root) as usize);
     // SAFETY: The tables are the test's.
-    unsafe { HotPlugged::new(&MmuConfig::new(root, va_size, true)) }
+    unsafe { HotPlugged::new(&MmuConfig::new(root, va_size, 5, true)) }
 }
 
 #[track_caller]

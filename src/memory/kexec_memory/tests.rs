@@ -48,7 +48,7 @@ fn guest(taken: &[Region], attributes: impl Fn(u64) -> u64 + 'static) -> Guest {
     let root = Box::new(Root([0; 512]));
     let address = PhysicalAddress(core::ptr::from_ref(&*root) as usize);
     // SAFETY: The tables are the test's.
-    let hot = unsafe { HotPlugged::new(&MmuConfig::new(address, VaSize::Bits48, true)) };
+    let hot = unsafe { HotPlugged::new(&MmuConfig::new(address, VaSize::Bits48, 5, true)) };
     Guest {
         // SAFETY: It is memory of the test's own.
         ram: unsafe { GuestRam::new(banks, Room::new(taken.iter(), 1 << 48)) },
