@@ -2,7 +2,7 @@
 //! A CPU made ready for the guest, as it comes to the monitor.
 
 use super::el3;
-use crate::arch::{sysreg, tlb};
+use crate::arch::sysreg;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::vcpu;
@@ -13,13 +13,9 @@ pub fn configure(machine: &Machine, cpu: &Cpu) {
     name_errata(machine, cpu);
     el3::close(machine, cpu);
     let (features, devices) = (cpu.features(), machine.devices);
-    machine.generations.enter_none();
-    // First: it opens to EL2 what is then reset.
-    let el2 = vcpu::el2::configure(&features, devices);
-    // What was translated while stage 2 was off is of nobody.
-    tlb::invalidate_el1_local();
     for (what, result) in [
-        ("EL2", el2),
+        // First: it opens to EL2 what is then reset.
+        ("EL2", machine.configure_el2(cpu)),
         (
             "EL1",
             match cpu.power.is_suspended() {

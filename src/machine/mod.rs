@@ -3,6 +3,7 @@
 
 pub mod counters;
 pub mod cpu;
+mod el2;
 #[cfg(test)]
 pub mod fake;
 pub mod hook_state;

@@ -19,8 +19,8 @@ use baton_sysreg::{read_sysreg, write_sysreg};
 
 /// Sets this CPU's EL2 up for the guest.
 ///
-/// `HCR_EL2.VM` is set: stage 2 must be in place before the guest is entered. To be called once on
-/// every CPU, and again when a CPU comes back from a sleep that loses its state.
+/// `HCR_EL2.VM` is set: stage 2 must be in place before. To be called once on every CPU, and again when a CPU
+/// comes back from a sleep that loses its state.
 ///
 /// # Errors
 ///
