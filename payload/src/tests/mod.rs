@@ -4,6 +4,7 @@
 mod audit;
 mod board_tree;
 mod cost;
+mod device_fetch;
 mod firmware;
 mod flip;
 mod fuzz;
@@ -51,6 +52,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "monitor-access",
         run: monitor_access::run,
+    },
+    Test {
+        name: "device-fetch",
+        run: device_fetch::run,
     },
     Test {
         name: "flip",

@@ -116,6 +116,22 @@ fn the_monitors_memory_is_out_of_reach() {
     boot.expect(" can be read, and not written");
 }
 
+/// On a CPU of 40 bits of address and on one of 44, by a device tree.
+#[test]
+fn devices_are_never_executed() {
+    for cpu in ["cortex-a53", "cortex-a57"] {
+        let machine = Machine {
+            cpu: cpu.to_owned(),
+            baton: "log=debug".to_owned(),
+            ..machine(2)
+        };
+        let boot = run_on(&machine, "test=device-fetch", 60);
+        // QEMU's window of PCI ends at 1 TiB.
+        boot.expect("stage 2: 40 bits of address, walked from level 1, 2 tables at a root");
+        boot.expect("; 1 of 1 GiB with memory are in smaller blocks");
+    }
+}
+
 #[test]
 fn idle_cpus_do_not_exit() {
     run(8, "test=idle", 120);
