@@ -7,6 +7,7 @@
 use crate::cpu::{MAX_CPUS, STACK_SIZE};
 use crate::image;
 use crate::machine::Machine;
+use crate::mmu;
 use crate::outcome::{Outcome, fail};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -59,7 +60,7 @@ impl Arena {
         Self(RUNNING.load(Relaxed))
     }
 
-    /// Picks a place: the highest in the image's region of RAM that is free, 2 MiB aligned.
+    /// Picks a place: the highest in the image's region of RAM that is free and mapped, 2 MiB aligned.
     pub fn pick(machine: &Machine) -> Outcome<Self> {
         let (image, image_end) = image::image();
         let Some((base, size)) = machine.ram_at(image) else {
@@ -78,7 +79,8 @@ impl Arena {
                     .iter()
                     .any(|r| meets(r.range.0, r.range.0 + r.range.1))
         };
-        let mut start = (base + size).saturating_sub(SIZE) & !(2 * MIB - 1);
+        let end = (base + size).min(mmu::END);
+        let mut start = end.saturating_sub(SIZE) & !(2 * MIB - 1);
         while start >= base {
             if !taken(start) {
                 return Ok(Self(start));

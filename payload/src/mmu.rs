@@ -15,6 +15,8 @@ const GIB: u64 = 1 << 30;
 const MIB2: u64 = 2 << 20;
 /// Bits of an address that the map covers.
 const ADDRESS_BITS: u32 = 39;
+/// The first address that it does not cover.
+pub const END: u64 = 1 << ADDRESS_BITS;
 
 /// Block descriptor: AF, inner shareable, AttrIndx 0 (normal write-back).
 pub const NORMAL: u64 = 0x701;

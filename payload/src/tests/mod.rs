@@ -5,6 +5,7 @@ mod audit;
 mod board_tree;
 mod cost;
 mod device_fetch;
+mod far_memory;
 mod firmware;
 mod flip;
 mod fuzz;
@@ -56,6 +57,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "device-fetch",
         run: device_fetch::run,
+    },
+    Test {
+        name: "far-memory",
+        run: far_memory::run,
     },
     Test {
         name: "flip",

@@ -128,8 +128,25 @@ fn devices_are_never_executed() {
         let boot = run_on(&machine, "test=device-fetch", 60);
         // QEMU's window of PCI ends at 1 TiB.
         boot.expect("stage 2: 40 bits of address, walked from level 1, 2 tables at a root");
-        boot.expect("; 1 of 1 GiB with memory are in smaller blocks");
+        boot.expect("; 1 of 2 GiB with memory are in smaller blocks");
     }
+}
+
+/// 600 GiB on CPUs of 40 bits of address, of which few pages are ever used.
+#[test]
+fn memory_beyond_one_table_is_the_guests() {
+    let memory = "memory-backend-ram,id=memory,size=600G,reserve=off";
+    let machine = Machine {
+        cpu: "cortex-a53".to_owned(),
+        mem: 600 << 10,
+        baton: "log=debug tree=0x60000000".to_owned(),
+        extra: ["-object", memory, "-machine", "memory-backend=memory"]
+            .map(String::from)
+            .into(),
+        ..machine(1)
+    };
+    let boot = run_on(&machine, "test=far-memory", 60);
+    boot.expect("; 1 of 600 GiB with memory are in smaller blocks");
 }
 
 #[test]
