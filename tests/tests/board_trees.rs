@@ -15,6 +15,7 @@
 
 use baton_core::devicetree::blob;
 use baton_core::devicetree::board::{self, Board};
+use baton_core::memory::addresses::{Addresses, TABLES_FOR_DEVICES, with_tables};
 use baton_core::memory::region::Region;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
@@ -152,9 +153,22 @@ fn run(fdt: Fdt<'_>) -> Result<Option<String>, String> {
     let all = board.hardware.cpus.len();
     let first = board.hardware.cpus.first().map_or(0, |cpu| cpu.mpidr);
     let lost = board.hardware.take_unusable(first);
+    all_devices_are_told_from_memory(&board)?;
     Ok(lost
         .first()
         .map(|(mpidr, why)| format!("{} of {all} are lost; {mpidr:#x}: {why}", lost.len())))
+}
+
+/// A GiB with devices and other things in it takes a table; no board has more than eleven.
+fn all_devices_are_told_from_memory(board: &Board) -> Result<(), String> {
+    let memory = board.map.memory.clone();
+    let monitor = Region::new(0x7fc0_0000, 0x40_0000).expect("a region");
+    let addresses = Addresses::new(5, memory, &monitor, &board.map.reserved, &board.claimed)
+        .map_err(|error| error.to_string())?;
+    match with_tables(&addresses.devices, TABLES_FOR_DEVICES) {
+        (_, 0) => Ok(()),
+        (_, more) => Err(format!("devices share {more} GiB too many with others")),
+    }
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
