@@ -65,6 +65,10 @@ fn a_cpu_that_cannot_begin_is_off_in_firmware() {
     assert_eq!(seen, Ok(Origin::Parked));
     assert!(power.refuse());
     assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    // It is parked, and nobody has it begin.
+    power.park();
+    assert!(power.refuse());
+    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
 }
 
 #[test]
