@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn flags_dit_and_pan_stay_and_all_else_goes() {
-        let spsr = u64::MAX & !(0x1f | spsr::PAN);
+        let spsr = !(0x1f | spsr::PAN);
         let expected = spsr::FLAGS | spsr::DIT | EL1H_MASKED;
         expect(taken_to_el1(spsr, sctlr::SPAN, 0, OLD), expected);
         let with_pan = expected | spsr::PAN;
