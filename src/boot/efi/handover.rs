@@ -3,6 +3,7 @@
 //! services are over.
 
 use baton_core::acpi::Tables;
+use baton_core::devicetree::cpus::Devices;
 use baton_core::efi::regime::El2Regime;
 use baton_core::firmware_tables::FirmwareTables;
 use baton_core::memory::region::Region;
@@ -69,6 +70,8 @@ pub struct Handover {
     pub dbg2: Bytes,
     /// ACPI's SRAT; empty if there is none.
     pub srat: Bytes,
+    /// What ACPI's DSDT and SSDTs name of the CPUs' devices.
+    pub devices: Devices,
     /// The monitor's options.
     pub options: Bytes,
     /// The memory map, since the caller called; before that, the room for it.
@@ -101,6 +104,7 @@ impl Handover {
             spcr: optional(spcr),
             dbg2: optional(dbg2),
             srat: optional(srat),
+            devices: self.devices,
         }))
     }
 }

@@ -196,6 +196,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         spcr,
         dbg2,
         srat,
+        devices: hardware.devices,
         options,
         memory_map: Bytes::new(pen.0, place.end() - pen.0),
         descriptor_size: descriptor as u64,

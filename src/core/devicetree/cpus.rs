@@ -60,6 +60,7 @@ const RELEASE_SIZE: u64 = size_of::<u64>() as u64;
 /// the last, but not whether firmware traps it (`MDCR_EL3.TTRF`), while the tree names only what a kernel may
 /// use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Devices {
     /// Their clusters have PMUs (`arm,dsu-pmu`), whose registers are IMPLEMENTATION DEFINED.
     pub dsu_pmu: bool,
