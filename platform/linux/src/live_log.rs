@@ -117,9 +117,9 @@ mod tests {
                 "/sys/bus/platform/devices/7fe50000.other/7fe50000.sram",
                 "other",
             )
-            .with(FILE, fake::log(&["Baton 0.2.0: 2 CPUs", "warning: x"]));
+            .with(FILE, fake::log(&["Baton 0.3.0: 2 CPUs", "warning: x"]));
         let text = in_tree(&system.root());
-        assert_eq!(text.as_deref(), Ok("Baton 0.2.0: 2 CPUs\nwarning: x\n"));
+        assert_eq!(text.as_deref(), Ok("Baton 0.3.0: 2 CPUs\nwarning: x\n"));
     }
 
     #[test]

@@ -27,11 +27,11 @@ mod tests {
 
     #[test]
     fn has_the_lines_as_they_are_now() {
-        let text = fake::text(None, "", &["Baton 0.2.0: 2 CPUs"]);
-        let live = fake::log(&["Baton 0.2.0: 2 CPUs", "warning: x"]);
+        let text = fake::text(None, "", &["Baton 0.3.0: 2 CPUs"]);
+        let live = fake::log(&["Baton 0.3.0: 2 CPUs", "warning: x"]);
         let system = System::new().with(TREE, text).with(LIVE, live);
         let expected = Log {
-            text: "Baton 0.2.0: 2 CPUs\nwarning: x\n".into(),
+            text: "Baton 0.3.0: 2 CPUs\nwarning: x\n".into(),
             old: None,
         };
         assert_eq!(log(&system.root()).expect("a log"), expected);
@@ -39,9 +39,9 @@ mod tests {
 
     #[test]
     fn else_has_those_before_the_kernel_and_says_so() {
-        let text = fake::text(None, "", &["Baton 0.2.0: 2 CPUs"]);
+        let text = fake::text(None, "", &["Baton 0.3.0: 2 CPUs"]);
         let log = log(&System::new().with(TREE, text).root()).expect("a log");
-        assert_eq!(log.text, "Baton 0.2.0: 2 CPUs\n");
+        assert_eq!(log.text, "Baton 0.3.0: 2 CPUs\n");
         let why = log.old.expect("a reason");
         assert!(why.contains("CONFIG_SRAM"), "{why}");
     }
