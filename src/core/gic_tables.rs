@@ -7,6 +7,10 @@
 //! what it likes to these registers while nothing is enabled. The write that enables LPIs or an ITS
 //! is allowed only if all of each table is the guest's memory then. Later writes to the registers,
 //! which the architecture calls UNPREDICTABLE, are dropped.
+//!
+//! No table of an ITS has two levels: the first would name, in the guest's own memory, the pages of
+//! the second, which the ITS writes. `GITS_BASER<n>.Indirect` is stored as zero, as in an ITS that
+//! has flat tables alone; a driver reads it back.
 
 use crate::memory::guest_memory::GuestMemory;
 use thiserror::Error;
@@ -17,6 +21,8 @@ const ADDRESS: u64 = 0xf_ffff_ffff_f000;
 const ENABLE: u64 = 1;
 /// `GITS_CBASER.Valid`, `GITS_BASER<n>.Valid`, `GICR_VPROPBASER.Valid`, `GICR_VPENDBASER.Valid`.
 const VALID: u64 = 1 << 63;
+/// `GITS_BASER<n>.Indirect`: the table is one of addresses, of the pages of a second level.
+const INDIRECT: u64 = 1 << 62;
 /// The first interrupt id that is an LPI; the property table begins with it.
 const FIRST_LPI: u64 = 8192;
 /// The alignment of the pending table, whose address is in bits 51:16 of `GICR_PENDBASER`.
@@ -58,6 +64,12 @@ pub enum Denied {
         /// Size of the table in bytes.
         size: u64,
     },
+    /// The store would make the ITS follow the addresses that a table of the guest's has.
+    #[error("the table at {0:#x} has two levels")]
+    Indirect(
+        /// Physical address of the table.
+        u64,
+    ),
     /// The register names a table that is in use.
     #[error("the tables are in use")]
     InUse,
@@ -118,12 +130,13 @@ pub enum Page {
 }
 
 impl Store {
-    /// Checks whether the guest, whose memory is `memory`, may make this store to `page`.
+    /// Checks whether the guest, whose memory is `memory`, may make this store to `page`, and
+    /// returns the value that is to be stored.
     ///
     /// # Errors
     ///
     /// Returns [`Refused`] if it may not: the store has to be dropped.
-    pub fn check(&self, page: &Page, memory: &impl GuestMemory) -> Result<(), Refused> {
+    pub fn check(&self, page: &Page, memory: &impl GuestMemory) -> Result<u64, Refused> {
         let verdict = if !matches!(self.size, 4 | 8) || !self.offset.is_multiple_of(self.size) {
             Err(Denied::Shape)
         } else {
@@ -133,10 +146,24 @@ impl Store {
                 Page::Its(now) => self.check_its(now, memory),
             }
         };
-        verdict.map_err(|why| Refused {
-            register: self.register(page),
-            why,
-        })
+        match verdict {
+            Ok(()) => Ok(self.allowed(page)),
+            Err(why) => Err(Refused {
+                register: self.register(page),
+                why,
+            }),
+        }
+    }
+
+    /// Returns the value without the bit that a guest may not set.
+    fn allowed(&self, page: &Page) -> u64 {
+        match (page, self.offset) {
+            // The bit is in the upper half, which may be stored by itself.
+            (Page::Its(_), BASERS..BASERS_END) => {
+                self.value & !(INDIRECT >> (8 * (self.offset % 8)))
+            }
+            _ => self.value,
+        }
     }
 
     /// Returns the name of the register that the store goes to.
@@ -206,6 +233,10 @@ impl Store {
         let mut tables = now.basers.iter().filter(|&baser| baser & VALID != 0);
         tables.try_for_each(|&baser| {
             let (start, size) = its_table(baser);
+            // As it was before the monitor came.
+            if baser & INDIRECT != 0 {
+                return Err(Denied::Indirect(start));
+            }
             check(memory, start, size)
         })
     }
@@ -216,8 +247,7 @@ const fn pages(register: u64) -> u64 {
     (register & 0xff) + 1
 }
 
-/// Returns where the table of a `GITS_BASER<n>` is, and its size in bytes; of a table with two
-/// levels, the first.
+/// Returns where the table of a `GITS_BASER<n>` is, and its size in bytes.
 const fn its_table(register: u64) -> (u64, u64) {
     let low = register & 0xffff_ffff_f000;
     match register >> 8 & 3 {

@@ -115,6 +115,8 @@ pub mod gits {
     pub const CTLR_QUIESCENT: u32 = 1 << 31;
     /// CBASER, BASER: Valid.
     pub const VALID: u64 = 1 << 63;
+    /// BASER: Indirect.
+    pub const INDIRECT: u64 = 1 << 62;
 }
 
 /// GICv2: the CPU interface.

@@ -12,7 +12,7 @@ fn store(offset: u64, value: u64) -> Store {
     }
 }
 
-fn why(result: Result<(), Refused>) -> Option<Denied> {
+fn why(result: Result<u64, Refused>) -> Option<Denied> {
     result.err().map(|refused| refused.why)
 }
 
@@ -55,7 +55,7 @@ fn lpis_are_enabled_with_tables_in_guest_memory_alone() {
     for now in good {
         assert_eq!(
             store(0, 1).check(&Page::Redistributor(now), &ram),
-            Ok(()),
+            Ok(1),
             "{now:x?}"
         );
     }
@@ -87,7 +87,7 @@ fn lpis_are_enabled_with_tables_in_guest_memory_alone() {
         assert_eq!(why(wide.check(&Page::Redistributor(now), &ram)), expected);
         assert_eq!(
             store(0, 1 << 24).check(&Page::Redistributor(now), &ram),
-            Ok(())
+            Ok(1 << 24)
         );
     }
 }
@@ -114,13 +114,13 @@ fn tables_of_lpis_in_use_stay() {
             why: Denied::InUse,
         };
         assert_eq!(store.check(&Page::Redistributor(on), &ram), Err(refused));
-        assert_eq!(store.check(&Page::Redistributor(off), &ram), Ok(()));
+        assert_eq!(store.check(&Page::Redistributor(off), &ram), Ok(value));
     }
     // GICR_WAKER, GICR_INVLPIR, and LPIs on again or off.
     for (offset, value) in [(0x14, 0), (0xa0, 8192), (0, 1), (0, 0)] {
         assert_eq!(
             store(offset & !7, value).check(&Page::Redistributor(on), &ram),
-            Ok(())
+            Ok(value)
         );
     }
 }
@@ -129,7 +129,7 @@ fn tables_of_lpis_in_use_stay() {
 fn its_is_enabled_with_tables_in_guest_memory_alone() {
     let ram = Ram::new();
     let end = Ram::MONITOR;
-    assert_eq!(store(0, 1).check(&Page::Its(OFF), &ram), Ok(()));
+    assert_eq!(store(0, 1).check(&Page::Its(OFF), &ram), Ok(1));
     let queue = |cbaser| Translations { cbaser, ..OFF };
     let table = |n: usize, baser| {
         let mut now = OFF;
@@ -147,13 +147,13 @@ fn its_is_enabled_with_tables_in_guest_memory_alone() {
             table(7, VALID | (end - 0x1000) | 1),
             outside(end - 0x1000, 8 * KIB),
         ),
-        // Pages of 16 and of 64 KiB, and the first of two levels.
+        // Pages of 16 and of 64 KiB.
         (
             table(3, VALID | (end - 0x4000) | 0x101),
             outside(end - 0x4000, 32 * KIB),
         ),
         (
-            table(3, VALID | 1 << 62 | (end - 0x1_0000) | 0x201),
+            table(3, VALID | (end - 0x1_0000) | 0x201),
             outside(end - 0x1_0000, 128 * KIB),
         ),
         (
@@ -165,11 +165,42 @@ fn its_is_enabled_with_tables_in_guest_memory_alone() {
         let refused = store(0, 1).check(&Page::Its(now), &ram);
         assert_eq!(why(refused), expected, "{now:x?}");
         assert_eq!(refused.unwrap_err().register, "GITS_CTLR");
-        assert_eq!(store(0, 0).check(&Page::Its(now), &ram), Ok(()));
+        assert_eq!(store(0, 0).check(&Page::Its(now), &ram), Ok(0));
     }
     // What is not valid is not looked at.
-    assert_eq!(store(0, 1).check(&Page::Its(queue(end)), &ram), Ok(()));
-    assert_eq!(store(0, 1).check(&Page::Its(table(2, end)), &ram), Ok(()));
+    assert_eq!(store(0, 1).check(&Page::Its(queue(end)), &ram), Ok(1));
+    assert_eq!(store(0, 1).check(&Page::Its(table(2, end)), &ram), Ok(1));
+}
+
+#[test]
+fn an_its_gets_flat_tables_alone() {
+    let ram = Ram::new();
+    let flat = VALID | Ram::START | 0x203;
+    let stored = |offset, size, value| {
+        let store = Store {
+            offset,
+            size,
+            value,
+        };
+        store.check(&Page::Its(OFF), &ram)
+    };
+    for offset in [0x100, 0x138] {
+        assert_eq!(stored(offset, 8, flat | 1 << 62), Ok(flat), "{offset:#x}");
+        let upper = (flat | 1 << 62) >> 32;
+        assert_eq!(stored(offset + 4, 4, upper), Ok(flat >> 32), "{offset:#x}");
+        // Bit 30 of the lower half is one of the address.
+        let lower = 0x4001_0203;
+        assert_eq!(stored(offset, 4, lower), Ok(lower), "{offset:#x}");
+    }
+    // GITS_CBASER has cacheability there.
+    assert_eq!(stored(0x80, 8, flat | 1 << 62), Ok(flat | 1 << 62));
+    // Whoever was there before the monitor may have set it.
+    let mut left = OFF;
+    left.basers[1] = flat | 1 << 62;
+    let refused = store(0, 1).check(&Page::Its(left), &ram);
+    assert_eq!(why(refused), Some(Denied::Indirect(Ram::START)));
+    left.basers[1] = 1 << 62;
+    assert_eq!(store(0, 1).check(&Page::Its(left), &ram), Ok(1));
 }
 
 #[test]
@@ -193,12 +224,12 @@ fn tables_of_an_its_at_work_stay() {
         }
         assert_eq!(
             store(offset, 0).check(&Page::Its(OFF), &ram),
-            Ok(()),
+            Ok(0),
             "{offset:#x}"
         );
     }
     // GITS_CWRITER.
-    assert_eq!(store(0x88, 32).check(&Page::Its(on), &ram), Ok(()));
+    assert_eq!(store(0x88, 32).check(&Page::Its(on), &ram), Ok(32));
 }
 
 #[test]

@@ -166,7 +166,7 @@ impl GicV3 {
         // Under the lock, what is checked stays as it is until the store is made.
         let _turn = self.guest_stores.lock();
         let verdict = store.check(&self.page_at(address - store.offset)?, memory);
-        if verdict.is_ok() {
+        if let Ok(value) = verdict {
             let register = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
             // SAFETY: The register is mapped as a device, has the size of the store, and makes the
             // GIC use no memory but the guest's.
@@ -177,7 +177,7 @@ impl GicV3 {
                 }
             }
         }
-        Some(verdict)
+        Some(verdict.map(|_| ()))
     }
 
     /// Returns which of the guarded pages is at `base`, and what its registers hold.

@@ -28,6 +28,7 @@ pub fn gic_takes_no_table_on(name: &str, machine: Machine) {
     boot.expect("to GICR_CTLR: the table of 0xe000 bytes at 0x");
     boot.expect("to GICR_PENDBASER: the tables are in use; it is dropped");
     boot.expect("to GITS_CTLR: the table of 0x2000 bytes at 0x");
+    boot.expect("no table of the ITS has two levels");
     boot.expect("the ITS works with 4 interrupts in the guest's own tables");
     expect_no_monitor_error(&boot);
 }
