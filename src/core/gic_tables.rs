@@ -118,6 +118,29 @@ pub struct Translations {
     pub basers: [u64; 8],
 }
 
+/// What a page of registers is of which some lead the GIC to tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// RD_base of a redistributor.
+    Redistributor,
+    /// VLPI_base of a redistributor.
+    VirtualLpis,
+    /// GITS_base of an ITS.
+    Its,
+}
+
+impl Kind {
+    /// Returns whether a store to `offset` has to be looked at: whether the register there names a
+    /// table, or enables what uses tables.
+    pub const fn leads_to_tables(self, offset: u64) -> bool {
+        match self {
+            Self::Redistributor => matches!(offset, 0..CTLR_END | PROPBASER..LPIS_END),
+            Self::VirtualLpis => matches!(offset, PROPBASER..LPIS_END),
+            Self::Its => matches!(offset, 0..CTLR_END | CBASER..CBASER_END | BASERS..BASERS_END),
+        }
+    }
+}
+
 /// The page of registers that a store goes to, and what they are before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
@@ -127,6 +150,8 @@ pub enum Page {
     VirtualLpis,
     /// GITS_base of an ITS.
     Its(Translations),
+    /// Any of these, where no register leads to a table ([`Kind::leads_to_tables`]).
+    Elsewhere,
 }
 
 impl Store {
@@ -144,6 +169,7 @@ impl Store {
                 Page::Redistributor(now) => self.check_redistributor(now, memory),
                 Page::VirtualLpis => self.check_virtual_lpis(),
                 Page::Its(now) => self.check_its(now, memory),
+                Page::Elsewhere => Ok(()),
             }
         };
         match verdict {

@@ -175,9 +175,17 @@ fn check_levels(base: u64) -> Outcome {
     for register in (0..8).map(|n| base + gits::BASER + 8 * n) {
         let two_levels = VALID | gits::INDIRECT | ARENA.load(Relaxed);
         write64(register, two_levels);
-        expect("GITS_BASER<n>.Indirect", 0, read64(register) & gits::INDIRECT)?;
+        expect(
+            "GITS_BASER<n>.Indirect",
+            0,
+            read64(register) & gits::INDIRECT,
+        )?;
         write32(register + 4, (two_levels >> 32) as u32);
-        expect("its upper half: Indirect", 0, read64(register) & gits::INDIRECT)?;
+        expect(
+            "its upper half: Indirect",
+            0,
+            read64(register) & gits::INDIRECT,
+        )?;
         write64(register, 0);
     }
     say!("no table of the ITS has two levels");

@@ -283,3 +283,18 @@ fn registers_are_written_as_a_whole() {
         );
     }
 }
+
+#[test]
+fn what_leads_to_no_table_is_not_looked_at() {
+    let words = |kind: Kind| {
+        (0..0x1_0000)
+            .step_by(4)
+            .filter(move |&at| kind.leads_to_tables(at))
+    };
+    // GICR_CTLR, GICR_PROPBASER, GICR_PENDBASER; GITS_CTLR, GITS_CBASER, GITS_BASER<n>.
+    let redistributor = [0, 0x70, 0x74, 0x78, 0x7c];
+    assert!(words(Kind::Redistributor).eq(redistributor));
+    assert!(words(Kind::VirtualLpis).eq([0x70, 0x74, 0x78, 0x7c]));
+    let its = [0, 0x80, 0x84].into_iter();
+    assert!(words(Kind::Its).eq(its.chain((0x100..0x140).step_by(4))));
+}

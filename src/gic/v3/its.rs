@@ -6,6 +6,8 @@ use super::wait_clear;
 use crate::arch::verify::expect;
 use baton_core::gic_tables::Translations;
 use baton_core::hw_error::HwError;
+use baton_core::sync::Lock;
+use core::ops::DerefMut;
 use safe_mmio::fields::{ReadPure, ReadPureWrite};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -46,13 +48,13 @@ struct Gits {
     _reserved3: [u32; 5],
 }
 
-/// The registers of one ITS.
-pub struct Its {
+/// One ITS.
+pub struct Frame {
     base: u64,
-    registers: UniqueMmioPointer<'static, Gits>,
+    registers: Lock<Its>,
 }
 
-impl Its {
+impl Frame {
     /// Takes the ITS at `base`.
     ///
     /// # Errors
@@ -70,7 +72,7 @@ impl Its {
         check_revision(base, revision as u8)?;
         Ok(Self {
             base: base as u64,
-            registers,
+            registers: Lock::new(Its { registers }),
         })
     }
 
@@ -79,6 +81,18 @@ impl Its {
         self.base
     }
 
+    /// Returns the registers, for as long as the guard lives.
+    pub fn lock(&self) -> impl DerefMut<Target = Its> {
+        self.registers.lock()
+    }
+}
+
+/// The registers of one ITS.
+pub struct Its {
+    registers: UniqueMmioPointer<'static, Gits>,
+}
+
+impl Its {
     /// Returns the registers of its tables.
     pub fn translations(&self) -> Translations {
         let ctlr = field_shared!(self.registers, ctlr).read();

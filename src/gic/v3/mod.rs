@@ -15,14 +15,13 @@ pub mod sgi;
 use crate::arch::cache;
 use crate::arch::time;
 use alloc::vec::Vec;
-use baton_core::gic_tables::{Page, Refused, Store};
+use baton_core::gic_tables::{Kind, Page, Refused, Store};
 use baton_core::hw_error::HwError;
 use baton_core::memory::guest_memory::GuestMemory;
 use baton_core::memory::region::Region;
 use baton_core::sync::{Lock, Relax};
 use distributor::Distributor;
 use frames::{FrameError, Frames};
-use its::Its;
 use spin::once::Once;
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
@@ -39,11 +38,18 @@ pub struct GicV3 {
     /// Every CPU's redistributor.
     pub frames: Frames,
     /// Every interrupt translation service.
-    pub its: Vec<Lock<Its>>,
+    pub its: Vec<its::Frame>,
     /// Held while a guest's store to a register that holds a table's address is checked and made.
     guest_stores: Lock<()>,
     /// The property table that LPIs keep using where they cannot be switched off.
     kept_properties: Once<Region, Relax>,
+}
+
+/// A page of registers of which some lead the GIC to tables.
+enum Guarded<'a> {
+    Redistributor(&'a frames::Frame),
+    VirtualLpis,
+    Its(&'a its::Frame),
 }
 
 /// Bits of an LPI's number in the tables that are pre-set: 8192 to 65535.
@@ -89,7 +95,7 @@ impl GicV3 {
                 kept_properties: Once::new(),
                 its: its
                     .iter()
-                    .map(|&base| Its::new(base).map(Lock::new))
+                    .map(|&base| its::Frame::new(base))
                     .collect::<Result<_, _>>()?,
             })
         }
@@ -142,7 +148,7 @@ impl GicV3 {
     pub fn guarded(&self) -> impl Iterator<Item = Region> {
         let frames = self.frames.iter();
         let frames = frames.flat_map(|frame| [Some(frame.base()), frame.virtual_base()]);
-        let its = self.its.iter().map(|its| Some(its.lock().base()));
+        let its = self.its.iter().map(|its| Some(its.base()));
         frames
             .chain(its)
             .flatten()
@@ -163,10 +169,7 @@ impl GicV3 {
             size,
             value,
         };
-        // Under the lock, what is checked stays as it is until the store is made.
-        let _turn = self.guest_stores.lock();
-        let verdict = store.check(&self.page_at(address - store.offset)?, memory);
-        if let Ok(value) = verdict {
+        let make = |value| {
             let register = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
             // SAFETY: The register is mapped as a device, has the size of the store, and makes the
             // GIC use no memory but the guest's.
@@ -176,24 +179,40 @@ impl GicV3 {
                     _ => register.cast::<u64>().write_volatile(value),
                 }
             }
+        };
+        let guarded = self.guarded_at(address - store.offset)?;
+        // The one store that a kernel makes again and again, GITS_CWRITER, is such.
+        if !guarded.kind().leads_to_tables(store.offset) {
+            return Some(store.check(&Page::Elsewhere, memory).map(make));
         }
-        Some(verdict.map(|_| ()))
+        // Under the lock, what is checked stays as it is until the store is made.
+        let _turn = self.guest_stores.lock();
+        Some(store.check(&self.read(&guarded), memory).map(make))
     }
 
-    /// Returns which of the guarded pages is at `base`, and what its registers hold.
-    fn page_at(&self, base: u64) -> Option<Page> {
-        for frame in self.frames.iter() {
-            if frame.base() == base {
-                let id_bits = self.distributor.lock().id_bits();
-                return Some(Page::Redistributor(frame.lock().lpis(id_bits)));
-            }
-            if frame.virtual_base() == Some(base) {
-                return Some(Page::VirtualLpis);
-            }
+    /// Returns which of the guarded pages is at `base`.
+    fn guarded_at(&self, base: u64) -> Option<Guarded<'_>> {
+        if let Some(its) = self.its.iter().find(|its| its.base() == base) {
+            return Some(Guarded::Its(its));
         }
-        let mut its = self.its.iter().map(|its| its.lock());
-        let its = its.find(|its| its.base() == base)?;
-        Some(Page::Its(its.translations()))
+        self.frames.iter().find_map(|frame| {
+            if frame.base() == base {
+                return Some(Guarded::Redistributor(frame));
+            }
+            (frame.virtual_base() == Some(base)).then_some(Guarded::VirtualLpis)
+        })
+    }
+
+    /// Returns what the registers of a guarded page hold.
+    fn read(&self, guarded: &Guarded<'_>) -> Page {
+        match guarded {
+            Guarded::Redistributor(frame) => {
+                let id_bits = self.distributor.lock().id_bits();
+                Page::Redistributor(frame.lock().lpis(id_bits))
+            }
+            Guarded::VirtualLpis => Page::VirtualLpis,
+            Guarded::Its(its) => Page::Its(its.lock().translations()),
+        }
     }
 
     /// Returns whether any redistributor has LPIs on.
@@ -208,6 +227,16 @@ impl GicV3 {
             // SAFETY: The table is in guest memory, which is mapped; no vCPU runs.
             unsafe { (memory.start() as *mut u8).write_bytes(0, PROPERTIES) }
             cache::clean_to_poc(memory.start() as usize, PROPERTIES);
+        }
+    }
+}
+
+impl Guarded<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Redistributor(_) => Kind::Redistributor,
+            Self::VirtualLpis => Kind::VirtualLpis,
+            Self::Its(_) => Kind::Its,
         }
     }
 }

@@ -3,7 +3,9 @@
 use super::*;
 use crate::arch::fake::mmio::{self, Memory};
 use crate::gic::fake::{PLPIS, V3, VLPI_BASE, VLPIS};
+use alloc::rc::Rc;
 use baton_core::gic_tables::Denied;
+use core::cell::Cell;
 
 /// Guest memory from 1 GiB to 2 GiB, of which nothing is read.
 struct Ram;
@@ -78,6 +80,29 @@ fn a_store_to_the_its_is_looked_at() {
     // It is enabled: its tables can no longer be chosen.
     let result = store(&gic, fake.its.base() + 0x80, 8, 1 << 63 | 1 << 30);
     assert_eq!(result, Some(Err(Denied::InUse)));
+}
+
+/// A kernel stores GITS_CWRITER for each batch of commands, for as long as it runs.
+#[test]
+fn a_batch_of_commands_is_passed_on_without_a_look() {
+    let fake = V3::new(&[0, 1], PLPIS | VLPIS);
+    let gic = fake.gic();
+    let reads = Rc::new(Cell::new(0));
+    for memory in [&fake.gicd, &fake.gicr, &fake.its] {
+        let reads = Rc::clone(&reads);
+        mmio::on_read(memory.base()..memory.base() + 0x1_0000, move |_, value| {
+            reads.set(reads.get() + 1);
+            value
+        });
+    }
+    let cwriter = fake.its.base() + 0x88;
+    assert_eq!(store(&gic, cwriter, 8, 0x60), Some(Ok(())));
+    assert_eq!(mmio::peek64(cwriter), 0x60, "GITS_CWRITER");
+    assert_eq!(reads.get(), 0, "registers read");
+    assert_eq!(store(&gic, cwriter, 1, 0x60), Some(Err(Denied::Shape)));
+    // As a store to GITS_BASER0 is not.
+    let _ = store(&gic, fake.its.base() + 0x100, 8, 0);
+    assert_ne!(reads.get(), 0, "registers read for GITS_BASER0");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use super::{FrameError, Its};
+use super::{Frame, FrameError};
 use crate::arch::fake::mmio;
 use crate::gic::fake::{V3, its};
 use crate::gic::v3::GicV3;
@@ -93,7 +93,7 @@ fn what_is_no_its_is_refused() {
     let memory = its();
     mmio::poke(memory.base() + 0xffe8, 0x2b);
     // SAFETY: It is memory.
-    let result = unsafe { Its::new(memory.base()) }.map(|_| ());
+    let result = unsafe { Frame::new(memory.base()) }.map(|_| ());
     let base = memory.base();
     assert_eq!(result, Err(FrameError::NotV3 { base, revision: 2 }));
 }
