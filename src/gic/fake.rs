@@ -24,6 +24,8 @@ const ONE_STATE: u32 = 1 << 6;
 pub const PLPIS: u64 = 1 << 0;
 /// `GICR_TYPER.VLPIS`: virtual LPIs, and VLPI_base for them.
 pub const VLPIS: u64 = 1 << 1;
+/// `GICR_TYPER.RVPEID`: GICv4.1.
+pub const RVPEID: u64 = 1 << 7;
 /// `GICR_TYPER.Last`.
 const LAST: u64 = 1 << 4;
 /// `GICR_CTLR.CES`: LPIs can be switched off again.

@@ -8,6 +8,7 @@ use arm_gic::gicv3::registers::GicrCtlr;
 use baton_core::gic_tables::Lpis;
 use baton_core::hw_error::HwError;
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
+use zerocopy::transmute;
 
 /// Bits 51 to 12 of `GICR_PROPBASER` and, with zeros, of `GICR_PENDBASER`: where the table is.
 /// Cacheability and shareability may be fixed.
@@ -15,6 +16,12 @@ const TABLE: u64 = 0xf_ffff_ffff_f000;
 
 /// `GICR_VPENDBASER.Valid`, `GICR_VPROPBASER.Valid` (GICv4.1).
 const VALID: u64 = 1 << 63;
+
+/// `GICR_VPENDBASER.PendingLast`: what a vPE that leaves has pending is of no interest (GICv4.1).
+const PENDING_LAST: u64 = 1 << 61;
+
+/// `GICR_TYPER.RVPEID`: GICv4.1, in which `GICR_VPENDBASER` names a vPE by its number.
+const RVPEID: u64 = 1 << 7;
 
 /// `GICR_VPENDBASER.Dirty`: the virtual pending table is still being written.
 const DIRTY: u64 = 1 << 60;
@@ -180,25 +187,43 @@ impl Redistributor {
         )
     }
 
-    /// Leaves no virtual CPU resident, and no table of virtual LPIs (GICv4).
+    /// Leaves no virtual CPU resident, and no table of virtual LPIs (GICv4, GICv4.1).
+    ///
+    /// # Errors
+    ///
+    /// [`HwError::Timeout`] if one stays resident: its tables are in use, and stay named.
+    /// [`HwError::Sticky`] with the register that did not take its value.
     fn reset_virtual_lpis(&mut self) -> Result<(), HwError> {
+        let typer: u64 = transmute!(field_shared!(self.gicr(), typer).read());
         let Some(mut vlpi) = self.virtual_lpis.as_mut().map(UniqueMmioPointer::reborrow) else {
             return Ok(());
         };
         let resident = field_shared!(vlpi, vpendbaser).read();
         if resident & VALID != 0 {
-            field!(vlpi, vpendbaser).write(resident & !VALID);
+            // In GICv4.1 this clears Doorbell too: as the vPE leaves, it asks for no LPI.
+            let leaving = if typer & RVPEID != 0 {
+                PENDING_LAST
+            } else {
+                resident & !VALID
+            };
+            field!(vlpi, vpendbaser).write(leaving);
         }
-        let result = wait_clear(
+        wait_clear(
             "GICR_VPENDBASER",
             RWP_US,
             || field_shared!(vlpi, vpendbaser).read(),
             |vpendbaser| vpendbaser & (DIRTY | VALID) != 0,
-        );
+        )?;
         field!(vlpi, vpendbaser).write(0);
         field!(vlpi, vpropbaser).write(0);
         let vpendbaser = field_shared!(vlpi, vpendbaser).read();
-        result.and(expect("GICR_VPENDBASER", 0, VALID, vpendbaser))
+        let vpropbaser = field_shared!(vlpi, vpropbaser).read();
+        expect("GICR_VPENDBASER", 0, VALID, vpendbaser).and(expect(
+            "GICR_VPROPBASER",
+            0,
+            VALID,
+            vpropbaser,
+        ))
     }
 }
 

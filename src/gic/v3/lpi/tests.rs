@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::arch::fake::mmio;
-use crate::gic::fake::{CES, PLPIS, V3, VLPI_BASE, VLPIS};
+use crate::gic::fake::{self, CES, PLPIS, V3, VLPI_BASE, VLPIS};
 use crate::gic::v3::GicV3;
 
 const ENABLE: u32 = 1;
@@ -15,7 +15,12 @@ const TABLES: LpiTables = LpiTables {
 
 /// A redistributor of a GICv4 on whose tables a kernel runs.
 fn used() -> (V3, GicV3) {
-    let fake = V3::new(&[0], PLPIS | VLPIS);
+    used_as(PLPIS | VLPIS)
+}
+
+/// The same, with `typer`.
+fn used_as(typer: u64) -> (V3, GicV3) {
+    let fake = V3::new(&[0], typer);
     let base = fake.frame(0);
     // EnableLPIs, and the disables of interrupts for any CPU.
     mmio::poke(base, CES | ENABLE | 7 << 24);
@@ -54,9 +59,12 @@ fn what_does_not_take_is_named() {
         (0, 0, "GICR_CTLR"),
         (0x70, 16, "GICR_PROPBASER"),
         (0x78, 16, "GICR_PENDBASER"),
+        // Valid.
+        (VLPI_BASE + 0x70, 63, "GICR_VPROPBASER"),
     ] {
         let (fake, gic) = used();
-        mmio::stick(fake.frame(0) + offset, 1 << bit);
+        let address = fake.frame(0) + offset;
+        mmio::on_read(address..address + 4, move |_, value| value | 1 << bit);
         match reset(&gic) {
             Err(HwError::Sticky { register: seen, .. }) => assert_eq!(seen, register),
             result => panic!("{register}: seen {result:?}"),
@@ -90,6 +98,31 @@ fn a_virtual_cpu_that_stays_resident_ends_in_a_timeout() {
         ),
         "seen {result:?}"
     );
+    let vpropbaser = mmio::peek64(fake.frame(0) + VLPI_BASE + 0x70);
+    assert_eq!(vpropbaser, 1 << 63 | 0x4569_0000, "GICR_VPROPBASER, in use");
+    // The physical ones are off all the same.
+    assert_eq!(mmio::peek(fake.frame(0)), CES, "GICR_CTLR");
+}
+
+/// What is written to `GICR_VPENDBASER` first, by a redistributor with `typer`, of a resident vPE.
+fn leaves_by(typer: u64) -> u64 {
+    let (fake, gic) = used_as(typer);
+    let vpendbaser = fake.frame(0) + VLPI_BASE + 0x78;
+    // Valid, Doorbell, number 5.
+    mmio::poke64(vpendbaser, 3 << 62 | 5);
+    assert_eq!(reset(&gic), Ok(()));
+    assert_eq!(mmio::peek64(vpendbaser), 0, "GICR_VPENDBASER");
+    assert_eq!(mmio::peek64(vpendbaser - 8), 0, "GICR_VPROPBASER");
+    let writes = mmio::writes();
+    let first = writes.iter().find(|(address, _)| *address == vpendbaser);
+    first.expect("a write to GICR_VPENDBASER").1
+}
+
+#[test]
+fn a_virtual_cpu_leaves_without_a_doorbell() {
+    // 12.11.42: PendingLast; in GICv4.0 the other fields stay as Valid is cleared.
+    assert_eq!(leaves_by(PLPIS | VLPIS | fake::RVPEID), 1 << 61);
+    assert_eq!(leaves_by(PLPIS | VLPIS), 1 << 62 | 5);
 }
 
 /// A redistributor without `CES`; EnableLPIs stays on once it is.
