@@ -4,6 +4,7 @@
 use super::early_map;
 use super::layout::TREE_GROWTH;
 use crate::arch::cache;
+use crate::arch::sysreg::current_mpidr;
 use crate::console;
 use crate::gic::Gic;
 use crate::memory::guest_ram::GuestRam;
@@ -166,7 +167,7 @@ pub fn prepare(
         free.remove(&ramdisk);
     }
     let keep = options.keep_lpis;
-    let lpi_tables = match gic.lpi_tables(keep) {
+    let lpi_tables = match gic.lpi_tables(current_mpidr(), keep) {
         Some(size) => Some(preset_lpis(gic, keep, &mut free, size, ram)?),
         None => None,
     };
@@ -306,8 +307,9 @@ fn preset_lpis(
     unsafe { range.as_ptr().write_bytes(0, size as usize) };
     cache::clean_to_poc(region.start() as usize, size as usize);
     // SAFETY: It was zeroed, and the guest's tree says that it is reserved.
-    match unsafe { gic.preset_lpis(region, keep) } {
-        Ok(()) => log::info!("LPIs stay on, with tables at {region}"),
+    match unsafe { gic.preset_lpis(current_mpidr(), region, keep) } {
+        Ok(true) => log::info!("LPIs stay on, with tables at {region}"),
+        Ok(false) => {}
         Err(error) => log::warn!("LPIs cannot be set up: {error}"),
     }
     Ok(region)

@@ -28,6 +28,8 @@ pub const VLPIS: u64 = 1 << 1;
 pub const RVPEID: u64 = 1 << 7;
 /// `GICR_TYPER.Last`.
 const LAST: u64 = 1 << 4;
+/// `GICR_IIDR` of a GIC-600.
+pub const GIC_600: u32 = 0x0200_043b;
 /// `GICR_CTLR.CES`: LPIs can be switched off again.
 pub const CES: u32 = 1 << 1;
 
@@ -65,6 +67,18 @@ pub fn redistributor(base: usize, affinity: u32, typer: u64) {
     const WRITABLE: u32 = 7 << 24 | 1;
     mmio::on_write(base..base + 4, |address, value| {
         (mmio::peek(address) & !WRITABLE | value as u32 & WRITABLE).into()
+    });
+}
+
+/// Makes the redistributor at `base` a GIC-600's that is off, in a group that is.
+pub fn gate(base: usize) {
+    mmio::poke(base + 0x4, GIC_600);
+    let pwrr = base + 0x24;
+    // RDGPO, RDGPD, RDPD. The CPU's own write brings the group up.
+    mmio::poke(pwrr, 3 << 2 | 1);
+    mmio::on_write(pwrr..pwrr + 4, |_, value| match value & 1 {
+        0 => 0,
+        _ => 3 << 2 | 1,
     });
 }
 

@@ -35,6 +35,18 @@ impl Gic {
         }
     }
 
+    /// Returns whether the CPU that runs this can reach what is private to the CPU `mpidr`; what is
+    /// out of power holds nothing of a kernel's.
+    pub fn can_reach(&self, mpidr: u64) -> bool {
+        match self {
+            Self::V3(gic) => {
+                let frame = gic.frames.of(mpidr);
+                frame.is_some_and(|frame| frame.lock().has_power())
+            }
+            Self::V2(_) | Self::Bcm2836(_) => true,
+        }
+    }
+
     /// The CPU that runs this, `mpidr`, has come from firmware.
     ///
     /// # Errors
@@ -42,9 +54,10 @@ impl Gic {
     /// [`HwError`], naming the register that did not take its value.
     pub fn cpu_online(&self, mpidr: u64) -> Result<(), HwError> {
         match self {
-            // Other CPUs can reach what is private to a CPU: there is nothing to learn.
-            Self::V3(_) | Self::Bcm2836(_) => Ok(()),
+            Self::V3(gic) => gic.cpu_online(mpidr),
             Self::V2(gic) => gic.cpu_online(mpidr),
+            // Other CPUs can reach what is private to a CPU: there is nothing to learn.
+            Self::Bcm2836(_) => Ok(()),
         }
     }
 
@@ -212,15 +225,17 @@ impl Gic {
     }
 
     /// Returns how many bytes of memory, aligned to 64 KiB, the tables of LPIs need if LPIs cannot
-    /// be switched off once they are on. `keep`: assume that they cannot.
-    pub fn lpi_tables(&self, keep: bool) -> Option<u64> {
+    /// be switched off once they are on. `keep`: assume that they cannot. To be called on the CPU `mpidr`.
+    pub fn lpi_tables(&self, mpidr: u64, keep: bool) -> Option<u64> {
         match self {
-            Self::V3(gic) => gic.lpi_tables(keep),
+            Self::V3(gic) => gic.lpi_tables(mpidr, keep),
             _ => None,
         }
     }
 
-    /// Where LPIs cannot be switched off, switches them on with tables in `memory`.
+    /// Where LPIs cannot be switched off, switches them on with tables in `memory`: of the CPU
+    /// `mpidr`, which runs this, at once, of the others as they come ([`Gic::cpu_online`]). Returns
+    /// whether they are on.
     ///
     /// # Errors
     ///
@@ -229,11 +244,19 @@ impl Gic {
     /// # Safety
     ///
     /// `memory` is zero, and nothing else ever uses it.
-    pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), HwError> {
+    pub unsafe fn preset_lpis(
+        &self,
+        mpidr: u64,
+        memory: Region,
+        keep: bool,
+    ) -> Result<bool, HwError> {
         match self {
-            // SAFETY: Handed on to the caller.
-            Self::V3(gic) => unsafe { gic.preset_lpis(memory, keep) },
-            _ => Ok(()),
+            Self::V3(gic) => {
+                // SAFETY: Handed on to the caller.
+                unsafe { gic.offer_lpi_tables(memory, keep) };
+                gic.preset_lpis(mpidr)
+            }
+            _ => Ok(false),
         }
     }
 

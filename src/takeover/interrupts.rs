@@ -15,7 +15,11 @@ use log::Level;
 pub fn reset_for_next_kernel(machine: &Machine, cpu: &Cpu) {
     let gic = &machine.gic;
     let mut result = gic.reset_cpu_interface();
-    for other in machine.cpus.iter().filter(|other| gic.has_cpu(other.mpidr)) {
+    for other in machine
+        .cpus
+        .iter()
+        .filter(|other| gic.can_reach(other.mpidr))
+    {
         result = result
             .and(gic.reset_private(other.mpidr))
             .and(gic.reset_lpis(other.mpidr))
@@ -25,7 +29,11 @@ pub fn reset_for_next_kernel(machine: &Machine, cpu: &Cpu) {
         .and(gic.reset_distributor(cpu.mpidr))
         .and(gic.reset_its());
     gic.disable_kept_lpis();
-    for other in machine.cpus.iter().filter(|other| gic.has_cpu(other.mpidr)) {
+    for other in machine
+        .cpus
+        .iter()
+        .filter(|other| gic.can_reach(other.mpidr))
+    {
         result = result.and(gic.forget_lpis(other.mpidr));
     }
     match result {

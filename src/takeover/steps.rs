@@ -144,9 +144,9 @@ fn cluster_pmu(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
 fn absent_cpus(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
     let mut result = Ok(());
     if machine.takeover.rendezvous.has_absent() {
-        // One that is in the device tree alone has nothing to clear.
+        // One that is in the device tree alone, or out of power, has nothing to clear.
         let absent =
-            |cpu: &&Cpu| !cpu.member.arrival().is_expected() && machine.gic.has_cpu(cpu.mpidr);
+            |cpu: &&Cpu| !cpu.member.arrival().is_expected() && machine.gic.can_reach(cpu.mpidr);
         for cpu in machine.cpus.iter().filter(absent) {
             result = result
                 .and(machine.gic.reset_private(cpu.mpidr))

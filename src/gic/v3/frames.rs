@@ -200,12 +200,17 @@ impl Frames {
     /// Returns the redistributor of the CPU whose `MPIDR_EL1` is `mpidr`; other bits than the
     /// affinity's do not matter.
     pub fn of(&self, mpidr: u64) -> Option<&Frame> {
+        self.place(mpidr).map(|(_, frame)| frame)
+    }
+
+    /// As [`Frames::of`], with its place in the order of [`Frames::iter`].
+    pub fn place(&self, mpidr: u64) -> Option<(usize, &Frame)> {
         let affinity = mpidr & AFFINITY;
         let place = self
             .0
             .binary_search_by_key(&affinity, Frame::affinity)
             .ok()?;
-        self.0.get(place)
+        self.0.get(place).map(|frame| (place, frame))
     }
 
     /// Returns all, in the order of their affinities.

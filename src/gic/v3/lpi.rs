@@ -57,31 +57,33 @@ impl Redistributor {
     /// `tables`. The next kernel then finds the tables as pre-set, in memory that is reserved for
     /// them, and no kernel can name others.
     ///
-    /// Returns whether `tables` are in use. To be called at boot, before the guest runs; a
-    /// redistributor that says that they can be switched off (`GICR_CTLR.CES`) is not touched,
-    /// unless it is to `keep` them on nonetheless.
+    /// Returns whether `tables` are in use. To be called on the redistributor's own CPU, each time
+    /// that it comes from firmware, before its guest runs: a redistributor that has had `tables`
+    /// and lost its registers with its power gets them again, with what is pending in them.
+    /// One that says that LPIs can be switched off (`GICR_CTLR.CES`) is not touched, unless it
+    /// is to `keep` them on nonetheless.
     ///
     /// # Errors
     ///
-    /// As [`reset_lpis`](Self::reset_lpis): firmware has left LPIs on and they stay so, with
-    /// firmware's tables.
+    /// As [`reset_lpis`](Self::reset_lpis): firmware, or a guest, has left LPIs on and they stay so,
+    /// with other tables. [`HwError::Timeout`] if it does not wake, or does not say in time that it is done.
     ///
     /// # Safety
     ///
-    /// The tables must be zero, and if they are in use, nothing but the GIC may ever write to the
-    /// pending table.
+    /// The tables must be zero the first time, and once they are in use, nothing but the GIC may
+    /// ever write to the pending table.
     pub unsafe fn preset_lpis(&mut self, tables: LpiTables, keep: bool) -> Result<bool, HwError> {
+        if self.preset {
+            if !self.has_lpis_on() {
+                self.enable_lpis(tables, 0)?;
+            }
+            return Ok(true);
+        }
         if !self.lpis_may_stick(keep) {
             return Ok(false);
         }
         self.reset_lpis()?;
-        let mut gicr = self.gicr();
-        let id_bits = u64::from(tables.id_bits.clamp(14, 32) - 1);
-        let attributes = if tables.coherent { CACHED } else { UNCACHED };
-        field!(gicr, propbaser).write(tables.property & TABLE | attributes | id_bits);
-        field!(gicr, pendbaser).write(tables.pending & TABLE | attributes | PENDING_ZERO);
-        field!(gicr, ctlr).write(GicrCtlr::EnableLPIs);
-        self.wait()?;
+        self.enable_lpis(tables, PENDING_ZERO)?;
         if keep {
             self.preset = true;
             return Ok(true);
@@ -96,6 +98,19 @@ impl Redistributor {
             }
             result => result.map(|()| false),
         }
+    }
+
+    /// Switches LPIs on with `tables`. `pending`: [`PENDING_ZERO`], or 0 if the pending table is to be
+    /// read.
+    fn enable_lpis(&mut self, tables: LpiTables, pending: u64) -> Result<(), HwError> {
+        self.wake()?;
+        let mut gicr = self.gicr();
+        let id_bits = u64::from(tables.id_bits.clamp(14, 32) - 1);
+        let attributes = if tables.coherent { CACHED } else { UNCACHED };
+        field!(gicr, propbaser).write(tables.property & TABLE | attributes | id_bits);
+        field!(gicr, pendbaser).write(tables.pending & TABLE | attributes | pending);
+        field!(gicr, ctlr).write(GicrCtlr::EnableLPIs);
+        self.wait()
     }
 
     /// Switches LPIs off and forgets their tables, first the virtual ones; and lets interrupts that

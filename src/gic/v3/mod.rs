@@ -8,11 +8,12 @@ pub mod cpu_interface;
 pub mod distributor;
 pub mod frames;
 pub mod its;
+mod kept_lpis;
 pub mod lpi;
+mod power;
 pub mod redistributor;
 pub mod sgi;
 
-use crate::arch::cache;
 use crate::arch::time;
 use alloc::vec::Vec;
 use baton_core::gic_tables::{Kind, Page, Refused, Store};
@@ -41,7 +42,9 @@ pub struct GicV3 {
     pub its: Vec<its::Frame>,
     /// Held while a guest's store to a register that holds a table's address is checked and made.
     guest_stores: Lock<()>,
-    /// The property table that LPIs keep using where they cannot be switched off.
+    /// Tables for LPIs that cannot be switched off.
+    offered: Once<kept_lpis::Offer, Relax>,
+    /// Those of them that are in use; the property table is first.
     kept_properties: Once<Region, Relax>,
 }
 
@@ -52,14 +55,8 @@ enum Guarded<'a> {
     Its(&'a its::Frame),
 }
 
-/// Bits of an LPI's number in the tables that are pre-set: 8192 to 65535.
-const LPI_BITS: u8 = 16;
-/// The property table, and each pending table, starts on a block of this size.
-const LPI_BLOCK: u64 = 64 << 10;
 /// RD_base, VLPI_base, GITS_base: bytes of a page of registers.
 const PAGE: u64 = 64 << 10;
-/// A byte for each LPI.
-const PROPERTIES: usize = (1 << LPI_BITS) - 8192;
 
 impl GicV3 {
     /// Finds the parts of the GIC: the distributor at `gicd`, redistributors in `gicr`, each
@@ -92,6 +89,7 @@ impl GicV3 {
                 frames: Frames::discover(gicr, stride, distributor.nmi())?,
                 distributor: Lock::new(distributor),
                 guest_stores: Lock::new(()),
+                offered: Once::new(),
                 kept_properties: Once::new(),
                 its: its
                     .iter()
@@ -101,46 +99,17 @@ impl GicV3 {
         }
     }
 
-    /// Returns how many bytes of memory, aligned to 64 KiB, the tables of LPIs need if LPIs may
-    /// stay on once they are; `None` if all redistributors can switch them off. `keep`: assume that
-    /// none can.
-    pub fn lpi_tables(&self, keep: bool) -> Option<u64> {
-        let sticks = self
-            .frames
-            .iter()
-            .any(|frame| frame.lock().lpis_may_stick(keep));
-        sticks.then(|| LPI_BLOCK * (1 + self.frames.iter().count() as u64))
-    }
-
-    /// Gives the redistributors tables in `memory`, whose size is that of [`GicV3::lpi_tables`].
+    /// Brings the redistributor of the CPU `mpidr`, which runs this and comes from firmware, into
+    /// power, and gives it the tables of LPIs that were offered.
     ///
     /// # Errors
     ///
-    /// As [`redistributor::Redistributor::preset_lpis`], of the first that fails.
-    ///
-    /// # Safety
-    ///
-    /// As [`redistributor::Redistributor::preset_lpis`]: `memory` is zero, and nothing else ever
-    /// uses it.
-    pub unsafe fn preset_lpis(&self, memory: Region, keep: bool) -> Result<(), HwError> {
-        let mut result = Ok(());
-        for (frame, number) in self.frames.iter().zip(1..) {
-            let tables = lpi::LpiTables {
-                property: memory.start(),
-                pending: memory.start() + LPI_BLOCK * number,
-                id_bits: LPI_BITS,
-                coherent: self.coherent,
-            };
-            // SAFETY: Handed on to the caller; each redistributor has a block of its own.
-            match unsafe { frame.lock().preset_lpis(tables, keep) } {
-                Ok(true) => {
-                    self.kept_properties.call_once(|| memory);
-                }
-                Ok(false) => {}
-                Err(error) => result = result.and(Err(error)),
-            }
+    /// [`HwError`], naming the register.
+    pub fn cpu_online(&self, mpidr: u64) -> Result<(), HwError> {
+        if let Some(frame) = self.frames.of(mpidr) {
+            frame.lock().power_up()?;
         }
-        result
+        self.preset_lpis(mpidr).map(|_| ())
     }
 
     /// Returns the pages of registers that hold addresses of tables in memory. A guest may read
@@ -212,21 +181,6 @@ impl GicV3 {
             }
             Guarded::VirtualLpis => Page::VirtualLpis,
             Guarded::Its(its) => Page::Its(its.lock().translations()),
-        }
-    }
-
-    /// Returns whether any redistributor has LPIs on.
-    pub fn has_lpis_on(&self) -> bool {
-        self.frames.iter().any(|frame| frame.lock().has_lpis_on())
-    }
-
-    /// Disables every LPI in the property table that is kept, if there is one. To be called when no
-    /// other CPU uses the GIC.
-    pub fn disable_kept_lpis(&self) {
-        if let Some(memory) = self.kept_properties.get() {
-            // SAFETY: The table is in guest memory, which is mapped; no vCPU runs.
-            unsafe { (memory.start() as *mut u8).write_bytes(0, PROPERTIES) }
-            cache::clean_to_poc(memory.start() as usize, PROPERTIES);
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::*;
-use crate::arch::fake::mmio::{self, Memory};
+use crate::arch::fake::mmio;
 use crate::gic::fake::{PLPIS, V3, VLPI_BASE, VLPIS};
 use alloc::rc::Rc;
 use baton_core::gic_tables::Denied;
@@ -111,33 +111,4 @@ fn a_store_beside_the_guarded_pages_is_not_the_gics() {
     let gic = fake.gic();
     // SGI_base.
     assert_eq!(store(&gic, fake.frame(0) + 0x1_0000, 4, 1), None);
-}
-
-#[test]
-fn kept_lpis_are_disabled_one_by_one() {
-    let fake = V3::new(&[0, 1], PLPIS);
-    let gic = fake.gic();
-    // The property table, and a pending table for each of two CPUs, 64 KiB each.
-    assert_eq!(gic.lpi_tables(true), Some(3 * (64 << 10)));
-    let memory = Memory::new(3 * (64 << 10));
-    let start = memory.base() as u64;
-    let region = Region::new(start, 3 * (64 << 10)).expect("a region");
-    // SAFETY: No GIC uses it.
-    assert_eq!(unsafe { gic.preset_lpis(region, true) }, Ok(()));
-    for number in 0..2 {
-        let pendbaser = mmio::peek64(fake.frame(number) + 0x78);
-        let expected = start + (64 << 10) * (1 + number as u64);
-        assert_eq!(pendbaser & 0xf_ffff_ffff_0000, expected, "CPU {number}");
-    }
-    // The old kernel has enabled all of them: a byte for each LPI, from 8192 on.
-    memory.fill(0..0x1_0000);
-    gic.disable_kept_lpis();
-    memory.expect("property table", 0..0xe000, 0);
-    memory.expect("behind the property table", 0xe000..0x1_0000, u32::MAX);
-}
-
-#[test]
-fn lpis_that_can_be_switched_off_need_no_tables() {
-    let fake = V3::new(&[0], PLPIS);
-    assert_eq!(fake.gic().lpi_tables(false), None);
 }

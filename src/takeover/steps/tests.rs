@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::arch::fake::mmio;
-use crate::gic::fake::SGI_BASE;
+use crate::gic::fake::{SGI_BASE, gate};
 use crate::machine::fake::{Bench, RAM};
 use crate::machine::next::Next;
 use crate::machine::request::KexecRequest;
@@ -170,6 +170,17 @@ fn absent_cpus_are_cleared_from_outside() {
 }
 
 #[test]
+fn an_absent_cpu_without_power_is_left_alone() {
+    let bench = Bench::new(Options::default());
+    let machine = &bench.machine;
+    machine.takeover.rendezvous.share_out(&machine.cpus, 1, 0);
+    gate(bench.gic.frame(1));
+    let before = mmio::writes().len();
+    assert_eq!(take(&bench, "absent-cpus", 0), Ok(()));
+    assert_eq!(mmio::writes()[before..], [], "writes to what has no power");
+}
+
+#[test]
 fn its_is_off() {
     let bench = Bench::new(Options::default());
     assert_eq!(take(&bench, "its", 0), Ok(()));
@@ -179,12 +190,19 @@ fn its_is_off() {
 /// A machine on which LPIs stay on, with tables in the guest's memory.
 fn keeps_lpis() -> Bench {
     let bench = Bench::new(Options::default());
-    let size = bench.machine.gic.lpi_tables(true).expect("LPIs are there");
+    let size = bench
+        .machine
+        .gic
+        .lpi_tables(0, true)
+        .expect("LPIs are there");
     let start = bench.ram.base() as u64;
     let memory = baton_core::memory::region::Region::new(start, size).expect("a region");
     // SAFETY: No GIC uses it.
-    let result = unsafe { bench.machine.gic.preset_lpis(memory, true) };
-    assert_eq!(result, Ok(()));
+    let result = unsafe { bench.machine.gic.preset_lpis(0, memory, true) };
+    assert_eq!(result, Ok(true));
+    for cpu in &bench.machine.cpus {
+        assert_eq!(bench.machine.gic.cpu_online(cpu.mpidr), Ok(()));
+    }
     bench
 }
 
