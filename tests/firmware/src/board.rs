@@ -17,6 +17,8 @@ const TRAPS: u64 = OPTIONS + 8;
 const TO_EL3: u32 = 1 << 0;
 const IN_SPIN_TABLES: u32 = 1 << 1;
 const TELLS_FEATURES: u32 = 1 << 2;
+const PSCI_0_2: u32 = 1 << 3;
+const OS_INITIATED: u32 = 1 << 4;
 static READ: AtomicU32 = AtomicU32::new(0);
 static TRAPS_READ: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
@@ -41,6 +43,16 @@ pub fn traps() -> [u64; 3] {
 /// An option: there is SMCCC_ARCH_FEATURE_AVAILABILITY.
 pub fn tells_features() -> bool {
     READ.load(Relaxed) & TELLS_FEATURES != 0
+}
+
+/// An option: PSCI is that of 0.2, which has no PSCI_FEATURES.
+pub fn is_psci_0_2() -> bool {
+    READ.load(Relaxed) & PSCI_0_2 != 0
+}
+
+/// An option: CPU_SUSPEND has the OS-initiated mode.
+pub fn has_os_initiated() -> bool {
+    READ.load(Relaxed) & OS_INITIATED != 0
 }
 
 /// An option: FIQs, which interrupts of group 0 are, go to EL3, as with Trusted Firmware-A.

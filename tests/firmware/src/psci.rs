@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! PSCI 1.1 (DEN0022): the calls from EL2.
+//! PSCI 1.1 (DEN0022), or 0.2: the calls from EL2.
 
 use crate::board::{self, Power};
 use crate::cpu::{self, Cpu, Start};
 use crate::lower_level::{FEATURE_AVAILABILITY, begin};
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
 use smccc::arch::*;
 use smccc::psci::*;
 
@@ -22,6 +24,9 @@ pub enum Refusal {
 use Refusal::{AlreadyOn, Denied, InvalidParameters, NotSupported, OnPending};
 
 const VERSION: i64 = 1 << 16 | 1;
+const VERSION_0_2: i64 = 2;
+/// PSCI_FEATURES of CPU_SUSPEND: there is the OS-initiated mode (5.15.2).
+const OS_INITIATED: i64 = 1 << 0;
 /// MIGRATE_INFO_TYPE: there is no Trusted OS.
 const NO_TRUSTED_OS: i64 = 2;
 /// power_state in the original format (5.4.2): a power-down, and the bits that must be zero.
@@ -34,6 +39,23 @@ const WORKAROUNDS: [u32; 3] = [
     SMCCC_ARCH_WORKAROUND_2,
     SMCCC_ARCH_WORKAROUND_3,
 ];
+
+/// What PSCI 0.2 has (its table 5), but MIGRATE.
+const OF_0_2: [u32; 11] = [
+    PSCI_VERSION,
+    PSCI_CPU_SUSPEND_32,
+    PSCI_CPU_SUSPEND_64,
+    PSCI_CPU_OFF,
+    PSCI_CPU_ON_32,
+    PSCI_CPU_ON_64,
+    PSCI_AFFINITY_INFO_32,
+    PSCI_AFFINITY_INFO_64,
+    PSCI_MIGRATE_INFO_TYPE,
+    PSCI_SYSTEM_OFF,
+    PSCI_SYSTEM_RESET,
+];
+
+const OF_SUSPEND: [u32; 2] = [PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64];
 
 /// What PSCI_FEATURES has.
 const OFFERED: [u32; 14] = [
@@ -65,11 +87,18 @@ pub fn call(x: [u64; 4], number: usize) -> u64 {
 fn answer(this: &Cpu, number: usize, [id, x1, x2, x3]: [u64; 4]) -> Answer {
     let start = |entry, context| Start { entry, context };
     match id as u32 {
+        id if board::is_psci_0_2() && !OF_0_2.contains(&id) => Err(NotSupported),
+        PSCI_VERSION if board::is_psci_0_2() => Ok(VERSION_0_2),
         PSCI_VERSION => Ok(VERSION),
         SMCCC_VERSION => Ok(VERSION),
         SMCCC_ARCH_FEATURES if x1 == FEATURE_AVAILABILITY && board::tells_features() => Ok(0),
         SMCCC_ARCH_FEATURES if WORKAROUNDS.contains(&(x1 as u32)) => Ok(0),
         SMCCC_ARCH_WORKAROUND_1 | SMCCC_ARCH_WORKAROUND_2 | SMCCC_ARCH_WORKAROUND_3 => Ok(0),
+        PSCI_FEATURES if board::has_os_initiated() && OF_SUSPEND.contains(&(x1 as u32)) => {
+            Ok(OS_INITIATED)
+        }
+        PSCI_FEATURES if board::has_os_initiated() && x1 as u32 == PSCI_SET_SUSPEND_MODE => Ok(0),
+        PSCI_SET_SUSPEND_MODE if board::has_os_initiated() => set_suspend_mode(this, x1),
         PSCI_FEATURES if OFFERED.contains(&(x1 as u32)) || x1 as u32 == SMCCC_VERSION => Ok(0),
         PSCI_MIGRATE_INFO_TYPE => Ok(NO_TRUSTED_OS),
         PSCI_CPU_ON_32 | PSCI_CPU_ON_64 => {
@@ -114,6 +143,19 @@ fn answer(this: &Cpu, number: usize, [id, x1, x2, x3]: [u64; 4]) -> Answer {
         PSCI_SYSTEM_OFF => power(Power::Off),
         PSCI_SYSTEM_RESET => power(Power::Reset),
         _ => Err(NotSupported),
+    }
+}
+
+/// As Trusted Firmware-A: back to the platform-coordinated mode only if all other CPUs are off.
+fn set_suspend_mode(this: &Cpu, mode: u64) -> Answer {
+    static OS_INITIATED: AtomicBool = AtomicBool::new(false);
+    match mode {
+        0 if OS_INITIATED.load(Relaxed) && !this.is_last() => Err(Denied),
+        0 | 1 => {
+            OS_INITIATED.store(mode == 1, Relaxed);
+            Ok(0)
+        }
+        _ => Err(InvalidParameters),
     }
 }
 
