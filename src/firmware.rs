@@ -3,7 +3,7 @@
 
 use crate::arch::routines::Smc;
 use crate::machine::cpu::Cpu;
-use arm_psci::ErrorCode;
+use arm_psci::{ErrorCode, SuspendMode};
 use baton_core::el3_features::El3Register;
 use baton_core::smccc::SMCCC_VERSION;
 use core::sync::atomic::AtomicBool;
@@ -96,6 +96,18 @@ pub fn cpu_suspend(cpu: &Cpu, power_state: u32) -> Result<(), Error> {
 /// What firmware says.
 pub fn system_suspend(cpu: &Cpu) -> Result<(), Error> {
     psci::system_suspend::<Firmware>(entry(), &raw const *cpu as u64)
+}
+
+/// Sets who coordinates CPU_SUSPEND.
+///
+/// # Errors
+///
+/// What firmware says.
+pub fn set_suspend_mode(mode: SuspendMode) -> Result<(), Error> {
+    psci::set_suspend_mode::<Firmware>(match mode {
+        SuspendMode::PlatformCoordinated => psci::SuspendMode::PlatformCoordinated,
+        SuspendMode::OsInitiated => psci::SuspendMode::OsInitiated,
+    })
 }
 
 /// Turns the machine off; returns only firmware's refusal.

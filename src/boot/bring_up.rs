@@ -286,6 +286,7 @@ fn machine(
         tee,
         suspend_format: firmware::features(FunctionId::CpuSuspend64.into())
             .map(Format::from_features),
+        suspend_mode: Lock::new(None),
         generations,
         takeover,
         hooks: Patcher::new(),

@@ -80,6 +80,7 @@ impl Bench {
                 trace: true,
             },
             suspend_format: None,
+            suspend_mode: Lock::new(None),
             generations,
             // SAFETY: There is no map.
             takeover: unsafe { Takeover::new(&MmuConfig::default()) },

@@ -16,6 +16,7 @@ use crate::gic::Gic;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::stage2::Generations;
 use alloc::boxed::Box;
+use arm_psci::SuspendMode;
 use baton_core::devicetree::cpus::Devices;
 use baton_core::devicetree::guest_console::MonitorUart;
 use baton_core::errata::Kinds;
@@ -61,6 +62,8 @@ pub struct Machine {
     pub tee: Option<Mediator>,
     /// How firmware wants the `power_state` of CPU_SUSPEND; `None` if it does not suspend CPUs.
     pub suspend_format: Option<Format>,
+    /// Who coordinates CPU_SUSPEND, as the guest has set it; `None` before it has.
+    pub suspend_mode: Lock<Option<SuspendMode>>,
     /// Stage 2.
     pub generations: Generations,
     /// The takeover: the last one, or the one that is under way.

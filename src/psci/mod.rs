@@ -3,7 +3,9 @@
 
 mod answer;
 mod cpu;
+mod parked;
 mod service;
+mod suspend_mode;
 mod system;
 
 pub use service::call;

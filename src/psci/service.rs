@@ -2,7 +2,7 @@
 //! Which function a call is, and who answers it.
 
 use super::answer::Answer;
-use super::{cpu, system};
+use super::{cpu, suspend_mode, system};
 use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
@@ -59,6 +59,7 @@ fn answer(machine: &Machine, cpu: &Cpu, arguments: &[u64; 4], request: Request) 
         Function::SystemOff => system::off(machine),
         Function::SystemReset => system::reset(machine),
         Function::SystemReset2 { .. } => system::reset2(machine, arguments),
+        Function::SetSuspendMode { mode } => suspend_mode::set(machine, cpu, mode),
         Function::SystemSuspend { entry } => system::suspend(machine, cpu, entry),
         _ => Err(ErrorCode::NotSupported),
     }

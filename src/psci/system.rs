@@ -2,15 +2,12 @@
 //! SYSTEM_OFF, SYSTEM_RESET, SYSTEM_RESET2 and SYSTEM_SUSPEND.
 
 use super::answer::{Answer, check_entry};
-use crate::arch::{barrier, time};
+use super::parked;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::{firmware, report};
-use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
+use arm_psci::{EntryPoint, ErrorCode};
 use baton_core::smp::power::Start;
-
-/// How long a parked CPU may take to leave through firmware, in microseconds.
-const LEAVE_US: u64 = 100_000;
 
 /// Powers the machine off (DEN0022, SYSTEM_OFF).
 pub fn off(machine: &Machine) -> Answer {
@@ -56,16 +53,9 @@ fn send_others_back(machine: &Machine, cpu: &Cpu) -> Result<(), ErrorCode> {
         .rendezvous
         .pass()
         .ok_or(ErrorCode::Denied)?;
-    for other in machine.cpus.iter().filter(|other| other.index != cpu.index) {
-        // Firmware cannot take one back that it does not know.
-        if other.power.affinity_info() != AffinityInfo::Off || other.in_spin_table {
-            return Err(ErrorCode::Denied);
-        }
-        if other.power.tell_to_leave() {
-            barrier::sev();
-            time::wait_us(LEAVE_US, || firmware::is_off(other.mpidr))
-                .map_err(|_| ErrorCode::InternalFailure)?;
-        }
+    // Firmware cannot take one back that it does not know.
+    if !parked::is_alone(machine, cpu) || !parked::are_known(machine, cpu) {
+        return Err(ErrorCode::Denied);
     }
-    Ok(())
+    parked::send_back(machine, cpu)
 }

@@ -45,6 +45,10 @@ pub fn decode(
                 context,
             });
         }
+        // A mode that nobody knows is firmware's to refuse, which may not have the function.
+        FunctionId::PsciSetSuspendMode => {
+            return Ok(Function::try_from(arguments).map_or(Request::Pass, Request::Here));
+        }
         _ if is_denied(id) => return Err(ErrorCode::NotSupported),
         _ if !is_answered_here(id) => return Ok(Request::Pass),
         _ if is_mandatory(id) => {}
@@ -112,7 +116,7 @@ fn undecodable(id: FunctionId, error: arm_psci::Error) -> ErrorCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arm_psci::EntryPoint;
+    use arm_psci::{EntryPoint, SuspendMode};
 
     fn call(id: FunctionId, arguments: [u64; 3]) -> Result<Request, ErrorCode> {
         let [x1, x2, x3] = arguments;
@@ -169,6 +173,14 @@ mod tests {
             call(FunctionId::PsciFeatures, [0x8400_001f, 0, 0]),
             Err(NotSupported)
         );
+    }
+
+    #[test]
+    fn keeps_the_suspend_mode_if_it_is_one() {
+        let set = |mode| call(FunctionId::PsciSetSuspendMode, [mode, 0, 0]);
+        let mode = SuspendMode::OsInitiated;
+        assert_eq!(set(1), Ok(Request::Here(Function::SetSuspendMode { mode })));
+        assert_eq!(set(2), Ok(Request::Pass));
     }
 
     #[test]
