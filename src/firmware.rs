@@ -17,6 +17,8 @@ const NOT_SUPPORTED: u64 = u64::MAX;
 
 /// Function id of SMCCC_ARCH_FEATURE_AVAILABILITY, which has 64-bit arguments alone (DEN0028, 7.5).
 const FEATURE_AVAILABILITY: u32 = 0xc000_0003;
+/// From here on there is PSCI_FEATURES.
+const PSCI_1_0: psci::Version = psci::Version { major: 1, minor: 0 };
 /// From here on there is SMCCC_ARCH_FEATURES.
 const SMCCC_1_1: arch::Version = arch::Version { major: 1, minor: 1 };
 
@@ -129,8 +131,23 @@ pub fn error_code(error: Error) -> ErrorCode {
 }
 
 /// Returns what firmware's PSCI_FEATURES says of `function`, if it has it.
+///
+/// PSCI 0.2 has no PSCI_FEATURES. It has CPU_SUSPEND, with `power_state` in the original format, and none of
+/// what came later; MIGRATE_INFO_TYPE is optional there, and says itself whether it is.
 pub fn features(function: u32) -> Option<u32> {
-    psci::psci_features::<Firmware>(function).ok()
+    psci::psci_features::<Firmware>(function)
+        .ok()
+        .or_else(|| features_of_0_2(function))
+}
+
+fn features_of_0_2(function: u32) -> Option<u32> {
+    let is_0_2 = || version().is_ok_and(|version| version < PSCI_1_0);
+    let there = match function {
+        psci::PSCI_CPU_SUSPEND_32 | psci::PSCI_CPU_SUSPEND_64 => is_0_2(),
+        psci::PSCI_MIGRATE_INFO_TYPE => is_0_2() && pass(function.into(), [0; 3]) as i32 >= 0,
+        _ => false,
+    };
+    there.then_some(0)
 }
 
 /// Returns firmware's PSCI_VERSION.
@@ -165,7 +182,6 @@ pub fn has_affinity_level(mpidr: u64, level: u32) -> bool {
 /// Returns whether firmware has SMCCC_ARCH_FEATURE_AVAILABILITY, asked for in the way that a firmware of any
 /// age answers (DEN0028, appendix C).
 pub fn tells_features() -> bool {
-    const PSCI_1_0: psci::Version = psci::Version { major: 1, minor: 0 };
     version().is_ok_and(|version| version >= PSCI_1_0)
         && features(SMCCC_VERSION).is_some()
         && arch::version::<Firmware>().is_ok_and(|version| version >= SMCCC_1_1)
@@ -249,6 +265,26 @@ mod tests {
         assert_eq!(features(0xc400_000e), None);
         assert!(version().is_err());
         assert!(!is_off(1));
+    }
+
+    #[test]
+    fn firmware_of_0_2_has_what_it_must_have() {
+        const CPU_SUSPEND: u32 = 0xc400_0001;
+        const MIGRATE_INFO_TYPE: u32 = 0x8400_0006;
+        const SYSTEM_SUSPEND: u32 = 0xc400_000e;
+        for (version, migrates, there) in [
+            (2, true, [Some(0), Some(0), None]),
+            (2, false, [Some(0), None, None]),
+            (1 << 16, true, [None; 3]),
+        ] {
+            answer_calls(move |function, _| match function {
+                0x8400_0000 => [version, 0, 0, 0],
+                0x8400_0006 if migrates => [2, 0, 0, 0],
+                _ => [NOT_SUPPORTED, 0, 0, 0],
+            });
+            let seen = [CPU_SUSPEND, MIGRATE_INFO_TYPE, SYSTEM_SUSPEND].map(features);
+            assert_eq!(seen, there, "version {version:#x}, migrates: {migrates}");
+        }
     }
 
     #[test]
