@@ -20,6 +20,10 @@ const FIQ_TO_EL3: u32 = 1 << 0;
 const IN_SPIN_TABLES: u32 = 1 << 1;
 /// There is SMCCC_ARCH_FEATURE_AVAILABILITY.
 pub const TELLS_FEATURES: u32 = 1 << 2;
+/// PSCI is that of 0.2.
+const PSCI_0_2: u32 = 1 << 3;
+/// CPU_SUSPEND has the OS-initiated mode.
+const OS_INITIATED: u32 = 1 << 4;
 const SPIN_TABLES: u64 = 0x4010_1000;
 
 /// Boots `guest` above the firmware with these options, its device tree changed by `change`.
@@ -155,6 +159,42 @@ fn linux() {
                 "expected each CPU to have lain idle without power, seen \"{words}\""
             ));
         }
+    }
+}
+
+/// Firmware of PSCI 0.2, which has no PSCI_FEATURES: the guest has all that such a firmware has, by the monitor's
+/// PSCI_FEATURES, and is carried.
+#[test]
+fn firmware_of_psci_0_2() {
+    let boot = probe("test=psci", PSCI_0_2);
+    boot.expect("psci: features: good");
+    boot.expect_no("power-down was turned into standby");
+    boot.expect("psci: power-down woken by the timer: good");
+    boot.expect("SYSTEM_SUSPEND is not offered");
+    let boot = probe("test=kexec state=power-down", PSCI_0_2);
+    boot.expect("4 of 4 CPUs taken, 0 missing");
+}
+
+/// Linux has the OS-initiated mode set with all its CPUs on. The next kernel begins with the
+/// platform-coordinated mode, for which firmware wants to have all other CPUs off, and sets the other again.
+#[test]
+fn linux_sets_the_suspend_mode_in_each_kernel() {
+    let guest = linux::KEXEC.guest("");
+    let boot = boot(&machine(SMP), &guest, OS_INITIATED, 300, |tree| {
+        add_idle_state(tree);
+        let domain = node("power-domain", &[("#power-domain-cells", &[0; 4])]);
+        tree.find_node_mut("/psci").unwrap().add_child(domain);
+    });
+    boot.expect_ok(baton_qemu::linux::check(&boot, 1, SMP));
+    linux::expect_carried(&boot);
+    boot.expect("4 of 4 CPUs taken, 0 missing");
+    boot.expect_no("failed to set ");
+    let kernels = boot.all("CPUidle PSCI: Initialized CPU PM domain topology using OSI mode");
+    let kernels = kernels.count();
+    if kernels != 2 {
+        boot.fail(format_args!(
+            "expected the OS-initiated mode in both kernels, seen in {kernels}"
+        ));
     }
 }
 
