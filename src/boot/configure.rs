@@ -12,6 +12,7 @@ use baton_core::errata::Names;
 pub fn configure(machine: &Machine, cpu: &Cpu) {
     name_errata(machine, cpu);
     el3::close(machine, cpu);
+    cpu.os_locks.reset();
     let (features, devices) = (cpu.features(), machine.devices);
     for (what, result) in [
         // First: it opens to EL2 what is then reset.

@@ -27,6 +27,7 @@ pub mod management_mode;
 pub mod memory;
 pub mod mpidr;
 pub mod options;
+pub mod os_lock;
 pub mod power_state;
 pub mod psci;
 pub mod pstate;

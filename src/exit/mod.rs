@@ -5,6 +5,7 @@
 //! [`crate::kexec_hooks`]) → register. A service returns what its CPU does next, and `run` does it.
 
 mod inject;
+mod os_lock;
 mod panic;
 pub mod run;
 mod smccc;
@@ -28,6 +29,7 @@ mod class {
     pub const WFX: u64 = 0x01;
     pub const HVC64: u64 = 0x16;
     pub const SMC64: u64 = 0x17;
+    pub const SYSTEM_REGISTER: u64 = 0x18;
     pub const INSTRUCTION_ABORT_LOWER: u64 = 0x20;
     pub const DATA_ABORT_LOWER: u64 = 0x24;
 }
@@ -65,15 +67,25 @@ fn dispatch(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
         (class::INSTRUCTION_ABORT_LOWER | class::DATA_ABORT_LOWER, _) => {
             stage2_fault::handle(machine, cpu, frame, esr);
         }
+        (class::SYSTEM_REGISTER, _) => {
+            cpu.exits.count(Cause::Other);
+            if os_lock::handle(cpu, frame, esr).is_none() {
+                unhandled(cpu, frame, esr);
+            }
+        }
         _ => {
             cpu.exits.count(Cause::Other);
-            log::debug!(
-                "cpu {}: unhandled exit at {:#x}, ESR_EL2 {esr:#x}: the guest gets an undefined instruction",
-                cpu.index,
-                frame.elr
-            );
-            inject::undefined(frame);
+            unhandled(cpu, frame, esr);
         }
     }
     Next::Resume
+}
+
+fn unhandled(cpu: &Cpu, frame: &mut Frame, esr: u64) {
+    log::debug!(
+        "cpu {}: unhandled exit at {:#x}, ESR_EL2 {esr:#x}: the guest gets an undefined instruction",
+        cpu.index,
+        frame.elr
+    );
+    inject::undefined(frame);
 }

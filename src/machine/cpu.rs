@@ -7,6 +7,7 @@ use crate::memory::stage1::MmuConfig;
 use crate::vcpu::features::Features;
 use baton_core::el3_features::El3Features;
 use baton_core::hw_error::HwError;
+use baton_core::os_lock::OsLocks;
 use baton_core::smp::platform::HasPower;
 use baton_core::smp::power::Power;
 use baton_core::smp::rendezvous::{Member, Participant};
@@ -35,6 +36,8 @@ pub struct Cpu {
     pub power: Power,
     /// Its part in takeovers.
     pub member: Member,
+    /// The locks of its debug registers, as its guest has them.
+    pub os_locks: OsLocks,
     /// It has panicked: the machine is about to be reset.
     pub panicked: AtomicBool,
     /// It sleeps in the monitor in its guest's place, and a kick must open its redistributor first.
@@ -68,6 +71,7 @@ impl Cpu {
             closed: Once::new(),
             power: Power::new(),
             member: Member::new(),
+            os_locks: OsLocks::new(),
             panicked: AtomicBool::new(false),
             listens: AtomicBool::new(false),
             times: Times::new(),

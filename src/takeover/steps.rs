@@ -39,7 +39,10 @@ pub static TABLE: [Step<Cpu, Machine>; 21] = [
         &cpu.features(),
         machine.devices.trace
     )),
-    step!(DEBUG, Private, |cpu, _| vcpu::debug::reset(&cpu.features())),
+    step!(DEBUG, Private, |cpu, _| {
+        cpu.os_locks.reset();
+        vcpu::debug::reset(&cpu.features())
+    }),
     step!(VECTORS, Private, |cpu, _| vcpu::vector::reset(
         &cpu.features()
     )),

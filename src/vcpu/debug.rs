@@ -17,8 +17,8 @@ const ENABLE: u64 = 1;
 /// what was in the destination before.
 const UNREADABLE: u64 = 0;
 
-/// Removes every breakpoint and watchpoint, ends single step, and locks the OS lock as a reset
-/// does.
+/// Removes every breakpoint and watchpoint, ends single step, and opens the locks: what the guest sees of them
+/// is not the CPU's (`baton_core::os_lock`).
 ///
 /// What belongs to an external debugger stays: the exceptions that it catches (`OSECCR_EL1`, a view
 /// of `EDECCR`), and the claim tags, by which it and software take turns.
@@ -36,10 +36,8 @@ pub fn reset(features: &Features) -> Result<(), HwError> {
             MDSCR_EL1 = 0;
             MDCCINT_EL1 = 0, mask UNREADABLE;
         );
-        write_sysreg!(OSLAR_EL1, 1);
-        barrier::isb();
         // OSLSR_EL1.OSLK.
-        switches.and(expect("OSLSR_EL1", 1 << 1, 1 << 1, read_sysreg!(OSLSR_EL1)))
+        switches.and(expect("OSLSR_EL1", 0, 1 << 1, read_sysreg!(OSLSR_EL1)))
     };
     if features.double_lock() {
         // SAFETY: OSDLR_EL1 is there with FEAT_DoubleLock, and shuts out external debug alone.

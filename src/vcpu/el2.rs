@@ -286,7 +286,8 @@ fn performance_and_debug(features: &Features, trace: bool) {
     // The buffers of SPE and TRBE are EL1's, in its own translation, and not trapped.
     const E2PB_EL1: u64 = 3 << 12;
     const E2TB_EL1: u64 = 3 << 24;
-    let mut mdcr = 0;
+    // The guest's locks of the debug registers are not the CPU's (`baton_core::os_lock`).
+    let mut mdcr = MdcrEl2::TDOSA.bits();
     if features.pmu().is_some() {
         // SAFETY: PMCR_EL0 is there with a PMU; reading it changes nothing.
         let pmcr = unsafe { read_sysreg!(PMCR_EL0) };

@@ -18,6 +18,7 @@ mod left_out;
 mod log;
 mod memory_map;
 mod monitor_access;
+mod os_lock;
 mod psci;
 mod queries;
 mod routes;
@@ -53,6 +54,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "monitor-access",
         run: monitor_access::run,
+    },
+    Test {
+        name: "os-lock",
+        run: os_lock::run,
     },
     Test {
         name: "device-fetch",

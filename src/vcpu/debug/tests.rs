@@ -65,25 +65,23 @@ fn a_breakpoint_that_stays_is_named_by_its_kind() {
 }
 
 #[test]
-fn the_os_lock_is_held_as_after_a_reset() {
+fn the_os_lock_stays_open() {
     cortex_a57();
-    fake::set("OSLSR_EL1", 1 << 3);
     assert_eq!(reset(&Features::of_this_cpu()), Ok(()));
-    // D24.3: OSLSR_EL1.OSLK resets to 1.
-    assert_eq!(fake::get("OSLSR_EL1"), 1 << 3 | 1 << 1);
+    // OSLM, without OSLK, by which MDSCR_EL1.HDE would be the guest's to write.
+    assert_eq!(fake::get("OSLSR_EL1"), 1 << 3);
 }
 
 #[test]
-fn an_os_lock_that_is_not_held_is_named() {
+fn an_os_lock_that_stays_held_is_named() {
     cortex_a57();
     fake::on_write("OSLAR_EL1", |_| 0);
-    fake::set("OSLSR_EL1", 1 << 3);
     assert_eq!(
         reset(&Features::of_this_cpu()),
         Err(HwError::Sticky {
             register: "OSLSR_EL1",
-            wanted: 1 << 1,
-            found: 1 << 3
+            wanted: 0,
+            found: 1 << 3 | 1 << 1
         })
     );
 }

@@ -54,8 +54,8 @@ fn an_old_cpu_gives_its_guest_all_it_has() {
         &[
             // RES1 without VHE (and TZ, TSM, where there is no SVE or SME): 13, 12, 9, 8, 7 to 0.
             ("CPTR_EL2", 0b11_0011_1111_1111),
-            // HPMN: all counters; no bit of PMUv3p1 and later.
-            ("MDCR_EL2", COUNTERS),
+            // TDOSA; HPMN: all counters; no bit of PMUv3p1 and later.
+            ("MDCR_EL2", 1 << 10 | COUNTERS),
             // EL1PCTEN, EL1PCEN (booting.rst: both).
             ("CNTHCTL_EL2", 3),
             ("CNTVOFF_EL2", 0),
@@ -149,10 +149,18 @@ fn counters_profiling_and_trace_are_el1s_and_see_nothing_of_el2() {
         max,
         ALL,
         &[
-            // EBWE, MTPME, E2TB, HCCD, HPMD, EnSPM, E2PB, HPMN.
+            // EBWE, MTPME, E2TB, HCCD, HPMD, EnSPM, E2PB, TDOSA, HPMN.
             (
                 "MDCR_EL2",
-                1 << 43 | 1 << 28 | 3 << 24 | 1 << 23 | 1 << 17 | 1 << 15 | 3 << 12 | COUNTERS,
+                1 << 43
+                    | 1 << 28
+                    | 3 << 24
+                    | 1 << 23
+                    | 1 << 17
+                    | 1 << 15
+                    | 3 << 12
+                    | 1 << 10
+                    | COUNTERS,
             ),
             // PCT: physical; PA.
             ("PMSCR_EL2", 1 << 6 | 1 << 4),

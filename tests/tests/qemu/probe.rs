@@ -150,6 +150,11 @@ fn memory_beyond_one_table_is_the_guests() {
 }
 
 #[test]
+fn the_os_lock_is_the_guests() {
+    run(4, "test=os-lock", 60);
+}
+
+#[test]
 fn idle_cpus_do_not_exit() {
     run(8, "test=idle", 120);
 }
