@@ -153,4 +153,11 @@ unsafe extern "C" {
     ///
     /// As [`answers`](super::probe::answers).
     pub fn try_load(address: u64) -> u64;
+
+    /// `probe.S`: returns `DBGAUTHSTATUS_EL1`; 0 if it is UNDEFINED.
+    ///
+    /// # Safety
+    ///
+    /// To be called at EL2, with interrupts masked.
+    pub fn try_debug_authentication() -> u64;
 }

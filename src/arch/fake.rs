@@ -78,6 +78,16 @@ pub unsafe fn try_load(address: u64) -> u64 {
     1
 }
 
+/// `probe.S`: the register is there.
+///
+/// # Safety
+///
+/// None is needed.
+pub unsafe fn try_debug_authentication() -> u64 {
+    // SAFETY: Fakes need none.
+    unsafe { read_sysreg!(DBGAUTHSTATUS_EL1) }
+}
+
 /// Called with the function and its arguments; returns x0 to x3.
 type Firmware = std::boxed::Box<dyn FnMut(u64, [u64; 3]) -> [u64; 4]>;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A load with vectors of its own: what it is aborted by is passed over. ELR_EL2 and SPSR_EL2 are in the
+// A load, and a read of a register, with vectors of their own: what they end in is passed over. ELR_EL2 and SPSR_EL2 are in the
 // frame of the guest's exit, and interrupts and SErrors are masked at EL2.
 
     .section .text.probe, "ax"
@@ -7,8 +7,7 @@
 probe_vectors:
     .org    probe_vectors + 0x200           // synchronous, of EL2 with its own stack
     mov     x0, #0
-    adr     x2, 1f
-    msr     elr_el2, x2
+    msr     elr_el2, x3
     eret
     dsb     nsh
     isb
@@ -22,6 +21,7 @@ try_load:
     adr     x2, probe_vectors
     msr     vbar_el2, x2
     isb
+    adr     x3, 1f
     ldr     x2, [x0]
     mov     x0, #1
     dsb     sy                              // the load is over
@@ -30,3 +30,20 @@ try_load:
     ret
     .cfi_endproc
     .size   try_load, . - try_load
+
+// Returns DBGAUTHSTATUS_EL1 in x0, or 0 where it is UNDEFINED.
+    .global try_debug_authentication
+    .type   try_debug_authentication, %function
+try_debug_authentication:
+    .cfi_startproc
+    mrs     x1, vbar_el2
+    adr     x2, probe_vectors
+    msr     vbar_el2, x2
+    isb
+    adr     x3, 1f
+    mrs     x0, dbgauthstatus_el1
+1:  msr     vbar_el2, x1
+    isb
+    ret
+    .cfi_endproc
+    .size   try_debug_authentication, . - try_debug_authentication

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A load that may fail: whether anything answers at an address.
+//! What may end in an exception: a load where perhaps nothing answers, and a register that QEMU 7.2 does not have.
 
 use super::routines;
 
@@ -13,4 +13,10 @@ use super::routines;
 pub unsafe fn answers(address: u64) -> bool {
     // SAFETY: The caller's promise.
     unsafe { routines::try_load(address) != 0 }
+}
+
+/// Returns `DBGAUTHSTATUS_EL1`, or 0 where there is none.
+pub fn debug_authentication() -> u64 {
+    // SAFETY: The register only tells, and an exception of the read is passed over.
+    unsafe { routines::try_debug_authentication() }
 }

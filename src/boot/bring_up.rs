@@ -23,7 +23,7 @@ use crate::memory::layout::{GUARD, STACK};
 use crate::memory::stage1::{MemoryKind, MmuConfig};
 use crate::memory::stage2::Generations;
 use crate::takeover::steps;
-use crate::vcpu::frame::Frame;
+use crate::vcpu::{self, frame::Frame};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
@@ -129,6 +129,9 @@ impl Ground {
             layout.whole
         );
         log::info!("no SMMU protection: DMA and ITS commands can reach the monitor");
+        if vcpu::debug::may_be_halted() {
+            log::warn!("external debug is enabled (DBGEN): its registers can reach the monitor");
+        }
         check_firmware(hardware);
         let gic = interrupt_controller::find(&hardware.gic);
         Self {

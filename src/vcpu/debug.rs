@@ -2,6 +2,7 @@
 //! Self-hosted debug: breakpoints, watchpoints, single step, locks (Arm ARM, D2 and H6).
 
 use crate::arch::barrier;
+use crate::arch::probe::debug_authentication;
 use crate::arch::verify::{expect, reset_registers};
 use crate::vcpu::features::Features;
 use baton_core::hw_error::HwError;
@@ -58,6 +59,12 @@ pub fn reset(features: &Features) -> Result<(), HwError> {
         result = result.and(unsafe { reset_registers!(MDSELR_EL1 = 0;) });
     }
     result
+}
+
+/// Returns whether external debug may halt this CPU at EL2 and EL1 (`DBGAUTHSTATUS_EL1.NSID`): `DBGEN` is high.
+pub fn may_be_halted() -> bool {
+    const NSID: u64 = 3;
+    debug_authentication() & NSID == NSID
 }
 
 /// Selects the bank of the breakpoint or watchpoint `number`; returns its place in the bank.

@@ -100,6 +100,16 @@ fn mdscr_is_written_with_the_os_lock_open() {
 }
 
 #[test]
+fn dbgen_is_high_where_debug_is_there_and_enabled() {
+    // Arm ARM, D24.3, NSID: not there, not enabled, enabled; the other fields are of other states.
+    for (status, expected) in [(0, false), (0xfe, false), (0xff, true), (0b11, true)] {
+        fake::reset();
+        fake::set("DBGAUTHSTATUS_EL1", status);
+        assert_eq!(may_be_halted(), expected, "{status:#x}");
+    }
+}
+
+#[test]
 fn registers_that_cannot_be_read_everywhere_are_written() {
     cortex_a57();
     fake::fix("MDCCINT_EL1", 1, 1);
