@@ -3,6 +3,7 @@
 
 use super::barrier;
 use baton_sysreg::read_sysreg;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use thiserror::Error;
 
 /// Returns the system counter (`CNTPCT_EL0`) in ticks, read in program order.
@@ -41,12 +42,27 @@ fn is_rolling_over(counter: u64) -> bool {
 /// long rather than too short where firmware has not set `CNTFRQ_EL0`.
 const FASTEST_HZ: u64 = 1_000_000_000;
 
-/// Returns the ticks a second of the system counter (`CNTFRQ_EL0`).
+/// What the description of the machine has in place of `CNTFRQ_EL0`, or 0. Every wait goes by it, those before
+/// there is a machine and those of a panic too.
+static DESCRIBED_HZ: AtomicU64 = AtomicU64::new(0);
+
+/// Has the counter's frequency be `hertz` from here on, whatever `CNTFRQ_EL0` says.
+pub fn set_frequency(hertz: u64) {
+    DESCRIBED_HZ.store(hertz, Relaxed);
+}
+
+/// Returns the ticks a second of the system counter.
 pub fn frequency() -> u64 {
     // SAFETY: CNTFRQ_EL0 can be read at any exception level above EL0.
-    match unsafe { read_sysreg!(CNTFRQ_EL0) } {
-        0 => FASTEST_HZ,
-        hertz => hertz,
+    first_known(DESCRIBED_HZ.load(Relaxed), unsafe {
+        read_sysreg!(CNTFRQ_EL0)
+    })
+}
+
+fn first_known(described: u64, set_by_firmware: u64) -> u64 {
+    match (described, set_by_firmware) {
+        (0, 0) => FASTEST_HZ,
+        (0, hertz) | (hertz, _) => hertz,
     }
 }
 
@@ -137,6 +153,14 @@ mod tests {
     fn a_counter_without_a_frequency_ends_every_wait() {
         fake::reset();
         assert_eq!(wait_us(1, || false), Err(TimedOut { waited_us: 1 }));
+    }
+
+    #[test]
+    fn the_description_is_believed_rather_than_firmware() {
+        assert_eq!(first_known(24_000_000, 62_500_000), 24_000_000);
+        assert_eq!(first_known(24_000_000, 0), 24_000_000);
+        assert_eq!(first_known(0, 62_500_000), 62_500_000);
+        assert_eq!(first_known(0, 0), FASTEST_HZ);
     }
 
     #[test]

@@ -33,6 +33,10 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
         Options::parse(&board.bootargs)
     };
     console::set_level(options.log);
+    if let Some(hertz) = board.hardware.counter_frequency {
+        time::set_frequency(hertz);
+        log::debug!("the system counter has {hertz} Hz by the device tree");
+    }
     problems.iter().for_each(|problem| log::warn!("{problem}"));
     let layout = Layout::here(board.hardware.cpus.len() as u64, description.size(), 0);
     bring_up::name_unusable(&board.hardware.take_unusable(current_mpidr()));

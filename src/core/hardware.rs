@@ -19,6 +19,8 @@ pub struct Hardware {
     pub gic: Gic,
     /// Devices of the CPUs that only the description tells of.
     pub devices: Devices,
+    /// Ticks a second of the system counter, if the description has them.
+    pub counter_frequency: Option<u64>,
     /// The UART of the console. `None` also if it cannot be used: there is nowhere to report that.
     pub console: Option<Console>,
 }

@@ -48,6 +48,7 @@ pub fn hardware(tables: &Tables<'_>) -> Result<Hardware, AcpiError> {
         psci: Some(psci),
         gic: gic::read(tables.madt)?,
         devices: tables.devices,
+        counter_frequency: None,
         console: console::find(tables).ok(),
     })
 }

@@ -10,7 +10,7 @@ use super::error::BoardError;
 use super::gic;
 use super::modules::{self, Modules};
 use super::node::{Located, is_available, text};
-use super::psci;
+use super::{psci, timer};
 use crate::hardware::Hardware;
 use crate::memory::region::{Region, RegionSet};
 use alloc::string::String;
@@ -109,6 +109,7 @@ pub fn hardware(fdt: Fdt<'_>) -> Result<Hardware, BoardError> {
         psci,
         gic: gic::read(fdt)?,
         devices: cpus::devices(fdt),
+        counter_frequency: timer::frequency(fdt),
         console: console(fdt).ok(),
     })
 }

@@ -20,6 +20,7 @@ pub mod next_map;
 pub mod next_tree;
 pub mod node;
 pub mod psci;
+pub mod timer;
 pub mod uefi;
 
 #[cfg(test)]

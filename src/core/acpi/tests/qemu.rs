@@ -62,6 +62,7 @@ fn machine(cpus: u64, gic: Gic) -> Hardware {
         }),
         gic,
         devices: Devices::default(),
+        counter_frequency: None,
         console: Some(Console {
             uart: Uart::PL011,
             registers: region(0x900_0000, 0x1000),
