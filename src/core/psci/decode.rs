@@ -45,9 +45,11 @@ pub fn decode(
                 context,
             });
         }
-        // A mode that nobody knows is firmware's to refuse, which may not have the function.
+        // A mode that nobody knows is firmware's to refuse, and so is any where it has no such function.
         FunctionId::PsciSetSuspendMode => {
-            return Ok(Function::try_from(arguments).map_or(Request::Pass, Request::Here));
+            let known = Function::try_from(arguments).ok();
+            let known = known.filter(|_| firmware_has(id));
+            return Ok(known.map_or(Request::Pass, Request::Here));
         }
         _ if is_denied(id) => return Err(ErrorCode::NotSupported),
         _ if !is_answered_here(id) => return Ok(Request::Pass),
@@ -181,6 +183,8 @@ mod tests {
         let mode = SuspendMode::OsInitiated;
         assert_eq!(set(1), Ok(Request::Here(Function::SetSuspendMode { mode })));
         assert_eq!(set(2), Ok(Request::Pass));
+        let without = [u32::from(FunctionId::PsciSetSuspendMode).into(), 1, 0, 0];
+        assert_eq!(decode(&without, |_| false), Ok(Request::Pass));
     }
 
     #[test]
