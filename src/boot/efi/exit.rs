@@ -123,7 +123,11 @@ extern "C" fn exit_boot_services(image: Handle, key: usize, saved: &Saved) -> St
     let list = services.and_then(|services| services.configuration_table(&MEMORY_RESERVE_TABLE));
     handover.memory_reserve = list.unwrap_or(0);
     if let Err(error) = &map {
-        log::error!("{error}; the machine goes on without Baton");
+        // A loader that firmware refuses calls again.
+        if !handover.given_up {
+            log::error!("{error}; the machine goes on without Baton");
+        }
+        handover.given_up = true;
         if let Some(services) = services
             && handover.refusals == 0
         {

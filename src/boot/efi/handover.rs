@@ -56,6 +56,8 @@ pub struct Handover {
     pub ended: u64,
     /// How often firmware refused to end them.
     pub refusals: u64,
+    /// It was said that the machine goes on without the monitor.
+    pub given_up: bool,
     /// The caller, since it called.
     pub caller: Caller,
     /// The device tree that describes the machine; empty if ACPI does.

@@ -189,6 +189,7 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         spent: 0,
         ended: 0,
         refusals: 0,
+        given_up: false,
         caller: Default::default(),
         tree,
         madt,
