@@ -72,10 +72,9 @@
     mov     x21, xzr
     mrs     x1, CurrentEL
     cmp     x1, #CURRENT_EL2
-    b.ne    0f
+    b.ne    cannot_run
     mrs     x22, cntpct_el0
     b       start
-0:  b       cannot_run
     end     loaded
 
 // The CPU, or the level it is at, is none that the monitor runs on. x19: device tree. MMU off.
