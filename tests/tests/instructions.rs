@@ -132,24 +132,26 @@ fn no_line_is_cleaned_alone_and_no_timer_is_set_by_its_distance() {
     places(&text, 0xd50b_7e20); // DC CIVAC
 }
 
+/// Each `instruction` stands between two barriers.
+#[track_caller]
+fn stands_between(instruction: u32, first: u32, second: u32) {
+    let text = text();
+    for at in places(&text, instruction) {
+        has_barrier(&text, before(at), first);
+        has_barrier(&text, behind(&text, at), second);
+    }
+}
+
 /// AmpereOne, AC04_CPU_23.
 #[test]
 fn a_write_of_hcr_stands_between_barriers() {
-    let text = text();
-    for at in places(&text, 0xd51c_1100) {
-        has_barrier(&text, before(at), DSB_NSH);
-        has_barrier(&text, behind(&text, at), ISB);
-    }
+    stands_between(0xd51c_1100, DSB_NSH, ISB);
 }
 
 /// Cortex-A77, 1508412.
 #[test]
 fn a_read_of_par_stands_between_barriers() {
-    let text = text();
-    for at in places(&text, 0xd538_7400) {
-        has_barrier(&text, before(at), DMB_SY);
-        has_barrier(&text, behind(&text, at), DMB_SY);
-    }
+    stands_between(0xd538_7400, DMB_SY, DMB_SY);
 }
 
 /// ThunderX2, 219: TTBR0_EL1, TTBR1_EL1, TTBR0_EL2 and VTTBR_EL2.

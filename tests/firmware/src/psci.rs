@@ -25,7 +25,7 @@ use Refusal::{AlreadyOn, Denied, InvalidParameters, NotSupported, OnPending};
 
 const VERSION: i64 = 1 << 16 | 1;
 const VERSION_0_2: i64 = 2;
-/// PSCI_FEATURES of CPU_SUSPEND: there is the OS-initiated mode (5.15.2).
+/// PSCI_FEATURES of CPU_SUSPEND: there is the OS-initiated mode.
 const OS_INITIATED: i64 = 1 << 0;
 /// MIGRATE_INFO_TYPE: there is no Trusted OS.
 const NO_TRUSTED_OS: i64 = 2;
@@ -40,7 +40,7 @@ const WORKAROUNDS: [u32; 3] = [
     SMCCC_ARCH_WORKAROUND_3,
 ];
 
-/// What PSCI 0.2 has (its table 5), but MIGRATE.
+/// What PSCI 0.2 has, but MIGRATE.
 const OF_0_2: [u32; 11] = [
     PSCI_VERSION,
     PSCI_CPU_SUSPEND_32,
@@ -57,19 +57,8 @@ const OF_0_2: [u32; 11] = [
 
 const OF_SUSPEND: [u32; 2] = [PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64];
 
-/// What PSCI_FEATURES has.
-const OFFERED: [u32; 14] = [
-    PSCI_VERSION,
-    PSCI_CPU_SUSPEND_32,
-    PSCI_CPU_SUSPEND_64,
-    PSCI_CPU_OFF,
-    PSCI_CPU_ON_32,
-    PSCI_CPU_ON_64,
-    PSCI_AFFINITY_INFO_32,
-    PSCI_AFFINITY_INFO_64,
-    PSCI_MIGRATE_INFO_TYPE,
-    PSCI_SYSTEM_OFF,
-    PSCI_SYSTEM_RESET,
+/// What PSCI_FEATURES has beside that.
+const OF_1_1: [u32; 3] = [
     PSCI_FEATURES,
     PSCI_SYSTEM_SUSPEND_32,
     PSCI_SYSTEM_SUSPEND_64,
@@ -99,7 +88,8 @@ fn answer(this: &Cpu, number: usize, [id, x1, x2, x3]: [u64; 4]) -> Answer {
         }
         PSCI_FEATURES if board::has_os_initiated() && x1 as u32 == PSCI_SET_SUSPEND_MODE => Ok(0),
         PSCI_SET_SUSPEND_MODE if board::has_os_initiated() => set_suspend_mode(this, x1),
-        PSCI_FEATURES if OFFERED.contains(&(x1 as u32)) || x1 as u32 == SMCCC_VERSION => Ok(0),
+        PSCI_FEATURES if x1 as u32 == SMCCC_VERSION => Ok(0),
+        PSCI_FEATURES if OF_0_2.iter().chain(&OF_1_1).any(|&id| id == x1 as u32) => Ok(0),
         PSCI_MIGRATE_INFO_TYPE => Ok(NO_TRUSTED_OS),
         PSCI_CPU_ON_32 | PSCI_CPU_ON_64 => {
             let target = Cpu::by_mpidr(x1).ok_or(InvalidParameters)?;

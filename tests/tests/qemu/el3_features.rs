@@ -5,6 +5,7 @@ use crate::el3::{TELLS_FEATURES, boot_with_traps, set_command_line};
 use crate::probe;
 use baton_qemu::Machine;
 use baton_tests::{Boot, machine};
+use std::array;
 
 const SMP: u32 = 2;
 
@@ -78,8 +79,7 @@ fn an_option_leaves_each_alone() {
 #[test]
 fn firmware_that_says_what_it_keeps_is_believed() {
     let traps = KEPT.iter().fold([0; 3], |all, (_, traps)| {
-        let mut bits = all.into_iter().zip(*traps);
-        [(); 3].map(|()| bits.next().map_or(0, |(a, b)| a | b))
+        array::from_fn(|register| all[register] | traps[register])
     });
     let boot = boot(traps, TELLS_FEATURES, "");
     let line = boot.expect("left alone, as no= or firmware says: ");
