@@ -15,7 +15,7 @@ use baton_core::devicetree::next_map::{self, NextMapError};
 use baton_core::devicetree::next_tree::{self, Needs, NextTreeError};
 use baton_core::devicetree::uefi::Uefi;
 use baton_core::linux::image::PageSize;
-use baton_core::linux::kexec_plan::{NextKernel, Plan, Request};
+use baton_core::linux::kexec_plan::{NextKernel, Part, Plan, Request};
 use baton_core::linux::kimage::Kimage;
 use baton_core::smp::platform::Milestone;
 use baton_core::smp::rendezvous::Rendezvous;
@@ -248,6 +248,8 @@ impl Validated {
         } = self;
         (*tree, *uefi) = (None, None);
         let pages = |size: PageSize| ram.banks().total() / size.bytes();
+        // One CPU checks all of it.
+        let parts = &mut [Part::new()];
         match request {
             KexecRequest::Hook {
                 kimage,
@@ -256,7 +258,7 @@ impl Validated {
             } => {
                 let memory = Search::new(ram, hot, linear);
                 let kimage = Kimage::read(&memory, kimage)?;
-                plan.prepare(&memory, page, pages(page), Request::Kimage(&kimage))?;
+                plan.prepare(&memory, page, pages(page), Request::Kimage(&kimage), parts)?;
             }
             KexecRequest::Call {
                 list,
@@ -270,7 +272,7 @@ impl Validated {
                     device_tree,
                 };
                 let memory = Search::new(ram, hot, None);
-                plan.prepare(&memory, page, pages(page), request)?;
+                plan.prepare(&memory, page, pages(page), request, parts)?;
             }
         }
         if hot.blocks() > 0 {

@@ -67,7 +67,7 @@ pub enum Fault {
     /// The destinations are more separate ranges than a plan can hold.
     #[error("too many separate destinations")]
     TooScattered,
-    /// The list is not as it was when it was checked.
+    /// The list is not as it was when it was checked: no vCPU can have written it, but a device can.
     #[error("list has changed")]
     Changed,
 }
@@ -79,6 +79,12 @@ impl Fault {
             self,
             Self::ListOutside | Self::SourceOutside | Self::DestinationOutside
         )
+    }
+
+    /// Returns the error that `entry` has this fault.
+    #[cold]
+    pub const fn at(self, entry: Entry) -> ListError {
+        ListError { fault: self, entry }
     }
 }
 
@@ -148,6 +154,22 @@ pub enum ListStart {
     Page(u64),
 }
 
+/// Splits an entry into its address, a multiple of the page size, and its one flag.
+///
+/// # Errors
+///
+/// Returns the [`Fault`] of an entry that is none.
+pub fn split(value: u64, page: u64) -> Result<(u64, u64), Fault> {
+    let flag = value & FLAGS;
+    if !flag.is_power_of_two() {
+        return Err(Fault::Flags);
+    }
+    if value & (page - 1) != flag {
+        return Err(Fault::Unaligned);
+    }
+    Ok((value - flag, flag))
+}
+
 /// A walk over a list. It ends on any list: it notices loops, and stretches without a source.
 pub struct Walker<'a, M> {
     memory: &'a M,
@@ -193,7 +215,7 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
                     value,
                 };
                 self.index = 1;
-                match self.split(value)? {
+                match split(value, self.page)? {
                     (address, IND_INDIRECTION) => self.follow(address),
                     (_, IND_DONE) => {
                         self.done = true;
@@ -257,8 +279,8 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
 
     /// Returns the next page to copy, or `None` at the end of the list.
     ///
-    /// Nearly all entries are sources, and in phase 3 the guest stands still while they are walked:
-    /// so their path is short, and only [`Walker::error`] makes an error of a fault.
+    /// Nearly all entries are sources, and the guest stands still while they are walked: so their path is
+    /// short, and only [`Walker::error`] makes an error of a fault.
     ///
     /// # Errors
     ///
@@ -296,7 +318,7 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
     /// Does what the entry that was read last says: it is not a source.
     #[inline(never)]
     fn follow_entry(&mut self) -> Result<(), Fault> {
-        match self.split(self.last.value)? {
+        match split(self.last.value, self.page)? {
             (address, IND_DESTINATION) => self.destination = Some(address),
             (address, IND_INDIRECTION) => self.follow(address)?,
             _ => self.done = true,
@@ -306,18 +328,6 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
             return Err(Fault::Idle);
         }
         Ok(())
-    }
-
-    /// Splits an entry into its address and its one flag.
-    fn split(&self, value: u64) -> Result<(u64, u64), Fault> {
-        let flag = value & FLAGS;
-        if !flag.is_power_of_two() {
-            return Err(Fault::Flags);
-        }
-        if value & (self.page - 1) != flag {
-            return Err(Fault::Unaligned);
-        }
-        Ok((value - flag, flag))
     }
 
     /// Goes on at another page of the list.
@@ -335,6 +345,12 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
         Ok(())
     }
 
+    /// Returns address and number of the next entry, or `None` at the end of the list.
+    pub fn next_entry(&self) -> Option<(u64, u64)> {
+        let at = self.at.filter(|_| !self.done)?;
+        Some((at, self.index))
+    }
+
     /// Returns the entry that was read last.
     #[inline]
     pub fn entry(&self) -> Entry {
@@ -344,10 +360,7 @@ impl<'a, M: GuestMemory> Walker<'a, M> {
     /// Returns the error that the entry that was read last has this fault.
     #[cold]
     pub fn error(&self, fault: Fault) -> ListError {
-        ListError {
-            fault,
-            entry: self.last,
-        }
+        fault.at(self.last)
     }
 }
 

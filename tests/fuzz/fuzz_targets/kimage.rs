@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Plans the copies of a kexec's list: they stay in guest memory, may be made in any order, and
-//! have the result of the kernel's own relocation.
+//! Plans the copies of a kexec's list: any number of CPUs finds the same; the copies stay in guest memory,
+//! may be made in any order, and have the result of the kernel's own relocation.
 #![no_main]
 
 use baton_abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE};
 use baton_core::linux::image::{MAGIC, MAGIC_OFFSET, PageSize};
-use baton_core::linux::kexec_plan::{Op, Plan, Request};
+use baton_core::linux::kexec_plan::{Op, Part, Plan, Request};
 use baton_core::linux::kimage::Kimage;
 use baton_core::memory::guest_memory::GuestMemory;
 use baton_fuzz::input::Input;
@@ -33,8 +33,15 @@ fn write(memory: &mut Memory, page: u64, input: &mut Input<'_>) {
             0..=3 => memory.pick(input) | IND_SOURCE,
             4..=5 => memory.pick(input) | IND_DESTINATION,
             6 => {
-                // The list goes on at another page.
+                // The list goes on at another page; it is Linux's if that is linked to last.
                 let next = memory.pick(input);
+                if kind & 16 != 0 && page == 0x1000 {
+                    let last = at | (page - 8);
+                    while at != last {
+                        memory.write(at, next | IND_SOURCE);
+                        at = at.wrapping_add(8);
+                    }
+                }
                 memory.write(at, next | IND_INDIRECTION);
                 at = next;
                 continue;
@@ -154,6 +161,11 @@ fn shared(memory: &Memory, plan: &Plan, of: usize) -> Vec<Op> {
     all
 }
 
+/// Returns where the pages of the next kernel's device tree are.
+fn tree_pages(memory: &Memory, plan: &Plan) -> Vec<u64> {
+    plan.device_tree_pages(memory).collect()
+}
+
 /// Checks a plan against the list that it was made from.
 fn check_plan(memory: &Memory, plan: &Plan, first: Option<u64>, cpus: usize) {
     let page = plan.page_size();
@@ -234,25 +246,39 @@ fuzz_target!(|data: &[u8]| {
             let first = linked.then_some(kimage.head() & !FLAGS);
             (Request::Kimage(&kimage), first)
         };
-        match plan.prepare(&memory, page_size, Memory::pages(), request) {
+        // Without any part, the list is walked.
+        let mut prepare = |of| {
+            let parts = &mut vec![Part::new(); of];
+            let checked = plan.prepare(&memory, page_size, Memory::pages(), request, parts);
+            checked.map(|()| (shared(&memory, plan, 1), plan.next_kernel(), tree_pages(&memory, plan)))
+        };
+        let walked = prepare(0);
+        for of in [1, 3, cpus] {
+            assert_eq!(prepare(of), walked, "checked by {of} CPUs");
+        }
+        match walked {
             Err(error) => {
                 assert!(!error.to_string().is_empty());
                 assert_eq!(plan.pages(), 0);
                 assert_eq!(plan.share(&memory, 0, 1).count(), 0);
             }
-            Ok(()) => {
-                let next = plan.next_kernel();
+            Ok((_, next, _)) => {
                 assert!(memory.contains(next.entry, 4), "{next:x?}");
                 assert!(next.x0 == 0 || memory.contains(next.x0, 8), "{next:x?}");
                 check_plan(&memory, plan, first, cpus);
-                let pages = plan.device_tree_pages(&memory).count() as u64;
+                let pages = tree_pages(&memory, plan).len() as u64;
                 let most = plan.device_tree().map_or(0, |tree| tree.size / page + 1);
                 assert!(pages <= most, "{pages} pages of a device tree of {most}");
-                // The guest goes on writing: what CPUs copy stays within the plan.
+                // A device goes on writing: shares end, and have whole pages.
                 write(&mut memory, page, &mut input);
                 for index in 0..cpus {
-                    for op in plan.share(&memory, index, cpus).flatten() {
-                        check_op(&memory, plan, &op);
+                    let mut share = plan.share(&memory, index, cpus);
+                    let most = share.pages() as usize;
+                    let ops: Vec<Op> = share.by_ref().flatten().collect();
+                    assert!(ops.len() <= most && share.next().is_none(), "share {index}");
+                    for op in ops {
+                        let whole = (op.source | op.destination).is_multiple_of(page);
+                        assert!(whole && op.copied.checked_add(op.zeroed) == Some(page), "{op:x?}");
                     }
                 }
             }

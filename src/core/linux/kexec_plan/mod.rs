@@ -1,91 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The plan of a kexec: which pages are copied where. It is checked in a dry run, then shared out
-//! among CPUs.
+//! The plan of a kexec: which pages are copied where. All CPUs check it at once, and copy it at once.
 //!
-//! The dry run checks each entry by itself, gathers the destinations, and checks that no source is
-//! in a destination but its own, and no page of the list in any. So pages may be copied in any
-//! order, by any CPU. The segments of a `kimage` say where pages go, so that one walk is enough;
-//! without them a second walk checks the sources against the destinations that the first one has
-//! gathered.
+//! The boot CPU has stopped all others by then: no vCPU can write the list any more, from before the check
+//! up to the next kernel. So it is looked at once, and shares of the copy take it as it was found.
+//!
+//! Linux fills each page of a list, and links to the next one by its last entry. So the boot CPU finds the
+//! pages by their last entries alone ([`Plan::begin`]), and two rounds of all CPUs follow:
+//!
+//! 1. Each looks through as many entries for those that are no sources: the few destinations, and the end.
+//!    They divide the list into stretches, whose destinations the boot CPU checks ([`Plan::advance`]).
+//! 2. Each checks as many sources: none is in a destination but its own. No page of the list is in any
+//!    either, so that pages may be copied in any order, by any CPU.
+//!
+//! What a CPU has not found good, or not looked at, the boot CPU looks at itself: it may know more memory
+//! than others do (hot-plugged). If the list is of another form, or its destinations are wrong, it walks
+//! all of it by itself, entry by entry: then the list is good after all, or the first entry that is wrong
+//! is named. So what is refused, and for what entry, is the same for any number of CPUs.
 
+mod check;
+mod list_pages;
 mod next_kernel;
+mod part;
+mod request;
+mod rounds;
 mod segments;
 mod share;
+mod stretches;
+mod survey;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub use next_kernel::NextKernel;
+pub use part::Part;
+pub use request::{PlanError, Request};
+pub use rounds::Round;
 pub use segments::SegmentError;
 pub use share::{Op, Share};
 
 use super::image::PageSize;
-use super::kexec_list::{Entry, Fault, ListError, ListStart, ListedPage, Place, Walker};
-use super::kimage::{Kimage, Segment};
-use super::ranges::{Around, Range, Ranges};
-use crate::devicetree::blob::{self, header};
+use super::kexec_list::{ListStart, Place, Walker};
+use super::kimage::Segment;
+use super::ranges::{Range, Ranges};
 use crate::memory::guest_memory::GuestMemory;
-use next_kernel::Candidates;
+use list_pages::ListPages;
+use rounds::Stage;
 use segments::Segments;
-use thiserror::Error;
+use stretches::Stretches;
+use walk::Places;
 
-/// How many places in the list a plan remembers.
-const MAX_PLACES: usize = 1024;
-
-/// A request for the next kernel, by its source.
-#[derive(Clone, Copy, Debug)]
-pub enum Request<'a> {
-    /// From Linux's own kexec: its `kimage`.
-    Kimage(&'a Kimage),
-    /// From the call [`baton_abi::KEXEC`].
-    Call {
-        /// Physical address of the first page of the list.
-        list: u64,
-        /// Physical address of the next kernel's first instruction.
-        entry: u64,
-        /// Physical address of its device tree.
-        device_tree: u64,
-    },
-}
-
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum PlanError {
-    /// An entry of the list is wrong.
-    #[error("kexec list: {0}")]
-    List(#[from] ListError),
-    /// A segment is wrong.
-    #[error("kexec segment {0}")]
-    Segment(#[from] SegmentError),
-    /// The next kernel's entry is not in guest memory, or not aligned to 4 bytes.
-    #[error("kexec entry {0:#x} is not in guest memory")]
-    Entry(u64),
-    /// The next kernel's device tree is not in guest memory.
-    #[error("kexec device tree {0:#x} is not in guest memory")]
-    DeviceTree(u64),
-    /// The kernel at this address is entered without a purgatory, and there is not exactly one
-    /// device tree for it.
-    #[error("no single device tree for the kernel at {0:#x}")]
-    NoDeviceTree(u64),
-}
-
-impl PlanError {
-    /// Returns whether the error is an address outside guest memory, rather than a request that
-    /// makes no sense.
-    pub const fn is_address(&self) -> bool {
-        match self {
-            Self::List(error) => error.fault.is_address(),
-            Self::Segment(error) => error.is_address(),
-            Self::Entry(_) | Self::DeviceTree(_) => true,
-            Self::NoDeviceTree(_) => false,
-        }
-    }
-}
-
-/// A plan that has been checked. It has about 28 KiB, and can be in a `static`.
+/// A plan, and the check of it. It has about 14 KiB, and can be in a `static`.
 #[derive(Debug)]
 pub struct Plan {
+    stage: Stage,
+    /// Counts the rounds of all checks, so that a part says which one it is of.
+    round: u64,
+    /// How many CPUs check.
+    of: usize,
     page: PageSize,
+    /// How many pages of RAM the guest has.
+    max_pages: u64,
     start: ListStart,
+    /// The pages of the list, and its stretches, if it is as Linux makes it.
+    pages: ListPages,
+    stretches: Stretches,
+    /// Or else some places in it.
+    places: Places,
+    is_walked: bool,
     /// How many pages are on the list.
     listed: u64,
     destinations: Ranges,
@@ -98,9 +79,6 @@ pub struct Plan {
     /// The segment that is the next kernel's device tree, and where the list fills it, if it does. That
     /// of a call has the size that a tree may have.
     device_tree: Option<(Segment, Option<Place>)>,
-    /// The places of every source whose number is a multiple of `1 << spacing`.
-    places: [Place; MAX_PLACES],
-    spacing: u32,
 }
 
 impl Default for Plan {
@@ -113,8 +91,16 @@ impl Plan {
     /// Returns a plan that moves nothing.
     pub const fn new() -> Self {
         Self {
+            stage: Stage::Idle,
+            round: 0,
+            of: 0,
             page: PageSize::Size4K,
+            max_pages: 0,
             start: ListStart::Page(0),
+            pages: ListPages::new(),
+            stretches: Stretches::new(),
+            places: Places::new(),
+            is_walked: false,
             listed: 0,
             destinations: Ranges::new(),
             segments: Segments::new(),
@@ -122,38 +108,15 @@ impl Plan {
             zeroes: Range { start: 0, end: 0 },
             next_kernel: NextKernel { entry: 0, x0: 0 },
             device_tree: None,
-            places: [Place {
-                at: 0,
-                index: 0,
-                destination: 0,
-            }; MAX_PLACES],
-            spacing: 0,
         }
-    }
-
-    /// Checks a request, and makes this its plan. `page` is the page size of the kernel that asks,
-    /// `max_pages` how many such pages of RAM the guest has.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`PlanError`] if the request is not valid; then the plan moves nothing.
-    pub fn prepare(
-        &mut self,
-        memory: &impl GuestMemory,
-        page: PageSize,
-        max_pages: u64,
-        request: Request<'_>,
-    ) -> Result<(), PlanError> {
-        let result = self.dry_run(memory, page, max_pages, request);
-        if result.is_err() {
-            (self.listed, self.in_place) = (0, 0);
-        }
-        result
     }
 
     /// Returns how many pages there are for all CPUs together.
     pub const fn pages(&self) -> u64 {
-        self.listed + self.in_place
+        match self.stage {
+            Stage::Done => self.listed + self.in_place,
+            _ => 0,
+        }
     }
 
     /// Returns the page size in bytes.
@@ -207,214 +170,52 @@ impl Plan {
         index: usize,
         of: usize,
     ) -> Share<'a, M> {
-        let (index, of) = (index as u64, of as u64);
-        if index >= of {
-            return Share::new(self, memory, 0, 0);
-        }
-        let (each, more) = (self.pages() / of, self.pages() % of);
-        let first = each * index + index.min(more);
-        Share::new(self, memory, first, first + each + u64::from(index < more))
+        Share::new(self, memory, split(self.pages(), index, of))
     }
 
-    /// Makes the plan of `request`, and checks it.
-    fn dry_run(
-        &mut self,
-        memory: &impl GuestMemory,
-        page: PageSize,
-        max_pages: u64,
-        request: Request<'_>,
-    ) -> Result<(), PlanError> {
-        self.page = page;
+    /// Forgets what was found out of the list.
+    fn forget_list(&mut self) {
+        self.listed = 0;
         self.destinations.clear();
-        self.segments.clear();
-        self.zeroes = Range::default();
-        (self.listed, self.in_place, self.spacing) = (0, 0, 0);
-        self.device_tree = None;
-        // Where pages may go, as far as segments tell it.
-        let mut bounds = Ranges::new();
-        let entry = match request {
-            Request::Kimage(kimage) => {
-                self.start = ListStart::Head {
-                    at: kimage.address(),
-                    value: kimage.head(),
-                };
-                self.segments.set(memory, self.page, kimage.segments())?;
-                for range in self.segments.ranges() {
-                    // There is room for all of them, and none overlaps another one.
-                    let _ = bounds.add(range);
-                }
-                kimage.start()
-            }
-            Request::Call {
-                list,
-                entry,
-                device_tree,
-            } => {
-                if !memory.contains(device_tree, header::SIZE as u64) {
-                    return Err(PlanError::DeviceTree(device_tree));
-                }
-                self.start = ListStart::Page(list);
-                let tree = Segment {
-                    start: device_tree,
-                    size: blob::MAX_SIZE,
-                    file_size: blob::MAX_SIZE,
-                };
-                self.device_tree = Some((tree, None));
-                entry
-            }
-        };
-        if !memory.contains(entry, 4) || !entry.is_multiple_of(4) {
-            return Err(PlanError::Entry(entry));
-        }
-
-        let mut candidates = Candidates::new();
-        self.gather(memory, max_pages, &bounds, &mut candidates)?;
-        if let Request::Call { device_tree, .. } = request {
-            self.check_overlaps(memory)?;
-            self.next_kernel = NextKernel {
-                entry,
-                x0: device_tree,
-            };
-            return Ok(());
-        }
-        self.segments.check_whole(page)?;
-        for segment in self.segments.in_place() {
-            candidates.look(memory, segment, segment.start, None);
-            self.in_place += page.pages(segment.size);
-        }
-        self.next_kernel = candidates.choose(entry)?;
-        self.device_tree = candidates.device_tree();
-        // Behind the file of the kernel's segment are zeroes alone: the kernel asks for them, and
-        // Linux has put them there. Behind the file of another segment it may have written since
-        // (IMA's measurements).
-        if let Some(segment) = candidates.only_image() {
-            let end = segment.start + segment.size;
-            self.zeroes = Range {
-                start: segment.start.saturating_add(segment.file_size).min(end),
-                end,
-            };
-        }
-        Ok(())
+        self.stretches.clear();
+        self.segments.uncount();
     }
 
-    /// Does the first walk: checks each page, and gathers the destinations and some places.
-    fn gather(
-        &mut self,
-        memory: &impl GuestMemory,
-        max_pages: u64,
-        bounds: &Ranges,
-        candidates: &mut Candidates,
-    ) -> Result<(), PlanError> {
-        let page = self.page.bytes();
-        let mut walker = Walker::start(memory, page, self.start, bounds)?;
-        let mut around = Around::default();
-        let mut run = Range::default();
-        // From the start of the run up to here, no earlier page has a destination; 0 before the
-        // first run.
-        let mut free = 0;
-        loop {
-            let listed = match walker.next_page() {
-                Ok(Some(listed)) => listed,
-                Ok(None) => break,
-                Err(fault) => return Err(walker.error(fault).into()),
-            };
-            let ListedPage {
-                source,
-                destination,
-            } = listed;
-            if self.listed == max_pages {
-                return Err(walker.error(Fault::Endless).into());
-            }
-            if !memory.contains(source, page) {
-                return Err(walker.error(Fault::SourceOutside).into());
-            }
-            if around.is_in(bounds, source) && source != destination {
-                return Err(walker.error(Fault::SourceOverwritten).into());
-            }
-            // A destination in a segment needs no check: all of a segment is in guest memory.
-            if !self.segments.count_page(destination, page) {
-                if !self.segments.is_empty() {
-                    return Err(walker.error(Fault::OutsideSegments).into());
-                }
-                if !memory.contains(destination, page) {
-                    return Err(walker.error(Fault::DestinationOutside).into());
-                }
-                if let Some((tree, place)) = &mut self.device_tree
-                    && page_of(tree.start, page) == destination
-                {
-                    *place = Some(walker.entry().place(destination));
-                }
-            } else if let Some(segment) = self.segments.beginning_at(destination) {
-                let place = walker.entry().place(destination);
-                candidates.look(memory, segment, source, Some(place));
-            }
-            if destination != run.end || free == 0 {
-                self.destinations
-                    .add(run)
-                    .map_err(|_| walker.error(Fault::TooScattered))?;
-                let (around, taken) = self.destinations.around(destination);
-                run.start = destination;
-                free = if taken { destination } else { around.end };
-            }
-            if destination >= free {
-                return Err(walker.error(Fault::DestinationTwice).into());
-            }
-            run.end = destination + page;
-            self.remember(&walker.entry(), destination);
-            self.listed += 1;
-        }
-        self.destinations
-            .add(run)
-            .map_err(|_| walker.error(Fault::TooScattered).into())
-    }
-
-    /// Does the second walk: checks each source against all destinations.
-    fn check_overlaps(&self, memory: &impl GuestMemory) -> Result<(), PlanError> {
-        let mut walker = Walker::start(memory, self.page.bytes(), self.start, &self.destinations)?;
-        let mut around = Around::default();
-        for _ in 0..self.listed {
-            let listed = walker
-                .next_page()
-                .and_then(|listed| listed.ok_or(Fault::Changed))
-                .map_err(|fault| walker.error(fault))?;
-            if around.is_in(&self.destinations, listed.source)
-                && listed.source != listed.destination
-            {
-                return Err(walker.error(Fault::SourceOverwritten).into());
-            }
-        }
-        match walker.next_page() {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(walker.error(Fault::Changed).into()),
-            Err(fault) => Err(walker.error(fault).into()),
+    /// Where no source may be but in its own destination: where pages go, as far as that is known.
+    fn bounds(&self) -> &Ranges {
+        match self.segments.is_empty() {
+            true => &self.destinations,
+            false => self.segments.ranges(),
         }
     }
 
-    /// Remembers the place of a source, if its number is a multiple of the spacing. If there is no
-    /// room, the spacing is doubled.
-    #[inline]
-    fn remember(&mut self, entry: &Entry, destination: u64) {
-        if self.listed & ((1 << self.spacing) - 1) != 0 {
-            return;
+    /// Returns a place in the list at or before source `number`, and the number of the source there.
+    fn place_before(&self, memory: &impl GuestMemory, number: u64) -> Option<(Place, u64)> {
+        if self.is_walked {
+            return self.places.before(number);
         }
-        if self.listed >> self.spacing == MAX_PLACES as u64 {
-            for kept in 1..MAX_PLACES / 2 {
-                self.places.copy_within(2 * kept..2 * kept + 1, kept);
-            }
-            self.spacing += 1;
-        }
-        let slot = usize::try_from(self.listed >> self.spacing).ok();
-        if let Some(place) = slot.and_then(|slot| self.places.get_mut(slot)) {
-            *place = entry.place(destination);
-        }
+        let stretch = self.stretches.from(number).first()?;
+        let offset = number - stretch.source;
+        let destination = stretch.destination + offset * self.page.bytes();
+        let place = self
+            .pages
+            .place(memory, stretch.position + offset, destination)?;
+        Some((place, number))
     }
+}
 
-    /// Returns the remembered place at or before source `number`, and the number of the source
-    /// there.
-    fn place_before(&self, number: u64) -> Option<(Place, u64)> {
-        let slot = number >> self.spacing;
-        let place = self.places.get(usize::try_from(slot).ok()?)?;
-        Some((*place, slot << self.spacing))
+/// Returns part `index` out of `of` of the numbers below `total`. The parts differ by one at most, and make
+/// up all of it. The part is empty if `index` is not below `of`.
+fn split(total: u64, index: usize, of: usize) -> Range {
+    let (index, of) = (index as u64, of as u64);
+    if index >= of {
+        return Range::default();
+    }
+    let (each, more) = (total / of, total % of);
+    let start = each * index + index.min(more);
+    Range {
+        start,
+        end: start + each + u64::from(index < more),
     }
 }
 

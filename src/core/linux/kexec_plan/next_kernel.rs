@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where the next kernel is entered, and with which device tree.
 
-use super::PlanError;
+use super::{Plan, PlanError, page_of};
 use crate::devicetree::blob;
 use crate::linux::image::{MAGIC, MAGIC_OFFSET};
 use crate::linux::kexec_list::Place;
 use crate::linux::kimage::Segment;
+use crate::linux::ranges::Range;
 use crate::memory::guest_memory::GuestMemory;
 
 /// How the next kernel is entered, with MMU and data cache off.
@@ -102,6 +103,67 @@ impl Candidates {
                 entry: start,
                 x0: 0,
             }),
+        }
+    }
+}
+
+impl Plan {
+    /// Ends a check in which each entry was found good.
+    pub(super) fn finish(&mut self, memory: &impl GuestMemory) -> Result<(), PlanError> {
+        if !self.is_walked {
+            self.note_places(memory);
+        }
+        if self.segments.is_empty() {
+            return Ok(());
+        }
+        let page = self.page;
+        self.segments.check_whole(page)?;
+        self.in_place = self
+            .segments
+            .in_place()
+            .map(|segment| page.pages(segment.size))
+            .sum();
+        let mut candidates = Candidates::new();
+        for (segment, place) in self.segments.beginnings() {
+            let source = match place {
+                Some(place) => memory
+                    .read_u64(place.at)
+                    .map(|entry| page_of(entry, page.bytes())),
+                None => Some(segment.start),
+            };
+            if let Some(source) = source {
+                candidates.look(memory, segment, source, place);
+            }
+        }
+        self.next_kernel = candidates.choose(self.next_kernel.entry)?;
+        self.device_tree = candidates.device_tree();
+        // Behind the file of the kernel's segment are zeroes alone: the kernel asks for them, and
+        // Linux has put them there. Behind the file of another segment it may have written since
+        // (IMA's measurements).
+        if let Some(segment) = candidates.only_image() {
+            let end = segment.start + segment.size;
+            self.zeroes = Range {
+                start: segment.start.saturating_add(segment.file_size).min(end),
+                end,
+            };
+        }
+        Ok(())
+    }
+
+    /// Notes where the list fills the first page of each segment, or of the device tree of a call.
+    fn note_places(&mut self, memory: &impl GuestMemory) {
+        let page = self.page.bytes();
+        let (pages, stretches) = (&self.pages, &self.stretches);
+        let place_for = |address| {
+            let position = stretches.position_for(address, page)?;
+            pages.place(memory, position, address)
+        };
+        if self.segments.is_empty() {
+            if let Some((tree, place)) = &mut self.device_tree {
+                *place = place_for(page_of(tree.start, page));
+            }
+        } else {
+            self.segments.note_beginnings(place_for);
         }
     }
 }

@@ -2,8 +2,9 @@
 //! The segments of a `kimage`, and how many of their pages are on the list.
 
 use crate::linux::image::PageSize;
+use crate::linux::kexec_list::Place;
 use crate::linux::kimage::{MAX_SEGMENTS, Segment};
-use crate::linux::ranges::Range;
+use crate::linux::ranges::{Range, Ranges};
 use crate::memory::guest_memory::GuestMemory;
 use thiserror::Error;
 
@@ -62,6 +63,8 @@ impl SegmentError {
 struct Filled {
     segment: Segment,
     listed: u64,
+    /// Where the list fills its first page.
+    beginning: Option<Place>,
 }
 
 impl Filled {
@@ -73,7 +76,17 @@ impl Filled {
             size: 0,
         },
         listed: 0,
+        beginning: None,
     };
+}
+
+impl Filled {
+    const fn range(&self) -> Range {
+        Range {
+            start: self.segment.start,
+            end: self.segment.start + self.segment.size,
+        }
+    }
 }
 
 /// The segments of a request; none if it has none, as a KEXEC call.
@@ -81,8 +94,7 @@ impl Filled {
 pub struct Segments {
     filled: [Filled; MAX_SEGMENTS],
     count: usize,
-    /// The one that the last page went to.
-    current: usize,
+    ranges: Ranges,
 }
 
 impl Segments {
@@ -91,13 +103,14 @@ impl Segments {
         Self {
             filled: [Filled::NONE; MAX_SEGMENTS],
             count: 0,
-            current: 0,
+            ranges: Ranges::new(),
         }
     }
 
     /// Removes all segments.
     pub fn clear(&mut self) {
-        *self = Self::new();
+        self.count = 0;
+        self.ranges.clear();
     }
 
     /// Sets the segments to those of a request.
@@ -135,8 +148,13 @@ impl Segments {
             }
             *filled = Filled {
                 segment: *segment,
-                listed: 0,
+                ..Filled::NONE
             };
+            // There is room for all of them, and none overlaps another one.
+            let _ = self.ranges.add(Range {
+                start,
+                end: start + size,
+            });
         }
         self.count = segments.len().min(MAX_SEGMENTS);
         Ok(())
@@ -147,41 +165,63 @@ impl Segments {
         self.count == 0
     }
 
-    /// Returns the range of each segment.
-    pub fn ranges(&self) -> impl Iterator<Item = Range> {
-        self.filled.iter().take(self.count).map(|filled| Range {
-            start: filled.segment.start,
-            end: filled.segment.start + filled.segment.size,
-        })
+    /// Returns the addresses of all segments.
+    pub fn ranges(&self) -> &Ranges {
+        &self.ranges
     }
 
-    /// Counts a page that is copied to `destination`. Returns false if that is in no segment, or
-    /// the page reaches beyond the end of it.
-    #[inline]
-    pub fn count_page(&mut self, destination: u64, page: u64) -> bool {
-        let holds = |filled: &Filled| {
-            let Segment { start, size, .. } = filled.segment;
-            destination
-                .checked_sub(start)
-                .is_some_and(|offset| offset < size && page <= size - offset)
-        };
-        if !self.filled.get(self.current).is_some_and(holds) {
-            let Some(found) = self.filled.iter().take(self.count).position(holds) else {
+    /// Counts no page any more.
+    pub fn uncount(&mut self) {
+        for filled in self.filled.iter_mut().take(self.count) {
+            (filled.listed, filled.beginning) = (0, None);
+        }
+    }
+
+    /// Counts the pages that are copied to `destinations`, which are whole pages. Returns false if not all of
+    /// that is in segments.
+    pub fn count(&mut self, destinations: Range, page: PageSize) -> bool {
+        let Range { mut start, end } = destinations;
+        while start < end {
+            let holds = |filled: &&mut Filled| filled.range().holds(start);
+            let mut segments = self.filled.iter_mut().take(self.count);
+            let Some(filled) = segments.find(holds) else {
                 return false;
             };
-            self.current = found;
-        }
-        if let Some(filled) = self.filled.get_mut(self.current) {
-            filled.listed += 1;
+            let behind = filled.range().end.min(end);
+            filled.listed += page.pages(behind - start);
+            start = behind;
         }
         true
     }
 
-    /// Returns the segment of the page that was counted last, if it begins at `destination`.
-    #[inline]
-    pub fn beginning_at(&self, destination: u64) -> Option<Segment> {
-        let filled = self.filled.get(self.current)?;
-        (filled.segment.start == destination).then_some(filled.segment)
+    /// Notes that the page at `destination` is filled from `place`, if a segment begins there.
+    pub fn note_beginning(&mut self, destination: u64, place: Place) {
+        let mut segments = self.filled.iter_mut().take(self.count);
+        let begins =
+            |filled: &&mut Filled| filled.segment.start == destination && filled.segment.size > 0;
+        if let Some(filled) = segments.find(begins) {
+            filled.beginning = Some(place);
+        }
+    }
+
+    /// Notes for each segment on the list the place that `place_for` has for its first page.
+    pub fn note_beginnings(&mut self, place_for: impl Fn(u64) -> Option<Place>) {
+        let filled = self.filled.iter_mut().take(self.count);
+        for filled in filled.filter(|filled| filled.listed > 0) {
+            filled.beginning = place_for(filled.segment.start);
+        }
+    }
+
+    /// Returns how many pages all segments have.
+    pub fn pages(&self, page: PageSize) -> u64 {
+        let filled = self.filled.iter().take(self.count);
+        filled.map(|filled| page.pages(filled.segment.size)).sum()
+    }
+
+    /// Returns each segment, and where the list fills its first page, if it does.
+    pub fn beginnings(&self) -> impl Iterator<Item = (Segment, Option<Place>)> {
+        let filled = self.filled.iter().take(self.count);
+        filled.map(|filled| (filled.segment, filled.beginning))
     }
 
     /// Checks that all of each segment is on the list, or nothing of it.
@@ -190,8 +230,10 @@ impl Segments {
     ///
     /// Returns [`SegmentError::Partial`] for the first one of which a part is.
     pub fn check_whole(&self, page: PageSize) -> Result<(), SegmentError> {
-        for (number, Filled { segment, listed }) in self.filled.iter().take(self.count).enumerate()
-        {
+        for (number, filled) in self.filled.iter().take(self.count).enumerate() {
+            let Filled {
+                segment, listed, ..
+            } = filled;
             let expected = page.pages(segment.size);
             if *listed != 0 && *listed != expected {
                 return Err(SegmentError::Partial {

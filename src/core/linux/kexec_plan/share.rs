@@ -2,8 +2,8 @@
 //! One CPU's part of a plan.
 
 use super::Plan;
-use crate::linux::kexec_list::{Fault, ListError, ListedPage, Walker};
-use crate::linux::ranges::{Around, Range};
+use crate::linux::kexec_list::{Entry, Fault, ListError, ListedPage, Walker};
+use crate::linux::ranges::Range;
 use crate::memory::guest_memory::GuestMemory;
 
 /// What to do for one page. The addresses are physical, and in guest memory.
@@ -28,11 +28,11 @@ impl Op {
 
 /// One CPU's pages, in the order of the list.
 ///
-/// The list is read again from guest memory, and each address checked again: it may have been
-/// changed since the dry run. After an error there are no more pages.
+/// The list is read again from guest memory, which no vCPU can write since it was checked. Should a device
+/// have written it, whoever copies must know guest memory from other memory. After an error there are no
+/// more pages.
 pub struct Share<'a, M> {
     plan: &'a Plan,
-    memory: &'a M,
     walker: Option<Walker<'a, M>>,
     /// How many pages of other CPUs the walker still has to pass.
     pub(super) skipped: u64,
@@ -40,70 +40,45 @@ pub struct Share<'a, M> {
     listed: u64,
     /// Which pages of the segments that are in place are left, by their numbers.
     in_place: Range,
-    bounds: Bounds,
 }
 
-/// The destinations around the last page: most pages are near the one before.
-#[derive(Default)]
-struct Bounds {
-    /// The destinations around the last source.
-    source: Around,
-    /// The destinations around the last destination.
-    destination: Around,
-}
-
-impl Bounds {
-    /// Checks a page against the destinations of the dry run, and returns what to do for it.
+impl Plan {
+    /// Returns what to do for a page of the list.
     #[inline]
-    fn op(
-        &mut self,
-        plan: &Plan,
-        memory: &impl GuestMemory,
-        listed: &ListedPage,
-    ) -> Result<Op, Fault> {
-        let page = plan.page.bytes();
+    fn op(&self, listed: &ListedPage) -> Op {
+        let page = self.page.bytes();
         let ListedPage {
             source,
             destination,
         } = *listed;
-        // Both are multiples of the page, and so are the bounds: a page is in them as a whole.
-        if !self.destination.is_in(&plan.destinations, destination) {
-            return Err(Fault::Changed);
-        }
-        if !memory.contains(source, page) {
-            return Err(Fault::SourceOutside);
-        }
-        if self.source.is_in(&plan.destinations, source) && source != destination {
-            return Err(Fault::SourceOverwritten);
-        }
-        let Range { start, end } = plan.zeroes;
+        let Range { start, end } = self.zeroes;
         let copied = if source != destination && destination < end && start < destination + page {
             start.saturating_sub(destination)
         } else {
             page
         };
-        Ok(Op {
+        Op {
             source,
             destination,
             copied,
             zeroed: page - copied,
-        })
+        }
     }
 }
 
 impl<'a, M: GuestMemory> Share<'a, M> {
-    /// Returns pages `first` up to, not including, `end`: the pages of the list are numbered first,
-    /// then those that are in place.
-    pub(super) fn new(plan: &'a Plan, memory: &'a M, first: u64, end: u64) -> Self {
+    /// Returns the pages of a range of numbers: the pages of the list are numbered first, then those that
+    /// are in place.
+    pub(super) fn new(plan: &'a Plan, memory: &'a M, range: Range) -> Self {
+        let Range { start: first, end } = range;
         let listed = end.min(plan.listed).saturating_sub(first);
         let place = if listed > 0 {
-            plan.place_before(first)
+            plan.place_before(memory, first)
         } else {
             None
         };
         Self {
             plan,
-            memory,
             walker: place.map(|(place, _)| {
                 Walker::resume(memory, plan.page.bytes(), place, &plan.destinations)
             }),
@@ -113,7 +88,6 @@ impl<'a, M: GuestMemory> Share<'a, M> {
                 start: first.max(plan.listed) - plan.listed,
                 end: end.max(plan.listed) - plan.listed,
             },
-            bounds: Bounds::default(),
         }
     }
 
@@ -124,25 +98,16 @@ impl<'a, M: GuestMemory> Share<'a, M> {
 
     /// Returns the next page of the list.
     #[inline]
-    fn next_listed(&mut self) -> Option<Result<Op, ListError>> {
-        let walker = self.walker.as_mut()?;
-        let listed = loop {
-            match walker.next_page() {
-                Ok(Some(listed)) if self.skipped == 0 => break Ok(listed),
-                Ok(Some(_)) => self.skipped -= 1,
-                Ok(None) => break Err(Fault::Changed),
-                Err(fault) => break Err(fault),
-            }
+    fn next_listed(&mut self) -> Result<Op, ListError> {
+        let Some(walker) = self.walker.as_mut() else {
+            return Err(Fault::Changed.at(Entry::default()));
         };
-        let op = listed.and_then(|listed| self.bounds.op(self.plan, self.memory, &listed));
-        match op {
-            Ok(op) => {
-                self.listed -= 1;
-                Some(Ok(op))
-            }
-            Err(fault) => {
-                (self.listed, self.in_place) = (0, Range::default());
-                Some(Err(walker.error(fault)))
+        loop {
+            match walker.next_page() {
+                Ok(Some(listed)) if self.skipped == 0 => return Ok(self.plan.op(&listed)),
+                Ok(Some(_)) => self.skipped -= 1,
+                Ok(None) => return Err(walker.error(Fault::Changed)),
+                Err(fault) => return Err(walker.error(fault)),
             }
         }
     }
@@ -172,7 +137,12 @@ impl<M: GuestMemory> Iterator for Share<'_, M> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.listed > 0 {
-            return self.next_listed();
+            let op = self.next_listed();
+            match op {
+                Ok(_) => self.listed -= 1,
+                Err(_) => (self.listed, self.in_place) = (0, Range::default()),
+            }
+            return Some(op);
         }
         if self.in_place.start >= self.in_place.end {
             return None;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Helpers of the tests of a plan: lists in a guest's memory.
 
+mod forms;
 mod lists;
 mod segments;
 mod shares;
 
 use super::*;
 use crate::linux::fake::Ram;
-use crate::linux::kexec_list::Entry;
-use crate::linux::kimage::Segment;
+use crate::linux::kexec_list::{Entry, Fault, ListError};
+use crate::linux::kimage::{Kimage, Segment};
 use baton_abi::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE};
 
 const D: u64 = IND_DESTINATION;
@@ -65,11 +66,56 @@ fn new_plan() -> Box<Plan> {
     Box::new(Plan::new())
 }
 
+/// How many CPUs a request is checked by.
+const CPUS: [usize; 6] = [1, 2, 3, 7, 80, 512];
+
+/// Checks a request by different numbers of CPUs, and by the walk alone: all must say the same. Returns what
+/// they say.
+fn check(
+    memory: &impl GuestMemory,
+    page: PageSize,
+    max_pages: u64,
+    request: Request<'_>,
+) -> Result<Box<Plan>, PlanError> {
+    let by = |of| {
+        let mut plan = new_plan();
+        let parts = &mut vec![Part::new(); of];
+        let checked = plan.prepare(memory, page, max_pages, request, parts);
+        assert!(checked.is_ok() || plan.pages() == 0, "pages of no plan");
+        checked.map(|()| plan)
+    };
+    // Without any part, the list is walked.
+    let walked = by(0);
+    for of in CPUS {
+        match (by(of), &walked) {
+            (Err(seen), Err(expected)) => assert_eq!(seen, *expected, "{of} CPUs"),
+            (Ok(seen), Ok(expected)) => expect_same(memory, &seen, expected, of),
+            (Ok(_), Err(expected)) => panic!("{of} CPUs: expected {expected}, saw a plan"),
+            (Err(seen), Ok(_)) => panic!("{of} CPUs: expected a plan, saw {seen}"),
+        }
+    }
+    by(1)
+}
+
+/// Expects two plans to say the same.
+fn expect_same(memory: &impl GuestMemory, seen: &Plan, expected: &Plan, of: usize) {
+    let facts = |plan: &Plan| {
+        let tree: Vec<_> = plan.device_tree_pages(memory).take(600).collect();
+        (plan.next_kernel(), plan.destinations().to_vec(), tree)
+    };
+    assert_eq!(facts(seen), facts(expected), "{of} CPUs");
+    assert_eq!(
+        (seen.pages(), seen.device_tree, seen.zeroes),
+        (expected.pages(), expected.device_tree, expected.zeroes),
+        "{of} CPUs"
+    );
+    let ops = |plan: &Plan| plan.share(memory, 0, 1).collect::<Vec<_>>();
+    assert!(ops(seen) == ops(expected), "{of} CPUs have other pages");
+}
+
 fn prepare(ram: &Ram, entries: &[u64]) -> Result<Box<Plan>, PlanError> {
     let list = write_list(ram, 0x1000, entries);
-    let mut plan = new_plan();
-    plan.prepare(ram, PageSize::Size4K, ALL_RAM, call(list))
-        .map(|()| plan)
+    check(ram, PageSize::Size4K, ALL_RAM, call(list))
 }
 
 /// Returns the fault for which a list is refused, and the number of the entry.
@@ -108,5 +154,7 @@ fn all_ops(plan: &Plan, ram: &Ram, of: usize) -> Vec<Op> {
 #[test]
 fn fits_in_the_monitor() {
     let size = size_of::<Plan>();
-    assert!(size <= 48 << 10, "a plan has {size} bytes");
+    assert!(size <= 16 << 10, "a plan has {size} bytes");
+    let size = size_of::<Part>();
+    assert!(size <= 512, "a part has {size} bytes");
 }

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The first round of a check: where the list ends, and which sources go where.
+
+use super::part::Destination;
+use super::stretches::Stretch;
+use super::{Part, Plan, split};
+use crate::linux::kexec_list;
+use crate::linux::ranges::Range;
+use crate::memory::guest_memory::GuestMemory;
+use baton_abi::{IND_DESTINATION, IND_DONE, IND_SOURCE};
+
+/// How many destinations may be given that no source follows; Linux gives none. The walk has a bound for
+/// those in a row that is higher.
+const MAX_UNUSED: u32 = 16;
+
+impl Plan {
+    /// Looks through part `index` of the entries for those that are no sources; `None` if the list is not of
+    /// Linux's form there.
+    pub(super) fn survey(
+        &self,
+        memory: &impl GuestMemory,
+        index: usize,
+        part: &mut Part,
+    ) -> Option<()> {
+        let range = split(self.pages.positions(), index, self.of);
+        if range.start >= range.end {
+            return Some(());
+        }
+        let page = self.page.bytes();
+        let mut position = range.start;
+        let mut cursor = self.pages.cursor(memory, position)?;
+        loop {
+            let chunk = cursor.take(range.end - position);
+            for number in 0..chunk.count {
+                let value = memory.read_u64(chunk.at(number))?;
+                if value & (page - 1) == IND_SOURCE {
+                    continue;
+                }
+                let position = position + number;
+                match kexec_list::split(value, page).ok()? {
+                    (address, IND_DESTINATION) => {
+                        *part.destinations.get_mut(part.count)? = Destination { position, address };
+                        part.count += 1;
+                    }
+                    (_, IND_DONE) => {
+                        part.end = Some(position);
+                        return Some(());
+                    }
+                    _ => return None,
+                }
+            }
+            position += chunk.count;
+            if position == range.end {
+                return Some(());
+            }
+            cursor.turn(memory)?;
+        }
+    }
+
+    /// Makes the stretches of what the parts have found, and checks their destinations; `None` if the list is
+    /// not of Linux's form, or something is wrong.
+    pub(super) fn combine<'a>(
+        &mut self,
+        memory: &impl GuestMemory,
+        mut parts: impl Iterator<Item = &'a Part>,
+    ) -> Option<()> {
+        let mut open = None;
+        let mut unused = 0;
+        let mut end = None;
+        for index in 0..self.of {
+            let mut own = Part::new();
+            let part = match parts.next() {
+                Some(part) if part.is_good(self.round, index) => part,
+                _ => {
+                    self.survey(memory, index, &mut own)?;
+                    &own
+                }
+            };
+            for destination in part.destinations.iter().take(part.count) {
+                self.close(memory, open, destination.position, &mut unused)?;
+                open = Some(*destination);
+            }
+            end = part.end;
+            if end.is_some() {
+                break;
+            }
+        }
+        self.close(memory, open, end?, &mut unused)?;
+        if self.listed > self.max_pages {
+            return None;
+        }
+        // Where segments say where pages go, this was looked at as the pages were found.
+        let is_known = !self.segments.is_empty();
+        (is_known || self.pages.are_outside(memory, &self.destinations)).then_some(())
+    }
+
+    /// Ends the stretch that begins behind `open` before position `end`.
+    fn close(
+        &mut self,
+        memory: &impl GuestMemory,
+        open: Option<Destination>,
+        end: u64,
+        unused: &mut u32,
+    ) -> Option<()> {
+        let Some(Destination { position, address }) = open else {
+            // No source comes before the first destination.
+            return (end == 0).then_some(());
+        };
+        let position = position + 1;
+        let pages = end.checked_sub(position)?;
+        if pages == 0 {
+            *unused += 1;
+            return (*unused < MAX_UNUSED).then_some(());
+        }
+        let size = pages.checked_mul(self.page.bytes())?;
+        let range = Range {
+            start: address,
+            end: address.checked_add(size)?,
+        };
+        let is_allowed = if self.segments.is_empty() {
+            memory.contains(address, size)
+        } else {
+            self.segments.count(range, self.page)
+        };
+        if !is_allowed {
+            return None;
+        }
+        self.destinations.add(range).ok()?;
+        self.stretches.push(Stretch {
+            source: self.listed,
+            pages,
+            position,
+            destination: address,
+        })?;
+        self.listed += pages;
+        Some(())
+    }
+}

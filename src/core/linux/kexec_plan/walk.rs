@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The check of any list, entry by entry: it names the first one that is wrong.
+
+use super::{Plan, page_of};
+use crate::linux::kexec_list::{Fault, ListError, ListedPage, Place, Walker};
+use crate::linux::ranges::{Around, Range, Ranges};
+use crate::memory::guest_memory::GuestMemory;
+
+/// How many places in the list are kept.
+const MAX_PLACES: usize = 128;
+
+/// The places of every source whose number is a multiple of `1 << spacing`.
+#[derive(Debug)]
+pub struct Places {
+    places: [Place; MAX_PLACES],
+    spacing: u32,
+}
+
+impl Places {
+    /// Returns no places.
+    pub const fn new() -> Self {
+        Self {
+            places: [Place {
+                at: 0,
+                index: 0,
+                destination: 0,
+            }; MAX_PLACES],
+            spacing: 0,
+        }
+    }
+
+    /// Keeps the place of source `number`, the next one, if that is a multiple of the spacing. If there is
+    /// no room, the spacing is doubled.
+    fn keep(&mut self, number: u64, place: Place) {
+        if number == 0 {
+            self.spacing = 0;
+        }
+        if number & ((1 << self.spacing) - 1) != 0 {
+            return;
+        }
+        if number >> self.spacing == MAX_PLACES as u64 {
+            for kept in 1..MAX_PLACES / 2 {
+                self.places.copy_within(2 * kept..2 * kept + 1, kept);
+            }
+            self.spacing += 1;
+        }
+        let slot = usize::try_from(number >> self.spacing).ok();
+        if let Some(kept) = slot.and_then(|slot| self.places.get_mut(slot)) {
+            *kept = place;
+        }
+    }
+
+    /// Returns the place that is kept at or before source `number`, and the number of the source there.
+    pub fn before(&self, number: u64) -> Option<(Place, u64)> {
+        let slot = number >> self.spacing;
+        let place = self.places.get(usize::try_from(slot).ok()?)?;
+        Some((*place, slot << self.spacing))
+    }
+}
+
+impl Plan {
+    /// Checks the list from its start on.
+    ///
+    /// The segments of a `kimage` say where pages go, so that one walk is enough; without them a second one
+    /// checks the sources against the destinations that the first one has gathered.
+    pub(super) fn walk(&mut self, memory: &impl GuestMemory) -> Result<(), ListError> {
+        self.forget_list();
+        self.is_walked = true;
+        self.gather(memory)?;
+        if self.segments.is_empty() {
+            self.check_overlaps(memory)?;
+        }
+        Ok(())
+    }
+
+    /// Does the first walk: checks each page, and gathers the destinations and some places.
+    fn gather(&mut self, memory: &impl GuestMemory) -> Result<(), ListError> {
+        let page = self.page.bytes();
+        // Where pages may go, as far as segments tell it.
+        let bounds = self.segments.ranges().clone();
+        let mut walker = Walker::start(memory, page, self.start, &bounds)?;
+        let mut around = Around::default();
+        let mut run = Range::default();
+        // From the start of the run up to here, no earlier page has a destination; 0 before the
+        // first run.
+        let mut free = 0;
+        loop {
+            let listed = match walker.next_page() {
+                Ok(Some(listed)) => listed,
+                Ok(None) => break,
+                Err(fault) => return Err(walker.error(fault)),
+            };
+            let ListedPage {
+                source,
+                destination,
+            } = listed;
+            if self.listed == self.max_pages {
+                return Err(walker.error(Fault::Endless));
+            }
+            if !memory.contains(source, page) {
+                return Err(walker.error(Fault::SourceOutside));
+            }
+            if around.is_in(&bounds, source) && source != destination {
+                return Err(walker.error(Fault::SourceOverwritten));
+            }
+            let place = walker.entry().place(destination);
+            let range = Range {
+                start: destination,
+                end: destination + page,
+            };
+            // A destination in a segment needs no check: all of a segment is in guest memory.
+            if self.segments.is_empty() {
+                if !memory.contains(destination, page) {
+                    return Err(walker.error(Fault::DestinationOutside));
+                }
+                if let Some((tree, first)) = &mut self.device_tree
+                    && page_of(tree.start, page) == destination
+                {
+                    *first = Some(place);
+                }
+            } else if self.segments.count(range, self.page) {
+                self.segments.note_beginning(destination, place);
+            } else {
+                return Err(walker.error(Fault::OutsideSegments));
+            }
+            if destination != run.end || free == 0 {
+                self.destinations
+                    .add(run)
+                    .map_err(|_| walker.error(Fault::TooScattered))?;
+                let (around, taken) = self.destinations.around(destination);
+                run.start = destination;
+                free = if taken { destination } else { around.end };
+            }
+            if destination >= free {
+                return Err(walker.error(Fault::DestinationTwice));
+            }
+            run.end = destination + page;
+            self.places.keep(self.listed, place);
+            self.listed += 1;
+        }
+        self.destinations
+            .add(run)
+            .map_err(|_| walker.error(Fault::TooScattered))
+    }
+
+    /// Does the second walk: checks each source, and each page of the list, against all destinations.
+    fn check_overlaps(&self, memory: &impl GuestMemory) -> Result<(), ListError> {
+        let destinations: &Ranges = &self.destinations;
+        let mut walker = Walker::start(memory, self.page.bytes(), self.start, destinations)?;
+        let mut around = Around::default();
+        for _ in 0..self.listed {
+            let listed = walker
+                .next_page()
+                .and_then(|listed| listed.ok_or(Fault::Changed))
+                .map_err(|fault| walker.error(fault))?;
+            if around.is_in(destinations, listed.source) && listed.source != listed.destination {
+                return Err(walker.error(Fault::SourceOverwritten));
+            }
+        }
+        match walker.next_page() {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(walker.error(Fault::Changed)),
+            Err(fault) => Err(walker.error(fault)),
+        }
+    }
+}
