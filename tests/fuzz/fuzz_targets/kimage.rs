@@ -250,7 +250,13 @@ fuzz_target!(|data: &[u8]| {
         let mut prepare = |of| {
             let parts = &mut vec![Part::new(); of];
             let checked = plan.prepare(&memory, page_size, Memory::pages(), request, parts);
-            checked.map(|()| (shared(&memory, plan, 1), plan.next_kernel(), tree_pages(&memory, plan)))
+            checked.map(|()| {
+                (
+                    shared(&memory, plan, 1),
+                    plan.next_kernel(),
+                    tree_pages(&memory, plan),
+                )
+            })
         };
         let walked = prepare(0);
         for of in [1, 3, cpus] {
@@ -278,7 +284,10 @@ fuzz_target!(|data: &[u8]| {
                     assert!(ops.len() <= most && share.next().is_none(), "share {index}");
                     for op in ops {
                         let whole = (op.source | op.destination).is_multiple_of(page);
-                        assert!(whole && op.copied.checked_add(op.zeroed) == Some(page), "{op:x?}");
+                        assert!(
+                            whole && op.copied.checked_add(op.zeroed) == Some(page),
+                            "{op:x?}"
+                        );
                     }
                 }
             }

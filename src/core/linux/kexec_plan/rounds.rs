@@ -131,7 +131,11 @@ impl Plan {
                 }
                 self.walk(memory)?;
             }
-            Stage::Check => self.check_again(memory, parts)?,
+            Stage::Check => match self.check_again(memory, parts) {
+                // The walk names a source outside memory before one that is copied over.
+                Err(_) if self.segments.is_empty() => self.walk(memory)?,
+                checked => checked?,
+            },
             Stage::Idle | Stage::Done => {}
         }
         self.finish(memory)?;

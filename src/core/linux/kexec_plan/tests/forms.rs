@@ -368,6 +368,19 @@ fn any_number_of_cpus_says_the_same() {
     );
 }
 
+/// Without segments, no destination is known before the whole list is: what is outside memory is named first.
+#[test]
+fn names_a_source_outside_before_one_that_is_overwritten() {
+    let ram = Ram::new();
+    let mut entries = sources(3000);
+    (entries[100], entries[2000]) = (0x5000_1000 | S, Ram::MONITOR | S);
+    write(&ram, &entries);
+    match verdict(&ram) {
+        Err(PlanError::List(error)) => assert_eq!(error.fault, Fault::SourceOutside, "{error}"),
+        other => panic!("expected a refusal, saw {other:?}"),
+    }
+}
+
 /// Memory that counts how often each word is read.
 struct Counted<'a>(&'a Ram, RefCell<std::collections::HashMap<u64, u64>>);
 
