@@ -55,15 +55,15 @@ enum NotPatched {
 
 /// Looks at the kernel that makes the call in `frame`, if it was not looked at before, and patches the
 /// calls if it has the places for them. A kernel is looked at with its MMU on: that is at its first
-/// call in a generation.
+/// call.
 ///
 /// One that came by its predecessor's own kexec, or after a crash, is known by its call of
 /// PSCI_VERSION, which Linux makes once, before any other: who calls is not what is patched.
 pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
-    let generation = machine.takeover.rendezvous.generation() + 1;
+    let kernel = machine.takeover.reboots() + 1;
     let looked_at = &machine.hooks.looked_at;
     // SAFETY: SCTLR_EL1 is the guest's.
-    let due = (looked_at.load(Relaxed) != generation || frame.x[0] as u32 == PSCI_VERSION)
+    let due = (looked_at.load(Relaxed) != kernel || frame.x[0] as u32 == PSCI_VERSION)
         && unsafe { read_sysreg!(SCTLR_EL1) } & MMU_ON != 0;
     if !due {
         return;
@@ -73,14 +73,14 @@ pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
     if machine.takeover.rendezvous.is_over(&cpu.member) {
         return;
     }
-    let first_look = looked_at.swap(generation, Relaxed) != generation;
+    let first_look = looked_at.swap(kernel, Relaxed) != kernel;
     let caller = image_of_caller(&machine.ram);
     if !first_look && patched.is_some_and(|patched| is_the_patched(&patched, &caller, &machine.ram))
     {
         return;
     }
     *patched = None;
-    if first_look && generation > 1 {
+    if first_look && kernel > 1 {
         report::print_summary(machine);
     } else if !first_look
         && is_alone(machine, cpu)
@@ -142,29 +142,24 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
         // Past the call, which returns nothing: the kernel's own way through the CPUs never begins.
         return Some(Next::Resume);
     }
-    let why = if machine.options.hooks == Hooks::Refuse {
-        "hooks=refuse"
-    } else {
-        // A kimage is in the linear map: physically in one piece.
-        let kimage = translate(frame.x[0]);
-        let request = KexecRequest::Hook {
-            kimage: kimage.unwrap_or(frame.x[0]),
-            page: patched.page,
-            linear: kimage.map(|kimage| LinearMap::of(frame.x[0], kimage)),
-        };
-        match request::kexec(machine, cpu, request) {
-            Ok(next) => return Some(next),
-            Err(Refusal::Busy) => {
-                // This CPU is about to be taken itself: until then it asks again.
-                frame.elr = call;
-                return Some(Next::Resume);
-            }
-            Err(refusal) => log::warn!("cpu {}: kexec refused: {refusal}", cpu.index),
-        }
-        "its request was refused"
+    // A kimage is in the linear map: physically in one piece.
+    let kimage = translate(frame.x[0]);
+    let request = KexecRequest::Hook {
+        kimage: kimage.unwrap_or(frame.x[0]),
+        page: patched.page,
+        linear: kimage.map(|kimage| LinearMap::of(frame.x[0], kimage)),
     };
+    match request::kexec(machine, cpu, request) {
+        Ok(next) => return Some(next),
+        Err(Refusal::Busy) => {
+            // This CPU is about to be stopped itself: until then it asks again.
+            frame.elr = call;
+            return Some(Next::Resume);
+        }
+        Err(Refusal::Invalid(_)) => {}
+    }
     log::warn!(
-        "cpu {}: hooks: removed, this kexec takes the kernel's own path: {why}",
+        "cpu {}: hooks: removed, this kexec takes the kernel's own path",
         cpu.index
     );
     take_out(machine, &patched);

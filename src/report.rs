@@ -21,7 +21,7 @@ use zerocopy::IntoBytes;
 pub fn header(machine: &Machine) -> Option<ReportHeader> {
     let takeover = &machine.takeover;
     let times = &takeover.times;
-    let generation = takeover.rendezvous.generation();
+    let generation = takeover.reboots();
     let sum = |count: &dyn Fn(&Cpu) -> u64| machine.cpus.iter().map(count).sum();
     let exits = |cause| sum(&|cpu| cpu.exits.before(cause));
     (generation > 0).then(|| ReportHeader {
@@ -29,8 +29,10 @@ pub fn header(machine: &Machine) -> Option<ReportHeader> {
         frequency: time::frequency(),
         source: takeover.source.load(Relaxed),
         requested: times.requested.load(Relaxed),
-        validated: times.validated.load(Relaxed),
         kicked: times.kicked.load(Relaxed),
+        gathered: times.gathered.load(Relaxed),
+        validated: times.validated.load(Relaxed),
+        checked_alone: times.checked_alone.load(Relaxed),
         phase1_end: times.phase1_end.load(Relaxed),
         phase2_end: times.phase2_end.load(Relaxed),
         phase3_end: times.phase3_end.load(Relaxed),
@@ -186,20 +188,16 @@ pub fn rows(machine: &Machine) -> impl Iterator<Item = ReportRow> + Clone {
 /// Returns one of them. It is in the image once: many go through the rows.
 #[inline(never)]
 fn row(machine: &Machine, cpu: &Cpu) -> ReportRow {
-    let generation = machine.takeover.rendezvous.generation();
     let boot_cpu = machine.takeover.boot_cpu.load(Relaxed);
     let flag = |set, flag| if set { flag } else { 0 };
-    let took_part = cpu.member.arrival().has_arrived(generation);
+    let part = cpu.times.part.load(Relaxed);
+    let took_part = part & baton_abi::ROW_TOOK_PART != 0;
     let time = |time: &core::sync::atomic::AtomicU64| {
         if took_part { time.load(Relaxed) } else { 0 }
     };
     ReportRow {
         mpidr: cpu.mpidr,
-        flags: flag(took_part, baton_abi::ROW_TOOK_PART)
-            | flag(
-                cpu.member.arrival().is_missing(generation),
-                baton_abi::ROW_MISSING,
-            )
+        flags: part
             | flag(
                 took_part && cpu.index as u64 == boot_cpu,
                 baton_abi::ROW_BOOT_CPU,
@@ -212,6 +210,10 @@ fn row(machine: &Machine, cpu: &Cpu) -> ReportRow {
         online: cpu.times.online.load(Relaxed),
         copied: time(&cpu.times.copied) + time(&cpu.times.zeroed),
         phase3_start: time(&cpu.times.phase3_start),
+        check_start: time(&cpu.times.check_start),
+        check_end: time(&cpu.times.check_end),
+        checked: time(&cpu.times.checked),
+        phase1_start: time(&cpu.times.phase1_start),
     }
 }
 
@@ -248,9 +250,8 @@ pub fn print_trouble(machine: &Machine) {
     if !machine.takeover.is_troubled() {
         return;
     }
-    let generation = machine.takeover.rendezvous.generation();
     for cpu in &machine.cpus {
-        if cpu.member.arrival().is_missing(generation) {
+        if cpu.times.part.load(Relaxed) & baton_abi::ROW_MISSING != 0 {
             log::warn!(
                 "cpu {} (MPIDR {:#x}) did not arrive within {} ms: left behind, without memory",
                 cpu.index,

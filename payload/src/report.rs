@@ -98,8 +98,9 @@ pub fn check(report: &Report, cpus: &Cpus, handover: &Handover, missing: u64) ->
         &[
             ("asked", handover.asked_at),
             ("requested", h.requested),
-            ("validated", h.validated),
             ("kicked", h.kicked),
+            ("gathered", h.gathered),
+            ("validated", h.validated),
             ("phase1_end", h.phase1_end),
             ("phase2_end", h.phase2_end),
             ("phase3_end", h.phase3_end),
@@ -156,6 +157,11 @@ fn check_row(h: &ReportHeader, row: &ReportRow, mpidr: u64, boot: u64) -> Outcom
         &[
             ("requested", h.requested),
             ("arrived", row.arrived),
+            ("gathered", h.gathered),
+            ("check_start", row.check_start),
+            ("check_end", row.check_end),
+            ("validated", h.validated),
+            ("phase1_start", row.phase1_start),
             ("phase1_end", row.phase1_end),
             ("phase1_end of all", h.phase1_end),
         ],
@@ -190,10 +196,11 @@ pub fn print(report: &Report) {
         us(h.requested, h.entered)
     );
     say!(
-        "report: validate {} us, kick {} us, phase 1 {} us, phase 2 {} us, phase 3 {} us, enter {} us",
-        us(h.requested, h.validated),
-        us(h.validated, h.kicked),
-        us(h.kicked, h.phase1_end),
+        "report: kick {} us, gather {} us, validate {} us, phase 1 {} us, phase 2 {} us, phase 3 {} us, enter {} us",
+        us(h.requested, h.kicked),
+        us(h.kicked, h.gathered),
+        us(h.gathered, h.validated),
+        us(h.validated, h.phase1_end),
         us(h.phase1_end, h.phase2_end),
         us(h.phase2_end, h.phase3_end),
         us(h.phase3_end, h.entered)

@@ -27,7 +27,7 @@
 //! not, an entry is added to its memory reservation block, for which 16 bytes of its `totalsize` must be
 //! free behind its blocks. It must not have CPUs start around the monitor.
 //!
-//! The call returns only if it is refused, and then nothing has been stopped:
+//! The call returns only if it is refused: the other CPUs have stood still meanwhile, and go on where they were.
 //!
 //! | x0                   | meaning                                                     |
 //! |----------------------|-------------------------------------------------------------|
@@ -93,7 +93,7 @@ pub const IND_SOURCE: u64 = 8;
 /// `"BATONRPT"`, the first eight bytes of a report.
 pub const REPORT_MAGIC: u64 = u64::from_le_bytes(*b"BATONRPT");
 /// Version of the layout of [`ReportHeader`] and [`ReportRow`].
-pub const REPORT_VERSION: u64 = 2;
+pub const REPORT_VERSION: u64 = 3;
 
 /// [`ReportHeader::source`]: the request came from Linux's own kexec, by the patched calls in
 /// `kernel_kexec()`.
@@ -132,7 +132,7 @@ pub struct ReportHeader {
     pub source: u64,
     /// When the request reached the monitor.
     pub requested: u64,
-    /// When the request had been validated, and nothing had been stopped.
+    /// When the request had been found valid, by all CPUs and with nothing of theirs changed.
     pub validated: u64,
     /// When the old kernel had lost its memory, and all CPUs had been kicked.
     pub kicked: u64,
@@ -161,6 +161,11 @@ pub struct ReportHeader {
     /// How often the old kernel exited for any other cause: mostly stores to the registers that
     /// tell the interrupt controller its tables and commands.
     pub exits_other: u64,
+    /// When all CPUs were in the monitor (since version 3, in which they gather before the request is
+    /// validated).
+    pub gathered: u64,
+    /// How many ticks of the validation the boot CPU worked alone.
+    pub checked_alone: u64,
 }
 
 impl ReportHeader {
@@ -208,4 +213,12 @@ pub struct ReportRow {
     pub copied: u64,
     /// When it began phase 3 (since version 2).
     pub phase3_start: u64,
+    /// When it began to check its part of the request (since version 3).
+    pub check_start: u64,
+    /// When it had checked it.
+    pub check_end: u64,
+    /// How many ticks between both it checked, and did not wait for others.
+    pub checked: u64,
+    /// When it began phase 1.
+    pub phase1_start: u64,
 }

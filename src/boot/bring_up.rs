@@ -261,7 +261,7 @@ fn machine(
     let mut by_mpidr: Vec<u16> = (0..cpus.len() as u16).collect();
     by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
     // SAFETY: The map is for ever, and nobody else has its tables.
-    let takeover = unsafe { Takeover::new(&mmu) };
+    let takeover = unsafe { Takeover::new(&mmu, cpus.len()) };
     let read_only = gic.guarded().chain(log);
     let generations = Generations::new(geometry, layout.whole, ram.banks(), &devices, read_only)
         .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));

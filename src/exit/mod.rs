@@ -36,12 +36,16 @@ mod class {
 
 /// Sees to a synchronous exception of the guest, from AArch64 or from AArch32 at EL0.
 fn dispatch(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
-    // Whatever brought the CPU here: if its generation has ended, its kernel is no more.
-    if machine.takeover.rendezvous.is_over(&cpu.member) {
-        return Next::Join;
-    }
     // SAFETY: ESR_EL2 describes the exception that was just taken.
     let esr = unsafe { read_sysreg!(ESR_EL2) };
+    // Whatever brought the CPU here: its generation has ended, and its kernel is no more or begins again
+    // with the instruction that trapped.
+    if machine.takeover.rendezvous.is_over(&cpu.member) {
+        if esr >> 26 == class::HVC64 {
+            frame.repeat_call();
+        }
+        return Next::Join;
+    }
     match (esr >> 26, esr & 0xffff) {
         (class::HVC64, 0) => {
             cpu.exits.count(Cause::Call);

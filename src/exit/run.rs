@@ -7,32 +7,30 @@ use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
 use crate::vcpu::el2;
 use crate::vcpu::frame::Frame;
+use baton_core::smp::on_off;
+use baton_core::smp::phases::{self, Joined};
 use baton_core::smp::power::Start;
-use baton_core::smp::{on_off, phases};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Has `frame` say where the guest goes on, when the CPU has done what is `next`.
 ///
-/// A CPU that waits here until it is turned on, or taken, comes back when it begins in the guest.
+/// A CPU that waits here until it is turned on, or taken, comes back when it begins in the guest; one that
+/// joins a takeover that is refused, when it is to go on where its frame says.
 pub fn run(machine: &Machine, cpu: &Cpu, next: Next, frame: &mut Frame) {
     match next {
         Next::Resume => {}
         Next::Enter(start) => enter(machine, cpu, start, frame),
         Next::Join => {
-            let start = rejoin(machine, cpu);
-            enter(machine, cpu, start, frame);
+            if let Joined::Parked = phases::join(machine, cpu) {
+                let start = on_off::park(machine, cpu);
+                enter(machine, cpu, start, frame);
+            }
         }
         Next::Park => {
             let start = on_off::park(machine, cpu);
             enter(machine, cpu, start, frame);
         }
     }
-}
-
-/// The CPU comes to the takeover that has ended its generation, and waits for its start in the next.
-fn rejoin(machine: &Machine, cpu: &Cpu) -> Start {
-    phases::join(machine, cpu);
-    on_off::park(machine, cpu)
 }
 
 /// Has `frame` begin the guest at `start` as firmware would (Documentation/arch/arm64/booting.rst,
@@ -42,7 +40,9 @@ fn rejoin(machine: &Machine, cpu: &Cpu) -> Start {
 /// over, the CPU goes where all others of it went.
 fn enter(machine: &Machine, cpu: &Cpu, mut start: Start, frame: &mut Frame) {
     while !machine.generations.enter(cpu.member.generation()) {
-        start = rejoin(machine, cpu);
+        if let Joined::Parked = phases::join(machine, cpu) {
+            start = on_off::park(machine, cpu);
+        }
     }
     // Its first WFI is looked at (`takeover::listen`).
     cpu.listens.store(false, Relaxed);

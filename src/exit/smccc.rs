@@ -32,7 +32,7 @@ pub fn dispatch(machine: &Machine, cpu: &Cpu, frame: &mut Frame, conduit: Condui
         Service::ArchFeatures => frame.x[0] = arch_features(frame.x[1] as u32),
         Service::Firmware => forward(frame),
         Service::ManagementMode => communicate(machine, cpu, frame),
-        Service::TrustedOs => tee::call(machine, cpu, frame),
+        Service::TrustedOs => return tee::call(machine, cpu, frame),
         Service::NotSupported => frame.x[0] = NOT_SUPPORTED,
     }
     Next::Resume

@@ -21,6 +21,7 @@ const ISV: u64 = 1 << 24;
 /// ISS.DFSC but for the level, and its value for a permission fault.
 const FAULT: u64 = 0x3c;
 const PERMISSION: u64 = 0x0c;
+const TRANSLATION: u64 = 0x04;
 
 /// Maps what may be mapped, makes what may be stored; otherwise the guest gets an abort, and the
 /// console a line.
@@ -42,7 +43,7 @@ pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
     let offset = if walk { 0 } else { far & 0xfff };
     let ipa = (hpfar & 0xff_ffff_fff0) << 8 | offset;
     cpu.exits.count(Cause::Fault);
-    if machine.generations.map_on_demand(ipa) {
+    if esr & FAULT == TRANSLATION && machine.generations.map_on_demand(ipa) {
         return;
     }
     let access = match (fetch, walk, esr & WNR != 0) {

@@ -5,8 +5,8 @@
 
 use crate::arch::barrier;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// CPUs that it serves, by `MPIDR_EL1.Aff0`.
 const CPUS: u64 = 4;
@@ -28,8 +28,15 @@ mod register {
     pub const CLEAR: u64 = 0xc0;
 }
 
+/// Marks what a CPU's mailboxes were before a kick as known.
+const KNOWN: u64 = 1 << 63;
+
 /// The controller.
-pub struct Bcm2836(NonNull<u8>);
+pub struct Bcm2836 {
+    base: NonNull<u8>,
+    /// Which mailboxes interrupted each CPU before it was kicked, with [`KNOWN`].
+    before_kick: [AtomicU64; CPUS as usize],
+}
 
 // SAFETY: Each store is atomic, and no register is read, changed and written back.
 unsafe impl Send for Bcm2836 {}
@@ -43,19 +50,29 @@ impl Bcm2836 {
     ///
     /// It is there, and mapped as device memory as long as the monitor lives: 4 KiB.
     pub unsafe fn new(base: NonNull<u8>) -> Self {
-        Self(base)
+        Self {
+            base,
+            before_kick: [const { AtomicU64::new(0) }; CPUS as usize],
+        }
+    }
+
+    fn register(&self, offset: u64) -> &AtomicU32 {
+        // SAFETY: `new` was promised that the register is there.
+        unsafe { self.base.add(offset as usize).cast::<AtomicU32>().as_ref() }
     }
 
     fn write(&self, offset: u64, value: u32) {
-        // SAFETY: `new` was promised that the register is there.
-        let register = unsafe { self.0.add(offset as usize).cast::<AtomicU32>().as_ref() };
-        register.store(value, Relaxed);
+        self.register(offset).store(value, Relaxed);
     }
 
     /// Interrupts the CPU `mpidr` by its first mailbox, whatever the guest has set up.
     pub fn kick(&self, mpidr: u64) {
         let cpu = mpidr & (CPUS - 1);
         barrier::dsb_ish();
+        let found = self.register(register::MAILBOXES + 4 * cpu).load(Relaxed);
+        let before = &self.before_kick[cpu as usize];
+        // The first kick of several has found what the guest had.
+        let _ = before.compare_exchange(0, KNOWN | u64::from(found), Relaxed, Relaxed);
         self.write(register::MAILBOXES + 4 * cpu, 1);
         self.write(register::SET + 16 * cpu, 1);
     }
@@ -67,9 +84,20 @@ impl Bcm2836 {
             .for_each(|cpu| self.kick(cpu));
     }
 
+    /// Has the mailboxes interrupt each CPU as before it was kicked: its guest goes on.
+    pub fn put_back_kicks(&self) {
+        for (cpu, before) in (0..).zip(&self.before_kick) {
+            let before = before.swap(0, Relaxed);
+            if before & KNOWN != 0 {
+                self.write(register::MAILBOXES + 4 * cpu, before as u32);
+            }
+        }
+    }
+
     /// Disables all interrupts of the CPU `mpidr`, and clears its mailboxes.
     pub fn reset_private(&self, mpidr: u64) {
         let cpu = mpidr & (CPUS - 1);
+        self.before_kick[cpu as usize].store(0, Relaxed);
         self.write(register::TIMERS + 4 * cpu, 0);
         self.write(register::MAILBOXES + 4 * cpu, 0);
         self.drop_kicks(mpidr);

@@ -103,6 +103,22 @@ impl Gic {
         }
     }
 
+    /// Puts back what [`Gic::kick_from_outside`] with SGI `number` has changed on any CPU: their guest goes on.
+    /// The interrupts that it made pending may stay, where the guest has them enabled.
+    pub fn put_back_kicks(&self, number: u8) {
+        match self {
+            Self::V3(gic) => {
+                if gic.distributor.lock().put_back() {
+                    for frame in gic.frames.iter() {
+                        frame.lock().put_back(number);
+                    }
+                }
+            }
+            Self::V2(gic) => gic.put_back_kicks(),
+            Self::Bcm2836(local) => local.put_back_kicks(),
+        }
+    }
+
     /// Returns whether no kick can wake the CPU that runs this.
     pub fn kick_is_masked(&self) -> bool {
         match self {

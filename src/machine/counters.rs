@@ -35,6 +35,45 @@ impl Cause {
     pub const ALL: [Self; CAUSES] = [Self::Call, Self::Hook, Self::Fault, Self::Other];
 }
 
+/// What a CPU did in the takeover that is under way, before its request is accepted or refused.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    came: AtomicU64,
+    check_start: AtomicU64,
+    check_end: AtomicU64,
+    checked: AtomicU64,
+}
+
+impl Attempt {
+    /// The CPU has come at `now`, in ticks of CNTPCT_EL0.
+    pub fn came(&self, now: u64) {
+        self.came.store(now, Relaxed);
+        self.check_start.store(0, Relaxed);
+        self.checked.store(0, Relaxed);
+    }
+
+    /// The CPU has checked a part from `start` to `end`.
+    pub fn has_checked(&self, start: u64, end: u64) {
+        if self.check_start.load(Relaxed) == 0 {
+            self.check_start.store(start, Relaxed);
+        }
+        self.check_end.store(end, Relaxed);
+        let before = self.checked.load(Relaxed);
+        self.checked.store(before + (end - start), Relaxed);
+    }
+
+    /// The request is accepted: this is a part of the takeover's `times`.
+    pub fn accept(&self, times: &Times) {
+        times.arrived.store(self.came.load(Relaxed), Relaxed);
+        let start = self.check_start.load(Relaxed);
+        if start != 0 {
+            times.check_start.store(start, Relaxed);
+            times.check_end.store(self.check_end.load(Relaxed), Relaxed);
+            times.checked.store(self.checked.load(Relaxed), Relaxed);
+        }
+    }
+}
+
 impl Exits {
     /// Returns counters of nothing.
     pub const fn new() -> Self {
@@ -110,6 +149,14 @@ macro_rules! times {
 times! {
     /// It was in the monitor.
     arrived,
+    /// It began to check its part of the request.
+    check_start,
+    /// It had checked it.
+    check_end,
+    /// Ticks in which it checked (not a time).
+    checked,
+    /// It began phase 1.
+    phase1_start,
     /// It had finished phase 1.
     phase1_end,
     /// It began phase 3: it had seen that phase 2 was over.
@@ -126,4 +173,6 @@ times! {
     copied,
     /// Bytes it zeroed (not a time).
     zeroed,
+    /// [`baton_abi::ROW_TOOK_PART`] or [`baton_abi::ROW_MISSING`] (not a time).
+    part,
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A CPU of the machine, as the monitor knows it.
 
-use super::counters::{Exits, Times};
+use super::counters::{Attempt, Exits, Times};
 use crate::memory::layout::{GUARD, STACK};
 use crate::memory::stage1::MmuConfig;
 use crate::vcpu::features::Features;
@@ -42,6 +42,8 @@ pub struct Cpu {
     pub panicked: AtomicBool,
     /// It sleeps in the monitor in its guest's place, and a kick must open its redistributor first.
     pub listens: AtomicBool,
+    /// What it did in the takeover that is under way, before that is certain.
+    pub attempt: Attempt,
     /// When it did what in the last takeover.
     pub times: Times,
     /// Its exits from the guest.
@@ -74,6 +76,7 @@ impl Cpu {
             os_locks: OsLocks::new(),
             panicked: AtomicBool::new(false),
             listens: AtomicBool::new(false),
+            attempt: Attempt::default(),
             times: Times::new(),
             exits: Exits::new(),
             failed: Lock::new(Failed {

@@ -83,7 +83,7 @@ impl Bench {
             suspend_mode: Lock::new(None),
             generations,
             // SAFETY: There is no map.
-            takeover: unsafe { Takeover::new(&MmuConfig::default()) },
+            takeover: unsafe { Takeover::new(&MmuConfig::default(), AFFINITIES.len()) },
             hooks: Patcher::new(),
         };
         let rendezvous = &machine.takeover.rendezvous;

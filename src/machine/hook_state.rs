@@ -44,7 +44,7 @@ impl Patched {
 
 /// The patches of the kernel that runs, and which kernel was looked at.
 pub struct Patcher {
-    /// The generation that was looked at last, plus one.
+    /// The number of the kernel that was looked at last, plus one.
     pub looked_at: AtomicU64,
     /// The kernel with the calls in it, if there is one.
     pub patched: Lock<Option<Patched>>,

@@ -11,6 +11,7 @@ pub mod next;
 pub mod report_table;
 pub mod request;
 pub mod takeover;
+pub mod validated;
 
 use crate::gic::Gic;
 use crate::memory::guest_ram::GuestRam;

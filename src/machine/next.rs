@@ -11,7 +11,8 @@ pub enum Next {
     Resume,
     /// The CPU begins in the guest, with its registers as after a reset.
     Enter(Start),
-    /// The CPU's generation has ended: it comes to the takeover, and parks.
+    /// The CPU's generation has ended: it comes to the takeover, and parks, or goes on where its frame says
+    /// if that is refused.
     Join,
     /// The CPU is OFF: it waits in the monitor until it is turned on or taken.
     Park,

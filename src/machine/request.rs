@@ -35,6 +35,9 @@ pub enum KexecRequest {
 /// Why a request is refused.
 #[derive(Clone, Debug, Error)]
 pub enum InvalidRequest {
+    /// The monitor refuses every kimage (`hooks=refuse`), once it was checked.
+    #[error("hooks=refuse")]
+    ByOption,
     /// The kimage is none.
     #[error(transparent)]
     Kimage(#[from] KimageError),
@@ -52,7 +55,26 @@ pub enum InvalidRequest {
     TreeSize(usize),
 }
 
+impl InvalidRequest {
+    /// Returns whether the error is an address outside the guest's memory of the boot.
+    pub const fn is_address(&self) -> bool {
+        match self {
+            Self::Kimage(error) => matches!(error, KimageError::Outside(_)),
+            Self::Plan(error) => error.is_address(),
+            Self::ByOption | Self::Tree(_) | Self::Map(_) | Self::TreeSize(_) => false,
+        }
+    }
+}
+
 impl KexecRequest {
+    /// Returns where the kernel that asks has its memory, if it says so.
+    pub fn linear_map(&self) -> Option<LinearMap> {
+        match *self {
+            Self::Hook { linear, .. } => linear,
+            Self::Call { .. } => None,
+        }
+    }
+
     /// Returns what the report calls it.
     pub fn source(&self) -> u64 {
         match self {

@@ -3,25 +3,21 @@
 
 use crate::arch::{cache, time};
 use crate::machine::cpu::Cpu;
-use crate::machine::request::{InvalidRequest, KexecRequest};
+use crate::machine::request::InvalidRequest;
+use crate::machine::validated::{Asked, Validated};
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::hotplug::HotPlugged;
-use crate::memory::kexec_memory::{KexecMemory, Search};
+use crate::memory::kexec_memory::KexecMemory;
 use crate::memory::stage1::MmuConfig;
+use crate::memory::stage2::Generations;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
-use baton_core::devicetree::blob::{self, header};
-use baton_core::devicetree::next_map::{self, NextMapError};
-use baton_core::devicetree::next_tree::{self, Needs, NextTreeError};
 use baton_core::devicetree::uefi::Uefi;
-use baton_core::linux::image::PageSize;
-use baton_core::linux::kexec_plan::{NextKernel, Part, Plan, Request};
-use baton_core::linux::kimage::Kimage;
+use baton_core::linux::kexec_plan::{NextKernel, Part, Plan};
 use baton_core::smp::platform::Milestone;
 use baton_core::smp::rendezvous::Rendezvous;
 use baton_core::sync::Lock;
 use core::cell::UnsafeCell;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU64};
 
 /// When the takeover as a whole did what, in ticks of CNTPCT_EL0.
@@ -29,10 +25,14 @@ use core::sync::atomic::{AtomicBool, AtomicU64};
 pub struct Milestones {
     /// The request reached the monitor.
     pub requested: AtomicU64,
-    /// The list was found valid.
-    pub validated: AtomicU64,
     /// The generation had ended, and all CPUs were kicked.
     pub kicked: AtomicU64,
+    /// All CPUs were in the monitor.
+    pub gathered: AtomicU64,
+    /// The request was found valid.
+    pub validated: AtomicU64,
+    /// How many ticks of the check the boot CPU worked alone (not a time).
+    pub checked_alone: AtomicU64,
     /// All CPUs had finished phase 1.
     pub phase1_end: AtomicU64,
     /// The boot CPU had finished phase 2.
@@ -46,23 +46,18 @@ pub struct Milestones {
 /// Locks for clusters. Two clusters that have the same one wait for each other.
 const CLUSTERS: usize = 16;
 
-/// What is to be done, as it was validated.
-struct Validated {
-    plan: Plan,
-    /// The next kernel's device tree, where it is not what the kernel before has made: it is written
-    /// over that after the copy.
-    tree: Option<Vec<u8>>,
-    /// Where the tree says that UEFI's tables are.
-    uefi: Option<Uefi>,
-    /// Hot-plugged memory that the plan names.
-    hot: HotPlugged,
-}
-
 /// On the heap, as it is large.
 struct PlanCell(Box<UnsafeCell<Validated>>);
 
+/// One CPU's part in the check.
+struct PartCell(UnsafeCell<Part>);
+
+// SAFETY: Written by the CPU that has the place among those that check, between an order to check and when
+// it has; read by the boot CPU when all have.
+unsafe impl Sync for PartCell {}
+
 // SAFETY: Written by whoever has the gate's `Preparation` or `Closed`, of which there is one; read
-// by other CPUs only between a release and the end of phase 3, when that one does not write.
+// by other CPUs only between an order to check or copy and when they have, when that one does not write.
 unsafe impl Sync for PlanCell {}
 
 /// The takeover: the last one, or the one that is under way.
@@ -74,10 +69,14 @@ pub struct Takeover {
     /// Held for what the CPUs of a cluster share: [`cluster`](baton_core::mpidr::cluster) modulo their count.
     pub clusters: [Lock<()>; CLUSTERS],
     plan: PlanCell,
+    /// By the place of a CPU among those that check.
+    parts: Box<[PartCell]>,
     /// A CPU could not copy its share.
     copy_failed: AtomicBool,
     /// A CPU was given up, or a step failed.
     troubled: AtomicBool,
+    /// How many requests were accepted: the number of the kernel that runs, or is being loaded.
+    reboots: AtomicU64,
     /// The boot CPU's index.
     pub boot_cpu: AtomicU64,
     /// [`baton_abi::SOURCE_HOOK`] or [`baton_abi::SOURCE_CALL`].
@@ -86,64 +85,109 @@ pub struct Takeover {
     pub missing: AtomicU64,
     /// When what was done.
     pub times: Milestones,
+    /// The same of the last request, up to where it was accepted or refused.
+    pub attempt: Milestones,
 }
 
 impl Takeover {
-    /// Returns the state in which no takeover has been, on the map that `mmu` has.
+    /// Returns the state in which no takeover of a machine with so many CPUs has been, on the map that `mmu`
+    /// has.
     ///
     /// # Safety
     ///
     /// As [`HotPlugged::new`].
-    pub unsafe fn new(mmu: &MmuConfig) -> Self {
+    pub unsafe fn new(mmu: &MmuConfig, cpus: usize) -> Self {
         // SAFETY: The caller's promise.
         let hot = unsafe { HotPlugged::new(mmu) };
         Self {
             rendezvous: Rendezvous::new(),
             serial: Lock::new(()),
             clusters: [const { Lock::new(()) }; CLUSTERS],
-            plan: PlanCell(Box::new(UnsafeCell::new(Validated {
-                plan: Plan::new(),
-                tree: None,
-                uefi: None,
-                hot,
-            }))),
+            plan: PlanCell(Box::new(UnsafeCell::new(Validated::new(hot)))),
+            parts: (0..cpus)
+                .map(|_| PartCell(UnsafeCell::new(Part::new())))
+                .collect(),
             copy_failed: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
+            reboots: AtomicU64::new(0),
             boot_cpu: AtomicU64::new(0),
             source: AtomicU64::new(0),
             missing: AtomicU64::new(0),
             times: Milestones::default(),
+            attempt: Milestones::default(),
         }
     }
 
-    /// Validates the request: the dry run, with all CPUs still in the guest.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidRequest`]; nothing has been stopped.
+    /// Returns how many requests were accepted, which is the number of the kernel that runs; a CPU whose
+    /// generation is not over after this runs that one.
+    pub fn reboots(&self) -> u64 {
+        self.reboots.load(Acquire)
+    }
+
+    /// Takes in what is asked for; it came at `requested`, in ticks of CNTPCT_EL0.
     ///
     /// # Safety
     ///
     /// The caller has the gate's `Preparation`.
-    pub unsafe fn validate(
+    pub unsafe fn ask(&self, asked: Asked, requested: u64) {
+        self.attempt.requested.store(requested, Relaxed);
+        // SAFETY: The caller is the only one that has the plan.
+        unsafe { (*self.plan.0.get()).asked = Some(asked) }
+    }
+
+    /// Prepares round `round` of the check of what is asked for. Returns false if all is checked.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRequest`]; nothing is left of it.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the boot CPU, and no other CPU checks.
+    pub unsafe fn begin_round(
         &self,
-        memory: &GuestRam,
-        request: KexecRequest,
-        needs: &Needs,
-    ) -> Result<(), InvalidRequest> {
+        ram: &GuestRam,
+        generations: &Generations,
+        round: u8,
+    ) -> Result<bool, InvalidRequest> {
+        let start = time::now();
         // SAFETY: The caller is the only one that has the plan.
         let validated = unsafe { &mut *self.plan.0.get() };
-        let result = validated.fill(memory, request, needs);
+        // SAFETY: No other CPU writes its part.
+        let part = |cell: &PartCell| unsafe { &*cell.0.get() };
+        let parts = self.parts.iter().take(self.rendezvous.sharers()).map(part);
+        let result = validated.begin_round(ram, generations, round, parts);
+        let alone = &self.attempt.checked_alone;
+        let before = if round == 0 { 0 } else { alone.load(Relaxed) };
+        alone.store(before + (time::now() - start), Relaxed);
         if result.is_err() {
             validated.hot.clear();
         }
         result
     }
 
+    /// Does the part of `cpu`, which calls this, in the round that was prepared.
+    ///
+    /// # Safety
+    ///
+    /// The boot CPU has ordered it.
+    pub unsafe fn check(&self, ram: &GuestRam, cpu: &Cpu) {
+        // SAFETY: The boot CPU does not write it before all have finished.
+        let Validated { plan, hot, .. } = unsafe { &*self.plan.0.get() };
+        let (place, _) = self.rendezvous.share_of(cpu);
+        if let Some(part) = self.parts.get(place) {
+            // SAFETY: The place is this CPU's alone.
+            let part = unsafe { &mut *part.0.get() };
+            plan.work(&KexecMemory { ram, hot }, place, part);
+        }
+    }
+
     /// Records when the takeover reached `milestone`.
     pub fn reached(&self, milestone: Milestone) {
         let time = match milestone {
-            Milestone::Kicked => &self.times.kicked,
+            Milestone::Kicked => &self.attempt.kicked,
+            Milestone::Gathered => &self.attempt.gathered,
+            Milestone::Checked => &self.attempt.validated,
             Milestone::Phase1 => &self.times.phase1_end,
             Milestone::Phase2 => &self.times.phase2_end,
             Milestone::Phase3 => &self.times.phase3_end,
@@ -151,17 +195,27 @@ impl Takeover {
         time.store(time::now(), Relaxed);
     }
 
-    /// `boot_cpu` asks for a takeover: nothing of the last one counts any more.
-    pub fn clear(&self, boot_cpu: &Cpu) {
-        self.troubled.store(false, Relaxed);
-        self.missing.store(0, Relaxed);
-        self.boot_cpu.store(boot_cpu.index as u64, Relaxed);
-    }
-
-    /// The takeover goes on without `missing` CPUs.
-    pub fn note_missing(&self, missing: usize) {
+    /// The request of `boot_cpu` is accepted, without `missing` CPUs: nothing of the last one counts any
+    /// more.
+    pub fn accept(&self, boot_cpu: &Cpu, missing: usize) {
+        self.reboots.fetch_add(1, Release);
+        self.troubled.store(missing > 0, Relaxed);
         self.missing.store(missing as u64, Relaxed);
-        self.note_trouble();
+        self.boot_cpu.store(boot_cpu.index as u64, Relaxed);
+        // SAFETY: The boot CPU calls this, and no other CPU checks or copies.
+        if let Some(asked) = unsafe { &(*self.plan.0.get()).asked } {
+            self.source.store(asked.request.source(), Relaxed);
+        }
+        let (to, from) = (&self.times, &self.attempt);
+        for (to, from) in [
+            (&to.requested, &from.requested),
+            (&to.kicked, &from.kicked),
+            (&to.gathered, &from.gathered),
+            (&to.validated, &from.validated),
+            (&to.checked_alone, &from.checked_alone),
+        ] {
+            to.store(from.load(Relaxed), Relaxed);
+        }
     }
 
     /// Returns the plan and the memory that it is for, and which part of how many is `cpu`'s.
@@ -231,130 +285,4 @@ impl Takeover {
         }
         hot.clear();
     }
-}
-
-impl Validated {
-    fn fill(
-        &mut self,
-        ram: &GuestRam,
-        request: KexecRequest,
-        needs: &Needs,
-    ) -> Result<(), InvalidRequest> {
-        let Self {
-            plan,
-            tree,
-            uefi,
-            hot,
-        } = self;
-        (*tree, *uefi) = (None, None);
-        let pages = |size: PageSize| ram.banks().total() / size.bytes();
-        // One CPU checks all of it.
-        let parts = &mut [Part::new()];
-        match request {
-            KexecRequest::Hook {
-                kimage,
-                page,
-                linear,
-            } => {
-                let memory = Search::new(ram, hot, linear);
-                let kimage = Kimage::read(&memory, kimage)?;
-                plan.prepare(&memory, page, pages(page), Request::Kimage(&kimage), parts)?;
-            }
-            KexecRequest::Call {
-                list,
-                entry,
-                device_tree,
-            } => {
-                let page = PageSize::Size4K;
-                let request = Request::Call {
-                    list,
-                    entry,
-                    device_tree,
-                };
-                let memory = Search::new(ram, hot, None);
-                plan.prepare(&memory, page, pages(page), request, parts)?;
-            }
-        }
-        if hot.blocks() > 0 {
-            log::debug!(
-                "the kexec is in {} blocks of hot-plugged memory",
-                hot.blocks()
-            );
-        }
-        (*tree, *uefi) = completed_tree(plan, &KexecMemory { ram, hot }, &request, needs)?;
-        Ok(())
-    }
-}
-
-/// Looks at the device tree that `plan` has for the next kernel, and at the memory map that it leads to;
-/// returns what the tree is to be, if it is not that already, and where it says that UEFI's tables are.
-fn completed_tree(
-    plan: &Plan,
-    memory: &KexecMemory<'_>,
-    request: &KexecRequest,
-    needs: &Needs,
-) -> Result<(Option<Vec<u8>>, Option<Uefi>), InvalidRequest> {
-    let Some(segment) = plan.device_tree() else {
-        return Ok((None, None));
-    };
-    let page = plan.page_size();
-    let mut tree = Vec::new();
-    // How much there is, which is known once the header is.
-    let mut used = header::SIZE;
-    // A call's tree may begin anywhere in its first page.
-    let mut skipped = segment.start % page;
-    for address in plan.device_tree_pages(memory) {
-        let Some(range) = memory.range(address + skipped, page - skipped) else {
-            break;
-        };
-        skipped = 0;
-        let size = used.next_multiple_of(page as usize) + page as usize + next_tree::GROWTH;
-        tree.try_reserve_exact(size - tree.len())
-            .map_err(|_| InvalidRequest::TreeSize(used))?;
-        let had_header = tree.len() >= header::SIZE;
-        range.append_to(&mut tree);
-        if !had_header && tree.len() >= header::SIZE {
-            used = next_tree::used(&tree).unwrap_or(0);
-        }
-        if tree.len() >= used {
-            break;
-        }
-    }
-    tree.truncate(used);
-    let room = match request {
-        KexecRequest::Hook { .. } => segment.size,
-        // What is behind a call's tree may be anything.
-        KexecRequest::Call { .. } => blob::size_in_header(&tree).unwrap_or(0),
-    };
-    let room = room as usize;
-    let is_complete = next_tree::complete(&mut tree, room, needs)?;
-    let uefi = next_map::find(&tree)?;
-    if let Some(uefi) = &uefi {
-        check_map(uefi, memory, needs)?;
-    }
-    match is_complete {
-        true => Ok((None, uefi)),
-        false => {
-            if memory.range(segment.start, tree.len() as u64).is_none() {
-                return Err(NextTreeError::NoRoom { room }.into());
-            }
-            log::info!(
-                "the next kernel's device tree at {:#x} did not reserve the monitor's memory: it does now",
-                segment.start
-            );
-            Ok((Some(tree), uefi))
-        }
-    }
-}
-
-/// Looks at the memory map that the next kernel is handed.
-fn check_map(uefi: &Uefi, memory: &KexecMemory<'_>, needs: &Needs) -> Result<(), InvalidRequest> {
-    let range = memory.range(uefi.map.start(), uefi.map.size());
-    let range = range.ok_or(NextMapError::Elsewhere(uefi.map))?;
-    let size = range.size() as usize;
-    let mut map = Vec::new();
-    map.try_reserve_exact(size)
-        .map_err(|_| InvalidRequest::TreeSize(size))?;
-    range.append_to(&mut map);
-    Ok(next_map::check(uefi, &map, needs)?)
 }

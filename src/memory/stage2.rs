@@ -28,6 +28,8 @@ const ROOT_BITS: u32 = 4;
 const NEVER_HAD: u64 = u64::MAX;
 /// The VMID of no generation. It may have translations from before the monitor.
 const NO_VMID: u64 = 0;
+/// The VMID of [`Generations::looking`].
+const LOOKING_VMID: u64 = ROOTS as u64 + 1;
 
 /// No root is free for a new generation: CPUs were left behind in all the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -45,6 +47,8 @@ pub struct Generations {
     roots: Roots,
     /// What a CPU has that is of no generation.
     empty: Roots,
+    /// What a CPU has in [`Generations::looking`]; empty otherwise.
+    looking: Roots,
     /// How many CPUs are left behind in each root: it is not filled again before they all came.
     left_behind: [AtomicU32; ROOTS],
     /// The number of the generation that had each root last, or [`NEVER_HAD`].
@@ -84,6 +88,7 @@ impl Generations {
             guarded,
             roots: Roots::new(&geometry, ROOTS),
             empty: Roots::new(&geometry, 1),
+            looking: Roots::new(&geometry, 1),
             left_behind: [const { AtomicU32::new(0) }; ROOTS],
             numbers: [const { AtomicU64::new(NEVER_HAD) }; ROOTS],
             current: AtomicU64::new(0),
@@ -130,6 +135,38 @@ impl Generations {
         self.current
             .store(number << ROOT_BITS | next as u64, Ordering::Release);
         Ok(())
+    }
+
+    /// Has the current generation, which has ended, go on as `number`: with its root and its VMID, which no
+    /// CPU has to be told of.
+    pub fn resume(&self, number: u64) {
+        let (_, root) = self.current();
+        let mut shared = self.shared.lock();
+        self.fill(root, &shared);
+        shared.open = true;
+        self.numbers[root].store(number, Ordering::Relaxed);
+        self.current
+            .store(number << ROOT_BITS | root as u64, Ordering::Release);
+    }
+
+    /// Runs `look` on the calling CPU, while its generation has ended, with stage 2 as that had it: for
+    /// address translations of the guest's, as nothing of it runs.
+    pub fn looking<T>(&self, look: impl FnOnce() -> T) -> T {
+        let (number, _) = self.current();
+        {
+            let shared = self.shared.lock();
+            let root = &self.looking;
+            barrier::dsb_ishst();
+            root.fill(0, |index| shared.root_entry(index));
+            barrier::dsb_ishst();
+        }
+        self.select(LOOKING_VMID, self.looking.address(0));
+        let result = look();
+        // Nothing of it stays: what is walked next may be another generation's.
+        self.looking.fill(0, |_| 0);
+        tlb::invalidate_current_vmid();
+        self.enter(number);
+        result
     }
 
     /// Ends the current generation: when this returns, no CPU that belongs to it can fetch, load or
@@ -212,10 +249,13 @@ impl Generations {
 
     /// Maps the GiB around the intermediate physical address `ipa`, unless it is the monitor's,
     /// beyond what there can be, or one too many. Returns whether the access that faulted can be
-    /// tried again.
+    /// tried again: what is mapped was not while the generation was stopped.
     pub fn map_on_demand(&self, ipa: u64) -> bool {
-        if ipa >= self.geometry.end() || self.monitor.contains(ipa) || ipa < MAPPED_AT_BOOT {
+        if ipa >= self.geometry.end() || self.monitor.contains(ipa) {
             return false;
+        }
+        if ipa < MAPPED_AT_BOOT {
+            return true;
         }
         let start = ipa & !(GIB - 1);
         let mut shared = self.shared.lock();

@@ -10,25 +10,29 @@ use crate::takeover::listen::listening;
 use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
 use baton_core::mpidr::mask_from_level;
 use baton_core::power_state::Depth;
-use baton_core::smp::on_off;
+use baton_core::smp::on_off::{self, NotOn};
 use baton_core::smp::power::Start;
 
 /// `caller` turns on the CPU `mpidr` (DEN0022, CPU_ON).
-pub fn on(machine: &Machine, caller: &Cpu, mpidr: u64, entry: EntryPoint) -> Answer {
+///
+/// # Errors
+///
+/// [`NotOn`].
+pub fn on(machine: &Machine, caller: &Cpu, mpidr: u64, entry: EntryPoint) -> Result<(), NotOn> {
     let target = machine
         .cpu_by_mpidr(mpidr)
-        .ok_or(ErrorCode::InvalidParameters)?;
+        .ok_or(NotOn::Refused(ErrorCode::InvalidParameters))?;
     let start = Start {
         entry: entry.entry_point_address(),
         context: entry.context_id(),
     };
-    check_entry(&machine.ram, start.entry)?;
+    check_entry(&machine.ram, start.entry).map_err(NotOn::Refused)?;
     let result = on_off::on(machine, caller, target, start);
-    if let Err(ErrorCode::OnPending | ErrorCode::AlreadyOn) = result {
+    if let Err(NotOn::Refused(ErrorCode::OnPending | ErrorCode::AlreadyOn)) = result {
         // Who asks again meanwhile lets the CPU come up that it waits for.
         barrier::pause();
     }
-    result.map(|()| 0)
+    result
 }
 
 /// Says whether a CPU, or any CPU of a group, is on (DEN0022, AFFINITY_INFO).

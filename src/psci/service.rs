@@ -8,10 +8,10 @@ use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
 use crate::vcpu::frame::Frame;
-use arm_psci::{ErrorCode, Function, PsciFeature};
+use arm_psci::{EntryPoint, ErrorCode, Function, PsciFeature};
 use baton_core::psci::decode::{Request, decode, is_denied, is_mandatory};
 use baton_core::smccc::error_answer;
-use baton_core::smp::on_off;
+use baton_core::smp::on_off::{self, NotOn};
 use baton_core::smp::power::Start;
 
 /// What PSCI_VERSION says: 1.1.
@@ -25,6 +25,9 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
         on_off::off(machine, cpu);
         return Next::Park;
     }
+    if let Ok(Request::Here(Function::CpuOn { target_cpu, entry })) = request {
+        return turn_on(machine, cpu, frame, target_cpu.into(), entry);
+    }
     if let Ok(Request::Here(
         Function::SystemOff | Function::SystemReset | Function::SystemReset2 { .. },
     )) = request
@@ -35,6 +38,24 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
     }
     let answer = request.and_then(|request| answer(machine, cpu, &arguments, request));
     frame.x[0] = answer.unwrap_or_else(error_answer);
+    Next::Resume
+}
+
+fn turn_on(
+    machine: &Machine,
+    cpu: &Cpu,
+    frame: &mut Frame,
+    target: u64,
+    entry: EntryPoint,
+) -> Next {
+    frame.x[0] = match cpu::on(machine, cpu, target, entry) {
+        Ok(()) => 0,
+        Err(NotOn::Refused(error)) => error_answer(error),
+        Err(NotOn::TakenOver) => {
+            frame.repeat_call();
+            return Next::Join;
+        }
+    };
     Next::Resume
 }
 
@@ -51,7 +72,6 @@ fn answer(machine: &Machine, cpu: &Cpu, arguments: &[u64; 4], request: Request) 
     match function {
         Function::Version => Ok(VERSION),
         Function::Features { psci_func_id } => features(psci_func_id),
-        Function::CpuOn { target_cpu, entry } => cpu::on(machine, cpu, target_cpu.into(), entry),
         Function::AffinityInfo {
             mpidr,
             lowest_affinity_level,

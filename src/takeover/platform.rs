@@ -8,6 +8,7 @@ use crate::console;
 use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::{Cpu, Failed};
+use crate::machine::request::InvalidRequest;
 use crate::memory::heap::HEAP;
 use crate::memory::stage2::NoRoot;
 use crate::report;
@@ -15,7 +16,7 @@ use arm_psci::ErrorCode;
 use baton_core::hw_error::HwError;
 use baton_core::options::Teardown;
 use baton_core::smp::gate::Closed;
-use baton_core::smp::phases;
+use baton_core::smp::phases::{self, End};
 use baton_core::smp::platform::{Milestone, Platform};
 use baton_core::smp::power::Start;
 use baton_core::smp::rendezvous::Rendezvous;
@@ -39,6 +40,7 @@ pub enum NoNextKernel {
 
 impl Platform for Machine {
     type Cpu = Cpu;
+    type Refusal = InvalidRequest;
     type Failure = NoNextKernel;
 
     fn rendezvous(&self) -> &Rendezvous {
@@ -70,16 +72,55 @@ impl Platform for Machine {
             self.gic.kick_from_outside(cpu.mpidr, SGI, || listens(cpu));
         }
         barrier::sev();
-        // From here on nothing is mapped on demand, which is all that allocates while a guest runs.
-        HEAP.seal(true);
     }
 
     fn kick_from_outside(&self, cpu: &Cpu, awaited: impl FnOnce() -> bool) {
         self.gic.kick_from_outside(cpu.mpidr, SGI, awaited);
     }
 
-    fn leave_behind(&self, missing: usize) {
-        self.generations.leave_behind(missing);
+    fn mark_arrived(&self, cpu: &Cpu) {
+        cpu.attempt.came(time::now());
+    }
+
+    fn begin_round(&self, round: u8) -> Result<bool, InvalidRequest> {
+        // SAFETY: The boot CPU calls this, when no other CPU checks.
+        unsafe {
+            self.takeover
+                .begin_round(&self.ram, &self.generations, round)
+        }
+    }
+
+    fn check(&self, cpu: &Cpu) {
+        let start = time::now();
+        // SAFETY: The boot CPU has ordered it.
+        unsafe { self.takeover.check(&self.ram, cpu) }
+        cpu.attempt.has_checked(start, time::now());
+    }
+
+    fn resume_generation(&self, generation: u64) {
+        self.gic.put_back_kicks(SGI);
+        self.generations.resume(generation);
+    }
+
+    fn accept(&self, cpu: &Cpu, missing: usize) {
+        // What allocates in a takeover has done so: nothing can fail for want of memory.
+        HEAP.seal(true);
+        self.takeover.accept(cpu, missing);
+        let generation = self.takeover.rendezvous.generation();
+        if self.takeover.rendezvous.has_absent() {
+            for cpu in &self.cpus {
+                let arrival = cpu.member.arrival();
+                if !arrival.has_arrived(generation) {
+                    cpu.times.clear();
+                    let missing = arrival.is_missing(generation) && arrival.is_expected();
+                    let part = if missing { baton_abi::ROW_MISSING } else { 0 };
+                    cpu.times.part.store(part, Relaxed);
+                }
+            }
+        }
+        if missing > 0 {
+            self.generations.leave_behind(missing);
+        }
     }
 
     fn mark_recovered(&self, generation: u64) {
@@ -91,17 +132,20 @@ impl Platform for Machine {
             return walk(self, cpu, Phase::Private, false);
         }
         cpu.times.clear();
-        cpu.times.arrived.store(time::now(), Relaxed);
+        cpu.times.part.store(baton_abi::ROW_TOOK_PART, Relaxed);
+        cpu.attempt.accept(&cpu.times);
+        cpu.times.phase1_start.store(time::now(), Relaxed);
         cpu.exits.retire();
         *cpu.failed.lock() = Failed::default();
         walk(self, cpu, Phase::Private, false);
         cpu.times.phase1_end.store(time::now(), Relaxed);
     }
 
-    fn teardown_shared(&self, cpu: &Cpu, missing: usize) {
-        if missing > 0 {
-            self.takeover.note_missing(missing);
-        }
+    fn teardown_timeout_us(&self) -> u64 {
+        5 * self.options.wait.as_micros() as u64
+    }
+
+    fn teardown_shared(&self, cpu: &Cpu) {
         walk(self, cpu, Phase::Shared, false);
     }
 
@@ -121,7 +165,8 @@ impl Platform for Machine {
         self.generations.begin(generation)?;
         let (free, roots) = self.generations.free_roots();
         log::debug!(
-            "generation {generation}: {} bytes of the heap in use, {free} of {roots} stage 2 roots free",
+            "generation {}: {} bytes of the heap in use, {free} of {roots} stage 2 roots free",
+            self.takeover.reboots(),
             HEAP.used()
         );
         let next = self.takeover.next_kernel();
@@ -163,15 +208,19 @@ impl Platform for Machine {
     }
 }
 
-/// The boot CPU takes all others and loads the next kernel; returns where that begins. The plan has
-/// been validated. Without a next kernel the machine is reset.
-pub fn take_over(machine: &Machine, cpu: &Cpu, closed: Closed) -> Start {
-    machine.takeover.clear(cpu);
+/// The boot CPU gathers all others, and takes them and loads the next kernel if what was asked for holds;
+/// returns where that begins. Where neither the next kernel nor the old one can go on, the machine is reset.
+///
+/// # Errors
+///
+/// [`InvalidRequest`]: the guest goes on where it was.
+pub fn take_over(machine: &Machine, cpu: &Cpu, closed: Closed) -> Result<Start, InvalidRequest> {
     match phases::take_over(machine, cpu, closed) {
-        Ok(start) => {
+        Ok(End::Next(start)) => {
             machine.takeover.times.entered.store(time::now(), Release);
-            start
+            Ok(start)
         }
+        Ok(End::Refused(why)) => Err(why),
         Err(failure) => reset(machine, failure),
     }
 }

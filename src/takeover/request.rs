@@ -8,12 +8,13 @@ use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
 use crate::machine::request::{InvalidRequest, KexecRequest};
+use crate::machine::validated::Asked;
 use arm_psci::ErrorCode;
 use baton_core::devicetree::next_tree::Needs;
-use core::sync::atomic::Ordering::Relaxed;
+use baton_core::options::Hooks;
 use thiserror::Error;
 
-/// Why a request is refused: nothing has been stopped.
+/// Why a request is refused: the kernel that made it goes on.
 #[derive(Clone, Debug, Error)]
 pub enum Refusal {
     /// Another CPU's request came first.
@@ -34,7 +35,8 @@ impl Refusal {
                 ErrorCode::InvalidAddress
             }
             Self::Invalid(
-                InvalidRequest::Plan(_)
+                InvalidRequest::ByOption
+                | InvalidRequest::Plan(_)
                 | InvalidRequest::Tree(_)
                 | InvalidRequest::Map(_)
                 | InvalidRequest::TreeSize(_),
@@ -43,12 +45,12 @@ impl Refusal {
     }
 }
 
-/// `cpu` asks for the next kernel: takes all other CPUs and loads it, and returns where `cpu` enters
-/// it.
+/// `cpu` asks for the next kernel: stops all other CPUs, has them check what it asks for, takes them and loads
+/// the next kernel, and returns where `cpu` enters it.
 ///
 /// # Errors
 ///
-/// [`Refusal`]: the guest goes on as if nothing had been.
+/// [`Refusal`]: the guest goes on, on all CPUs, as if nothing had been but for the time.
 pub fn kexec(machine: &Machine, cpu: &Cpu, request: KexecRequest) -> Result<Next, Refusal> {
     let requested = time::now();
     let takeover = &machine.takeover;
@@ -62,16 +64,24 @@ pub fn kexec(machine: &Machine, cpu: &Cpu, request: KexecRequest) -> Result<Next
         // One CPU runs without any.
         own_psci: firmware::is_absent() && machine.cpus.len() > 1,
     };
+    let asked = Asked {
+        request,
+        needs,
+        refuse: machine.options.hooks == Hooks::Refuse
+            && matches!(request, KexecRequest::Hook { .. }),
+    };
     // SAFETY: `preparation` is the right to it.
-    unsafe { takeover.validate(&machine.ram, request, &needs) }?;
-    takeover.times.requested.store(requested, Relaxed);
-    takeover.times.validated.store(time::now(), Relaxed);
-    takeover.source.store(request.source(), Relaxed);
-    Ok(Next::Enter(platform::take_over(
-        machine,
-        cpu,
-        preparation.close(),
-    )))
+    unsafe { takeover.ask(asked, requested) }
+    let start = platform::take_over(machine, cpu, preparation.close()).inspect_err(|why| {
+        let us = time::us_from_ticks(time::now() - requested);
+        let level = cpu.exits.complaint();
+        log::log!(
+            level,
+            "cpu {}: kexec refused: {why}; the guest goes on after {us} us",
+            cpu.index
+        );
+    })?;
+    Ok(Next::Enter(start))
 }
 
 #[cfg(test)]

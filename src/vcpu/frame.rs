@@ -38,6 +38,11 @@ impl Frame {
         // A software step of it is complete.
         self.spsr &= !SPSR_SS;
     }
+
+    /// Makes the guest execute the HVC or SMC again that it has just executed: nobody has answered it.
+    pub fn repeat_call(&mut self) {
+        self.elr = self.elr.wrapping_sub(4);
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +67,13 @@ mod tests {
         frame.skip();
         assert_eq!(frame.elr, 0x4000_0004);
         assert_eq!(frame.spsr, EL1H_MASKED, "SPSR.SS is clear");
+    }
+
+    #[test]
+    fn a_call_is_repeated_with_the_same_registers() {
+        let mut frame = Frame::beginning_at(0x4000_0004, 7);
+        frame.repeat_call();
+        assert_eq!((frame.elr, frame.x[0]), (0x4000_0000, 7));
     }
 
     #[test]

@@ -21,10 +21,12 @@ pub struct Report {
     pub missing: u64,
     /// Teardown steps that failed.
     pub failed_steps: u64,
-    /// The list was found valid.
-    pub validated: Option<f64>,
     /// The old kernel had lost its memory, and all CPUs had been kicked.
     pub kicked: Option<f64>,
+    /// All CPUs were in the monitor.
+    pub gathered: Option<f64>,
+    /// The list was found valid.
+    pub validated: Option<f64>,
     /// All CPUs had finished phase 1.
     pub phase1_end: Option<f64>,
     /// The boot CPU had finished phase 2.
@@ -93,8 +95,9 @@ impl From<&Times> for Report {
             cpus: header.rows,
             missing: header.missing,
             failed_steps: header.failed_steps,
-            validated: times.us(header.validated),
             kicked: times.us(header.kicked),
+            gathered: times.us(header.gathered),
+            validated: times.us(header.validated),
             phase1_end: times.us(header.phase1_end),
             phase2_end: times.us(header.phase2_end),
             phase3_end: times.us(header.phase3_end),

@@ -50,14 +50,15 @@ pub struct About<'a> {
 /// Bytes of the options that are told.
 const OPTIONS_MAX: usize = 256;
 
-const LINES: [Line; 9] = [
+const LINES: [Line; 10] = [
     Line::new("reboot", Kind::Count, |header| header.generation),
     Line::new("CPUs", Kind::Count, |header| header.rows),
     Line::new("CPUs missing", Kind::Count, |header| header.missing),
-    Line::new("list validated", Kind::Time, |header| header.validated),
     Line::new("memory taken away, CPUs kicked", Kind::Time, |header| {
         header.kicked
     }),
+    Line::new("all CPUs gathered", Kind::Time, |header| header.gathered),
+    Line::new("list validated", Kind::Time, |header| header.validated),
     Line::new("phase 1 done on all CPUs", Kind::Time, |header| {
         header.phase1_end
     }),

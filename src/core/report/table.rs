@@ -25,10 +25,11 @@ enum Line {
     OnEach(&'static str, fn(&ReportRow) -> u64),
 }
 
-const TIMELINE: [Line; 9] = [
-    Line::Once("list validated", |header| header.validated),
+const TIMELINE: [Line; 10] = [
     Line::Once("memory taken away, CPUs kicked", |header| header.kicked),
     Line::OnEach("in the monitor", |row| row.arrived),
+    Line::Once("all CPUs gathered", |header| header.gathered),
+    Line::Once("list validated", |header| header.validated),
     Line::OnEach("phase 1 done: ONLINE > TEARDOWN_CPU", |row| row.phase1_end),
     Line::Once("phase 2 done: sync on the boot CPU", |header| {
         header.phase2_end
@@ -149,8 +150,8 @@ pub fn exits([calls, hooks, faults, others]: [u64; 4]) -> impl Display {
 /// Times are ticks since the request, and `-` for what did not happen. The lines are
 ///
 /// ```text
-/// times GENERATION FREQUENCY validated kicked phase1_end phase2_end phase3_end entered
-/// row INDEX FLAGS arrived phase1_end phase3_start copy_start copy_end phase3_end online BYTES
+/// times GENERATION FREQUENCY kicked gathered validated ALONE phase1_end phase2_end phase3_end entered
+/// row INDEX FLAGS arrived check_start check_end CHECKED phase1_start phase1_end phase3_start copy_start copy_end phase3_end online BYTES
 /// ```
 pub fn write_rows(
     header: &ReportHeader,
@@ -162,11 +163,13 @@ pub fn write_rows(
         time,
     };
     line(format_args!(
-        "times {} {} {} {} {} {} {} {}",
+        "times {} {} {} {} {} {} {} {} {} {}",
         header.generation,
         header.frequency,
-        since(header.validated),
         since(header.kicked),
+        since(header.gathered),
+        since(header.validated),
+        header.checked_alone,
         since(header.phase1_end),
         since(header.phase2_end),
         since(header.phase3_end),
@@ -174,9 +177,13 @@ pub fn write_rows(
     ));
     for (index, row) in rows.enumerate() {
         line(format_args!(
-            "row {index} {} {} {} {} {} {} {} {} {}",
+            "row {index} {} {} {} {} {} {} {} {} {} {} {} {} {}",
             row.flags,
             since(row.arrived),
+            since(row.check_start),
+            since(row.check_end),
+            row.checked,
+            since(row.phase1_start),
             since(row.phase1_end),
             since(row.phase3_start),
             since(row.copy_start),
@@ -241,8 +248,10 @@ mod tests {
             frequency: 1_000_000,
             source: SOURCE_HOOK,
             requested: 1_000,
-            validated: 1_010,
-            kicked: 1_020,
+            kicked: 1_010,
+            gathered: 1_052,
+            validated: 1_060,
+            checked_alone: 3,
             phase1_end: 1_100,
             phase2_end: 1_150,
             phase3_end: 1_300,
@@ -255,6 +264,9 @@ mod tests {
         let row = |at, flags| ReportRow {
             flags,
             arrived: at,
+            check_start: at + 32,
+            check_end: at + 37,
+            checked: 4,
             phase1_end: at + 10,
             online: at + 1_000,
             copied: 2 << 20,
@@ -331,10 +343,10 @@ mod tests {
             seen.push(line.to_string())
         });
         let expected = [
-            "times 2 1000000 10 20 100 150 300 310",
-            "row 0 5 21 31 - - - - 1021 2097152",
-            "row 1 1 50 60 - - - - 1050 2097152",
-            "row 2 2 - - - - - - - 0",
+            "times 2 1000000 10 52 60 3 100 150 300 310",
+            "row 0 5 21 53 58 4 - 31 - - - - 1021 2097152",
+            "row 1 1 50 82 87 4 - 60 - - - - 1050 2097152",
+            "row 2 2 - - - 0 - - - - - - - 0",
         ];
         assert_eq!(seen, expected);
     }

@@ -8,10 +8,12 @@
 pub mod arrival;
 pub mod barrier;
 pub mod gate;
-pub mod kick;
+pub mod gather;
+
 pub mod on_off;
 pub mod phases;
 pub mod platform;
 pub mod power;
 pub mod rendezvous;
+pub mod stage;
 pub mod steps;

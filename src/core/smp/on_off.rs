@@ -8,30 +8,38 @@ use crate::smp::rendezvous::Participant;
 use crate::sync::{sev, wfe};
 use arm_psci::ErrorCode;
 
+/// Why CPU_ON has not turned a CPU on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOn {
+    /// A takeover is under way, and nothing was done: the caller joins that, and makes its call again if its
+    /// kernel goes on.
+    TakenOver,
+    /// This is what CPU_ON returns.
+    Refused(ErrorCode),
+}
+
 /// Turns on `target` for `caller`, at `start` (DEN0022, CPU_ON).
 ///
 /// # Errors
 ///
-/// Returns what CPU_ON does; and `DENIED` if the caller's kernel is over: the caller is taken too,
-/// and never sees the answer.
+/// [`NotOn`].
 pub fn on<P: Platform>(
     platform: &P,
     caller: &P::Cpu,
     target: &P::Cpu,
     start: Start,
-) -> Result<(), ErrorCode> {
+) -> Result<(), NotOn> {
     let rendezvous = platform.rendezvous();
     let caller = caller.member();
-    let pass = rendezvous.pass().ok_or(ErrorCode::Denied)?;
-    match target
-        .power()
-        .turn_on(start, || !rendezvous.is_over(caller))?
-    {
+    let pass = rendezvous.pass().ok_or(NotOn::TakenOver)?;
+    let still_runs = || !rendezvous.is_over(caller);
+    let turned_on = target.power().turn_on(start, still_runs);
+    match turned_on.map_err(|error| error.map_or(NotOn::TakenOver, NotOn::Refused))? {
         Origin::Parked => sev(),
         Origin::Firmware => {
             if !rendezvous.expect(target, caller, &pass) {
                 target.power().mark_refused();
-                return Err(ErrorCode::Denied);
+                return Err(NotOn::TakenOver);
             }
             if let Err(error) = platform.firmware_on(target) {
                 rendezvous.stop_expecting(target);
@@ -40,7 +48,7 @@ pub fn on<P: Platform>(
                 if target.power().mark_refused() {
                     platform.mark_recovered(caller.generation());
                 }
-                return Err(error);
+                return Err(NotOn::Refused(error));
             }
         }
     }
@@ -66,7 +74,8 @@ pub fn off<P: Platform>(platform: &P, cpu: &P::Cpu) {
 pub fn park<P: Platform>(platform: &P, cpu: &P::Cpu) -> Start {
     loop {
         if platform.rendezvous().is_over(cpu.member()) {
-            phases::join(platform, cpu);
+            // Parked for the next kernel, or as it was.
+            let _ = phases::join(platform, cpu);
         }
         match cpu.power().take_order() {
             Order::Begin(start) => return start,
@@ -100,7 +109,7 @@ fn leave<P: Platform>(platform: &P, cpu: &P::Cpu) {
 pub fn refuse<P: Platform>(platform: &P, cpu: &P::Cpu) {
     loop {
         if platform.rendezvous().is_over(cpu.member()) {
-            phases::join(platform, cpu);
+            let _ = phases::join(platform, cpu);
         }
         // A takeover that begins after this does not wait for it.
         if platform.rendezvous().stop_expecting(cpu) && cpu.power().refuse() {

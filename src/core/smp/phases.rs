@@ -2,23 +2,24 @@
 //! The three phases of a takeover, as the boot CPU and every other CPU go through them.
 
 use crate::smp::gate::Closed;
-use crate::smp::kick::await_all;
+use crate::smp::gather::{self, Gathered};
 use crate::smp::platform::{HasPower, Milestone, Platform};
 use crate::smp::power::Start;
 use crate::smp::rendezvous::Participant;
-use crate::sync::{pause, wfe};
+use crate::smp::stage::Stage;
+use crate::sync::pause;
 use thiserror::Error;
 
-/// How long CPU_ON calls that are under way may take to end, in microseconds.
-const CPU_ON_US: u64 = 1_000_000;
 /// How long the CPUs may take to copy the next kernel, in microseconds.
 const LOAD_US: u64 = 60_000_000;
 
-/// Why a takeover does not lead to the next kernel. The old one is gone, so the machine has to be
-/// reset.
+/// Why a takeover leads neither to the next kernel nor back to the old one. The machine has to be reset.
 #[derive(Debug, Error)]
 pub enum Failure<E> {
-    /// A CPU that arrived has not finished phase 3 in time.
+    /// A CPU that has gathered has not checked its part of the request in time.
+    #[error("not all CPUs checked their parts of the request in time")]
+    NotChecked,
+    /// A CPU that has gathered has not finished phase 3 in time.
     #[error("not all CPUs copied their share within {LOAD_US} us")]
     NotLoaded,
     /// The next kernel cannot be entered.
@@ -26,8 +27,27 @@ pub enum Failure<E> {
     NoNextKernel(E),
 }
 
-/// Takes all other CPUs for the boot CPU, `cpu`, loads the next kernel, and returns where it
-/// begins. The plan has been validated.
+/// How a takeover ends on the boot CPU.
+#[derive(Debug)]
+pub enum End<R> {
+    /// The next kernel begins.
+    Next(Start),
+    /// The request was refused: the kernel that made it goes on.
+    Refused(R),
+}
+
+/// How a takeover ends on any other CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Joined {
+    /// It is parked for the next kernel.
+    Parked,
+    /// The request was refused: it goes on where it was.
+    Resumed,
+}
+
+/// Gathers all other CPUs for the boot CPU, `cpu`, has them check its request, and takes them and loads
+/// the next kernel if that holds. Returns where that begins, or why the request is refused.
 ///
 /// # Errors
 ///
@@ -36,35 +56,43 @@ pub fn take_over<P: Platform>(
     platform: &P,
     cpu: &P::Cpu,
     closed: Closed,
-) -> Result<Start, Failure<P::Failure>> {
+) -> Result<End<P::Refusal>, Failure<P::Failure>> {
     let rendezvous = platform.rendezvous();
-    let starts_ended = platform.wait_us(CPU_ON_US, || closed.is_quiet());
-    let generation = rendezvous.begin(&closed);
-    platform.end_generation();
-    platform.mark_reached(Milestone::Kicked);
+    let gathered = gather::gather(platform, cpu, &closed);
+    let Gathered {
+        generation,
+        missing,
+    } = gathered;
+    if let Err(refusal) = gather::check(platform, cpu, generation)? {
+        gather::resume(platform, gathered, closed);
+        return Ok(End::Refused(refusal));
+    }
+    platform.accept(cpu, missing);
 
     // Phase 1: ONLINE to TEARDOWN_CPU.
-    rendezvous.arrive(cpu, generation);
+    rendezvous.order(generation, Stage::Phase1);
     platform.teardown_private(cpu, false);
-    rendezvous.finish_phase1(cpu, generation);
-    let missing = await_all(platform, generation);
+    rendezvous.finish(cpu, generation, Stage::Phase1);
+    // They will finish: each of their steps has a bound.
+    let torn_down = || rendezvous.is_finished(generation, Stage::Phase1);
+    if !platform.wait_us(platform.teardown_timeout_us(), torn_down) {
+        log::warn!("not all CPUs have finished phase 1 in time");
+    }
     platform.mark_reached(Milestone::Phase1);
 
-    // Phase 2: the boot CPU alone, while all others wait to be released.
-    rendezvous.share_out(platform.cpus(), generation, missing);
-    platform.teardown_shared(cpu, missing);
+    // Phase 2: the boot CPU alone, while all others wait for its order.
+    platform.teardown_shared(cpu);
     platform.mark_reached(Milestone::Phase2);
-    rendezvous.release(generation);
 
     // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
+    rendezvous.order(generation, Stage::Phase3);
     platform.load(cpu);
-    rendezvous.finish_phase3(cpu, generation);
-    let loaded = platform.wait_us(LOAD_US, || rendezvous.is_phase3_finished(generation));
+    rendezvous.finish(cpu, generation, Stage::Phase3);
+    let loaded = platform.wait_us(LOAD_US, || {
+        rendezvous.is_finished(generation, Stage::Phase3)
+    });
     platform.mark_reached(Milestone::Phase3);
 
-    if !starts_ended {
-        log::warn!("firmware did not return from a CPU_ON within {CPU_ON_US} us");
-    }
     if !loaded {
         return Err(Failure::NotLoaded);
     }
@@ -77,28 +105,54 @@ pub fn take_over<P: Platform>(
     cpu.member().set_generation(generation);
     cpu.power().set_on();
     rendezvous.end(closed);
-    Ok(start)
+    Ok(End::Next(start))
 }
 
-/// Joins the takeover that is under way, on any CPU but the boot CPU, and returns when the calling
-/// CPU is parked for the next kernel. One that the takeover does not wait for clears its private
-/// state alone.
-pub fn join<P: Platform>(platform: &P, cpu: &P::Cpu) {
+/// Joins the takeover that is under way, on any CPU but the boot CPU, and returns when the calling CPU
+/// is parked for the next kernel, or is to go on where it was.
+///
+/// One that the takeover does not wait for clears its private state alone, once it is clear that its
+/// kernel does not go on.
+pub fn join<P: Platform>(platform: &P, cpu: &P::Cpu) -> Joined {
     let rendezvous = platform.rendezvous();
-    let generation = rendezvous.generation();
-    if !rendezvous.arrive(cpu, generation) {
-        return join_late(platform, cpu);
+    while rendezvous.is_over(cpu.member()) {
+        let generation = rendezvous.generation();
+        if rendezvous.arrive(cpu, generation) {
+            return take_part(platform, cpu, generation);
+        }
+        let given_up = cpu.member().arrival().is_expected();
+        if !given_up || rendezvous.is_accepted(generation) {
+            join_late(platform, cpu);
+            return Joined::Parked;
+        }
+        pause();
     }
-    platform.teardown_private(cpu, false);
-    rendezvous.finish_phase1(cpu, generation);
-    // This wait has no bound of its own: the boot CPU releases all CPUs, or resets the machine.
-    while !rendezvous.is_released(generation) {
-        wfe();
+    Joined::Resumed
+}
+
+/// Does what the boot CPU orders, up to the end of the takeover.
+fn take_part<P: Platform>(platform: &P, cpu: &P::Cpu, generation: u64) -> Joined {
+    let rendezvous = platform.rendezvous();
+    platform.mark_arrived(cpu);
+    let mut done = None;
+    loop {
+        let stage = rendezvous.await_order(generation, done);
+        match stage {
+            Stage::Check(_) => platform.check(cpu),
+            Stage::Refused => return Joined::Resumed,
+            Stage::Phase1 => platform.teardown_private(cpu, false),
+            Stage::Phase3 => {
+                platform.load(cpu);
+                cpu.member().set_generation(generation);
+                cpu.power().park();
+            }
+        }
+        rendezvous.finish(cpu, generation, stage);
+        if stage == Stage::Phase3 {
+            return Joined::Parked;
+        }
+        done = Some(stage);
     }
-    platform.load(cpu);
-    cpu.member().set_generation(generation);
-    cpu.power().park();
-    rendezvous.finish_phase3(cpu, generation);
 }
 
 /// Clears the private state of the calling CPU, which was given up or not waited for, and parks it:

@@ -12,6 +12,10 @@ use core::fmt::Display;
 pub enum Milestone {
     /// The old kernel has lost its memory, and all CPUs have been kicked.
     Kicked,
+    /// All CPUs are in the monitor.
+    Gathered,
+    /// The request was found valid.
+    Checked,
     /// All CPUs have finished phase 1.
     Phase1,
     /// The boot CPU has finished phase 2.
@@ -24,6 +28,8 @@ pub enum Milestone {
 pub trait Platform {
     /// One CPU of the machine.
     type Cpu: Participant + HasPower;
+    /// Why a request is refused.
+    type Refusal;
     /// Why the next kernel cannot be entered.
     type Failure: Display;
 
@@ -37,8 +43,8 @@ pub trait Platform {
     /// last.
     fn wait_us(&self, us: u64, done: impl FnMut() -> bool) -> bool;
 
-    /// Returns how long the CPUs may take to finish phase 1 before those that have not arrived are
-    /// given up, in microseconds.
+    /// Returns how long the CPUs may take to come before those that have not are given up, in
+    /// microseconds.
     fn arrival_timeout_us(&self) -> u64;
 
     /// Records when the takeover reached `milestone`.
@@ -52,9 +58,27 @@ pub trait Platform {
     /// still `awaited`.
     fn kick_from_outside(&self, cpu: &Self::Cpu, awaited: impl FnOnce() -> bool);
 
-    /// Records that `missing` CPUs were given up, and may still run in the generation that has
-    /// ended: its empty stage 2 is kept for them.
-    fn leave_behind(&self, missing: usize);
+    /// Records that `cpu`, which calls this, has arrived.
+    fn mark_arrived(&self, cpu: &Self::Cpu);
+
+    /// Prepares round `round` of the check of the request, on the boot CPU after all CPUs have finished
+    /// the one before. Returns false if there is nothing left to check.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the request is refused; nothing is left of it.
+    fn begin_round(&self, round: u8) -> Result<bool, Self::Refusal>;
+
+    /// Checks the part of the calling CPU, `cpu`, in the round that was prepared.
+    fn check(&self, cpu: &Self::Cpu);
+
+    /// Gives the generation that has ended its memory back, as `generation`, and puts back what
+    /// [`Self::kick_from_outside`] has changed.
+    fn resume_generation(&self, generation: u64);
+
+    /// Records that the request of the boot CPU, `cpu`, is accepted, and that `missing` CPUs were given
+    /// up, which may still run in the generation that has ended: its empty stage 2 is kept for them.
+    fn accept(&self, cpu: &Self::Cpu, missing: usize);
 
     /// Records that one of the CPUs left behind in `generation` does not run in it any more, or
     /// never has.
@@ -63,8 +87,12 @@ pub trait Platform {
     /// Walks the steps of phase 1 on the calling CPU, `cpu`; `late` if it was given up before.
     fn teardown_private(&self, cpu: &Self::Cpu, late: bool);
 
-    /// Walks the steps of phase 2 on the boot CPU, `cpu`, after `missing` CPUs have been given up.
-    fn teardown_shared(&self, cpu: &Self::Cpu, missing: usize);
+    /// Returns how long the CPUs may take to finish phase 1, in microseconds: longer than all bounds of
+    /// its steps.
+    fn teardown_timeout_us(&self) -> u64;
+
+    /// Walks the steps of phase 2 on the boot CPU, `cpu`.
+    fn teardown_shared(&self, cpu: &Self::Cpu);
 
     /// Walks the steps of phase 3 on the calling CPU, `cpu`.
     fn load(&self, cpu: &Self::Cpu);

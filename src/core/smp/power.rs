@@ -88,13 +88,13 @@ impl Power {
     ///
     /// # Errors
     ///
-    /// `ALREADY_ON`, `ON_PENDING` while another caller's start is under way (DEN0022, CPU_ON), or
-    /// `DENIED` to a caller whose kernel is over.
+    /// `ALREADY_ON`, or `ON_PENDING` while another caller's start is under way (DEN0022, CPU_ON); `None` to a
+    /// caller whose kernel is over.
     pub fn turn_on(
         &self,
         start: Start,
         still_runs: impl FnOnce() -> bool,
-    ) -> Result<Origin, ErrorCode> {
+    ) -> Result<Origin, Option<ErrorCode>> {
         let claim = |from| {
             self.word
                 .compare_exchange(from, from | CLAIMED, Ordering::Acquire, Ordering::Acquire)
@@ -102,8 +102,8 @@ impl Power {
         let (off, origin) = match claim(OFF_PARKED) {
             Ok(off) => (off, Origin::Parked),
             Err(OFF_FIRMWARE) if claim(OFF_FIRMWARE).is_ok() => (OFF_FIRMWARE, Origin::Firmware),
-            Err(ON | SUSPENDED | GOING_OFF | LOST) => return Err(ErrorCode::AlreadyOn),
-            Err(_) => return Err(ErrorCode::OnPending),
+            Err(ON | SUSPENDED | GOING_OFF | LOST) => return Err(Some(ErrorCode::AlreadyOn)),
+            Err(_) => return Err(Some(ErrorCode::OnPending)),
         };
         // A takeover that takes the CPU either has begun and is seen here, or sees the claim.
         if still_runs() {
@@ -118,7 +118,7 @@ impl Power {
             }
         }
         self.word.fetch_and(!(CLAIMED | VOID), Ordering::Release);
-        Err(ErrorCode::Denied)
+        Err(None)
     }
 
     /// Records that firmware refused to start the CPU, which is off there again. Returns whether a

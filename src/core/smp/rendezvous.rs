@@ -4,9 +4,10 @@
 use crate::smp::arrival::Arrival;
 use crate::smp::barrier::Barrier;
 use crate::smp::gate::{Closed, Gate, Pass, Preparation};
+use crate::smp::stage::Stage;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicU32, AtomicU64};
-use crate::sync::{Lock, sev};
+use crate::sync::{Lock, sev, wfe};
 use alloc::boxed::Box;
 
 /// One CPU's part in takeovers.
@@ -16,7 +17,7 @@ pub struct Member {
     generation: AtomicU64,
     /// Whether it arrived in the last takeover in time.
     arrival: Arrival,
-    /// Its place among the CPUs that copy; used only when not all CPUs do.
+    /// Its place among the CPUs that have gathered; used only when these are not all.
     share: AtomicU32,
 }
 
@@ -40,13 +41,16 @@ impl Member {
     }
 
     /// Returns the generation of the kernel that the CPU runs.
+    #[cfg_attr(feature = "loom", track_caller)]
     pub fn generation(&self) -> u64 {
-        self.generation.load(Relaxed)
+        self.generation.load(Acquire)
     }
 
-    /// Makes the CPU one of generation `generation`.
+    /// Makes the CPU one of generation `generation`, which has memory.
+    #[cfg_attr(feature = "loom", track_caller)]
     pub fn set_generation(&self, generation: u64) {
-        self.generation.store(generation, Relaxed);
+        // Release: who finds that its generation goes on finds its memory too.
+        self.generation.store(generation, Release);
     }
 
     /// Returns the CPU's arrival in the last takeover.
@@ -73,17 +77,21 @@ struct Members {
 #[derive(Debug)]
 pub struct Rendezvous {
     gate: Gate,
-    /// How many takeovers have begun.
+    /// How many takeovers have begun, those that were refused too.
     generation: AtomicU64,
-    /// The generation whose phase 3 has begun last.
-    released: AtomicU64,
+    /// What the boot CPU has had all CPUs do last: a [`Stage`] of a generation.
+    order: AtomicU64,
+    /// Complete when all CPUs are in the monitor.
+    gathered: Box<Barrier>,
+    /// Complete when all CPUs have checked their parts of the request, once a round.
+    checked: Box<Barrier>,
     /// Complete when all CPUs have finished phase 1.
     phase1: Box<Barrier>,
     /// Complete when all CPUs have finished phase 3.
     phase3: Box<Barrier>,
     /// Held while a CPU is added or removed.
     members: Lock<Members>,
-    /// How many CPUs copy, and whether these are all CPUs: then a CPU's index is its place.
+    /// How many CPUs have gathered, and whether these are all CPUs: then a CPU's index is its place.
     sharers: AtomicU32,
     all_share: AtomicU32,
 }
@@ -94,7 +102,9 @@ impl Rendezvous {
         Self {
             gate: Gate::new(),
             generation: AtomicU64::new(0),
-            released: AtomicU64::new(0),
+            order: AtomicU64::new(0),
+            gathered: Box::default(),
+            checked: Box::default(),
             phase1: Box::default(),
             phase3: Box::default(),
             members: Lock::new(Members {
@@ -107,7 +117,7 @@ impl Rendezvous {
     }
 
     /// Returns how many takeovers have begun, which is the generation of the kernel that runs or is
-    /// being loaded.
+    /// being loaded. A kernel whose request was refused goes on as the next generation.
     #[cfg_attr(feature = "loom", track_caller)]
     pub fn generation(&self) -> u64 {
         self.generation.load(Acquire)
@@ -182,8 +192,9 @@ impl Rendezvous {
     fn add(&self, members: &mut Members, cpu: &impl Participant) {
         if cpu.member().arrival.expect() {
             members.count += 1;
-            self.phase1.add(cpu.index());
-            self.phase3.add(cpu.index());
+            self.gathered.add(cpu.index());
+            self.after_gathering()
+                .for_each(|stage| stage.add(cpu.index()));
         }
     }
 
@@ -191,9 +202,15 @@ impl Rendezvous {
     fn remove(&self, members: &mut Members, cpu: &impl Participant) {
         if cpu.member().arrival.stop_expecting() {
             members.count -= 1;
-            self.phase1.remove(cpu.index());
-            self.phase3.remove(cpu.index());
+            self.gathered.remove(cpu.index());
+            self.after_gathering()
+                .for_each(|stage| stage.remove(cpu.index()));
         }
+    }
+
+    /// Returns the barriers at which those meet that have gathered.
+    fn after_gathering(&self) -> impl Iterator<Item = &Barrier> {
+        [&*self.checked, &*self.phase1, &*self.phase3].into_iter()
     }
 
     /// Begins a takeover, and returns its generation. From here on every CPU joins it at its next
@@ -207,17 +224,16 @@ impl Rendezvous {
     /// Records that `cpu` has arrived in the takeover `generation`. Returns false if the takeover
     /// does not wait for it, or not any more: then it must take no part.
     pub fn arrive(&self, cpu: &impl Participant, generation: u64) -> bool {
-        cpu.member().arrival.arrive(generation)
+        let arrived = cpu.member().arrival.arrive(generation);
+        if arrived {
+            self.gathered.arrive(cpu.index(), generation);
+        }
+        arrived
     }
 
-    /// Records that `cpu` has finished phase 1.
-    pub fn finish_phase1(&self, cpu: &impl Participant, generation: u64) {
-        self.phase1.arrive(cpu.index(), generation);
-    }
-
-    /// Returns whether all CPUs that were not given up have finished phase 1.
-    pub fn is_phase1_finished(&self, generation: u64) -> bool {
-        self.phase1.is_complete(generation)
+    /// Returns whether all CPUs that were not given up are in the monitor.
+    pub fn is_gathered(&self, generation: u64) -> bool {
+        self.gathered.is_complete(generation)
     }
 
     /// Returns whether the takeover waits for `cpu`, which has not arrived.
@@ -226,19 +242,87 @@ impl Rendezvous {
         arrival.is_expected() && !arrival.has_arrived(generation)
     }
 
-    /// Gives `cpu` up, so that no phase waits for it. Returns false, and changes nothing, if it has
-    /// arrived or is not expected.
+    /// Gives `cpu` up, so that nobody waits for it. Returns false, and changes nothing, if it has
+    /// arrived or is not expected. No [`Stage`] of this generation has begun.
     pub fn give_up(&self, cpu: &impl Participant, generation: u64) -> bool {
         let given_up = cpu.member().arrival.give_up(generation);
         if given_up {
-            self.phase1.arrive(cpu.index(), generation);
-            self.phase3.arrive(cpu.index(), generation);
+            self.after_gathering()
+                .for_each(|stage| stage.remove(cpu.index()));
+            self.gathered.arrive(cpu.index(), generation);
         }
         given_up
     }
 
-    /// Decides which part of the plan each of `cpus`, all CPUs, copies, after `missing` of them
-    /// have been given up.
+    /// Has all CPUs that have gathered for `generation` do `stage`, and wakes those that wait for it.
+    pub fn order(&self, generation: u64, stage: Stage) {
+        self.order.store(stage.of(generation), Release);
+        sev();
+    }
+
+    /// Waits for what the boot CPU has the CPUs of `generation` do after `done`, the last that the
+    /// calling CPU has done, and returns it.
+    ///
+    /// This wait has no bound of its own: the boot CPU orders, or resets the machine.
+    pub fn await_order(&self, generation: u64, done: Option<Stage>) -> Stage {
+        let done = done.map_or(generation << Stage::BITS, |stage| stage.of(generation));
+        loop {
+            let order = self.order.load(Acquire);
+            if order > done {
+                return Stage::in_generation(order, generation);
+            }
+            wfe();
+        }
+    }
+
+    /// Returns whether the request of the takeover `generation` was accepted, while that is under way.
+    pub fn is_accepted(&self, generation: u64) -> bool {
+        let accepted = Stage::Phase1.of(generation)..=Stage::Phase3.of(generation);
+        accepted.contains(&self.order.load(Acquire))
+    }
+
+    /// Records that `cpu` has done `stage`, for which others wait.
+    pub fn finish(&self, cpu: &impl Participant, generation: u64, stage: Stage) {
+        if let Some(barrier) = self.barrier_of(stage) {
+            barrier.arrive(cpu.index(), stage.of(generation));
+        }
+    }
+
+    /// Returns whether all CPUs that have gathered have done `stage`.
+    pub fn is_finished(&self, generation: u64, stage: Stage) -> bool {
+        let done = |barrier: &Barrier| barrier.is_complete(stage.of(generation));
+        self.barrier_of(stage).is_none_or(done)
+    }
+
+    /// Returns where those meet that have done `stage`; each goes its own way from [`Stage::Refused`].
+    fn barrier_of(&self, stage: Stage) -> Option<&Barrier> {
+        match stage {
+            Stage::Check(_) => Some(&self.checked),
+            Stage::Refused => None,
+            Stage::Phase1 => Some(&self.phase1),
+            Stage::Phase3 => Some(&self.phase3),
+        }
+    }
+
+    /// Has the kernel of the generation before, which has its memory again, go on as `generation`: with
+    /// those of `cpus`, all CPUs, that have gathered, and with those that were given up.
+    pub fn resume<C: Participant>(&self, cpus: &[C], generation: u64) {
+        let _members = self.members.lock();
+        for cpu in cpus {
+            let member = cpu.member();
+            if member.arrival.is_missing(generation) && member.arrival.is_expected() {
+                self.after_gathering()
+                    .for_each(|stage| stage.add(cpu.index()));
+            }
+            // One of an earlier kernel has yet to recover.
+            if member.generation() + 1 == generation {
+                member.set_generation(generation);
+            }
+        }
+    }
+
+    /// Decides which part of what they do together is that of each of `cpus`, all CPUs, after `missing`
+    /// of them have been given up.
     pub fn share_out<C: Participant>(&self, cpus: &[C], generation: u64, missing: usize) {
         let sharers = self.members.lock().count - missing;
         let all = sharers == cpus.len();
@@ -254,45 +338,34 @@ impl Rendezvous {
         self.all_share.store(all.into(), Relaxed);
     }
 
+    /// Returns how many CPUs have gathered, as [`Rendezvous::share_out`] found.
+    pub fn sharers(&self) -> usize {
+        self.sharers.load(Relaxed) as usize
+    }
+
     /// Returns whether some CPUs take no part, as [`Rendezvous::share_out`] found.
     pub fn has_absent(&self) -> bool {
         self.all_share.load(Relaxed) == 0
     }
 
-    /// Returns which part of the plan, counted from 0, `cpu` copies, and how many parts there are.
-    /// For phase 3: [`Rendezvous::share_out`] has decided it.
+    /// Returns which part of what all CPUs do together, counted from 0, is that of `cpu`, and how many
+    /// parts there are.
+    /// [`Rendezvous::share_out`] has decided it.
     pub fn share_of(&self, cpu: &impl Participant) -> (usize, usize) {
         let place = match self.all_share.load(Relaxed) {
             0 => cpu.member().share.load(Relaxed) as usize,
             _ => cpu.index(),
         };
-        (place, self.sharers.load(Relaxed) as usize)
-    }
-
-    /// Lets all CPUs of `generation` go on to phase 3, and wakes those that wait for it.
-    pub fn release(&self, generation: u64) {
-        self.released.store(generation, Release);
-        sev();
-    }
-
-    /// Returns whether phase 3 of `generation` has begun.
-    pub fn is_released(&self, generation: u64) -> bool {
-        self.released.load(Acquire) >= generation
-    }
-
-    /// Records that `cpu` has finished phase 3.
-    pub fn finish_phase3(&self, cpu: &impl Participant, generation: u64) {
-        self.phase3.arrive(cpu.index(), generation);
-    }
-
-    /// Returns whether all CPUs that were not given up have finished phase 3.
-    pub fn is_phase3_finished(&self, generation: u64) -> bool {
-        self.phase3.is_complete(generation)
+        (place, self.sharers())
     }
 
     /// Removes `cpu`, which was given up: no takeover waits for it before it has recovered.
     pub fn forget(&self, cpu: &impl Participant) {
-        self.remove(&mut self.members.lock(), cpu);
+        let mut members = self.members.lock();
+        if cpu.member().arrival.stop_expecting() {
+            members.count -= 1;
+            self.gathered.remove(cpu.index());
+        }
     }
 
     /// Ends the takeover: CPUs can be turned on and off again.

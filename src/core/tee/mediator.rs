@@ -39,8 +39,8 @@ enum Slot {
 #[derive(Clone, Copy)]
 struct Call {
     slot: usize,
-    /// The generation that made it.
-    generation: u64,
+    /// The kernel that made it, by its number.
+    kernel: u64,
     /// Where the guest's message lies, and how many parameters it has.
     address: u64,
     params: usize,
@@ -90,17 +90,17 @@ impl Mediator {
         })
     }
 
-    /// The guest makes [`CALL_WITH_ARG`] in `generation`. `smc` calls OP-TEE; `is_over` says whether the
-    /// generation has ended meanwhile. Returns what the guest finds in its registers.
+    /// The guest makes [`CALL_WITH_ARG`]; its kernel has the number `kernel`. `smc` calls OP-TEE; `is_over` says
+    /// whether that kernel is over meanwhile. Returns what the guest finds in its registers.
     pub fn begin(
         &self,
         memory: &impl WritableMemory,
-        generation: u64,
+        kernel: u64,
         registers: Registers,
         smc: impl FnOnce(Registers) -> Registers,
         is_over: impl FnOnce() -> bool,
     ) -> Registers {
-        let Some(slot) = self.take_free(generation) else {
+        let Some(slot) = self.take_free(kernel) else {
             return failed(status::ETHREAD_LIMIT);
         };
         let [page, _, lists @ ..] = self.pages_of(slot) else {
@@ -114,7 +114,7 @@ impl Mediator {
         };
         let call = Call {
             slot,
-            generation,
+            kernel,
             address,
             params,
             lists: lists.used(),
@@ -131,13 +131,13 @@ impl Mediator {
     pub fn resume(
         &self,
         memory: &impl WritableMemory,
-        generation: u64,
+        kernel: u64,
         registers: Registers,
         smc: impl FnOnce(Registers) -> Registers,
         is_over: impl FnOnce() -> bool,
     ) -> Registers {
         let [_, a1, a2, thread, a4, a5, a6, _] = registers;
-        let Some(mut call) = self.take_waiting(generation, thread as u32) else {
+        let Some(mut call) = self.take_waiting(kernel, thread as u32) else {
             return failed(status::ERESUME);
         };
         let [_, own, lists @ ..] = self.pages_of(call.slot) else {
@@ -218,26 +218,24 @@ impl Mediator {
         registers
     }
 
-    /// Takes a slot for a call of `generation`. Those of generations before are given up: OP-TEE's threads
+    /// Takes a slot for a call of `kernel`. Those of kernels before are given up: OP-TEE's threads
     /// wait for ever, and nobody can go on with them.
-    fn take_free(&self, generation: u64) -> Option<usize> {
+    fn take_free(&self, kernel: u64) -> Option<usize> {
         let mut slots = self.slots.lock();
         let slot = slots.iter().position(|slot| match slot {
             Slot::Free => true,
             Slot::Taken => false,
-            Slot::Waiting(call) => call.generation != generation,
+            Slot::Waiting(call) => call.kernel != kernel,
         })?;
         *slots.get_mut(slot)? = Slot::Taken;
         Some(slot)
     }
 
     /// Takes the slot of the call whose thread waits.
-    fn take_waiting(&self, generation: u64, thread: u32) -> Option<Call> {
+    fn take_waiting(&self, kernel: u64, thread: u32) -> Option<Call> {
         let mut slots = self.slots.lock();
         slots.iter_mut().find_map(|slot| match *slot {
-            Slot::Waiting(call)
-                if call.generation == generation && call.thread == u64::from(thread) =>
-            {
+            Slot::Waiting(call) if call.kernel == kernel && call.thread == u64::from(thread) => {
                 *slot = Slot::Taken;
                 Some(call)
             }

@@ -61,3 +61,18 @@ fn all_others_are_kicked_and_not_the_caller() {
     }
     memory.expect("core 2 mailboxes", 0x58..0x5c, !0);
 }
+
+#[test]
+fn mailboxes_interrupt_again_as_before_a_kick() {
+    let (memory, local) = used();
+    mmio::poke(memory.base() + 0x54, 0x8);
+    local.kick(1);
+    local.kick(1);
+    local.put_back_kicks();
+    memory.expect("core 1 mailboxes", 0x54..0x58, 0x8);
+    memory.expect("core 2 mailboxes, which was not kicked", 0x58..0x5c, !0);
+    local.kick(1);
+    local.reset_private(1);
+    local.put_back_kicks();
+    memory.expect("core 1 mailboxes after a reset", 0x54..0x58, 0);
+}

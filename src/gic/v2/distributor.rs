@@ -69,6 +69,58 @@ pub fn send_to_all_others(mut registers: UniqueMmioPointer<Registers>, sgi: u8) 
     field!(gicd, sgir).write(ALL_OTHERS | u32::from(sgi & 0xf));
 }
 
+/// The first 32 SPIs, and what enables them, as a kick from outside found them.
+pub struct BeforeKick {
+    targets: [u8; 32],
+    priorities: [u32; 8],
+    in_group1: u32,
+    enabled: u32,
+    pending: u32,
+    ctlr: GicdCtlr,
+}
+
+impl BeforeKick {
+    /// Reads them.
+    pub fn read(mut registers: UniqueMmioPointer<Registers>) -> Self {
+        let mut found = [0; 32];
+        let mut all = targets(&mut registers);
+        for (found, target) in found.iter_mut().zip(all.iter().skip(PRIVATE)) {
+            *found = target.read();
+        }
+        let gicd = field!(registers, gicd);
+        let mut priorities = [0; 8];
+        let found_priorities = field_shared!(gicd, ipriorityr);
+        for (found, priority) in priorities.iter_mut().zip(found_priorities.iter().skip(8)) {
+            *found = priority.read();
+        }
+        Self {
+            targets: found,
+            priorities,
+            in_group1: any!(gicd, igroupr[1; 1]),
+            enabled: any!(gicd, isenabler[1; 1]),
+            pending: any!(gicd, ispendr[1; 1]),
+            ctlr: field_shared!(gicd, ctlr).read(),
+        }
+    }
+
+    /// Puts them back. One that the guest has enabled stays pending: it may be its device's.
+    pub fn put_back(&self, mut registers: UniqueMmioPointer<Registers>) {
+        let mut gicd = field!(registers, gicd);
+        fill!(gicd, icenabler[1; 1], !self.enabled);
+        fill!(gicd, icpendr[1; 1], !self.pending & !self.enabled);
+        fill!(gicd, igroupr[1; 1], self.in_group1);
+        let mut priorities = field!(gicd, ipriorityr);
+        for (before, mut priority) in self.priorities.iter().zip(priorities.iter().skip(8)) {
+            priority.write(*before);
+        }
+        field!(gicd, ctlr).write(self.ctlr);
+        let mut all = targets(&mut registers);
+        for (before, mut target) in self.targets.iter().zip(all.iter().skip(PRIVATE)) {
+            target.write(*before);
+        }
+    }
+}
+
 /// Makes the first 32 SPIs pending for `target` too, of the highest priority, half of them in each
 /// group.
 pub fn raise_shared(mut registers: UniqueMmioPointer<Registers>, target: u8) {

@@ -16,6 +16,7 @@ use baton_core::sync::Lock;
 use block::Block;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use distributor::BeforeKick;
 use thiserror::Error;
 
 /// CPU interfaces that a GICv2 can have.
@@ -48,8 +49,8 @@ pub enum GicV2Error {
 pub struct GicV2 {
     distributor: Block<distributor::Registers>,
     cpu_interface: Block<cpu_interface::Registers>,
-    /// Held while what CPUs share of the distributor is changed.
-    shared: Lock<()>,
+    /// Held while what CPUs share of the distributor is changed: what a kick from outside has found.
+    shared: Lock<Option<BeforeKick>>,
     /// `GICC_CTLR` in the bits that are firmware's to choose.
     bypass: u32,
     /// The affinity of the CPU of each interface, once it has come.
@@ -76,7 +77,7 @@ impl GicV2 {
                 bypass: cpu_interface::bypass(cpu_interface.registers()),
                 distributor,
                 cpu_interface,
-                shared: Lock::new(()),
+                shared: Lock::new(None),
                 interfaces: [const { AtomicU64::new(0) }; INTERFACES],
             }),
             revision => Err(GicV2Error::NotV2 {
@@ -131,9 +132,17 @@ impl GicV2 {
     /// distributor is reset.
     pub fn kick_from_outside(&self, mpidr: u64) {
         if let Some(interface) = self.interface(mpidr) {
-            let _shared = self.shared.lock();
+            let mut before = self.shared.lock();
+            before.get_or_insert_with(|| BeforeKick::read(self.distributor.registers()));
             barrier::dsb_ish();
             distributor::raise_shared(self.distributor.registers(), 1 << interface);
+        }
+    }
+
+    /// Puts back what [`GicV2::kick_from_outside`] has changed: the guest goes on.
+    pub fn put_back_kicks(&self) {
+        if let Some(before) = self.shared.lock().take() {
+            before.put_back(self.distributor.registers());
         }
     }
 
@@ -184,7 +193,7 @@ impl GicV2 {
     ///
     /// [`HwError::Sticky`] with the first register that did not take its value.
     pub fn reset_distributor(&self) -> Result<(), HwError> {
-        let _shared = self.shared.lock();
+        *self.shared.lock() = None;
         distributor::reset_shared(self.distributor.registers())
     }
 

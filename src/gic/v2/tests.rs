@@ -221,6 +221,36 @@ fn a_kick_from_outside_reaches_the_interface_of_the_cpu() {
 }
 
 #[test]
+fn a_kick_from_outside_is_put_back() {
+    let fake = V2::new(INTERFACE);
+    let gic = fake.gic();
+    assert_eq!(gic.cpu_online(CPU), Ok(()));
+    // SPI 32 is enabled, and SPI 33 pending.
+    let guests = [
+        ("GICD_CTLR", 0x0, 1),
+        ("GICD_IGROUPR1", 0x84, 0x0f0f_0f0f),
+        ("GICD_ISENABLER1", 0x104, 1),
+        ("GICD_ISPENDR1", 0x204, 2),
+        ("GICD_IPRIORITYR8", 0x420, 0xa0a0_a0a0),
+        ("GICD_ITARGETSR8", 0x820, 0x0102_0408),
+    ];
+    for (_, offset, value) in guests {
+        mmio::poke(fake.gicd.base() + offset, value);
+    }
+    gic.kick_from_outside(CPU);
+    gic.kick_from_outside(CPU);
+    gic.put_back_kicks();
+    for (register, offset, value) in guests {
+        let expected = match offset {
+            // It may be its device that has made the enabled one pending.
+            0x204 => 3,
+            _ => value,
+        };
+        fake.gicd.expect(register, offset..offset + 4, expected);
+    }
+}
+
+#[test]
 fn an_sgi_for_all_others_says_so() {
     let fake = V2::new(INTERFACE);
     baton_sysreg::fake::reset();

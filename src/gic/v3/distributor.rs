@@ -29,6 +29,8 @@ const ROUTE_ANY: u64 = 1 << 31;
 /// The registers of the distributor.
 pub struct Distributor {
     registers: UniqueMmioPointer<'static, Gicd>,
+    /// Whether group 1 was enabled before a kick from outside.
+    before_kick: Option<bool>,
 }
 
 impl Distributor {
@@ -46,7 +48,10 @@ impl Distributor {
         // SAFETY: The caller vouches for the registers, and that there is no other pointer.
         let registers = unsafe { UniqueMmioPointer::new(pointer) };
         check_revision(base, field_shared!(registers, pidr2).read().arch_rev())?;
-        Ok(Self { registers })
+        Ok(Self {
+            registers,
+            before_kick: None,
+        })
     }
 
     /// Returns how many registers of 32 interrupts there are for SPIs, and for extended SPIs.
@@ -95,9 +100,22 @@ impl Distributor {
     /// [`HwError::Timeout`] if it does not take effect in time.
     pub fn open_group1(&mut self) -> Result<(), HwError> {
         let mut register = field!(self.registers, ctlr);
-        register
-            .modify(|value| value | GicdCtlr::from_bits_retain(ctlr::ARE | ctlr::ENABLE_GROUP1));
+        let found = register.read();
+        register.write(found | GicdCtlr::from_bits_retain(ctlr::ARE | ctlr::ENABLE_GROUP1));
+        self.before_kick
+            .get_or_insert(found.bits() & ctlr::ENABLE_GROUP1 != 0);
         self.wait()
+    }
+
+    /// Disables group 1 again, if [`open_group1`](Self::open_group1) has enabled it. Affinity routing
+    /// stays on. Returns whether that was called since the last time, or since the last reset.
+    pub fn put_back(&mut self) -> bool {
+        let before = self.before_kick.take();
+        if before == Some(false) {
+            field!(self.registers, ctlr)
+                .modify(|value| value & !GicdCtlr::from_bits_retain(ctlr::ENABLE_GROUP1));
+        }
+        before.is_some()
     }
 
     /// Leaves the distributor as after a reset: groups off; SPIs and extended SPIs disabled, not
@@ -112,6 +130,7 @@ impl Distributor {
     /// [`HwError::Timeout`] if a write does not take effect in time, [`HwError::Sticky`] with the
     /// first register that did not take its value. The rest is done all the same.
     pub fn reset(&mut self, mpidr: u64) -> Result<(), HwError> {
+        self.before_kick = None;
         let (spis, extended) = self.words();
         let off = field_shared!(self.registers, ctlr).read().bits() & (ctlr::ARE | ctlr::DS);
         field!(self.registers, ctlr).write(GicdCtlr::from_bits_retain(off));

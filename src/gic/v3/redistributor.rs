@@ -31,6 +31,16 @@ pub struct Redistributor {
     pub(super) preset: bool,
     /// Interrupts can be non-maskable (`GICD_TYPER.NMI`).
     nmi: bool,
+    /// How the guest had the SGI of a kick from outside.
+    before_kick: Option<BeforeKick>,
+}
+
+/// An SGI, as [`Redistributor::kick_from_outside`] found it.
+#[derive(Clone, Copy, Debug)]
+struct BeforeKick {
+    priority: u8,
+    in_group1: bool,
+    enabled: bool,
 }
 
 /// Writes a value to `count` registers of an array, from the one at `first` on.
@@ -67,6 +77,7 @@ impl Redistributor {
             virtual_lpis,
             preset: false,
             nmi,
+            before_kick: None,
         }
     }
 
@@ -109,6 +120,7 @@ impl Redistributor {
     /// SGIs.
     pub fn reset_private(&mut self) -> Result<(), HwError> {
         let nmi = self.nmi;
+        self.before_kick = None;
         // 32 interrupts a register: one for SGIs and PPIs, up to two for extended PPIs.
         let typer = field_shared!(self.gicr(), typer).read();
         let words = 1 + (typer.max_eppi_count() as usize / 32).min(2);
@@ -181,16 +193,46 @@ impl Redistributor {
             return false;
         }
         let mut block = self.sgi();
+        let mut found = 0;
         if let Some(mut priority) = Sgi::ipriorityr_bytes(&mut block).get(number) {
+            found = priority.read();
             priority.write(0);
         }
+        let bit = 1 << number;
+        let in_group1 = any!(block, igroupr[0; 1]) & bit != 0;
+        let enabled = any!(block, isenabler[0; 1]) & bit != 0;
         if let Some(mut group) = field!(block, igroupr).get(0) {
-            group.modify(|bits| bits | 1 << number);
+            group.modify(|bits| bits | bit);
         }
-        if let Some(mut enable) = field!(block, isenabler).get(0) {
-            enable.write(1 << number);
-        }
+        fill!(block, isenabler[0; 1], bit);
+        self.before_kick.get_or_insert(BeforeKick {
+            priority: found,
+            in_group1,
+            enabled,
+        });
         true
+    }
+
+    /// Puts SGI `sgi` (0 to 15) back as [`kick_from_outside`](Self::kick_from_outside) found it, if it
+    /// was kicked so: its guest goes on. The SGI itself may stay pending: it may be the guest's.
+    pub fn put_back(&mut self, sgi: u8) {
+        let number = usize::from(sgi & 0xf);
+        let Some(before) = self.before_kick.take() else {
+            return;
+        };
+        let mut block = self.sgi();
+        let bit = 1 << number;
+        if !before.enabled {
+            fill!(block, icenabler[0; 1], bit);
+        }
+        if !before.in_group1
+            && let Some(mut group) = field!(block, igroupr).get(0)
+        {
+            group.modify(|bits| bits & !bit);
+        }
+        if let Some(mut priority) = Sgi::ipriorityr_bytes(&mut block).get(number) {
+            priority.write(before.priority);
+        }
     }
 }
 

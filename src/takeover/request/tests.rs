@@ -10,6 +10,7 @@ use baton_core::devicetree::blob;
 use baton_core::devicetree::next_tree::NextTreeError;
 use baton_core::options::Options;
 use baton_sysreg::fake;
+use core::sync::atomic::Ordering::Relaxed;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
 /// Where the tree is to be, by its offset in the guest's memory, and from where it is copied there.
@@ -122,14 +123,22 @@ fn a_tree_on_the_list_gets_the_reservation() {
 }
 
 #[test]
-fn a_tree_without_room_is_refused_and_nothing_stops() {
+fn a_tree_without_room_is_refused_and_the_guest_goes_on() {
     let bench = Bench::new(Options::default());
     let tree = bench.write_tree(TREE, &board());
     add_room(&bench, TREE, 15);
     let room = board().to_dtb().len() + 15;
     let seen = ask(&bench, &[], tree);
     expect_refusal(&seen, &NextTreeError::NoRoom { room });
-    assert_eq!(bench.machine.takeover.rendezvous.generation(), 0);
+    let (machine, cpu) = (&bench.machine, &bench.machine.cpus[0]);
+    assert_eq!(machine.takeover.reboots(), 0);
+    let rendezvous = &machine.takeover.rendezvous;
+    assert!(!rendezvous.is_over(&cpu.member) && !rendezvous.is_closed());
+    assert!(
+        machine.generations.enter(cpu.member.generation()),
+        "it has no memory"
+    );
+    assert_eq!(cpu.times.part.load(Relaxed), 0, "it took part in no reboot");
     assert_eq!(reservations(&bench, TREE), []);
 }
 

@@ -8,6 +8,7 @@ use crate::gic::fake::{SGI_BASE, gate};
 use crate::machine::fake::{Bench, RAM};
 use crate::machine::next::Next;
 use crate::machine::request::KexecRequest;
+use crate::machine::validated::Asked;
 use crate::takeover::request;
 use baton_core::devicetree::next_tree::Needs;
 use baton_core::options::Options;
@@ -289,11 +290,29 @@ fn request(bench: &Bench) -> KexecRequest {
     }
 }
 
-fn needs(machine: &Machine) -> Needs {
-    Needs {
-        monitor: machine.monitor,
-        log: machine.log,
-        own_psci: false,
+/// Has the first CPU check `request` alone, which is valid.
+fn check(machine: &Machine, request: KexecRequest) {
+    let asked = Asked {
+        request,
+        needs: Needs {
+            monitor: machine.monitor,
+            log: machine.log,
+            own_psci: false,
+        },
+        refuse: false,
+    };
+    let takeover = &machine.takeover;
+    // SAFETY: Nobody else has the plan.
+    unsafe { takeover.ask(asked, 0) }
+    takeover.rendezvous.share_out(&machine.cpus, 1, 0);
+    for round in 0.. {
+        // SAFETY: As above, and no CPU checks.
+        let more = unsafe { takeover.begin_round(&machine.ram, &machine.generations, round) };
+        if !more.expect("a valid request") {
+            return;
+        }
+        // SAFETY: This is a round.
+        unsafe { takeover.check(&machine.ram, &machine.cpus[0]) }
     }
 }
 
@@ -310,14 +329,7 @@ fn copy_puts_a_cpus_share_in_place_and_cleans_it() {
     let bench = Bench::new(Options::default());
     let request = request(&bench);
     let machine = &bench.machine;
-    // SAFETY: Nobody else has the plan.
-    let result = unsafe {
-        machine
-            .takeover
-            .validate(&machine.ram, request, &needs(machine))
-    };
-    assert!(result.is_ok(), "seen {result:?}");
-    machine.takeover.rendezvous.share_out(&machine.cpus, 1, 0);
+    check(machine, request);
     assert_eq!(take(&bench, "copy", 0), Ok(()));
     has_the_next_kernel(&bench);
     let instructions = fake::instructions();
@@ -331,11 +343,7 @@ fn a_list_that_changed_is_an_error_and_no_kernel() {
     let bench = Bench::new(Options::default());
     let request = request(&bench);
     let machine = &bench.machine;
-    let needs = needs(machine);
-    // SAFETY: Nobody else has the plan.
-    let result = unsafe { machine.takeover.validate(&machine.ram, request, &needs) };
-    assert!(result.is_ok(), "seen {result:?}");
-    machine.takeover.rendezvous.share_out(&machine.cpus, 1, 0);
+    check(machine, request);
     mmio::poke64(bench.ram.base() + 0x1010, baton_abi::IND_DONE);
     let result = take(&bench, "copy", 0);
     assert!(

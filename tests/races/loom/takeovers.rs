@@ -30,6 +30,17 @@ crate::models! {
     cpu_off_meets_cpu_on [Some(4), None];
     cpu_that_is_sent_back_meets_cpu_on [Some(0), Some(1)];
     cpu_that_is_sent_back_meets_takeover [Some(1), Some(2)];
+    refused_takeover_of_two [Some(2), Some(4)];
+    refused_takeover_of_parked_and_off [Some(1), Some(2)];
+    refused_and_asked_again [Some(2), Some(3)];
+    two_ask_and_one_is_refused [Some(1), Some(3)];
+    two_ask_and_both_are_refused [Some(1), Some(3)];
+    cpu_that_is_given_up_comes_when_it_is_refused [Some(2), Some(4)];
+    cpu_that_is_given_up_comes_after_a_refusal [Some(1), Some(2)];
+    cpu_on_through_firmware_meets_refusal [Some(1), Some(2)];
+    cpu_on_of_a_parked_cpu_meets_refusal [Some(0), Some(2)];
+    cpu_on_meets_hasty_refusal [Some(1), Some(2)];
+    cpu_off_meets_refusal [Some(2), Some(4)];
 }
 
 /// Runs a machine whose CPUs are `at` their places; the first one runs in the model's first thread.
@@ -71,6 +82,14 @@ fn hasty(kexecs: u64) -> Conditions {
     Conditions {
         hasty: true,
         ..impatient(kexecs)
+    }
+}
+
+/// The first `refused` requests are refused.
+fn refused(refused: u64, conditions: Conditions) -> Conditions {
+    Conditions {
+        refused,
+        ..conditions
     }
 }
 
@@ -188,4 +207,60 @@ fn cpu_that_is_sent_back_meets_takeover() {
         kexecs(1),
         [KEXEC, At::Guest(&[Act::SendBack(2)]), At::Parked],
     );
+}
+
+fn refused_takeover_of_two() {
+    run(refused(1, kexecs(1)), [KEXEC, IDLE]);
+}
+
+fn refused_takeover_of_parked_and_off() {
+    run(refused(1, kexecs(1)), [KEXEC, At::Parked, At::Firmware]);
+}
+
+fn refused_and_asked_again() {
+    run(refused(1, kexecs(2)), [KEXEC, IDLE]);
+}
+
+/// The second request is made again when the first one is refused, and is served.
+fn two_ask_and_one_is_refused() {
+    run(refused(1, kexecs(2)), [KEXEC, KEXEC]);
+}
+
+fn two_ask_and_both_are_refused() {
+    run(refused(2, kexecs(2)), [KEXEC, KEXEC]);
+}
+
+/// Before the refusal, between that and the end of the takeover, or after it.
+fn cpu_that_is_given_up_comes_when_it_is_refused() {
+    run(refused(1, impatient(1)), [KEXEC, IDLE]);
+}
+
+/// Before the next takeover, in it, or when it is given up again.
+fn cpu_that_is_given_up_comes_after_a_refusal() {
+    run(refused(1, impatient(2)), [KEXEC, IDLE]);
+}
+
+fn cpu_on_through_firmware_meets_refusal() {
+    run(
+        refused(1, kexecs(1)),
+        [KEXEC, At::Guest(&[Act::On(2)]), At::Firmware],
+    );
+}
+
+fn cpu_on_of_a_parked_cpu_meets_refusal() {
+    run(
+        refused(1, kexecs(1)),
+        [KEXEC, At::Guest(&[Act::On(2)]), At::Parked],
+    );
+}
+
+fn cpu_on_meets_hasty_refusal() {
+    run(
+        refused(1, hasty(1)),
+        [KEXEC, At::Guest(&[Act::On(2)]), At::Firmware],
+    );
+}
+
+fn cpu_off_meets_refusal() {
+    run(refused(1, kexecs(1)), [KEXEC, At::Guest(&[Act::Off])]);
 }

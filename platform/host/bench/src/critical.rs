@@ -51,8 +51,8 @@ impl Path {
         };
         let sum: u64 = timeline.taken().filter_map(own).sum();
         Self {
-            validate: instructions(timeline.validated),
-            kick: instructions(timeline.kicked.saturating_sub(timeline.validated)),
+            validate: instructions(timeline.checked_alone) + most(&|lane| Some(lane.checked)),
+            kick: instructions(timeline.kicked),
             phase1: most(&phase1),
             phase2: instructions(phase2),
             phase3: most(&phase3),
@@ -97,7 +97,7 @@ impl Path {
 }
 
 fn phase1(lane: &Lane) -> Option<u64> {
-    lane.phase1_end?.checked_sub(lane.arrived?)
+    lane.phase1_end?.checked_sub(lane.phase1_start?)
 }
 
 /// Without the copy.
@@ -109,7 +109,7 @@ fn phase3(lane: &Lane) -> Option<u64> {
 fn overlaps(timeline: &Timeline) -> usize {
     let stretches = timeline.taken().flat_map(|lane| {
         [
-            (lane.arrived, lane.phase1_end),
+            (lane.phase1_start, lane.phase1_end),
             (lane.phase3_start, lane.phase3_end),
         ]
     });
@@ -132,19 +132,20 @@ mod tests {
     fn takes_the_slowest_of_each_part() {
         let path = Path::of(&timeline());
         // Ticks of 16 ns.
-        assert_eq!(path.phase1, 98.0 * 16.0);
+        assert_eq!(path.validate, 40.0 * 16.0);
+        assert_eq!(path.phase1, 80.0 * 16.0);
         assert_eq!(path.phase3, 17.0 * 16.0);
         assert_eq!(path.copy, 880.0 * 16.0);
-        let parts = 10.0 + 98.0 + 40.0 + 17.0 + 50.0;
+        let parts = 10.0 + 80.0 + 40.0 + 17.0 + 50.0;
         assert!((path.without_copy() - parts * 16.0).abs() < 1e-6);
-        assert!((path.whole() - (parts + 100.0 + 880.0) * 16.0).abs() < 1e-6);
+        assert!((path.whole() - (parts + 40.0 + 880.0) * 16.0).abs() < 1e-6);
         assert_eq!(path.overlaps, 0.0);
     }
 
     #[test]
     fn sees_a_cpu_that_was_interrupted() {
         let mut timeline = timeline();
-        timeline.lanes[0].phase1_end = Some(220);
+        timeline.lanes[0].phase1_end = Some(260);
         assert_eq!(Path::of(&timeline).overlaps, 1.0);
     }
 }

@@ -134,17 +134,23 @@ type Part = (
     fn(&Lane, &Timeline) -> Option<(u64, u64)>,
 );
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 9] = [
     ("kicked, on its way", RGBColor(235, 235, 235), |lane, t| {
-        (!lane.boot_cpu).then_some((t.validated, lane.arrived?))
+        (!lane.boot_cpu).then_some((t.kicked, lane.arrived?))
     }),
     (
-        "validates, kicks, enters (boot CPU)",
+        "kicks, enters (boot CPU)",
         RGBColor(213, 94, 0),
         |lane, t| lane.boot_cpu.then_some((0, t.kicked)),
     ),
+    ("gathers, waits", RGBColor(245, 240, 220), |lane, _| {
+        Some((lane.arrived?, lane.phase1_start?))
+    }),
+    ("checks its part", RGBColor(0, 114, 178), |lane, _| {
+        Some((lane.check_start?, lane.check_end?))
+    }),
     ("phase 1", RGBColor(86, 180, 233), |lane, _| {
-        Some((lane.arrived?, lane.phase1_end?))
+        Some((lane.phase1_start?, lane.phase1_end?))
     }),
     ("waits", RGBColor(255, 236, 190), |lane, _| {
         Some((lane.phase1_end?, lane.phase3_start?))

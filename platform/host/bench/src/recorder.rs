@@ -148,9 +148,10 @@ fn phases(timeline: &Timeline) -> Metrics {
     let t = timeline;
     [
         ("hook us", t.us(t.entered)),
-        ("validate us", t.us(t.validated)),
-        ("kick us", between(t.validated, t.kicked)),
-        ("phase 1 us", between(t.kicked, t.phase1_end)),
+        ("kick us", t.us(t.kicked)),
+        ("gather us", between(t.kicked, t.gathered)),
+        ("validate us", between(t.gathered, t.validated)),
+        ("phase 1 us", between(t.validated, t.phase1_end)),
         ("phase 2 us", between(t.phase1_end, t.phase2_end)),
         ("phase 3 us", between(t.phase2_end, t.phase3_end)),
         ("enter us", between(t.phase3_end, t.entered)),

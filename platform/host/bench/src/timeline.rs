@@ -13,6 +13,14 @@ pub struct Lane {
     pub boot_cpu: bool,
     /// It was in the monitor.
     pub arrived: Option<u64>,
+    /// It began to check its part of the list.
+    pub check_start: Option<u64>,
+    /// It had checked it.
+    pub check_end: Option<u64>,
+    /// How many ticks of that it worked.
+    pub checked: u64,
+    /// It began phase 1.
+    pub phase1_start: Option<u64>,
     /// It had finished phase 1.
     pub phase1_end: Option<u64>,
     /// It began phase 3.
@@ -34,10 +42,14 @@ pub struct Timeline {
     pub generation: u32,
     /// Ticks a second.
     pub frequency: u64,
-    /// The list was found valid.
-    pub validated: u64,
     /// All CPUs were kicked.
     pub kicked: u64,
+    /// All CPUs were in the monitor.
+    pub gathered: u64,
+    /// The list was found valid.
+    pub validated: u64,
+    /// How many ticks of that the boot CPU worked alone.
+    pub checked_alone: u64,
     /// All CPUs had finished phase 1.
     pub phase1_end: u64,
     /// The boot CPU had finished phase 2.
@@ -97,8 +109,10 @@ fn times(text: &str) -> Option<Timeline> {
     let [
         generation,
         frequency,
-        validated,
         kicked,
+        gathered,
+        validated,
+        checked_alone,
         phase1_end,
         phase2_end,
         phase3_end,
@@ -107,8 +121,10 @@ fn times(text: &str) -> Option<Timeline> {
     Some(Timeline {
         generation: generation.try_into().ok()?,
         frequency,
-        validated,
         kicked,
+        gathered,
+        validated,
+        checked_alone,
         phase1_end,
         phase2_end,
         phase3_end,
@@ -122,6 +138,10 @@ fn lane(text: &str) -> Option<Lane> {
         _,
         flags,
         arrived,
+        check_start,
+        check_end,
+        checked,
+        phase1_start,
         phase1_end,
         phase3_start,
         copy_start,
@@ -135,6 +155,10 @@ fn lane(text: &str) -> Option<Lane> {
         took_part: flags & baton_abi::ROW_TOOK_PART != 0,
         boot_cpu: flags & baton_abi::ROW_BOOT_CPU != 0,
         arrived,
+        check_start,
+        check_end,
+        checked: checked?,
+        phase1_start,
         phase1_end,
         phase3_start,
         copy_start,
@@ -200,10 +224,10 @@ pub mod tests {
 
     /// The console of a reboot of two CPUs, of which a third took no part.
     pub const CONSOLE: &str = "\
-baton: times 1 62500000 100 110 300 340 2000 2050
-baton: row 0 5 111 200 341 350 1100 1101 2060 4096
-baton: row 1 1 201 299 1102 1110 1990 1999 - 2048
-baton: row 2 0 - - - - - - - 0
+baton: times 1 62500000 10 100 160 20 300 340 2000 2050
+baton: row 0 5 11 110 130 20 170 250 341 350 1100 1101 2060 4096
+baton: row 1 1 90 131 150 19 251 299 1102 1110 1990 1999 - 2048
+baton: row 2 0 - - - 0 - - - - - - - 0
 [    0.5] baton: somebody else";
 
     /// The timeline of it.

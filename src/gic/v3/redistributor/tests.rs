@@ -141,3 +141,41 @@ fn a_cpu_that_has_come_is_not_kicked_from_outside() {
     assert!(!frame.lock().kick_from_outside(1, || false));
     assert_eq!(mmio::writes(), []);
 }
+
+/// Priority, group and enable of the SGIs.
+fn sgis(fake: &V3) -> [u32; 3] {
+    [0x400, 0x080, 0x100].map(|offset| mmio::peek(fake.gicr.base() + SGI_BASE + offset))
+}
+
+#[test]
+fn a_kick_from_outside_is_put_back() {
+    let fake = V3::new(&[0], 2 << 27);
+    let gic = fake.gic();
+    let mut frame = gic.frames.of(0).expect("one CPU").lock();
+    let guests = [0xa0a0_a0a0, 0, 0];
+    mmio::poke(fake.gicr.base() + SGI_BASE + 0x400, guests[0]);
+    assert!(!frame.kick_from_outside(0, || false), "it is not awaited");
+    assert_eq!(sgis(&fake), guests, "nothing was done");
+    for _ in 0..2 {
+        assert!(frame.kick_from_outside(0, || true));
+        assert_eq!(sgis(&fake), [0xa0a0_a000, 1, 1], "priority, group, enable");
+    }
+    frame.put_back(0);
+    assert_eq!(sgis(&fake), guests, "priority, group, enable");
+    mmio::poke(fake.gicr.base() + SGI_BASE + 0x400, 0);
+    frame.put_back(0);
+    assert_eq!(sgis(&fake)[0], 0, "it was put back already");
+}
+
+#[test]
+fn an_sgi_that_the_guest_has_enabled_stays_so() {
+    let fake = V3::new(&[0], 2 << 27);
+    let gic = fake.gic();
+    let mut frame = gic.frames.of(0).expect("one CPU").lock();
+    for offset in [0x080, 0x100] {
+        mmio::poke(fake.gicr.base() + SGI_BASE + offset, 1);
+    }
+    assert!(frame.kick_from_outside(0, || true));
+    frame.put_back(0);
+    assert_eq!(sgis(&fake), [0, 1, 1], "priority, group, enable");
+}

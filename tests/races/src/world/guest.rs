@@ -3,8 +3,8 @@
 
 use super::{Act, At, Core, ENTRY, OVER, World};
 use arm_psci::ErrorCode;
-use baton_core::smp::on_off;
-use baton_core::smp::phases::{self, Failure};
+use baton_core::smp::on_off::{self, NotOn};
+use baton_core::smp::phases::{self, End, Joined};
 use baton_core::smp::power::Start;
 use baton_core::sync::atomic::Ordering::{Acquire, Release};
 use baton_core::sync::{pause, sev, wfe};
@@ -38,10 +38,15 @@ impl World {
         loop {
             // Every exit begins so (`exit_from_guest`).
             if self.rendezvous.is_over(&core.member) {
-                phases::join(self, core);
-                self.wait_parked(core);
-                acts = &[];
-                core.state.set(1);
+                match phases::join(self, core) {
+                    Joined::Parked => {
+                        self.wait_parked(core);
+                        acts = &[];
+                        core.state.set(1);
+                    }
+                    Joined::Resumed => self.check_resumed(core),
+                }
+                continue;
             }
             let Some((act, rest)) = acts.split_first() else {
                 if self.rest(core) {
@@ -49,13 +54,13 @@ impl World {
                 }
                 continue;
             };
-            acts = rest;
-            match *act {
+            let done = match *act {
                 Act::On(target) => self.turn_on(core.index, target),
                 Act::Off => {
                     on_off::off(self, core);
                     self.wait_parked(core);
                     core.state.set(1);
+                    true
                 }
                 Act::SendBack(target) => {
                     if let Some(_pass) = self.rendezvous.pass()
@@ -63,8 +68,14 @@ impl World {
                     {
                         sev();
                     }
+                    true
                 }
                 Act::Kexec => self.kexec(core),
+            };
+            // A call that finds a takeover under way is made again, if its kernel goes on.
+            match done {
+                true => acts = rest,
+                false => pause(),
             }
         }
     }
@@ -88,22 +99,39 @@ impl World {
         }
     }
 
-    /// Asks for the next kernel on `core`, and again from there until all kexecs are done.
-    fn kexec(&self, core: &Core) {
+    /// Asks for the next kernel on `core`, and again from there until all kexecs are done. Returns false
+    /// if another CPU has asked first.
+    fn kexec(&self, core: &Core) -> bool {
         let Some(preparation) = self.rendezvous.prepare(&core.member) else {
-            return;
+            return false;
         };
-        self.plan.set(0);
-        let start = match phases::take_over(self, core, preparation.close()) {
-            Ok(start) => start,
-            Err(Failure::NotLoaded) => panic!("not loaded"),
-            Err(Failure::NoNextKernel(error)) => panic!("{error}"),
-        };
-        core.check_start(start);
-        core.state.set(1);
+        if self.rendezvous.generation() == self.conditions.kexecs {
+            return true;
+        }
+        match phases::take_over(self, core, preparation.close()) {
+            Ok(End::Next(start)) => {
+                core.check_start(start);
+                core.state.set(1);
+            }
+            Ok(End::Refused(())) => self.check_resumed(core),
+            Err(failure) => panic!("{failure}"),
+        }
         match core.member.generation() == self.conditions.kexecs {
-            true => self.finish(core),
+            true => {
+                self.finish(core);
+                true
+            }
             false => self.kexec(core),
+        }
+    }
+
+    /// Checks that the guest on `core` goes on as it was, with its memory.
+    fn check_resumed(&self, core: &Core) {
+        assert_eq!(core.state.get(), 1, "registers of CPU {}", core.index);
+        // One that can be given up may have lost its memory again.
+        if !self.conditions.impatient {
+            let (memory, generation) = (self.memory.get(), core.member.generation());
+            assert_eq!(memory, generation, "memory of CPU {}", core.index);
         }
     }
 
@@ -122,8 +150,8 @@ impl World {
             while !core.done.load(Acquire) {
                 match on_off::on(self, cpu, core, cpu.start()) {
                     Ok(()) => break,
-                    Err(ErrorCode::AlreadyOn | ErrorCode::OnPending) => {}
-                    Err(error) => assert!(self.conditions.refuses, "CPU {}: {error}", core.index),
+                    Err(NotOn::Refused(ErrorCode::AlreadyOn | ErrorCode::OnPending)) => {}
+                    Err(why) => assert!(self.conditions.refuses, "CPU {}: {why:?}", core.index),
                 }
                 if self.conditions.refuses && !core.running.load(Acquire) {
                     // It never comes: firmware has it.

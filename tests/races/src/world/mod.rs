@@ -9,7 +9,7 @@ mod platform;
 pub use cpu::Core;
 
 use crate::plain::Plain;
-use baton_core::smp::on_off;
+use baton_core::smp::on_off::{self, NotOn};
 use baton_core::smp::power::{Order, Origin};
 use baton_core::smp::rendezvous::Rendezvous;
 use baton_core::sync::atomic::AtomicU64;
@@ -50,8 +50,10 @@ pub struct Conditions {
     pub impatient: bool,
     /// Firmware refuses CPU_ON.
     pub refuses: bool,
-    /// How many kexecs there are, one after another.
+    /// How many kexecs there are, one after another, those that are refused too.
     pub kexecs: u64,
+    /// How many of them, the first ones, are refused.
+    pub refused: u64,
 }
 
 /// Flag of [`World::alive`]: no guest goes on.
@@ -69,9 +71,12 @@ pub struct World {
     alive: AtomicU64,
     /// How many CPUs are left behind, without memory, in each generation.
     behind: [AtomicU64; 3],
-    /// What is to be copied: the generation that it is for. Written by the CPU that may prepare.
+    /// The generation that has memory: what its guest finds there.
+    memory: Plain,
+    /// What is to be copied: the generation that it is for. Written by the boot CPU.
     plan: Plain,
-    /// For each part of the plan, how many parts there were when it was copied; 0 before that.
+    /// For each part of the plan, how many parts there were when it was checked, and then copied; 0
+    /// before that.
     places: Vec<Plain>,
 }
 
@@ -86,6 +91,7 @@ impl World {
             conditions,
             alive: AtomicU64::new(1),
             behind: core::array::from_fn(|_| AtomicU64::new(0)),
+            memory: Plain::default(),
             plan: Plain::default(),
         };
         for (core, at) in world.cores.iter().zip(at) {
@@ -102,10 +108,10 @@ impl World {
         world
     }
 
-    /// Has CPU `caller` call CPU_ON of `target`, once.
-    pub fn turn_on(&self, caller: usize, target: usize) {
+    /// Has CPU `caller` call CPU_ON of `target`. Returns false if a takeover is under way.
+    pub fn turn_on(&self, caller: usize, target: usize) -> bool {
         let (caller, target) = (&self.cores[caller], &self.cores[target]);
-        let _ = on_off::on(self, caller, target, caller.start());
+        on_off::on(self, caller, target, caller.start()) != Err(NotOn::TakenOver)
     }
 
     /// Has CPU `boot` take over in a hurry, and give up `held`, which is in a call; CPU `parked`

@@ -19,6 +19,7 @@ const CPU_ON_US: u64 = 1_000_000;
 
 impl Platform for World {
     type Cpu = Core;
+    type Refusal = ();
     type Failure = &'static str;
 
     fn rendezvous(&self) -> &Rendezvous {
@@ -62,9 +63,42 @@ impl Platform for World {
 
     fn kick_from_outside(&self, _: &Core, _: impl FnOnce() -> bool) {}
 
-    fn leave_behind(&self, missing: usize) {
+    fn mark_arrived(&self, _: &Core) {}
+
+    /// There is one round. Its parts are those of all CPUs that have gathered, none of which is in its
+    /// guest, and all of which see the request.
+    fn begin_round(&self, round: u8) -> Result<bool, ()> {
+        let generation = self.rendezvous.generation();
+        if round == 0 {
+            self.plan.set(generation);
+            self.places.iter().for_each(|place| place.set(0));
+            return Ok(true);
+        }
+        self.assert_all_did_their_parts("checked");
+        match generation <= self.conditions.refused {
+            true => Err(()),
+            false => Ok(false),
+        }
+    }
+
+    fn check(&self, cpu: &Core) {
+        assert_eq!(self.plan.get(), self.rendezvous.generation(), "the request");
+        self.do_part(cpu);
+    }
+
+    fn resume_generation(&self, generation: u64) {
+        self.memory.set(generation);
+        self.alive.store(generation + 1, Release);
+        sev();
+    }
+
+    fn accept(&self, _: &Core, missing: usize) {
         let over = self.rendezvous.generation() - 1;
         self.behind[over as usize].store(missing as u64, Relaxed);
+    }
+
+    fn teardown_timeout_us(&self) -> u64 {
+        10 * ARRIVAL_US
     }
 
     fn mark_recovered(&self, generation: u64) {
@@ -77,33 +111,24 @@ impl Platform for World {
         cpu.state.set(0);
     }
 
-    fn teardown_shared(&self, _: &Core, _: usize) {
+    fn teardown_shared(&self, _: &Core) {
         let generation = self.rendezvous.generation();
         for core in &self.cores {
             if core.member.arrival().has_arrived(generation) {
                 assert_eq!(core.state.get(), 0, "CPU {} is in phase 1", core.index);
             }
         }
-        self.plan.set(generation);
         self.places.iter().for_each(|place| place.set(0));
     }
 
     fn load(&self, cpu: &Core) {
-        let (place, of) = self.rendezvous.share_of(cpu);
-        assert!(place < of, "place {place} of {of}");
-        assert_eq!(self.places[place].get(), 0, "two CPUs have place {place}");
-        self.places[place].set(of as u64);
+        self.do_part(cpu);
         cpu.copied.set(self.plan.get());
     }
 
     fn begin_generation(&self, generation: u64) -> Result<Start, &'static str> {
-        let places = self.places.iter().map(Plain::get);
-        let of = self.places[0].get();
-        assert_eq!(
-            places.filter(|&place| place == of && of > 0).count() as u64,
-            of,
-            "not all of the next kernel was copied"
-        );
+        self.assert_all_did_their_parts("copied");
+        self.memory.set(generation);
         self.alive.store(generation + 1, Release);
         Ok(Start {
             entry: ENTRY,
@@ -138,6 +163,24 @@ impl Platform for World {
 }
 
 impl World {
+    /// Does the part of `core` in what all CPUs do together.
+    fn do_part(&self, core: &Core) {
+        let (place, of) = self.rendezvous.share_of(core);
+        assert!(place < of, "place {place} of {of}");
+        assert_eq!(self.places[place].get(), 0, "two CPUs have place {place}");
+        self.places[place].set(of as u64);
+    }
+
+    fn assert_all_did_their_parts(&self, what: &str) {
+        let places = self.places.iter().map(Plain::get);
+        let of = self.places[0].get();
+        assert_eq!(
+            places.filter(|&place| place == of && of > 0).count() as u64,
+            of,
+            "not all of the next kernel was {what}"
+        );
+    }
+
     /// Waits, off in firmware. Returns true once `core` is started, false if it never will be.
     pub(super) fn wait_in_firmware(&self, core: &Core) -> bool {
         while !core.running.load(Acquire) {

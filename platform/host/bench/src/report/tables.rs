@@ -22,10 +22,11 @@ const LINUX: [(&str, &str); 3] = [
         "From \"Starting new kernel\" to the next kernel's first process, ms (host's clock)",
     ),
 ];
-const PHASES: [(&str, &str); 7] = [
+const PHASES: [(&str, &str); 8] = [
     ("hook us", "hook to entry"),
-    ("validate us", "validate"),
     ("kick us", "kick"),
+    ("gather us", "gather"),
+    ("validate us", "validate"),
     ("phase 1 us", "phase 1"),
     ("phase 2 us", "phase 2"),
     ("phase 3 us", "phase 3"),

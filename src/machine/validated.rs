@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A request as it is checked, by all CPUs at once, and what is to be done for it.
+
+use super::request::{InvalidRequest, KexecRequest};
+use crate::memory::guest_ram::GuestRam;
+use crate::memory::hotplug::HotPlugged;
+use crate::memory::kexec_memory::{KexecMemory, LinearMap, Search};
+use crate::memory::stage2::Generations;
+use alloc::vec::Vec;
+use baton_core::devicetree::blob::{self, header};
+use baton_core::devicetree::next_map::{self, NextMapError};
+use baton_core::devicetree::next_tree::{self, Needs, NextTreeError};
+use baton_core::devicetree::uefi::Uefi;
+use baton_core::linux::image::PageSize;
+use baton_core::linux::kexec_plan::{Part, Plan, PlanError, Request, Round};
+use baton_core::linux::kimage::Kimage;
+use baton_core::memory::guest_memory::GuestMemory;
+
+/// What is asked for, and needed for it.
+pub struct Asked {
+    /// The request.
+    pub request: KexecRequest,
+    /// What the next kernel's device tree must say.
+    pub needs: Needs,
+    /// It is refused once it was checked (`hooks=refuse`).
+    pub refuse: bool,
+}
+
+/// What is to be done, as it was validated.
+pub struct Validated {
+    /// What is asked for.
+    pub asked: Option<Asked>,
+    /// Which pages are copied where.
+    pub plan: Plan,
+    /// The next kernel's device tree, where it is not what the kernel before has made: it is written
+    /// over that after the copy.
+    pub tree: Option<Vec<u8>>,
+    /// Where the tree says that UEFI's tables are.
+    pub uefi: Option<Uefi>,
+    /// Hot-plugged memory that the plan names.
+    pub hot: HotPlugged,
+}
+
+impl Validated {
+    /// Returns that of no request; `hot` has no blocks.
+    pub fn new(hot: HotPlugged) -> Self {
+        Self {
+            asked: None,
+            plan: Plan::new(),
+            tree: None,
+            uefi: None,
+            hot,
+        }
+    }
+
+    /// Prepares round `round` of the check, after that of `parts`, one for each CPU that checks. Returns
+    /// false if all is checked.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRequest`].
+    pub fn begin_round<'a>(
+        &mut self,
+        ram: &GuestRam,
+        generations: &Generations,
+        round: u8,
+        parts: impl Iterator<Item = &'a Part> + Clone,
+    ) -> Result<bool, InvalidRequest> {
+        let Some(asked) = self.asked.take() else {
+            return Ok(false);
+        };
+        let memory = KexecMemory {
+            ram,
+            hot: &self.hot,
+        };
+        let begun = match round {
+            0 => {
+                (self.tree, self.uefi) = (None, None);
+                let begin = |plan: &mut Plan, page, request: Request<'_>| {
+                    plan.begin(
+                        &memory,
+                        page,
+                        pages(ram, page),
+                        request,
+                        parts.clone().count(),
+                    )
+                };
+                with_request(&mut self.plan, &memory, &asked.request, begin).map(|()| Round::More)
+            }
+            _ => self
+                .plan
+                .advance(&memory, parts)
+                .map_err(InvalidRequest::Plan),
+        };
+        let begun = match (begun, asked.request.linear_map()) {
+            // What the kernel has as memory may be hot-plugged: only this CPU can ask its tables.
+            (Err(error), Some(linear)) if error.is_address() => {
+                generations.looking(|| self.check_alone(ram, &asked.request, linear))?;
+                Round::Done
+            }
+            (begun, _) => begun?,
+        };
+        if begun == Round::Done {
+            self.finish(ram, &asked)?;
+        }
+        self.asked = Some(asked);
+        Ok(begun == Round::More)
+    }
+
+    /// Checks all of `request` on this CPU, which finds hot-plugged memory by the kernel's `linear` map.
+    fn check_alone(
+        &mut self,
+        ram: &GuestRam,
+        request: &KexecRequest,
+        linear: LinearMap,
+    ) -> Result<(), InvalidRequest> {
+        let memory = Search::new(ram, &mut self.hot, Some(linear));
+        let prepare = |plan: &mut Plan, page, request: Request<'_>| {
+            plan.prepare(&memory, page, pages(ram, page), request, &mut [Part::new()])
+        };
+        with_request(&mut self.plan, &memory, request, prepare)?;
+        log::debug!(
+            "the kexec is in {} blocks of hot-plugged memory",
+            self.hot.blocks()
+        );
+        Ok(())
+    }
+
+    /// Looks at what the valid plan leads to.
+    fn finish(&mut self, ram: &GuestRam, asked: &Asked) -> Result<(), InvalidRequest> {
+        let memory = KexecMemory {
+            ram,
+            hot: &self.hot,
+        };
+        (self.tree, self.uefi) = completed_tree(&self.plan, &memory, &asked.request, &asked.needs)?;
+        match asked.refuse {
+            true => Err(InvalidRequest::ByOption),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Returns how many pages of memory a kernel with this page size has at most.
+fn pages(ram: &GuestRam, page: PageSize) -> u64 {
+    ram.banks().total() / page.bytes()
+}
+
+/// Has `plan` do something with `request`, of which the kimage is read from `memory`.
+fn with_request(
+    plan: &mut Plan,
+    memory: &impl GuestMemory,
+    request: &KexecRequest,
+    with: impl FnOnce(&mut Plan, PageSize, Request<'_>) -> Result<(), PlanError>,
+) -> Result<(), InvalidRequest> {
+    match *request {
+        KexecRequest::Hook { kimage, page, .. } => {
+            let kimage = Kimage::read(memory, kimage)?;
+            with(plan, page, Request::Kimage(&kimage))?;
+        }
+        KexecRequest::Call {
+            list,
+            entry,
+            device_tree,
+        } => {
+            let request = Request::Call {
+                list,
+                entry,
+                device_tree,
+            };
+            with(plan, PageSize::Size4K, request)?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the device tree that `plan` has for the next kernel, and at the memory map that it leads to;
+/// returns what the tree is to be, if it is not that already, and where it says that UEFI's tables are.
+fn completed_tree(
+    plan: &Plan,
+    memory: &KexecMemory<'_>,
+    request: &KexecRequest,
+    needs: &Needs,
+) -> Result<(Option<Vec<u8>>, Option<Uefi>), InvalidRequest> {
+    let Some(segment) = plan.device_tree() else {
+        return Ok((None, None));
+    };
+    let page = plan.page_size();
+    let mut tree = Vec::new();
+    // How much there is, which is known once the header is.
+    let mut used = header::SIZE;
+    // A call's tree may begin anywhere in its first page.
+    let mut skipped = segment.start % page;
+    for address in plan.device_tree_pages(memory) {
+        let Some(range) = memory.range(address + skipped, page - skipped) else {
+            break;
+        };
+        skipped = 0;
+        let size = used.next_multiple_of(page as usize) + page as usize + next_tree::GROWTH;
+        tree.try_reserve_exact(size - tree.len())
+            .map_err(|_| InvalidRequest::TreeSize(used))?;
+        let had_header = tree.len() >= header::SIZE;
+        range.append_to(&mut tree);
+        if !had_header && tree.len() >= header::SIZE {
+            used = next_tree::used(&tree).unwrap_or(0);
+        }
+        if tree.len() >= used {
+            break;
+        }
+    }
+    tree.truncate(used);
+    let room = match request {
+        KexecRequest::Hook { .. } => segment.size,
+        // What is behind a call's tree may be anything.
+        KexecRequest::Call { .. } => blob::size_in_header(&tree).unwrap_or(0),
+    };
+    let room = room as usize;
+    let is_complete = next_tree::complete(&mut tree, room, needs)?;
+    let uefi = next_map::find(&tree)?;
+    if let Some(uefi) = &uefi {
+        check_map(uefi, memory, needs)?;
+    }
+    match is_complete {
+        true => Ok((None, uefi)),
+        false => {
+            if memory.range(segment.start, tree.len() as u64).is_none() {
+                return Err(NextTreeError::NoRoom { room }.into());
+            }
+            log::info!(
+                "the next kernel's device tree at {:#x} did not reserve the monitor's memory: it does now",
+                segment.start
+            );
+            Ok((Some(tree), uefi))
+        }
+    }
+}
+
+/// Looks at the memory map that the next kernel is handed.
+fn check_map(uefi: &Uefi, memory: &KexecMemory<'_>, needs: &Needs) -> Result<(), InvalidRequest> {
+    let range = memory.range(uefi.map.start(), uefi.map.size());
+    let range = range.ok_or(NextMapError::Elsewhere(uefi.map))?;
+    let size = range.size() as usize;
+    let mut map = Vec::new();
+    map.try_reserve_exact(size)
+        .map_err(|_| InvalidRequest::TreeSize(size))?;
+    range.append_to(&mut map);
+    Ok(next_map::check(uefi, &map, needs)?)
+}
