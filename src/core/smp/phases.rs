@@ -120,8 +120,8 @@ pub fn join<P: Platform>(platform: &P, cpu: &P::Cpu) -> Joined {
         if rendezvous.arrive(cpu, generation) {
             return take_part(platform, cpu, generation);
         }
-        let given_up = cpu.member().arrival().is_expected();
-        if !given_up || rendezvous.is_accepted(generation) {
+        // One that was given up is forgotten when its kernel is, and goes on if that does.
+        if !cpu.member().arrival().is_expected() {
             join_late(platform, cpu);
             return Joined::Parked;
         }

@@ -275,12 +275,6 @@ impl Rendezvous {
         }
     }
 
-    /// Returns whether the request of the takeover `generation` was accepted, while that is under way.
-    pub fn is_accepted(&self, generation: u64) -> bool {
-        let accepted = Stage::Phase1.of(generation)..=Stage::Phase3.of(generation);
-        accepted.contains(&self.order.load(Acquire))
-    }
-
     /// Records that `cpu` has done `stage`, for which others wait.
     pub fn finish(&self, cpu: &impl Participant, generation: u64, stage: Stage) {
         if let Some(barrier) = self.barrier_of(stage) {

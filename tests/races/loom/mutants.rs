@@ -35,10 +35,12 @@ macro_rules! known {
 
 known! {
     // An event is not sent: a CPU that waits for it never wakes.
-    Forget in "rendezvous.rs" "release" "": takeover_of_two;
+    Forget in "rendezvous.rs" "order" "": takeover_of_two;
+    Forget in "rendezvous.rs" "order" "": refused_takeover_of_two;
     Forget in "on_off.rs" "on" "": cpu_off_meets_cpu_on;
     // A store without release: what was written before it need not be seen.
-    Relax in "rendezvous.rs" "release" "": takeover_of_two;
+    Relax in "rendezvous.rs" "order" "": takeover_of_two;
+    Relax in "rendezvous.rs" "order" "": refused_takeover_of_two;
     Relax in "barrier.rs" "arrive" "": barrier_shows_what_was_done_before;
     Relax in "gate.rs" "drop" "fetch_and": gate_lets_one_prepare;
     // What was read before the CPU was counted is believed after it.
@@ -119,6 +121,23 @@ fn known_mistakes_are_found() {
                 describe(&mutant)
             );
         }
+    }
+}
+
+#[test]
+fn mistakes_in_a_refusal_are_found() {
+    for (mistake, run) in takeovers::MISTAKES {
+        let model = Model {
+            name: "a refused takeover with a mistake",
+            quick: Some(2),
+            thorough: Some(2),
+            run,
+        };
+        QUIET.set(true);
+        silence();
+        let found = panic::catch_unwind(AssertUnwindSafe(|| model.explore_quickly())).is_err();
+        QUIET.set(false);
+        assert!(found, "no order fails with {mistake:?}");
     }
 }
 

@@ -188,7 +188,7 @@ fn of_two_callers_one_turns_a_cpu_on() {
                 let before = shared.1.fetch_add(context, Relaxed);
                 assert_eq!(before, 0, "two callers succeeded");
             }
-            Err(error) => assert_eq!(error, ErrorCode::OnPending),
+            Err(error) => assert_eq!(error, Some(ErrorCode::OnPending)),
         }
     }
     let shared = Arc::new(Shared(Power::new(), AtomicU64::new(0)));
@@ -248,7 +248,7 @@ fn start_of_a_kernel_that_is_over_never_begins() {
     loop {
         match shared.0.turn_on(START, || true) {
             Ok(origin) => break assert_eq!(origin, Origin::Parked),
-            Err(error) => assert_eq!(error, ErrorCode::OnPending),
+            Err(error) => assert_eq!(error, Some(ErrorCode::OnPending)),
         }
         pause();
     }
@@ -274,7 +274,7 @@ fn parked_cpu_leaves_or_begins() {
     let origin = loop {
         match power.turn_on(START, || true) {
             Ok(origin) => break origin,
-            Err(error) => assert_eq!(error, ErrorCode::OnPending),
+            Err(error) => assert_eq!(error, Some(ErrorCode::OnPending)),
         }
         pause();
     };

@@ -4,7 +4,7 @@
 //! `impatient` and `hasty` are what `Conditions` says: a takeover that gives up CPUs at once, and
 //! one that does not wait for CPU_ON calls either.
 
-use baton_races::world::{Act, At, Conditions, World};
+use baton_races::world::{Act, At, Conditions, Mistake, World};
 use loom::thread;
 use std::sync::Arc;
 
@@ -90,6 +90,27 @@ fn refused(refused: u64, conditions: Conditions) -> Conditions {
     Conditions {
         refused,
         ..conditions
+    }
+}
+
+/// What a mistake is found by: a machine that fails with it.
+pub const MISTAKES: [(Mistake, fn()); 3] = [
+    (Mistake::MemoryLast, || {
+        run(mistaken(Mistake::MemoryLast, kexecs(1)), [KEXEC, IDLE]);
+    }),
+    (Mistake::LeavesTwice, || {
+        run(mistaken(Mistake::LeavesTwice, kexecs(2)), [KEXEC, IDLE]);
+    }),
+    (Mistake::ClearsAtOnce, || {
+        run(mistaken(Mistake::ClearsAtOnce, impatient(1)), [KEXEC, IDLE]);
+    }),
+];
+
+/// As [`refused`], the first request, with a mistake.
+fn mistaken(mistake: Mistake, conditions: Conditions) -> Conditions {
+    Conditions {
+        mistake: Some(mistake),
+        ..refused(1, conditions)
     }
 }
 

@@ -69,6 +69,28 @@ fn eighty_cpus_are_taken() {
 }
 
 #[test]
+fn eighty_cpus_go_on_and_are_taken() {
+    let options = Conditions {
+        kexecs: 2,
+        refused: 1,
+        ..Conditions::default()
+    };
+    in_random_orders(options, orders());
+}
+
+#[test]
+fn eighty_cpus_go_on_or_are_given_up() {
+    let options = Conditions {
+        kexecs: 2,
+        refused: 1,
+        impatient: true,
+        hasty: true,
+        ..Conditions::default()
+    };
+    in_random_orders(options, orders());
+}
+
+#[test]
 fn eighty_cpus_are_taken_or_given_up() {
     let options = Conditions {
         kexecs: 2,

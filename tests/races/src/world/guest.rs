@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What guests do: the life of each CPU, from one exit to the next.
 
-use super::{Act, At, Core, ENTRY, OVER, World};
+use super::{Act, At, Core, ENTRY, Mistake, OVER, World};
 use arm_psci::ErrorCode;
 use baton_core::smp::on_off::{self, NotOn};
 use baton_core::smp::phases::{self, End, Joined};
 use baton_core::smp::power::Start;
+use baton_core::smp::stage::Stage;
 use baton_core::sync::atomic::Ordering::{Acquire, Release};
 use baton_core::sync::{pause, sev, wfe};
 
@@ -38,6 +39,12 @@ impl World {
         loop {
             // Every exit begins so (`exit_from_guest`).
             if self.rendezvous.is_over(&core.member) {
+                let generation = self.rendezvous.generation();
+                if self.conditions.mistake == Some(Mistake::ClearsAtOnce)
+                    && core.member.arrival().is_missing(generation)
+                {
+                    core.state.set(0);
+                }
                 match phases::join(self, core) {
                     Joined::Parked => {
                         self.wait_parked(core);
@@ -105,15 +112,21 @@ impl World {
         let Some(preparation) = self.rendezvous.prepare(&core.member) else {
             return false;
         };
-        if self.rendezvous.generation() == self.conditions.kexecs {
+        // One that was asked again after a refusal may be one too many.
+        if self.conditions.refused > 0 && self.rendezvous.generation() == self.conditions.kexecs {
             return true;
         }
         match phases::take_over(self, core, preparation.close()) {
             Ok(End::Next(start)) => {
-                core.check_start(start);
+                self.check_start(core, start);
                 core.state.set(1);
             }
-            Ok(End::Refused(())) => self.check_resumed(core),
+            Ok(End::Refused(())) => {
+                if self.conditions.mistake == Some(Mistake::MemoryLast) {
+                    self.give_memory_back(core.member.generation());
+                }
+                self.check_resumed(core);
+            }
             Err(failure) => panic!("{failure}"),
         }
         match core.member.generation() == self.conditions.kexecs {
@@ -128,6 +141,10 @@ impl World {
     /// Checks that the guest on `core` goes on as it was, with its memory.
     fn check_resumed(&self, core: &Core) {
         assert_eq!(core.state.get(), 1, "registers of CPU {}", core.index);
+        if self.conditions.mistake == Some(Mistake::LeavesTwice) && core.index != 0 {
+            let generation = core.member.generation();
+            self.rendezvous.finish(core, generation, Stage::Check(0));
+        }
         // One that can be given up may have lost its memory again.
         if !self.conditions.impatient {
             let (memory, generation) = (self.memory.get(), core.member.generation());
@@ -137,7 +154,7 @@ impl World {
 
     /// Parks `core` until it is turned on, and begins in the guest (`exit::run`).
     fn wait_parked(&self, core: &Core) {
-        core.check_start(on_off::park(self, core));
+        self.check_start(core, on_off::park(self, core));
     }
 
     /// Ends the test, on `cpu` in the guest: turns on every CPU that is off, which shows that none
@@ -148,7 +165,7 @@ impl World {
         sev();
         for core in self.cores.iter().filter(|core| core.index != cpu.index) {
             while !core.done.load(Acquire) {
-                match on_off::on(self, cpu, core, cpu.start()) {
+                match on_off::on(self, cpu, core, self.start(cpu)) {
                     Ok(()) => break,
                     Err(NotOn::Refused(ErrorCode::AlreadyOn | ErrorCode::OnPending)) => {}
                     Err(why) => assert!(self.conditions.refuses, "CPU {}: {why:?}", core.index),
@@ -163,24 +180,29 @@ impl World {
     }
 }
 
-impl Core {
-    /// Returns where this CPU's kernel has CPUs begin; `context` says which kernel that is.
-    pub(super) fn start(&self) -> Start {
+impl World {
+    /// Returns where the kernel of `core` has CPUs begin; `context` says which kernel that is.
+    pub(super) fn start(&self, core: &Core) -> Start {
         Start {
             entry: ENTRY,
-            context: self.member.generation(),
+            context: self.kernel_of(core.member.generation()),
         }
     }
 
-    /// Checks that this CPU begins in the kernel that turned it on. If that is over by now, the CPU
-    /// exits at its first instruction.
-    fn check_start(&self, start: Start) {
+    /// Returns the number of the kernel that lives in `generation`: that of a refused request lives on.
+    pub(super) fn kernel_of(&self, generation: u64) -> u64 {
+        generation.saturating_sub(self.conditions.refused)
+    }
+
+    /// Checks that `core` begins in the kernel that turned it on. If that is over by now, the CPU exits
+    /// at its first instruction.
+    fn check_start(&self, core: &Core, start: Start) {
         assert_eq!(start.entry, ENTRY);
         assert_eq!(
             start.context,
-            self.member.generation(),
+            self.kernel_of(core.member.generation()),
             "CPU {} begins in another kernel than that which turned it on",
-            self.index
+            core.index
         );
     }
 }

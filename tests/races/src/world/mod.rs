@@ -39,6 +39,17 @@ pub enum At {
     Firmware,
 }
 
+/// A mistake in how a kernel goes on whose request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// The kernel has its memory back only when its CPUs have left the monitor.
+    MemoryLast,
+    /// A CPU leaves the check twice.
+    LeavesTwice,
+    /// A CPU that was given up clears its state before it is clear whether its kernel goes on.
+    ClearsAtOnce,
+}
+
 /// What is not as usual.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Conditions {
@@ -54,6 +65,8 @@ pub struct Conditions {
     pub kexecs: u64,
     /// How many of them, the first ones, are refused.
     pub refused: u64,
+    /// What is done wrong, for the models to find.
+    pub mistake: Option<Mistake>,
 }
 
 /// Flag of [`World::alive`]: no guest goes on.
@@ -111,7 +124,7 @@ impl World {
     /// Has CPU `caller` call CPU_ON of `target`. Returns false if a takeover is under way.
     pub fn turn_on(&self, caller: usize, target: usize) -> bool {
         let (caller, target) = (&self.cores[caller], &self.cores[target]);
-        on_off::on(self, caller, target, caller.start()) != Err(NotOn::TakenOver)
+        on_off::on(self, caller, target, self.start(caller)) != Err(NotOn::TakenOver)
     }
 
     /// Has CPU `boot` take over in a hurry, and give up `held`, which is in a call; CPU `parked`
@@ -140,7 +153,7 @@ impl World {
     /// No CPU is in a call any more.
     pub fn begin(&self, index: usize) {
         let core = &self.cores[index];
-        let start = core.start();
+        let start = self.start(core);
         assert_eq!(core.power.turn_on(start, || true), Ok(Origin::Parked));
         assert_eq!(core.power.take_order(), Order::Begin(start));
     }

@@ -3,7 +3,7 @@
 //! checks on its way that phases do not overlap, and that each part of the next kernel is copied
 //! once.
 
-use super::{Core, ENTRY, OVER, World};
+use super::{Core, ENTRY, Mistake, OVER, World};
 use crate::plain::Plain;
 use arm_psci::ErrorCode;
 use baton_core::smp::platform::{Milestone, Platform};
@@ -87,9 +87,9 @@ impl Platform for World {
     }
 
     fn resume_generation(&self, generation: u64) {
-        self.memory.set(generation);
-        self.alive.store(generation + 1, Release);
-        sev();
+        if self.conditions.mistake != Some(Mistake::MemoryLast) {
+            self.give_memory_back(generation);
+        }
     }
 
     fn accept(&self, _: &Core, missing: usize) {
@@ -132,7 +132,7 @@ impl Platform for World {
         self.alive.store(generation + 1, Release);
         Ok(Start {
             entry: ENTRY,
-            context: generation,
+            context: self.kernel_of(generation),
         })
     }
 
@@ -169,6 +169,12 @@ impl World {
         assert!(place < of, "place {place} of {of}");
         assert_eq!(self.places[place].get(), 0, "two CPUs have place {place}");
         self.places[place].set(of as u64);
+    }
+
+    pub(super) fn give_memory_back(&self, generation: u64) {
+        self.memory.set(generation);
+        self.alive.store(generation + 1, Release);
+        sev();
     }
 
     fn assert_all_did_their_parts(&self, what: &str) {
