@@ -159,10 +159,10 @@ pub fn version() -> Result<psci::Version, Error> {
     psci::version::<Firmware>()
 }
 
-/// Returns whether firmware has the CPU `mpidr` off.
-pub fn is_off(mpidr: u64) -> bool {
+/// Returns whether firmware has the CPU `mpidr` on; false where it cannot say.
+pub fn has_on(mpidr: u64) -> bool {
     let state = psci::affinity_info::<Firmware>(mpidr, LowestAffinityLevel::All);
-    state == Ok(psci::AffinityState::Off)
+    state == Ok(psci::AffinityState::On)
 }
 
 /// Returns whether firmware knows groups of CPUs at the affinity level `level`, 1 to 3, by that of the
@@ -264,7 +264,7 @@ mod tests {
         firmware(-1);
         assert_eq!(features(0xc400_000e), None);
         assert!(version().is_err());
-        assert!(!is_off(1));
+        assert!(!has_on(1));
     }
 
     #[test]
@@ -330,11 +330,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_is_off_if_firmware_says_so() {
+    fn a_cpu_is_on_if_firmware_says_so() {
         // DEN0022, 5.7.1: 0 is ON, 1 OFF, 2 ON_PENDING.
-        for (answer, off) in [(0, false), (1, true), (2, false)] {
+        for (answer, on) in [(0, true), (1, false), (2, false)] {
             let calls = firmware(answer);
-            assert_eq!(is_off(0x100), off, "{answer}");
+            assert_eq!(has_on(0x100), on, "{answer}");
             assert_eq!(*calls.borrow(), [(0xc400_0004, [0x100, 0, 0])]);
         }
     }

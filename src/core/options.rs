@@ -6,6 +6,7 @@ use crate::el3_features::El3Features;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 use log::LevelFilter;
 use thiserror::Error;
@@ -13,7 +14,9 @@ use thiserror::Error;
 /// Prefix of the monitor's options on a command line that it shares with the guest.
 const PREFIX: &str = "baton.";
 /// The values that `wait=` may have, in milliseconds.
-const WAIT_MS: core::ops::RangeInclusive<u64> = 1..=60_000;
+const WAIT_MS: RangeInclusive<u64> = 1..=60_000;
+/// The values that `park=` may have, in milliseconds.
+const PARK_MS: RangeInclusive<u64> = 1..=3_600_000;
 
 /// What the monitor does with the two calls in a Linux guest's `kernel_kexec()` that lead to the
 /// next kernel.
@@ -86,6 +89,9 @@ pub struct Options {
     pub report: Report,
     /// `wait=<ms>`, 1 to 60000: how long the boot CPU of a takeover waits for the others to arrive.
     pub wait: Duration,
+    /// `park=<ms>|keep`, 1 to 3600000: how long a CPU that is off waits in the monitor before it goes back to
+    /// firmware; `None`: until it is turned on.
+    pub park: Option<Duration>,
     /// `lpis=keep`: LPIs are not switched off, as on interrupt controllers that cannot; to test
     /// what the monitor does there.
     pub keep_lpis: bool,
@@ -113,6 +119,7 @@ impl Default for Options {
             tee: Tee::Deny,
             report: Report::Table,
             wait: Duration::from_secs(1),
+            park: Some(Duration::from_secs(30)),
             keep_lpis: false,
             no: El3Features::NONE,
             tree: None,
@@ -178,6 +185,7 @@ impl Options {
             "tee" => "deny or forward",
             "report" => "table or rows",
             "wait" => "milliseconds from 1 to 60000",
+            "park" => "milliseconds from 1 to 3600000, or keep",
             "lpis" => "reset or keep",
             "no" => "names of features",
             "skip-steps" => "names of steps",
@@ -208,10 +216,9 @@ impl Options {
             ("tee", "forward") => self.tee = Tee::Forward,
             ("report", "table") => self.report = Report::Table,
             ("report", "rows") => self.report = Report::Rows,
-            ("wait", ms) => {
-                let ms = ms.parse().ok().filter(|ms| WAIT_MS.contains(ms))?;
-                self.wait = Duration::from_millis(ms);
-            }
+            ("wait", ms) => self.wait = milliseconds(ms, WAIT_MS)?,
+            ("park", "keep") => self.park = None,
+            ("park", ms) => self.park = Some(milliseconds(ms, PARK_MS)?),
             ("lpis", "reset") => self.keep_lpis = false,
             ("lpis", "keep") => self.keep_lpis = true,
             ("no", names) => self.no = self.no.or(El3Features::parse(names)?),
@@ -232,6 +239,12 @@ impl Options {
         }
         Some(())
     }
+}
+
+/// Reads milliseconds of a `range`.
+fn milliseconds(value: &str, range: RangeInclusive<u64>) -> Option<Duration> {
+    let ms = value.parse().ok().filter(|ms| range.contains(ms))?;
+    Some(Duration::from_millis(ms))
 }
 
 #[cfg(test)]
@@ -290,6 +303,10 @@ mod tests {
                 Duration::from_millis(ms)
             );
         }
+        for (word, park) in [("1", Some(1)), ("3600000", Some(3_600_000)), ("keep", None)] {
+            let park = park.map(Duration::from_millis);
+            assert_eq!(clean(&alloc::format!("park={word}")).park, park, "{word}");
+        }
     }
 
     #[test]
@@ -303,6 +320,7 @@ mod tests {
             tee: Tee::Forward,
             report: Report::Rows,
             wait: Duration::from_millis(20),
+            park: Some(Duration::from_millis(5)),
             keep_lpis: true,
             no: El3Features::NONE
                 .with(El3Feature::Brbe)
@@ -311,7 +329,7 @@ mod tests {
             skip_steps: Some("pmu".into()),
             fault_injection: Some((FaultInjection::Heap, 3)),
         };
-        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep no=mpam no=brbe  teardown=serial tee=forward report=rows wait=20\thooks=refuse";
+        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep no=mpam no=brbe  teardown=serial tee=forward report=rows wait=20 park=keep park=5\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 
@@ -348,7 +366,7 @@ mod tests {
 
     #[test]
     fn reports_what_it_ignores() {
-        let line = "console=ttyAMA0 quiet hooks=maybe log=loud teardown= wait=0 wait=60001 wait=-1 log=warn inject=stack@ inject=x@1 no=mpam,x";
+        let line = "console=ttyAMA0 quiet hooks=maybe log=loud teardown= wait=0 wait=60001 wait=-1 park=0 park=3600001 log=warn inject=stack@ inject=x@1 no=mpam,x";
         let (options, problems) = Options::parse(line);
         assert_eq!(
             options,
@@ -360,6 +378,7 @@ mod tests {
         );
         let lines: Vec<_> = problems.iter().map(|p| alloc::format!("{p}")).collect();
         let wait = "milliseconds from 1 to 60000";
+        let park = "milliseconds from 1 to 3600000, or keep";
         let expected = [
             "unknown option \"console=ttyAMA0\" ignored".into(),
             "unknown option \"quiet\" ignored".into(),
@@ -370,6 +389,8 @@ mod tests {
             alloc::format!("option \"wait=0\" ignored: expected {wait}"),
             alloc::format!("option \"wait=60001\" ignored: expected {wait}"),
             alloc::format!("option \"wait=-1\" ignored: expected {wait}"),
+            alloc::format!("option \"park=0\" ignored: expected {park}"),
+            alloc::format!("option \"park=3600001\" ignored: expected {park}"),
             "option \"inject=stack@\" ignored: expected stack@<cpu> or heap@<cpu>".into(),
             "option \"inject=x@1\" ignored: expected stack@<cpu> or heap@<cpu>".into(),
             "option \"no=mpam,x\" ignored: expected names of features".into(),

@@ -6,9 +6,7 @@ use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use arm_psci::{AffinityInfo, ErrorCode};
-
-/// How long a parked CPU may take to leave through firmware, in microseconds.
-const LEAVE_US: u64 = 100_000;
+use baton_core::smp::on_off::LEAVE_US;
 
 /// Returns whether all CPUs but `cpu` are off for the guest.
 pub fn is_alone(machine: &Machine, cpu: &Cpu) -> bool {
@@ -20,8 +18,8 @@ pub fn are_known(machine: &Machine, cpu: &Cpu) -> bool {
     others(machine, cpu).all(|other| !other.in_spin_table)
 }
 
-/// Has every CPU but `cpu` that is parked and that firmware knows leave for firmware's CPU_OFF. The caller
-/// has a pass: no takeover begins meanwhile.
+/// Has every CPU but `cpu` that is parked and that firmware knows leave for firmware's CPU_OFF, and waits for
+/// those that are on their way by themselves. The caller has a pass: no takeover begins meanwhile.
 ///
 /// # Errors
 ///
@@ -30,9 +28,9 @@ pub fn send_back(machine: &Machine, cpu: &Cpu) -> Result<(), ErrorCode> {
     for other in others(machine, cpu).filter(|other| !other.in_spin_table) {
         if other.power.tell_to_leave() {
             barrier::sev();
-            time::wait_us(LEAVE_US, || firmware::is_off(other.mpidr))
-                .map_err(|_| ErrorCode::InternalFailure)?;
         }
+        time::wait_us(LEAVE_US, || !firmware::has_on(other.mpidr))
+            .map_err(|_| ErrorCode::InternalFailure)?;
     }
     Ok(())
 }

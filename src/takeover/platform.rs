@@ -3,6 +3,7 @@
 
 use super::steps::TABLE;
 use super::{fault_injection, guest_console};
+use crate::arch::time::Deadline;
 use crate::arch::{barrier, time};
 use crate::console;
 use crate::firmware;
@@ -195,7 +196,23 @@ impl Platform for Machine {
         })
     }
 
+    fn firmware_has_on(&self, cpu: &Cpu) -> bool {
+        firmware::has_on(cpu.mpidr)
+    }
+
+    fn patience(&self, cpu: &Cpu) -> Option<impl Fn() -> bool> {
+        // Firmware does not know a CPU of a spin table.
+        let park = self.options.park.filter(|_| !cpu.in_spin_table)?;
+        let deadline = Deadline::after_us(park.as_micros() as u64);
+        Some(move || deadline.passed())
+    }
+
+    fn rest(&self) {
+        time::wfe_for_a_tick();
+    }
+
     fn firmware_off(&self, cpu: &Cpu) -> Result<(), ErrorCode> {
+        log::debug!("cpu {}: leaves by CPU_OFF", cpu.index);
         self.gic.cpu_offline(cpu.mpidr);
         Err(firmware::error_code(firmware::cpu_off()))
     }

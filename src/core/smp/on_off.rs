@@ -5,8 +5,11 @@ use crate::smp::phases;
 use crate::smp::platform::{HasPower, Platform};
 use crate::smp::power::{Order, Origin, Start};
 use crate::smp::rendezvous::Participant;
-use crate::sync::{sev, wfe};
+use crate::sync::{pause, sev, wfe};
 use arm_psci::ErrorCode;
+
+/// How long a parked CPU may take to leave through firmware, in microseconds.
+pub const LEAVE_US: u64 = 100_000;
 
 /// Why CPU_ON has not turned a CPU on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +23,12 @@ pub enum NotOn {
 
 /// Turns on `target` for `caller`, at `start` (DEN0022, CPU_ON).
 ///
+/// One that is on its way back to firmware is waited for: a kernel that is told ON_PENDING goes on without
+/// that CPU.
+///
 /// # Errors
 ///
-/// [`NotOn`].
+/// [`NotOn`]; `INTERNAL_FAILURE` if firmware never has a CPU off that has left.
 pub fn on<P: Platform>(
     platform: &P,
     caller: &P::Cpu,
@@ -32,9 +38,28 @@ pub fn on<P: Platform>(
     let rendezvous = platform.rendezvous();
     let caller = caller.member();
     let pass = rendezvous.pass().ok_or(NotOn::TakenOver)?;
-    let still_runs = || !rendezvous.is_over(caller);
-    let turned_on = target.power().turn_on(start, still_runs);
-    match turned_on.map_err(|error| error.map_or(NotOn::TakenOver, NotOn::Refused))? {
+    let may_start = |origin| {
+        let is_off = || !platform.firmware_has_on(target);
+        if origin == Origin::Firmware && !platform.wait_us(LEAVE_US, is_off) {
+            return Err(ErrorCode::InternalFailure);
+        }
+        match rendezvous.is_over(caller) {
+            true => Err(ErrorCode::Denied),
+            false => Ok(()),
+        }
+    };
+    let mut origin = Ok(Origin::Leaving);
+    platform.wait_us(LEAVE_US, || {
+        origin = target.power().turn_on(start, may_start);
+        origin != Ok(Origin::Leaving)
+    });
+    // Nothing else here is DENIED.
+    let origin = origin.map_err(|error| match error {
+        ErrorCode::Denied => NotOn::TakenOver,
+        error => NotOn::Refused(error),
+    })?;
+    match origin {
+        Origin::Leaving => return Err(NotOn::Refused(ErrorCode::OnPending)),
         Origin::Parked => sev(),
         Origin::Firmware => {
             if !rendezvous.expect(target, caller, &pass) {
@@ -70,17 +95,32 @@ pub fn off<P: Platform>(platform: &P, cpu: &P::Cpu) {
 /// Waits, parked, until the calling CPU is turned on, and returns where it begins. If a takeover
 /// begins meanwhile, the CPU joins it, and waits on in the next generation.
 ///
-/// This wait has no bound: a CPU is off until its kernel turns it on.
+/// This wait has no bound: a CPU is off until its kernel turns it on. But after a while here the CPU
+/// leaves through firmware's CPU_OFF, and has firmware start it again.
 pub fn park<P: Platform>(platform: &P, cpu: &P::Cpu) -> Start {
+    let mut patience = platform.patience(cpu);
     loop {
         if platform.rendezvous().is_over(cpu.member()) {
             // Parked for the next kernel, or as it was.
             let _ = phases::join(platform, cpu);
+            patience = platform.patience(cpu);
         }
         match cpu.power().take_order() {
             Order::Begin(start) => return start,
-            Order::Leave => leave(platform, cpu),
-            Order::Stay => wfe(),
+            Order::Leave => {
+                leave(platform, cpu);
+                // Firmware has refused, and is not asked again before the next takeover.
+                patience = None;
+            }
+            Order::Stay => match &patience {
+                Some(is_over) if is_over() => {
+                    if !cpu.power().tell_to_leave() {
+                        pause();
+                    }
+                }
+                Some(_) => platform.rest(),
+                None => wfe(),
+            },
         }
     }
 }
@@ -89,7 +129,11 @@ pub fn park<P: Platform>(platform: &P, cpu: &P::Cpu) -> Start {
 /// more, or firmware refuses.
 fn leave<P: Platform>(platform: &P, cpu: &P::Cpu) {
     // From here on no takeover waits for it; the CPU_ON that has firmware start it adds it again.
-    if !platform.rendezvous().stop_expecting(cpu) || !cpu.power().mark_left() {
+    if !platform.rendezvous().stop_expecting(cpu) {
+        // A takeover is under way, which takes the CPU, or is about to end.
+        return pause();
+    }
+    if !cpu.power().mark_left() {
         return;
     }
     if let Err(refusal) = platform.firmware_off(cpu) {
@@ -98,7 +142,7 @@ fn leave<P: Platform>(platform: &P, cpu: &P::Cpu) {
             cpu.index()
         );
         while !platform.rendezvous().admit(cpu) {
-            crate::sync::pause();
+            pause();
         }
         cpu.power().mark_recovered();
     }
@@ -115,7 +159,7 @@ pub fn refuse<P: Platform>(platform: &P, cpu: &P::Cpu) {
         if platform.rendezvous().stop_expecting(cpu) && cpu.power().refuse() {
             break;
         }
-        crate::sync::pause();
+        pause();
     }
     if let Err(refusal) = platform.firmware_off(cpu) {
         log::warn!("cpu {}: firmware refuses CPU_OFF: {refusal}", cpu.index());

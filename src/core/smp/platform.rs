@@ -111,6 +111,17 @@ pub trait Platform {
     /// Returns the error of firmware's CPU_ON.
     fn firmware_on(&self, cpu: &Self::Cpu) -> Result<(), ErrorCode>;
 
+    /// Returns whether firmware has `cpu` on (DEN0022, AFFINITY_INFO), which has left for it or was never
+    /// started. False too where firmware cannot say.
+    fn firmware_has_on(&self, cpu: &Self::Cpu) -> bool;
+
+    /// Returns what says whether `cpu`, which is parked from now on, is to leave through firmware; `None` if it
+    /// never is.
+    fn patience(&self, cpu: &Self::Cpu) -> Option<impl Fn() -> bool>;
+
+    /// Waits for an event, which comes by itself after a while.
+    fn rest(&self);
+
     /// Has firmware turn the calling CPU off. On the machine it returns only a refusal; a model
     /// returns when the CPU was started again.
     ///

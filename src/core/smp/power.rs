@@ -12,6 +12,8 @@ pub enum Origin {
     Firmware,
     /// Parked in the monitor: an event wakes it.
     Parked,
+    /// About to go from there to firmware: it cannot be turned on before it has.
+    Leaving,
 }
 
 /// Where a CPU begins in the guest.
@@ -80,21 +82,20 @@ impl Power {
     }
 
     /// Turns the CPU on at `start`, and returns where it was. Of any number of callers at once one
-    /// succeeds, and only if `still_runs`, which is asked after the claim, says that its kernel
-    /// does.
+    /// succeeds, and only if `may_start`, which is asked after the claim, has no objection.
     ///
     /// The CPU begins when it next looks at [`Power::take_order`]: the caller wakes it, or has
-    /// firmware start it.
+    /// firmware start it. Of one that is [`Origin::Leaving`] nothing is changed: the caller asks again.
     ///
     /// # Errors
     ///
-    /// `ALREADY_ON`, or `ON_PENDING` while another caller's start is under way (DEN0022, CPU_ON); `None` to a
-    /// caller whose kernel is over.
+    /// `ALREADY_ON`, `ON_PENDING` while another caller's start is under way (DEN0022, CPU_ON), what
+    /// `may_start` returns, or `DENIED` to a caller whose kernel is over.
     pub fn turn_on(
         &self,
         start: Start,
-        still_runs: impl FnOnce() -> bool,
-    ) -> Result<Origin, Option<ErrorCode>> {
+        may_start: impl FnOnce(Origin) -> Result<(), ErrorCode>,
+    ) -> Result<Origin, ErrorCode> {
         let claim = |from| {
             self.word
                 .compare_exchange(from, from | CLAIMED, Ordering::Acquire, Ordering::Acquire)
@@ -102,11 +103,13 @@ impl Power {
         let (off, origin) = match claim(OFF_PARKED) {
             Ok(off) => (off, Origin::Parked),
             Err(OFF_FIRMWARE) if claim(OFF_FIRMWARE).is_ok() => (OFF_FIRMWARE, Origin::Firmware),
-            Err(ON | SUSPENDED | GOING_OFF | LOST) => return Err(Some(ErrorCode::AlreadyOn)),
-            Err(_) => return Err(Some(ErrorCode::OnPending)),
+            Err(LEAVING) => return Ok(Origin::Leaving),
+            Err(ON | SUSPENDED | GOING_OFF | LOST) => return Err(ErrorCode::AlreadyOn),
+            Err(_) => return Err(ErrorCode::OnPending),
         };
         // A takeover that takes the CPU either has begun and is seen here, or sees the claim.
-        if still_runs() {
+        let objection = may_start(origin).err();
+        if objection.is_none() {
             self.entry.store(start.entry, Ordering::Relaxed);
             self.context.store(start.context, Ordering::Relaxed);
             if self
@@ -118,7 +121,7 @@ impl Power {
             }
         }
         self.word.fetch_and(!(CLAIMED | VOID), Ordering::Release);
-        Err(None)
+        Err(objection.unwrap_or(ErrorCode::Denied))
     }
 
     /// Records that firmware refused to start the CPU, which is off there again. Returns whether a

@@ -181,14 +181,14 @@ fn of_two_callers_one_turns_a_cpu_on() {
     struct Shared(Power, AtomicU64);
     fn turn_on(shared: &Shared, context: u64) {
         let start = Start { context, ..START };
-        match shared.0.turn_on(start, || true) {
+        match shared.0.turn_on(start, |_| Ok(())) {
             Ok(origin) => {
                 assert_eq!(origin, Origin::Firmware);
                 assert_eq!(shared.0.affinity_info(), AffinityInfo::OnPending);
                 let before = shared.1.fetch_add(context, Relaxed);
                 assert_eq!(before, 0, "two callers succeeded");
             }
-            Err(error) => assert_eq!(error, Some(ErrorCode::OnPending)),
+            Err(error) => assert_eq!(error, ErrorCode::OnPending),
         }
     }
     let shared = Arc::new(Shared(Power::new(), AtomicU64::new(0)));
@@ -224,7 +224,7 @@ fn parked_cpu_is_woken_and_begins_where_it_is_told() {
         assert_eq!(shared.1.get(), 3, "what the caller wrote before CPU_ON");
     });
     shared.1.set(3);
-    assert_eq!(shared.0.turn_on(START, || true), Ok(Origin::Parked));
+    assert_eq!(shared.0.turn_on(START, |_| Ok(())), Ok(Origin::Parked));
     sev();
     join([other]);
 }
@@ -240,15 +240,18 @@ fn start_of_a_kernel_that_is_over_never_begins() {
             entry: 0x1000,
             context: 1,
         };
-        let still_runs = || shared.1.load(core::sync::atomic::Ordering::Acquire) == 0;
+        let still_runs = |_| match shared.1.load(core::sync::atomic::Ordering::Acquire) {
+            0 => Ok(()),
+            _ => Err(ErrorCode::Denied),
+        };
         let _ = shared.0.turn_on(old, still_runs);
     });
     shared.1.store(1, core::sync::atomic::Ordering::Release);
     shared.0.park();
     loop {
-        match shared.0.turn_on(START, || true) {
+        match shared.0.turn_on(START, |_| Ok(())) {
             Ok(origin) => break assert_eq!(origin, Origin::Parked),
-            Err(error) => assert_eq!(error, Some(ErrorCode::OnPending)),
+            Err(error) => assert_eq!(error, ErrorCode::OnPending),
         }
         pause();
     }
@@ -266,17 +269,14 @@ fn parked_cpu_leaves_or_begins() {
     let cpu = spawn(&power, |power| match wait_for_order(power) {
         Order::Leave => {
             assert!(power.mark_left());
-            // The caller of CPU_ON may have to wait for it.
-            sev();
         }
         order => assert_eq!(order, Order::Begin(START)),
     });
     let origin = loop {
-        match power.turn_on(START, || true) {
-            Ok(origin) => break origin,
-            Err(error) => assert_eq!(error, Some(ErrorCode::OnPending)),
+        match power.turn_on(START, |_| Ok(())) {
+            Ok(Origin::Leaving) => pause(),
+            origin => break origin.expect("nobody else turns it on"),
         }
-        pause();
     };
     sev();
     join([caller, cpu]);

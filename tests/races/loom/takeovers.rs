@@ -30,6 +30,10 @@ crate::models! {
     cpu_off_meets_cpu_on [Some(4), None];
     cpu_that_is_sent_back_meets_cpu_on [Some(0), Some(1)];
     cpu_that_is_sent_back_meets_takeover [Some(1), Some(2)];
+    cpu_that_leaves_meets_cpu_on [Some(3), None];
+    cpu_that_leaves_meets_takeover [Some(2), Some(4)];
+    cpu_that_leaves_meets_cpu_on_and_takeover [Some(0), Some(1)];
+    cpu_that_leaves_meets_cpu_on_and_hasty_takeover [Some(0), Some(1)];
     refused_takeover_of_two [Some(2), Some(4)];
     refused_takeover_of_parked_and_off [Some(1), Some(2)];
     refused_and_asked_again [Some(2), Some(3)];
@@ -174,7 +178,7 @@ fn cpu_on_is_held_from_before_it_claims_the_cpu() {
     const AT: [At; 3] = [IDLE, IDLE, At::Parked];
     let world = Arc::new(World::new(hasty(1), &AT));
     let other = Arc::clone(&world);
-    let caller = thread::spawn(move || other.turn_on(0, 2));
+    let caller = thread::spawn(move || drop(other.turn_on(0, 2)));
     world.take_over_without(1, 0, 2);
     caller.join().expect("it does not panic");
     world.begin(2);
@@ -216,11 +220,54 @@ fn cpu_that_is_sent_back_meets_cpu_on() {
     run(
         kexecs(1),
         [
-            At::Guest(&[Act::On(2), Act::Kexec]),
+            At::Guest(&[Act::OnOnce(2), Act::Kexec]),
             At::Guest(&[Act::SendBack(2)]),
             At::Parked,
         ],
     );
+}
+
+fn restless(kexecs: u64) -> Conditions {
+    Conditions {
+        kexecs,
+        restless: true,
+        ..Conditions::default()
+    }
+}
+
+fn cpu_that_leaves_meets_cpu_on() {
+    run(restless(0), [At::Guest(&[Act::OnOnce(1)]), At::Parked]);
+}
+
+/// What [`cpu_that_leaves_meets_cpu_on`] finds without the wait.
+#[test]
+#[should_panic = "CPU_ON of CPU 1, which is off"]
+fn cpu_on_has_to_wait_for_a_cpu_that_leaves() {
+    let rash = || {
+        let options = Conditions {
+            rash: true,
+            ..restless(0)
+        };
+        run(options, [At::Guest(&[Act::OnOnce(1)]), At::Parked]);
+    };
+    loom::model(rash);
+}
+
+/// The next kernel too turns the CPU on, wherever the takeover has met it.
+fn cpu_that_leaves_meets_takeover() {
+    run(restless(1), [KEXEC, At::Parked]);
+}
+
+fn cpu_that_leaves_meets_cpu_on_and_takeover() {
+    run(restless(1), [KEXEC, At::Guest(&[Act::On(2)]), At::Parked]);
+}
+
+fn cpu_that_leaves_meets_cpu_on_and_hasty_takeover() {
+    let options = Conditions {
+        restless: true,
+        ..hasty(1)
+    };
+    run(options, [KEXEC, At::Guest(&[Act::On(2)]), At::Parked]);
 }
 
 fn cpu_that_is_sent_back_meets_takeover() {

@@ -12,18 +12,12 @@ const START: Start = Start {
 fn first_start_goes_through_firmware() {
     let power = Power::new();
     assert_eq!(power.affinity_info(), AffinityInfo::Off);
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
     assert_eq!(power.affinity_info(), AffinityInfo::OnPending);
-    assert_eq!(
-        power.turn_on(START, || true),
-        Err(Some(ErrorCode::OnPending))
-    );
+    assert_eq!(power.turn_on(START, |_| Ok(())), Err(ErrorCode::OnPending));
     assert_eq!(power.take_order(), Order::Begin(START));
     assert_eq!(power.affinity_info(), AffinityInfo::On);
-    assert_eq!(
-        power.turn_on(START, || true),
-        Err(Some(ErrorCode::AlreadyOn))
-    );
+    assert_eq!(power.turn_on(START, |_| Ok(())), Err(ErrorCode::AlreadyOn));
 }
 
 #[test]
@@ -31,7 +25,7 @@ fn parked_cpu_is_woken() {
     let power = Power::new();
     power.park();
     assert_eq!(power.take_order(), Order::Stay);
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Parked));
     assert_eq!(power.take_order(), Order::Begin(START));
 }
 
@@ -41,7 +35,7 @@ fn cpu_that_comes_by_itself_is_parked_unless_it_is_claimed() {
     assert!(!power.is_parked());
     power.park_unless_claimed();
     assert!(power.is_parked());
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Parked));
     power.park_unless_claimed();
     assert_eq!(power.take_order(), Order::Begin(START));
 }
@@ -49,32 +43,32 @@ fn cpu_that_comes_by_itself_is_parked_unless_it_is_claimed() {
 #[test]
 fn refused_start_can_be_tried_again() {
     let power = Power::new();
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
     power.mark_refused();
     assert_eq!(power.affinity_info(), AffinityInfo::Off);
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
 }
 
 #[test]
 fn a_cpu_that_cannot_begin_is_off_in_firmware() {
     let power = Power::new();
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
     assert!(power.refuse());
     assert_eq!(power.affinity_info(), AffinityInfo::Off);
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
     // A takeover has parked it meanwhile, and CPU_ON is about to have it begin.
     power.park();
-    let seen = power.turn_on(START, || {
+    let seen = power.turn_on(START, |_| {
         assert!(!power.refuse(), "expected it to wait for CPU_ON");
-        true
+        Ok(())
     });
     assert_eq!(seen, Ok(Origin::Parked));
     assert!(power.refuse());
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
     // It is parked, and nobody has it begin.
     power.park();
     assert!(power.refuse());
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
 }
 
 #[test]
@@ -85,10 +79,7 @@ fn suspended_cpu_is_on_and_begins_where_it_said() {
     power.suspend(START);
     assert!(power.is_suspended());
     assert_eq!(power.affinity_info(), AffinityInfo::On);
-    assert_eq!(
-        power.turn_on(START, || true),
-        Err(Some(ErrorCode::AlreadyOn))
-    );
+    assert_eq!(power.turn_on(START, |_| Ok(())), Err(ErrorCode::AlreadyOn));
     assert_eq!(power.take_order(), Order::Begin(START));
     assert!(!power.is_suspended());
 }
@@ -101,10 +92,7 @@ fn cpu_on_its_way_off_is_on_but_does_not_stay() {
     power.mark_going_off();
     assert!(!power.stays_on());
     assert_eq!(power.affinity_info(), AffinityInfo::On);
-    assert_eq!(
-        power.turn_on(START, || true),
-        Err(Some(ErrorCode::AlreadyOn))
-    );
+    assert_eq!(power.turn_on(START, |_| Ok(())), Err(ErrorCode::AlreadyOn));
     power.park();
     assert_eq!(power.affinity_info(), AffinityInfo::Off);
 }
@@ -116,34 +104,44 @@ fn parked_cpu_leaves_once() {
     assert!(power.tell_to_leave());
     assert!(!power.tell_to_leave());
     assert_eq!(power.take_order(), Order::Leave);
-    assert_eq!(
-        power.turn_on(START, || true),
-        Err(Some(ErrorCode::OnPending))
-    );
+    assert_eq!(power.affinity_info(), AffinityInfo::Off);
+    let claimed = |_| panic!("expected no claim before it has left");
+    assert_eq!(power.turn_on(START, claimed), Ok(Origin::Leaving));
     assert!(power.mark_left());
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    // Firmware does not have it off yet, and the caller gives up.
+    let seen = power.turn_on(START, |origin| {
+        assert_eq!(origin, Origin::Firmware);
+        assert_eq!(power.affinity_info(), AffinityInfo::OnPending);
+        Err(ErrorCode::InternalFailure)
+    });
+    assert_eq!(seen, Err(ErrorCode::InternalFailure));
+    assert_eq!(power.affinity_info(), AffinityInfo::Off);
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
 }
 
 #[test]
 fn start_of_a_kernel_that_is_over_is_void() {
     let power = Power::new();
     power.park();
-    assert_eq!(power.turn_on(START, || false), Err(None));
+    assert_eq!(
+        power.turn_on(START, |_| Err(ErrorCode::Denied)),
+        Err(ErrorCode::Denied)
+    );
     assert_eq!(power.affinity_info(), AffinityInfo::Off);
     // The CPU is taken for the next kernel while the claim stands.
-    let denied = power.turn_on(START, || {
+    let denied = power.turn_on(START, |_| {
         power.park();
         assert_eq!(power.take_order(), Order::Stay);
         assert_eq!(
-            power.turn_on(START, || true),
-            Err(Some(ErrorCode::OnPending)),
+            power.turn_on(START, |_| Ok(())),
+            Err(ErrorCode::OnPending),
             "where it begins is written by one at a time"
         );
-        true
+        Ok(())
     });
-    assert_eq!(denied, Err(None));
+    assert_eq!(denied, Err(ErrorCode::Denied));
     assert_eq!(power.take_order(), Order::Stay);
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Parked));
 }
 
 #[test]
@@ -155,22 +153,22 @@ fn lost_cpu_is_on_until_it_recovers() {
     power.park();
     assert_eq!(power.affinity_info(), AffinityInfo::On);
     assert_eq!(
-        power.turn_on(START, || true),
-        Err(Some(ErrorCode::AlreadyOn)),
+        power.turn_on(START, |_| Ok(())),
+        Err(ErrorCode::AlreadyOn),
         "it was given up on its way to be parked"
     );
     power.mark_recovered();
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Parked));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Parked));
 }
 
 #[test]
 fn cpu_in_firmware_is_not_lost() {
     let power = Power::new();
     assert!(!power.mark_lost());
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
     assert!(power.mark_lost());
     assert!(power.mark_refused(), "it was given up meanwhile");
-    assert_eq!(power.turn_on(START, || true), Ok(Origin::Firmware));
+    assert_eq!(power.turn_on(START, |_| Ok(())), Ok(Origin::Firmware));
     assert!(!power.mark_refused(), "nobody gave it up");
     assert!(!power.mark_lost(), "firmware has it");
 }
@@ -188,7 +186,7 @@ fn of_many_callers_one_succeeds() {
                 .map(|_| {
                     scope.spawn(|| {
                         together.wait();
-                        power.turn_on(START, || true)
+                        power.turn_on(START, |_| Ok(()))
                     })
                 })
                 .collect();
@@ -202,7 +200,7 @@ fn of_many_callers_one_succeeds() {
         assert!(
             results
                 .iter()
-                .all(|r| r.is_ok() || *r == Err(Some(ErrorCode::OnPending))),
+                .all(|r| r.is_ok() || *r == Err(ErrorCode::OnPending)),
             "{results:?}"
         );
     }

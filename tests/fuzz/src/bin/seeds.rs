@@ -237,7 +237,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         (
             "options",
             "all",
-            b"hooks=off log=debug skip-steps=pmu teardown=serial wait=20".to_vec(),
+            b"hooks=off log=debug skip-steps=pmu teardown=serial wait=20 park=9".to_vec(),
         ),
         (
             "options",

@@ -62,7 +62,12 @@ impl World {
                 continue;
             };
             let done = match *act {
-                Act::On(target) => self.turn_on(core.index, target),
+                Act::On(target) => self.turn_on(core.index, target) != Err(NotOn::TakenOver),
+                Act::OnOnce(target) => {
+                    let seen = self.turn_on(core.index, target);
+                    assert_eq!(seen, Ok(()), "CPU_ON of CPU {target}, which is off");
+                    true
+                }
                 Act::Off => {
                     on_off::off(self, core);
                     self.wait_parked(core);

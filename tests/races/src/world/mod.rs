@@ -20,6 +20,8 @@ use baton_core::sync::atomic::Ordering::Relaxed;
 pub enum Act {
     /// CPU_ON of the CPU with this index.
     On(usize),
+    /// The same, of one that is off, by its only caller: it succeeds.
+    OnOnce(usize),
     /// CPU_OFF. Nothing comes after it.
     Off,
     /// kexec. Nothing of this kernel comes after it.
@@ -61,6 +63,10 @@ pub struct Conditions {
     pub impatient: bool,
     /// Firmware refuses CPU_ON.
     pub refuses: bool,
+    /// The patience of a CPU is over as soon as it is parked.
+    pub restless: bool,
+    /// CPU_ON does not wait for a CPU that leaves.
+    pub rash: bool,
     /// How many kexecs there are, one after another, those that are refused too.
     pub kexecs: u64,
     /// How many of them, the first ones, are refused.
@@ -121,10 +127,14 @@ impl World {
         world
     }
 
-    /// Has CPU `caller` call CPU_ON of `target`. Returns false if a takeover is under way.
-    pub fn turn_on(&self, caller: usize, target: usize) -> bool {
+    /// Has CPU `caller` call CPU_ON of `target`.
+    ///
+    /// # Errors
+    ///
+    /// As [`on_off::on`].
+    pub fn turn_on(&self, caller: usize, target: usize) -> Result<(), NotOn> {
         let (caller, target) = (&self.cores[caller], &self.cores[target]);
-        on_off::on(self, caller, target, self.start(caller)) != Err(NotOn::TakenOver)
+        on_off::on(self, caller, target, self.start(caller))
     }
 
     /// Has CPU `boot` take over in a hurry, and give up `held`, which is in a call; CPU `parked`
@@ -154,7 +164,7 @@ impl World {
     pub fn begin(&self, index: usize) {
         let core = &self.cores[index];
         let start = self.start(core);
-        assert_eq!(core.power.turn_on(start, || true), Ok(Origin::Parked));
+        assert_eq!(core.power.turn_on(start, |_| Ok(())), Ok(Origin::Parked));
         assert_eq!(core.power.take_order(), Order::Begin(start));
     }
 

@@ -6,6 +6,7 @@
 use super::{Core, ENTRY, Mistake, OVER, World};
 use crate::plain::Plain;
 use arm_psci::ErrorCode;
+use baton_core::smp::on_off::LEAVE_US;
 use baton_core::smp::platform::{Milestone, Platform};
 use baton_core::smp::power::Start;
 use baton_core::smp::rendezvous::Rendezvous;
@@ -35,6 +36,7 @@ impl Platform for World {
     fn wait_us(&self, us: u64, mut done: impl FnMut() -> bool) -> bool {
         let times_out = match us {
             CPU_ON_US => self.conditions.hasty,
+            LEAVE_US => self.conditions.rash,
             // The monitor's other bounds are never reached: those of phase 1's steps end it, and
             // phase 3 would end in a reset.
             _ => us == ARRIVAL_US / 2 && self.conditions.impatient,
@@ -149,6 +151,19 @@ impl Platform for World {
         }
         sev();
         Ok(())
+    }
+
+    fn firmware_has_on(&self, cpu: &Core) -> bool {
+        cpu.running.load(Acquire)
+    }
+
+    fn patience(&self, _: &Core) -> Option<impl Fn() -> bool> {
+        let over = self.conditions.restless;
+        Some(move || over)
+    }
+
+    fn rest(&self) {
+        wfe();
     }
 
     fn firmware_off(&self, cpu: &Core) -> Result<(), ErrorCode> {
