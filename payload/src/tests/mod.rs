@@ -19,6 +19,7 @@ mod log;
 mod memory_map;
 mod monitor_access;
 mod os_lock;
+mod parked;
 mod psci;
 mod queries;
 mod routes;
@@ -86,6 +87,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "audit",
         run: audit::run,
+    },
+    Test {
+        name: "parked",
+        run: parked::run,
     },
     Test {
         name: "refused-on",

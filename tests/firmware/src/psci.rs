@@ -55,6 +55,10 @@ const OF_0_2: [u32; 11] = [
     PSCI_SYSTEM_RESET,
 ];
 
+/// AFFINITY_INFO as a call of the silicon partner's, which a monitor above leaves alone: it says what this
+/// firmware knows.
+const AFFINITY_INFO_HERE: u32 = 0xc200_0004;
+
 const OF_SUSPEND: [u32; 2] = [PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64];
 
 /// What PSCI_FEATURES has beside that.
@@ -109,7 +113,7 @@ fn answer(this: &Cpu, number: usize, [id, x1, x2, x3]: [u64; 4]) -> Answer {
             this.set_off();
             begin(number, this.wait_off())
         }
-        PSCI_AFFINITY_INFO_32 | PSCI_AFFINITY_INFO_64 if x2 == 0 => {
+        PSCI_AFFINITY_INFO_32 | PSCI_AFFINITY_INFO_64 | AFFINITY_INFO_HERE if x2 == 0 => {
             let target = Cpu::by_mpidr(x1).ok_or(InvalidParameters)?;
             Ok(target.state() as i64)
         }

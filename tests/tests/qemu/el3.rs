@@ -198,6 +198,34 @@ fn linux_sets_the_suspend_mode_in_each_kernel() {
     }
 }
 
+/// A CPU that stays off for longer than `park=` is off in firmware too, in its own kernel and in the next; CPU_ON
+/// has it back at any moment.
+#[test]
+fn cpus_that_stay_parked_go_back_to_firmware() {
+    let guest = probe::guest("test=parked generations=2");
+    let boot = boot(&machine(SMP), &guest, 0, 240, |tree| {
+        set_command_line(tree, "park=20");
+    });
+    boot.expect("probe: PASS");
+    boot.expect("probe: parked: 3 CPUs went back to firmware");
+    for wrong in ["baton: error: ", "baton: warning: "] {
+        boot.expect_no(wrong);
+    }
+    boot.expect_end();
+}
+
+/// Every CPU that is off goes back at once: Linux takes CPUs off and on, and kexecs.
+#[test]
+fn linux_whose_cpus_go_back_to_firmware_at_once() {
+    let guest = linux::KEXEC.guest("");
+    let boot = boot(&machine(SMP), &guest, 0, 300, |tree| {
+        set_command_line(tree, "park=1");
+    });
+    boot.expect_ok(baton_qemu::linux::check(&boot, 1, SMP));
+    linux::expect_carried(&boot);
+    boot.expect("4 of 4 CPUs taken, 0 missing, 0 steps failed");
+}
+
 /// Two CPUs come by PSCI and two from spin tables: the monitor has all of them, and the guest is offered
 /// all by PSCI. Firmware would say on the console that it is asked for one of a spin table.
 #[test]

@@ -4,7 +4,7 @@
 //! What only the monitor answers as the specification says is left out without it.
 
 mod functions;
-mod power;
+pub mod power;
 mod suspend;
 mod system_suspend;
 mod vendor;
