@@ -178,7 +178,9 @@ fn cpu_on_is_held_from_before_it_claims_the_cpu() {
     const AT: [At; 3] = [IDLE, IDLE, At::Parked];
     let world = Arc::new(World::new(hasty(1), &AT));
     let other = Arc::clone(&world);
-    let caller = thread::spawn(move || drop(other.turn_on(0, 2)));
+    let caller = thread::spawn(move || {
+        let _ = other.turn_on(0, 2);
+    });
     world.take_over_without(1, 0, 2);
     caller.join().expect("it does not panic");
     world.begin(2);
