@@ -35,6 +35,7 @@ use baton_core::hardware::Hardware;
 use baton_core::memory::addresses::Addresses;
 use baton_core::memory::geometry::{Geometry, MOST_BITS, physical_bits};
 use baton_core::memory::region::{Region, RegionSet};
+use baton_core::memory::withheld::Withheld;
 use baton_core::options::{Options, Tee};
 use baton_core::power_state::Format;
 use baton_core::smp::power::Start;
@@ -91,6 +92,8 @@ pub struct Ground {
     mmu: MmuConfig,
     /// What the guest never executes.
     devices: RegionSet,
+    /// What the guest does not get.
+    withheld: RegionSet,
     geometry: Geometry,
 }
 
@@ -120,6 +123,7 @@ impl Ground {
             .unwrap_or_else(|error| stop(format_args!("cannot map the machine: {error}")));
         // SAFETY: The map has all that runs: image, stacks, heap, what was given and console.
         unsafe { enable_mmu(&mmu) };
+        let withheld = Withheld::new(&hardware.external_debug, &banks, geometry.end());
         // SAFETY: The banks are RAM, mapped, and the monitor's memory was taken out of them.
         let ram = unsafe { GuestRam::new(banks, room) };
         log::info!(
@@ -129,9 +133,7 @@ impl Ground {
             layout.whole
         );
         log::info!("no SMMU protection: DMA and ITS commands can reach the monitor");
-        if vcpu::debug::may_be_halted() {
-            log::warn!("external debug is enabled (DBGEN): its registers can reach the monitor");
-        }
+        log_external_debug(&withheld);
         check_firmware(hardware);
         let gic = interrupt_controller::find(&hardware.gic);
         Self {
@@ -142,6 +144,7 @@ impl Ground {
             memory_reserve: None,
             mmu,
             devices,
+            withheld: withheld.pages,
             geometry,
         }
     }
@@ -203,6 +206,27 @@ pub fn on_own_stack(boot_cpu: &Cpu, frame: Frame) -> *mut Frame {
     place
 }
 
+/// Says how far the registers of external debug are kept from the guest.
+fn log_external_debug(withheld: &Withheld) {
+    if vcpu::debug::may_be_halted() {
+        log::warn!(
+            "external debug is enabled (DBGEN): such of its registers as the guest has can reach the monitor"
+        );
+    }
+    if !withheld.pages.is_empty() {
+        log::info!(
+            "the guest does without the CPUs' debug registers at {}",
+            withheld.pages
+        );
+    }
+    if !withheld.left.is_empty() {
+        log::warn!(
+            "the guest has the CPUs' debug registers at {}",
+            withheld.left
+        );
+    }
+}
+
 /// Stops unless there is a PSCI that can be asked from EL2.
 fn check_firmware(hardware: &Hardware) {
     match hardware.psci.as_ref().map(|psci| psci.conduit) {
@@ -242,6 +266,7 @@ fn machine(
         memory_reserve,
         mmu,
         devices,
+        withheld,
         geometry,
     } = ground;
     let cpus: Box<[Cpu]> = hardware
@@ -263,8 +288,15 @@ fn machine(
     // SAFETY: The map is for ever, and nobody else has its tables.
     let takeover = unsafe { Takeover::new(&mmu, cpus.len()) };
     let read_only = gic.guarded().chain(log);
-    let generations = Generations::new(geometry, layout.whole, ram.banks(), &devices, read_only)
-        .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
+    let generations = Generations::new(
+        geometry,
+        layout.whole,
+        ram.banks(),
+        &devices,
+        read_only,
+        withheld,
+    )
+    .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
     let (gibs, split) = generations.gibs(ram.banks());
     log::debug!("stage 2: {geometry}; {split} of {gibs} GiB with memory are in smaller blocks");
     let tee = match options.tee {

@@ -6,6 +6,7 @@ use crate::devicetree::console::Console;
 use crate::devicetree::cpus::{Cpu, Devices, EnableMethod, Unusable};
 use crate::devicetree::gic::Gic;
 use crate::devicetree::psci::Psci;
+use crate::memory::region::RegionSet;
 use alloc::vec::Vec;
 
 /// A machine, but for its memory.
@@ -19,6 +20,8 @@ pub struct Hardware {
     pub gic: Gic,
     /// Devices of the CPUs that only the description tells of.
     pub devices: Devices,
+    /// Registers in memory by which CPUs can be halted, where the description has them.
+    pub external_debug: RegionSet,
     /// Ticks a second of the system counter, if the description has them.
     pub counter_frequency: Option<u64>,
     /// The UART of the console. `None` also if it cannot be used: there is nowhere to report that.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Stage 2 faults: the guest reached for what is not there, stored where it may only read, or executed
-//! what is a device's.
+//! Stage 2 faults: the guest reached for what is not there or not its own, stored where it may only read, or
+//! executed what is a device's.
 
 use super::{class, inject};
 use crate::arch::translate::translate;
@@ -23,7 +23,7 @@ const FAULT: u64 = 0x3c;
 const PERMISSION: u64 = 0x0c;
 const TRANSLATION: u64 = 0x04;
 
-/// Maps what may be mapped, makes what may be stored; otherwise the guest gets an abort, and the
+/// Maps what may be mapped, makes what may be stored, drops what is withheld; otherwise the guest gets an abort, and the
 /// console a line.
 pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
     // SAFETY: Both describe the abort that was just taken.
@@ -45,6 +45,9 @@ pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
     cpu.exits.count(Cause::Fault);
     if esr & FAULT == TRANSLATION && machine.generations.map_on_demand(ipa) {
         return;
+    }
+    if !walk && !fetch && machine.generations.withholds(ipa) {
+        return withheld(cpu, frame, esr, ipa, far);
     }
     let access = match (fetch, walk, esr & WNR != 0) {
         (_, true, _) => "table walk",
@@ -101,12 +104,11 @@ fn fetched(machine: &Machine, cpu: &Cpu, frame: &mut Frame, address: u64, far: u
 ///
 /// If `address` is of no such page, the guest has just mapped another one there, and tries again.
 fn store(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64, address: u64, far: u64) {
-    // SAS and SRT, where the ISS has them; register 31 is zero.
+    // SAS, where the ISS has it.
     let plain = esr & ISV != 0;
     let size = if plain { 1 << (esr >> 22 & 3) } else { 0 };
-    let register = frame.x.get((esr >> 16 & 0x1f) as usize);
     let mask = u64::MAX.checked_shr(64 - 8 * size).unwrap_or(0);
-    let value = register.copied().unwrap_or(0) & mask;
+    let value = frame.x.get(register(esr)).copied().unwrap_or(0) & mask;
     if machine.log.is_some_and(|log| log.contains(address)) {
         return store_to_log(cpu, frame, plain, far);
     }
@@ -129,6 +131,31 @@ fn store(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64, address: u64
         Denied::Shape => inject::abort(frame, far, false, None),
         _ => frame.skip(),
     }
+}
+
+/// An access to debug registers that the guest does not get. A kernel whose own description of the machine has
+/// them finds that there is no such device: a load of a single register reads zero, a store is dropped.
+fn withheld(cpu: &Cpu, frame: &mut Frame, esr: u64, ipa: u64, far: u64) {
+    log::log!(
+        cpu.exits.complaint(),
+        "cpu {}: guest access at {ipa:#x} is of a CPU's debug registers (ELR {:#x}); they read zero",
+        cpu.index,
+        frame.elr
+    );
+    if esr & ISV == 0 {
+        return inject::abort(frame, far, false, None);
+    }
+    if esr & WNR == 0
+        && let Some(loaded) = frame.x.get_mut(register(esr))
+    {
+        *loaded = 0;
+    }
+    frame.skip();
+}
+
+/// Returns the number of the register that is loaded or stored (`ISS.SRT`); 31 is zero.
+fn register(esr: u64) -> usize {
+    (esr >> 16 & 0x1f) as usize
 }
 
 /// A store to the log, which is dropped, if it is one of a single register, which may be the user's who writes to

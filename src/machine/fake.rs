@@ -54,6 +54,7 @@ impl Bench {
             &banks,
             &RegionSet::new(),
             core::iter::empty(),
+            RegionSet::new(),
         );
         let generations = generations.expect("within 48 bits");
         let cpu = |(index, affinity): (usize, &u32)| {

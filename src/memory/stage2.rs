@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Stage 2, and the generations of kernels that live behind it.
 //!
-//! All of physical memory but the monitor's own is mapped at its own address. What lies below the
-//! root is the same for every generation; a generation has a root and a VMID of its own, so
+//! All of physical memory but the monitor's own, and registers by which CPUs can be halted, is mapped at its own
+//! address. What lies below the root is the same for every generation; a generation has a root and a VMID of its own, so
 //! that emptying that root takes everything from it.
 
 mod roots;
@@ -41,9 +41,11 @@ pub struct Generations {
     shared: Lock<Shared>,
     monitor: Region,
     geometry: Geometry,
-    /// The GiBs beyond [`MAPPED_AT_BOOT`] with pages that may only be read: they are mapped for
-    /// ever.
-    guarded: Vec<u64>,
+    /// Pages of registers that the guest does not get.
+    withheld: RegionSet,
+    /// The GiBs beyond [`MAPPED_AT_BOOT`] with such pages, or with some that may only be read: they are mapped
+    /// for ever.
+    special: Vec<u64>,
     roots: Roots,
     /// What a CPU has that is of no generation.
     empty: Roots,
@@ -59,8 +61,8 @@ pub struct Generations {
 }
 
 impl Generations {
-    /// Maps everything but `monitor`: what is `guarded`, for reading alone, and `devices`, never to be
-    /// executed. No generation has begun yet.
+    /// Maps everything but `monitor` and the pages that are `withheld`: what is `guarded`, for reading alone, and
+    /// `devices`, never to be executed. No generation has begun yet.
     ///
     /// # Errors
     ///
@@ -71,21 +73,24 @@ impl Generations {
         ram: &RegionSet,
         devices: &RegionSet,
         guarded: impl Iterator<Item = Region>,
+        withheld: RegionSet,
     ) -> Result<Self, MapError> {
         // A guest cannot access registers beyond its last address.
         let guarded: Vec<Region> = guarded
             .filter(|page| page.end() <= geometry.end())
             .collect();
         let mut shared = Shared::new(geometry, monitor, devices);
-        let top = shared.map_at_boot(ram, &guarded)?;
-        let gib = |page: &Region| page.start() & !(GIB - 1);
-        let mut guarded: Vec<u64> = guarded.iter().map(gib).filter(|&gib| gib >= top).collect();
-        guarded.dedup();
+        let top = shared.map_at_boot(ram, &guarded, &withheld)?;
+        let gibs = |page: &Region| (page.start() & !(GIB - 1)..page.end()).step_by(GIB as usize);
+        let special = guarded.iter().chain(&withheld).flat_map(gibs);
+        let mut special: Vec<u64> = special.filter(|&gib| gib >= top).collect();
+        special.dedup();
         Ok(Self {
             shared: Lock::new(shared),
             monitor,
             geometry,
-            guarded,
+            withheld,
+            special,
             roots: Roots::new(&geometry, ROOTS),
             empty: Roots::new(&geometry, 1),
             looking: Roots::new(&geometry, 1),
@@ -247,11 +252,11 @@ impl Generations {
         (word >> ROOT_BITS, word as usize % ROOTS)
     }
 
-    /// Maps the GiB around the intermediate physical address `ipa`, unless it is the monitor's,
+    /// Maps the GiB around the intermediate physical address `ipa`, unless it is the monitor's or withheld,
     /// beyond what there can be, or one too many. Returns whether the access that faulted can be
     /// tried again: what is mapped was not while the generation was stopped.
     pub fn map_on_demand(&self, ipa: u64) -> bool {
-        if ipa >= self.geometry.end() || self.monitor.contains(ipa) {
+        if ipa >= self.geometry.end() || self.monitor.contains(ipa) || self.withholds(ipa) {
             return false;
         }
         if ipa < MAPPED_AT_BOOT {
@@ -259,8 +264,8 @@ impl Generations {
         }
         let start = ipa & !(GIB - 1);
         let mut shared = self.shared.lock();
-        // An ended generation traps again, and is taken then; what is guarded stays as it is.
-        if !shared.open || self.guarded.contains(&start) {
+        // An ended generation traps again, and is taken then; what is special stays as it is.
+        if !shared.open || self.special.contains(&start) {
             return true;
         }
         if !shared.map_on_demand(start) {
@@ -268,6 +273,11 @@ impl Generations {
         }
         self.fill(self.current().1, &shared);
         true
+    }
+
+    /// Returns whether there are registers at the physical `address` that the guest does not get.
+    pub fn withholds(&self, address: u64) -> bool {
+        self.withheld.enclosing(address).is_some()
     }
 
     /// Returns whether the guest may execute what is at the physical `address`.

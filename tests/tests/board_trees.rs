@@ -17,6 +17,7 @@ use baton_core::devicetree::blob;
 use baton_core::devicetree::board::{self, Board};
 use baton_core::memory::addresses::{Addresses, TABLES_FOR_DEVICES, with_tables};
 use baton_core::memory::region::Region;
+use baton_core::memory::withheld::Withheld;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::standard::NodeStandard;
@@ -154,6 +155,7 @@ fn run(fdt: Fdt<'_>) -> Result<Option<String>, String> {
     let first = board.hardware.cpus.first().map_or(0, |cpu| cpu.mpidr);
     let lost = board.hardware.take_unusable(first);
     all_devices_are_told_from_memory(&board)?;
+    all_debug_registers_are_withheld(&board)?;
     Ok(lost
         .first()
         .map(|(mpidr, why)| format!("{} of {all} are lost; {mpidr:#x}: {why}", lost.len())))
@@ -168,6 +170,18 @@ fn all_devices_are_told_from_memory(board: &Board) -> Result<(), String> {
     match with_tables(&addresses.devices, TABLES_FOR_DEVICES) {
         (_, 0) => Ok(()),
         (_, more) => Err(format!("devices share {more} GiB too many with others")),
+    }
+}
+
+fn all_debug_registers_are_withheld(board: &Board) -> Result<(), String> {
+    let registers = &board.hardware.external_debug;
+    let withheld = Withheld::new(registers, &board.map.memory, 1 << 48);
+    match withheld.left.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "debug registers stay the guest's: {}",
+            withheld.left
+        )),
     }
 }
 

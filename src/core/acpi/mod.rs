@@ -28,6 +28,7 @@ pub use signature::Signature;
 pub use table::sum;
 
 use crate::hardware::Hardware;
+use crate::memory::region::RegionSet;
 
 /// Physical memory, as the caller can read it.
 pub trait Physical {
@@ -48,6 +49,8 @@ pub fn hardware(tables: &Tables<'_>) -> Result<Hardware, AcpiError> {
         psci: Some(psci),
         gic: gic::read(tables.madt)?,
         devices: tables.devices,
+        // Only AML could say (`aml.rs`).
+        external_debug: RegionSet::new(),
         counter_frequency: None,
         console: console::find(tables).ok(),
     })

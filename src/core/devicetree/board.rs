@@ -7,6 +7,7 @@ use super::claimed;
 use super::console::{self, Console, Silent};
 use super::cpus::{self, Cpu, EnableMethod, Unusable};
 use super::error::BoardError;
+use super::external_debug;
 use super::gic;
 use super::modules::{self, Modules};
 use super::node::{Located, is_available, text};
@@ -109,6 +110,7 @@ pub fn hardware(fdt: Fdt<'_>) -> Result<Hardware, BoardError> {
         psci,
         gic: gic::read(fdt)?,
         devices: cpus::devices(fdt),
+        external_debug: external_debug::registers(fdt),
         counter_frequency: timer::frequency(fdt),
         console: console(fdt).ok(),
     })

@@ -3,6 +3,7 @@
 
 use super::blob::{self, BlobError, header};
 use super::cpus::{self, Cpu};
+use super::external_debug;
 use super::modules::is_module;
 use super::node::{big_endian, is_available, number};
 use super::uefi;
@@ -85,8 +86,9 @@ pub enum TreeError {
 
 /// Makes the guest's tree from the board's: the monitor's memory is taken out of `/memory` and
 /// named in `/reserved-memory` as `no-map`, and `/chosen` has the guest's own command line and
-/// ramdisk in place of the modules. CPUs come by PSCI alone, or not at all. `/baton` has room for the
-/// report of a takeover, and a node of its own says where the log is.
+/// ramdisk in place of the modules. CPUs come by PSCI alone, or not at all, and their debug registers in
+/// memory are disabled. `/baton` has room for the report of a takeover, and a node of its own says where
+/// the log is.
 ///
 /// With UEFI's memory map, a tree that has nothing but `/chosen` stays so: Linux takes the machine from
 /// ACPI only then. The report is in `/chosen/baton` there, which also says where the log is.
@@ -147,6 +149,7 @@ fn describe(
         offer_psci(root);
     }
     offer_cpus(root, config.cpus);
+    external_debug::disable(root);
     Ok(())
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod claimed;
 pub mod console;
 pub mod cpus;
 pub mod error;
+pub mod external_debug;
 pub mod gic;
 pub mod guest_console;
 pub mod guest_tree;

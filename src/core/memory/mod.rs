@@ -8,3 +8,4 @@ pub mod guest_memory;
 pub mod guest_walk;
 pub mod hotplug;
 pub mod region;
+pub mod withheld;

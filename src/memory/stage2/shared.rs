@@ -41,6 +41,9 @@ const NEVER_EXECUTED: Stage2Attributes = PASS_THROUGH.union(Stage2Attributes::XN
 /// Registers that a guest may only read: a store traps to the monitor.
 const READ_THROUGH: Stage2Attributes = NEVER_EXECUTED.difference(Stage2Attributes::S2AP_ACCESS_WO);
 
+/// Registers that the guest does not get: any access traps to the monitor.
+const WITHHELD: Stage2Attributes = Stage2Attributes::empty();
+
 /// The tables, and whether the current generation may use them.
 pub struct Shared {
     /// Always from level 0 on. A root at level 1 is a copy of the tables below it.
@@ -81,20 +84,29 @@ impl Shared {
     /// # Errors
     ///
     /// [`MapError`] if `ram` lies beyond 48 bits.
-    pub fn map_at_boot(&mut self, ram: &RegionSet, guarded: &[Region]) -> Result<u64, MapError> {
+    pub fn map_at_boot(
+        &mut self,
+        ram: &RegionSet,
+        guarded: &[Region],
+        withheld: &RegionSet,
+    ) -> Result<u64, MapError> {
         let top = match self.geometry.root_level() {
             // Its blocks are in the root itself: they take no tables.
             1 => self.geometry.end(),
             _ => self.geometry.end().min(MAPPED_AT_BOOT),
         };
         self.map_all(0, top)?;
-        // Guarded pages are mapped last: that splits the blocks around them.
-        for part in ram.iter().chain(guarded).filter(|part| part.end() > top) {
+        // Pages that are guarded or withheld come last: that splits the blocks around them.
+        let known = ram.iter().chain(guarded).chain(withheld);
+        for part in known.filter(|part| part.end() > top) {
             let start = part.start().max(top) & !(GIB - 1);
             self.map_all(start, part.end().next_multiple_of(GIB))?;
         }
         for page in guarded {
             map(&mut self.mapping, page.start(), page.end(), READ_THROUGH)?;
+        }
+        for pages in withheld {
+            map(&mut self.mapping, pages.start(), pages.end(), WITHHELD)?;
         }
         Ok(top)
     }

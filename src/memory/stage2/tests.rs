@@ -10,6 +10,13 @@ const MONITOR: (u64, u64) = (0x4000_0000, 0x20_0000);
 const GUARDED: u64 = 0x080a_0000;
 /// A block with devices, and a window with some.
 const DEVICES: [(u64, u64); 2] = [(0x900_0000, 0x920_0000), (0x80_0000_0000, 0xc0_0000_0000)];
+/// Registers that a guest does not get: in the block of [`DEVICES`], in one of their own, and beyond what is
+/// mapped at boot.
+const WITHHELD: [(u64, u64); 3] = [
+    (0x901_0000, 0x901_1000),
+    (0x2201_0000, 0x2201_2000),
+    ((1 << 47) + 0x40_0000, (1 << 47) + 0x40_1000),
+];
 /// `PARange` and the end of all that is known, of machines with 32 to 48 bits of address, with roots of
 /// one, two and eight tables at level 1, and of one at level 0.
 const MACHINES: [(u64, u64); 7] = [
@@ -43,7 +50,18 @@ fn machine((pa_range, end): (u64, u64)) -> Generations {
         .iter()
         .filter_map(|devices| region(*devices).intersection(&below))
         .collect();
-    let generations = Generations::new(geometry, monitor, &ram, &devices, [guarded].into_iter());
+    let withheld = WITHHELD
+        .iter()
+        .filter_map(|withheld| region(*withheld).intersection(&below))
+        .collect();
+    let generations = Generations::new(
+        geometry,
+        monitor,
+        &ram,
+        &devices,
+        [guarded].into_iter(),
+        withheld,
+    );
     let generations = generations.expect("within 48 bits");
     generations.begin(7).expect("a root is free");
     generations
@@ -167,6 +185,47 @@ fn guarded_registers_can_only_be_read() {
     expect(GUARDED + 0x1000, true, true);
 }
 
+#[test]
+fn what_is_withheld_is_not_there() {
+    for machine_ in MACHINES {
+        let generations = machine(machine_);
+        assert!(generations.enter(7));
+        for (start, end) in WITHHELD {
+            if end > generations.geometry().end() {
+                continue;
+            }
+            for ipa in [start, end - 1] {
+                assert_eq!(walk(ipa), None, "{ipa:#x} on {machine_:?}");
+                assert!(generations.withholds(ipa));
+                assert!(!generations.map_on_demand(ipa), "{ipa:#x} is tried again");
+            }
+            let beside = walk(start - 1).map(|leaf| leaf.address);
+            assert_eq!(beside, Some(start - 1), "on {machine_:?}");
+            assert_eq!(
+                walk(end).map(|leaf| leaf.address),
+                Some(end),
+                "on {machine_:?}"
+            );
+            assert!(!generations.withholds(start - 1) && !generations.withholds(end));
+        }
+    }
+}
+
+#[test]
+fn what_is_withheld_stays_so_when_its_gib_is_accessed() {
+    let generations = generations(5);
+    assert!(generations.enter(7));
+    let (start, end) = WITHHELD[2];
+    // As one that faulted as the last generation ended.
+    assert!(generations.map_on_demand(end));
+    assert_eq!(walk(start), None);
+    generations.end();
+    generations.begin(8).expect("a root is free");
+    assert!(generations.enter(8));
+    assert_eq!(walk(start), None, "in the next generation");
+    expect(end, true, true);
+}
+
 /// The second bank of an LS1088A, whose Cortex-A53 have 40 bits, and the last of 42 bits.
 #[test]
 fn memory_beyond_one_table_of_level_1_is_mapped() {
@@ -184,6 +243,7 @@ fn memory_beyond_one_table_of_level_1_is_mapped() {
             &ram,
             &RegionSet::new(),
             core::iter::empty(),
+            RegionSet::new(),
         );
         let generations = generations.expect("within 48 bits");
         generations.begin(0).expect("a root is free");
@@ -336,7 +396,14 @@ fn what_lies_high_and_is_no_memory_is_never_executed() {
     let devices = set(&[(device.start(), device.end())]);
     let monitor = Region::new(MONITOR.0, MONITOR.1).expect("a region");
     let ram = set(&[(0x4000_0000, 0x8000_0000)]);
-    let generations = Generations::new(geometry, monitor, &ram, &devices, core::iter::empty());
+    let generations = Generations::new(
+        geometry,
+        monitor,
+        &ram,
+        &devices,
+        core::iter::empty(),
+        RegionSet::new(),
+    );
     let generations = generations.expect("within 48 bits");
     generations.begin(0).expect("a root is free");
     assert!(generations.enter(0));
@@ -376,6 +443,7 @@ fn expect_split(
         &addresses.banks,
         &addresses.devices,
         [guarded].into_iter(),
+        RegionSet::new(),
     );
     let seen = generations.expect("within 48 bits").gibs(&addresses.banks);
     assert_eq!(

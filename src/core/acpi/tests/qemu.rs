@@ -9,7 +9,7 @@ use crate::devicetree::cpus::{Cpu, Devices, EnableMethod};
 use crate::devicetree::gic::{Gic, GicV2, GicV3};
 use crate::devicetree::psci::{Conduit, Psci, PsciVersion};
 use crate::little_endian::u32_at;
-use crate::memory::region::Region;
+use crate::memory::region::{Region, RegionSet};
 use crate::uart::Uart;
 use alloc::vec::Vec;
 
@@ -62,6 +62,7 @@ fn machine(cpus: u64, gic: Gic) -> Hardware {
         }),
         gic,
         devices: Devices::default(),
+        external_debug: RegionSet::new(),
         counter_frequency: None,
         console: Some(Console {
             uart: Uart::PL011,

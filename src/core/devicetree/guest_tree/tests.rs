@@ -477,6 +477,17 @@ fn the_search_for_the_report_begins_at_it() {
 }
 
 #[test]
+fn debug_registers_of_cpus_are_disabled() {
+    let mut tree = Sample::virt();
+    let (debug, uart) = ("/cpu-debug@22010000", "/pl011@9000000");
+    tree.set(debug, "compatible", "arm,coresight-cpu-debug")
+        .set(debug, "reg", wide(&[0x2201_0000, 0x1000]));
+    let tree = made(&tree, &config(top()));
+    assert_eq!(value(&tree, debug, "status"), Some(&b"disabled\0"[..]));
+    assert_eq!(value(&tree, uart, "status"), None);
+}
+
+#[test]
 fn a_tree_of_chosen_alone_stays_so_with_uefi() {
     let mut stub = Sample::empty();
     stub.set("/chosen", "linux,uefi-system-table", wide(&[0xbfff_0018]))
