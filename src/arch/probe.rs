@@ -15,7 +15,7 @@ pub unsafe fn answers(address: u64) -> bool {
     unsafe { routines::try_load(address) != 0 }
 }
 
-/// Returns `DBGAUTHSTATUS_EL1`, or 0 where there is none.
+/// Returns `DBGAUTHSTATUS_EL1`, which the architecture has on every CPU, or 0 where QEMU has none.
 pub fn debug_authentication() -> u64 {
     // SAFETY: The register only tells, and an exception of the read is passed over.
     unsafe { routines::try_debug_authentication() }

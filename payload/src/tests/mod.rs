@@ -4,6 +4,7 @@
 mod audit;
 mod board_tree;
 mod cost;
+mod debug_registers;
 mod device_fetch;
 mod far_memory;
 mod firmware;
@@ -59,6 +60,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "os-lock",
         run: os_lock::run,
+    },
+    Test {
+        name: "debug-registers",
+        run: debug_registers::run,
     },
     Test {
         name: "device-fetch",

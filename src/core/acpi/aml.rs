@@ -3,7 +3,8 @@
 //!
 //! AML is not run here, so that whether a device is enabled (`_STA`) is not known: the registers of a cluster's
 //! PMU are the guest's, but stay as they are from kernel to kernel (one that drives it clears it when it
-//! begins), and whether firmware opened those of a trace unit is not known.
+//! begins), and whether firmware opened those of a trace unit is not known. Nor is where a device's registers are
+//! (`_CRS`), which a method may make: those of external debug (`ARMHC503`) are not kept from the guest.
 
 use crate::devicetree::cpus::Devices;
 

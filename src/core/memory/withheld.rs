@@ -7,8 +7,8 @@ use super::region::{Region, RegionSet};
 const BLOCK: u64 = 2 << 20;
 const PAGE: u64 = 4 << 10;
 
-/// How many blocks of 2 MiB can have such pages in them: each takes a table of level 3. The trees that Linux
-/// has name registers in 15 at most.
+/// How many blocks of 2 MiB can have such pages in them: each takes a table of level 3. No tree that Linux has
+/// names registers in more than four.
 pub const MAX_BLOCKS: usize = 32;
 
 /// Which registers are withheld.

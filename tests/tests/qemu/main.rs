@@ -12,6 +12,7 @@ mod el3;
 mod el3_features;
 mod enable_method;
 mod errata;
+mod external_debug;
 mod fault_injection;
 mod faults;
 mod firmware;
