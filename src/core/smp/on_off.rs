@@ -100,8 +100,8 @@ pub fn off<P: Platform>(platform: &P, cpu: &P::Cpu) {
 pub fn park<P: Platform>(platform: &P, cpu: &P::Cpu) -> Start {
     let mut patience = platform.patience(cpu);
     loop {
-        if platform.rendezvous().is_over(cpu.member()) {
-            // Parked for the next kernel, or as it was.
+        // Again after one that was refused: the event of the next one may have ended the wait in there.
+        while platform.rendezvous().is_over(cpu.member()) {
             let _ = phases::join(platform, cpu);
             patience = platform.patience(cpu);
         }
