@@ -97,6 +97,21 @@ mod tests {
     }
 
     #[test]
+    fn it_begins_on_sp_el1_with_debug_and_interrupts_masked() {
+        // M: EL1h; D, A, I and F (Arm ARM, C5.2.19).
+        let expected = 0b0101 | 0xf << 6;
+        for spsr in [EL0T, EL1H, USER32] {
+            expect(taken_to_el1(spsr, sctlr::SPAN, 0, OLD), expected);
+        }
+    }
+
+    #[test]
+    fn there_is_a_gcscr_with_guarded_stacks_alone() {
+        assert!(has_gcs(1 << GCS));
+        assert!(!has_gcs(!(0xf << GCS)));
+    }
+
+    #[test]
     fn pan_is_set_where_the_kernel_has_it_so() {
         expect(taken_to_el1(EL1H, 0, 0, OLD), EL1H_MASKED | spsr::PAN);
     }

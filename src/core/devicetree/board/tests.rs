@@ -178,6 +178,50 @@ fn knows_what_the_tree_alone_says_of_cpus() {
 }
 
 #[test]
+fn knows_whose_drivers_use_registers_of_the_implementer() {
+    for name in ["qcom,msm8996-apcc", "nvidia,tegra194-ccplex"] {
+        let mut tree = Sample::virt();
+        tree.set("/clock-0", "compatible", name);
+        let seen = board(&tree).hardware.devices;
+        let expected = Devices {
+            implementer: true,
+            ..Devices::default()
+        };
+        assert_eq!(seen, expected, "{name}");
+    }
+}
+
+#[test]
+fn devices_of_cpus_that_are_disabled_are_not_there() {
+    for name in ["arm,dsu-pmu", "qcom,msm8996-apcc", "nvidia,tegra194-ccplex"] {
+        let mut tree = Sample::virt();
+        tree.set("/device-0", "compatible", name)
+            .set("/device-0", "status", "disabled");
+        assert_eq!(board(&tree).hardware.devices, Devices::default(), "{name}");
+    }
+}
+
+#[test]
+fn the_counters_frequency_is_the_trees() {
+    let mut tree = Sample::virt();
+    tree.set("/timer", "compatible", "arm,armv8-timer").set(
+        "/timer",
+        "clock-frequency",
+        24_000_000u32,
+    );
+    assert_eq!(board(&tree).hardware.counter_frequency, Some(24_000_000));
+}
+
+#[test]
+fn debug_registers_of_cpus_are_the_hardwares() {
+    let mut tree = Sample::virt();
+    tree.set("/debug@22010000", "compatible", "arm,coresight-cpu-debug")
+        .set("/debug@22010000", "reg", wide(&[0x2201_0000, 0x1000]));
+    let seen = board(&tree).hardware.external_debug;
+    assert!(seen.contains(0x2201_0000, 0x1000), "seen {seen}");
+}
+
+#[test]
 fn reads_its_own_command_line() {
     let mut tree = Sample::virt();
     tree.set("/chosen", "bootargs", Vec::new());
