@@ -89,6 +89,17 @@ fn another_gic_has_no_such_register() {
 }
 
 #[test]
+fn later_ones_are_as_a_gic_600() {
+    // The product IDs of a GIC-600AE and a GIC-700.
+    for product in [3, 4] {
+        let (fake, gic) = off();
+        mmio::poke(fake.frame(0) + 0x4, product << 24 | 0x43b);
+        assert_eq!(gic.cpu_online(0), Ok(()));
+        assert_eq!(mmio::writes(), [(fake.frame(0) + PWRR, 0)], "{product}");
+    }
+}
+
+#[test]
 fn a_redistributor_without_power_holds_no_lpis() {
     let (fake, gic) = off();
     mmio::stick(fake.frame(1), 1);
