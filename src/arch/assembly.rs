@@ -9,13 +9,16 @@ use core::arch::{asm, global_asm};
 
 pub use smccc::Smc;
 
-/// Bytes that one LDP or STP of two registers moves.
+/// Bytes that one LDP or STNP of two registers moves.
 const PAIR: u64 = 16;
-/// Turns of the copy loop that are written out one after another where there is that much left.
+/// Turns of the copy loop that are written out one after another where there is that much left: as
+/// many as the offsets of STNP reach.
 const UNROLLED: u64 = 8;
+/// Lines that are cleaned one after another likewise.
+const CLEANED: u64 = 16;
 
-/// Copies `size` bytes from `source` to `destination`, turn by turn, and cleans and invalidates
-/// the line at the start of each turn to the point of coherency when the turn is copied.
+/// Copies `size` bytes from `source` to `destination`, turn by turn, with stores that ask for no place
+/// in the caches.
 ///
 /// # Safety
 ///
@@ -26,29 +29,29 @@ pub unsafe fn copy_turns(destination: *mut u8, source: *const u8, size: usize) {
     // SAFETY: The loops read and write `size` bytes from each start on.
     unsafe {
         asm!(
-            ".macro turn",
+            ".macro turn at",
             "ldp {a}, {b}, [{source}], #{turn}",
             "ldp {c}, {d}, [{source}, #(1 * {pair} - {turn})]",
             "ldp {e}, {f}, [{source}, #(2 * {pair} - {turn})]",
             "ldp {g}, {h}, [{source}, #(3 * {pair} - {turn})]",
-            "stp {a}, {b}, [{destination}]",
-            "stp {c}, {d}, [{destination}, #(1 * {pair})]",
-            "stp {e}, {f}, [{destination}, #(2 * {pair})]",
-            "stp {g}, {h}, [{destination}, #(3 * {pair})]",
-            "dc civac, {destination}",
-            "add {destination}, {destination}, #{turn}",
+            "stnp {a}, {b}, [{destination}, #(\\at)]",
+            "stnp {c}, {d}, [{destination}, #(\\at + 1 * {pair})]",
+            "stnp {e}, {f}, [{destination}, #(\\at + 2 * {pair})]",
+            "stnp {g}, {h}, [{destination}, #(\\at + 3 * {pair})]",
             ".endm",
             "cbz {single}, 3f",
             "2:",
-            "turn",
+            "turn 0",
+            "add {destination}, {destination}, #{turn}",
             "sub {single}, {single}, #1",
             "cbnz {single}, 2b",
             "3:",
             "cbz {unrolled}, 5f",
             "4:",
-            ".rept {UNROLLED}",
-            "turn",
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
+            "turn (\\n * {turn})",
             ".endr",
+            "add {destination}, {destination}, #({UNROLLED} * {turn})",
             "sub {unrolled}, {unrolled}, #1",
             "cbnz {unrolled}, 4b",
             "5:",
@@ -62,6 +65,43 @@ pub unsafe fn copy_turns(destination: *mut u8, source: *const u8, size: usize) {
             turn = const TURN,
             pair = const PAIR,
             UNROLLED = const UNROLLED,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Cleans and invalidates the line at the start of each turn of the `size` bytes from `start` to the
+/// point of coherency.
+pub fn clean_turns(start: usize, size: usize) {
+    let turns = size as u64 / TURN;
+    let (single, unrolled) = (turns % CLEANED, turns / CLEANED);
+    // SAFETY: Clean and invalidate changes no value that this CPU can see.
+    unsafe {
+        asm!(
+            ".macro clean",
+            "dc civac, {at}",
+            "add {at}, {at}, #{turn}",
+            ".endm",
+            "cbz {single}, 3f",
+            "2:",
+            "clean",
+            "sub {single}, {single}, #1",
+            "cbnz {single}, 2b",
+            "3:",
+            "cbz {unrolled}, 5f",
+            "4:",
+            ".rept {CLEANED}",
+            "clean",
+            ".endr",
+            "sub {unrolled}, {unrolled}, #1",
+            "cbnz {unrolled}, 4b",
+            "5:",
+            ".purgem clean",
+            at = inout(reg) start => _,
+            single = inout(reg) single => _,
+            unrolled = inout(reg) unrolled => _,
+            turn = const TURN,
+            CLEANED = const CLEANED,
             options(nostack, preserves_flags),
         );
     }

@@ -11,7 +11,7 @@ use core::cell::RefCell;
 use core::ptr;
 use smccc::Call;
 
-/// As on the bare machine; each turn's `dc civac` is noted.
+/// As on the bare machine; an `stnp` of each turn is noted.
 ///
 /// # Safety
 ///
@@ -20,9 +20,17 @@ pub unsafe fn copy_turns(destination: *mut u8, source: *const u8, size: usize) {
     // SAFETY: The caller's promise.
     unsafe {
         ptr::copy_nonoverlapping(source, destination, size);
-        for line in (0..size).step_by(TURN as usize) {
-            instruction!("dc civac", destination.add(line) as u64);
+        for turn in (0..size).step_by(TURN as usize) {
+            instruction!("stnp", destination.add(turn) as u64);
         }
+    }
+}
+
+/// As on the bare machine; each turn's `dc civac` is noted.
+pub fn clean_turns(start: usize, size: usize) {
+    for turn in (0..size).step_by(TURN as usize) {
+        // SAFETY: Fakes need none.
+        unsafe { instruction!("dc civac", (start + turn) as u64) };
     }
 }
 

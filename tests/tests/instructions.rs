@@ -132,6 +132,28 @@ fn no_line_is_cleaned_alone_and_no_timer_is_set_by_its_distance() {
     places(&text, 0xd50b_7e20); // DC CIVAC
 }
 
+/// The copy (`src/arch/copy.rs`): whole lines are stored in a row, and none is cleaned or zeroed in between.
+#[test]
+fn the_copy_stores_lines_without_a_place_in_the_caches() {
+    /// STNP of two X registers, without its operands.
+    const STNP: u32 = 0xa800_0000;
+    /// DC, IC, AT, TLBI: SYS with an Rt, without its operands.
+    const SYS: u32 = 0xd508_0000;
+    let text = text();
+    let stores: Vec<usize> = (0..text.len())
+        .filter(|&at| text[at] & 0xffc0_0000 == STNP)
+        .collect();
+    let (Some(&first), Some(&last)) = (stores.first(), stores.last()) else {
+        panic!("expected STNP in the image, seen none");
+    };
+    // A turn, and eight that are written out: four stores and four loads each.
+    assert_eq!(stores.len(), 9 * 4, "STNP at {stores:x?}");
+    let between = &text[first..=last];
+    assert!(between.len() < 100, "{} words", between.len());
+    let maintenance = between.iter().position(|word| word & 0xfff8_0000 == SYS);
+    assert_eq!(maintenance, None, "a cache is maintained between stores");
+}
+
 /// Each `instruction` stands between two barriers.
 #[track_caller]
 fn stands_between(instruction: u32, first: u32, second: u32) {

@@ -41,6 +41,25 @@ fn a_copy_is_whole_and_each_of_its_lines_cleaned() {
 }
 
 #[test]
+fn lines_are_stored_in_a_row_and_cleaned_behind_it() {
+    fake::reset();
+    fake::set("CTR_EL0", 4 << 16);
+    let (source, mut destination) = (Pages::numbered(), Pages([0; 0x2000]));
+    let size = RUN + 2 * TURN as usize;
+    // SAFETY: Both are as long, and not the same.
+    unsafe { copy_and_clean(destination.0.as_mut_ptr(), source.0.as_ptr(), size) };
+    assert_eq!(&destination.0[..size], &source.0[..size]);
+    let expected = [("stnp", 64), ("dc civac", 64), ("stnp", 2), ("dc civac", 2)];
+    let seen: Vec<_> = fake::instructions()
+        .chunk_by(|one, next| one == next)
+        .map(|row| (row[0], row.len()))
+        .collect();
+    assert_eq!(seen, expected);
+    let lines: Vec<u64> = (0..size as u64).step_by(64).collect();
+    assert_eq!(cleaned(&destination), lines);
+}
+
+#[test]
 fn shorter_lines_are_all_cleaned() {
     fake::reset();
     // 8 words.
