@@ -8,7 +8,7 @@ use crate::cpu::{MAX_CPUS, STACK_SIZE};
 use crate::image;
 use crate::machine::Machine;
 use crate::mmu;
-use crate::outcome::{Outcome, fail};
+use crate::outcome::{Outcome, ensure, fail};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Size of a page of an indirection list in bytes.
@@ -62,27 +62,17 @@ impl Arena {
 
     /// Picks a place: the highest in the image's region of RAM that is free and mapped, 2 MiB aligned.
     pub fn pick(machine: &Machine) -> Outcome<Self> {
-        let (image, image_end) = image::image();
+        let (image, _) = image::image();
         let Some((base, size)) = machine.ram_at(image) else {
             fail!(
                 "expected the image at {image:#x} in RAM, seen {:#x?}",
                 machine.ram.first()
             )
         };
-        let tree = machine.fdt.as_ptr() as u64;
-        let taken = |start: u64| {
-            let meets = |from: u64, to: u64| start < to && from < start + SIZE;
-            meets(image, image_end)
-                || meets(tree, tree + machine.fdt.len() as u64)
-                || machine
-                    .reserved
-                    .iter()
-                    .any(|r| meets(r.range.0, r.range.0 + r.range.1))
-        };
         let end = (base + size).min(mmu::END);
         let mut start = end.saturating_sub(SIZE) & !(2 * MIB - 1);
         while start >= base {
-            if !taken(start) {
+            if !is_taken(machine, start, SIZE) {
                 return Ok(Self(start));
             }
             start = start.saturating_sub(2 * MIB);
@@ -95,6 +85,19 @@ impl Arena {
             SIZE / MIB,
             size / MIB
         )
+    }
+
+    /// The start of `size` bytes of RAM right below that nobody uses.
+    pub fn below(&self, machine: &Machine, size: u64) -> Outcome<u64> {
+        let base = machine.ram_at(self.0).map_or(self.0, |(base, _)| base);
+        let start = self.0.saturating_sub(size);
+        ensure!(
+            start >= base && !is_taken(machine, start, size),
+            "expected {} MiB of free RAM below {:#x}, seen less",
+            size / MIB,
+            self.0
+        );
+        Ok(start)
     }
 
     /// Where the image of a generation goes (not of generation 0).
@@ -147,4 +150,17 @@ impl Arena {
         const STRIDE: u64 = 2741;
         self.0 + SCRATCH_AT + (n * STRIDE + 17) % SCRATCH_PAGES * PAGE
     }
+}
+
+/// Whether the image, its device tree or a reserved range lies in the `size` bytes from `start` on.
+fn is_taken(machine: &Machine, start: u64, size: u64) -> bool {
+    let meets = |from: u64, to: u64| start < to && from < start + size;
+    let (image, image_end) = image::image();
+    let tree = machine.fdt.as_ptr() as u64;
+    meets(image, image_end)
+        || meets(tree, tree + machine.fdt.len() as u64)
+        || machine
+            .reserved
+            .iter()
+            .any(|r| meets(r.range.0, r.range.0 + r.range.1))
 }

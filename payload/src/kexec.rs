@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::handover::Handover;
 use crate::image;
+use crate::machine::Machine;
 use crate::outcome::{Outcome, ensure, fail};
 use crate::pattern;
 use crate::time::TIMEOUT_MS;
@@ -161,6 +162,8 @@ pub fn prepare(context: &Context, caller: &Cpu, first: u64) -> Outcome<Prepared>
         unsafe { pattern::fill(page, PAGE, !handover.seed, offset / 8) };
     }
 
+    push_filler(&mut list, machine, options.list)?;
+
     let tree = arena.tree(next);
     let tree_size = machine.fdt.len() as u64;
     ensure!(
@@ -198,6 +201,21 @@ pub fn prepare(context: &Context, caller: &Cpu, first: u64) -> Outcome<Prepared>
         next_page,
         page,
     })
+}
+
+/// Appends `pages` pages to memory that nobody uses. Their sources are all scratch pages in turn: a page may be
+/// copied more than once.
+pub fn push_filler(list: &mut ListWriter, machine: &Machine, pages: u64) -> Outcome {
+    if pages == 0 {
+        return Ok(());
+    }
+    let arena = list.arena;
+    list.push(arena.below(machine, pages * PAGE)? | IND_DESTINATION)?;
+    for page in 0..pages {
+        list.push(arena.scratch(page) | IND_SOURCE)?;
+    }
+    list.copied += pages * PAGE;
+    Ok(())
 }
 
 /// A copy of a tree whose `stdout-path` leads nowhere, in the room for a report.

@@ -38,6 +38,8 @@ pub struct Options {
     pub caller: Caller,
     /// `move=`: MiB that each reboot moves beside the image; 4 if not given.
     pub move_mib: u64,
+    /// `list=`: pages that each reboot fills beside that, to have a long list; 0 if not given.
+    pub list: u64,
     /// `held=`: the CPU, by its place in the device tree, that a debugger has to hold before the
     /// first reboot; none if not given.
     pub held: Option<u64>,
@@ -64,6 +66,7 @@ impl Options {
             missing: 0,
             caller: Caller::Boot,
             move_mib: 4,
+            list: 0,
             held: None,
             seed: 1,
             calls: 2000,
@@ -90,6 +93,7 @@ impl Options {
                 Some(("seed", value)) => options.seed = number(word, value)?,
                 Some(("calls", value)) => options.calls = number(word, value)?,
                 Some(("move", value)) => options.move_mib = number(word, value)?,
+                Some(("list", value)) => options.list = number(word, value)?,
                 _ => return Err(unknown(word)),
             }
         }
@@ -104,7 +108,7 @@ impl Options {
 
 fn unknown(word: &str) -> Failure {
     Failure::new(format_args!(
-        "expected test=, generations=, state=, caller=, missing=, move=, held=, seed=, calls=, late=, stdout=, after= in bootargs, seen {word}"
+        "expected test=, generations=, state=, caller=, missing=, move=, list=, held=, seed=, calls=, late=, stdout=, after= in bootargs, seen {word}"
     ))
 }
 

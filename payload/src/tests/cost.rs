@@ -45,7 +45,7 @@ pub fn run(context: &Context) -> Outcome {
 }
 
 /// Does `what` so many times, and says how long it took.
-fn measure(name: &str, times: u64, mut what: impl FnMut() -> Outcome) -> Outcome {
+pub(super) fn measure(name: &str, times: u64, mut what: impl FnMut() -> Outcome) -> Outcome {
     let start = time::now();
     for _ in 0..times {
         what()?;

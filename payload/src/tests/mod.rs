@@ -23,6 +23,7 @@ mod os_lock;
 mod parked;
 mod psci;
 mod queries;
+mod refusal;
 mod routes;
 mod services;
 mod soak;
@@ -96,6 +97,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "parked",
         run: parked::run,
+    },
+    Test {
+        name: "refusal",
+        run: refusal::run,
     },
     Test {
         name: "refused-on",

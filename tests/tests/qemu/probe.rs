@@ -54,6 +54,19 @@ fn reboots_on_4_cpus_without_an_its() {
     run_on(&machine, "test=kexec generations=3", 120);
 }
 
+/// Many pages have the same source, and the list has pages of its own.
+#[test]
+fn reboots_with_a_list_of_10000_pages() {
+    run(4, "test=kexec list=10000 generations=2", 180);
+}
+
+#[test]
+fn a_list_is_refused_for_its_last_entry() {
+    let append = "test=refusal state=wfi list=2000 calls=3";
+    let refused = run_on(&machine(4), append, 120);
+    refused.expect("probe: cost: refusal: 1 times in ");
+}
+
 #[test]
 fn reboots_on_8_cpus() {
     run(8, "test=kexec generations=3", 180);
