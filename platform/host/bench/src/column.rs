@@ -4,6 +4,13 @@
 use baton_qemu::{Guest, Machine, Task, Uefi, paths};
 use std::path::Path;
 
+/// Pages of the list of a kexec of Debian's kernel, and of one of 1.1 GB.
+pub const LIST: u32 = 8700;
+/// See [`LIST`].
+pub const LONG_LIST: u32 = 280_000;
+/// Pages that the probe has in its list at least: its image, its tree and a MiB.
+const PROBE: u32 = 467;
+
 /// One way to get from a kernel to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
@@ -34,6 +41,12 @@ pub enum Column {
     Probe,
     /// The probe guest under the monitor, by the count of instructions.
     ProbeCount,
+    /// The same with a list as long as that of a kexec of Debian's kernel.
+    List,
+    /// The same with a list of a gigabyte.
+    LongList,
+    /// A kexec that is refused, by the count of instructions.
+    Refusal,
     /// The start of the monitor and of its guest, by the count of instructions.
     Start,
     /// The start by UEFI: firmware's call to the kernel's return from ExitBootServices.
@@ -79,6 +92,9 @@ impl Column {
             Self::UefiCount => "uefi-count",
             Self::Probe => "probe",
             Self::ProbeCount => "probe-count",
+            Self::List => "list-count",
+            Self::LongList => "long-list-count",
+            Self::Refusal => "refusal-count",
             Self::Start => "start",
             Self::StartUefi => "start-uefi",
             Self::StartDoor => "start-door",
@@ -102,6 +118,9 @@ impl Column {
             Self::UefiCount => "UEFI with ACPI",
             Self::Probe => "probe guest",
             Self::ProbeCount => "probe guest, instructions",
+            Self::List => "probe guest with a list of 8,700 pages, instructions",
+            Self::LongList => "probe guest with a list of 280,000 pages, instructions",
+            Self::Refusal => "a refused kexec, instructions",
             Self::Start => "the monitor's entry to the guest's, as a kernel with modules",
             Self::StartUefi => {
                 "by UEFI: its entry to the next loader, and ExitBootServices until the kernel is at EL1"
@@ -136,12 +155,21 @@ impl Column {
 
     /// Whether the guest is Linux that kexecs.
     pub fn is_linux(self) -> bool {
-        !matches!(self, Self::Probe | Self::ProbeCount) && !self.is_start()
+        !self.is_probe() && !self.is_start()
+    }
+
+    /// Whether the guest is the probe.
+    fn is_probe(self) -> bool {
+        matches!(
+            self,
+            Self::Probe | Self::ProbeCount | Self::List | Self::LongList | Self::Refusal
+        )
     }
 
     /// Whether time is a count of instructions.
     pub fn is_counted(self) -> bool {
-        matches!(self, Self::ProbeCount | Self::TreeCount | Self::UefiCount) || self.is_start()
+        let is_linux = matches!(self, Self::TreeCount | Self::UefiCount);
+        is_linux || self.is_start() || self.is_probe() && self != Self::Probe
     }
 
     /// Whether firmware starts it.
@@ -197,13 +225,18 @@ impl Column {
 
     /// The guest that kexecs `samples` times.
     pub fn guest(self, samples: u32) -> Guest {
+        let probe = |test: &str| Guest {
+            kernel: paths::probe(),
+            initrd: None,
+            append: format!("{test} state=wfi"),
+        };
+        // Generation 0 leaves CPUs out; from the second reboot on all take part.
+        let kexec = |pages| probe(&format!("test=kexec {pages} generations={}", samples + 1));
         match self {
-            Self::Probe | Self::ProbeCount => Guest {
-                kernel: paths::probe(),
-                initrd: None,
-                // Generation 0 leaves CPUs out; from the second reboot on all take part.
-                append: format!("test=kexec state=wfi move=16 generations={}", samples + 1),
-            },
+            Self::Probe | Self::ProbeCount => kexec("move=16"),
+            Self::List => kexec(&format!("move=1 list={}", LIST - PROBE)),
+            Self::LongList => kexec(&format!("move=1 list={}", LONG_LIST - PROBE)),
+            Self::Refusal => probe(&format!("test=refusal list={LIST} calls={samples}")),
             _ if self.is_door() => Task::Try.guest(""),
             _ if self.is_start() => Task::PowerOff.guest(""),
             _ => {
@@ -242,7 +275,10 @@ impl Column {
             Self::Serial | Self::Baton | Self::BatonUefi => boots,
             Self::TreeCount | Self::UefiCount => 2.0 * boots,
             Self::Probe => samples * (1.0 + 0.02 * smp),
-            Self::ProbeCount => 1.0 + (samples + 1.0) * (0.2 + 0.025 * smp),
+            Self::ProbeCount | Self::List | Self::Refusal => {
+                1.0 + (samples + 1.0) * (0.2 + 0.025 * smp)
+            }
+            Self::LongList => 1.0 + (samples + 1.0) * (12.0 + 0.025 * smp),
             Self::Start | Self::StartUefi => samples * (1.5 + firmware + 0.01 * smp),
             Self::StartDoor | Self::StartDoorUefi => samples * (60.0 + firmware + 1.5 * smp),
         }

@@ -87,7 +87,11 @@ fn bench(disk: &Path, measure: bool) -> Result<(), String> {
         timeline: timeline(&folder, &cells),
     };
     report.write(&folder).map_err(fail)?;
-    println!("  {}", folder.join("report.md").display());
+    println!(
+        "\n{}\n  {}",
+        report.goals_table(),
+        folder.join("report.md").display()
+    );
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use crate::column::Column;
 use crate::critical::Path;
+use crate::exit_cost;
 use crate::timeline::{Timeline, Timelines};
 use baton_qemu::console::Line;
 use baton_qemu::{kexec, linux};
@@ -60,7 +61,9 @@ impl Recorder {
                 self.complaint = Some(text.clone());
             }
         }
-        if self.column.is_linux() {
+        if self.column == Column::Refusal {
+            refusal(text)
+        } else if self.column.is_linux() {
             self.linux(line)
         } else {
             self.probe(text)
@@ -142,6 +145,16 @@ impl Recorder {
     }
 }
 
+/// The instructions of a refused request, as the probe counts them.
+fn refusal(text: &str) -> Option<Metrics> {
+    let (_, rest) = text.split_once("probe: cost: refusal: ")?;
+    let count = exit_cost::instructions_each(rest)?;
+    Some(vec![(
+        "refusal instructions".to_owned(),
+        format!("{count:.0}"),
+    )])
+}
+
 /// The figures that a timeline has, whatever its clock was.
 fn phases(timeline: &Timeline) -> Metrics {
     let between = |from: u64, to: u64| timeline.us(to.saturating_sub(from));
@@ -212,6 +225,16 @@ mod tests {
         assert_eq!(found, Vec::<Metrics>::new());
         let complaint = recorder.complaint.expect("a complaint");
         assert!(complaint.contains("1 of 2"), "seen {complaint:?}");
+    }
+
+    #[test]
+    fn a_refused_kexec_is_what_the_probe_counted() {
+        let (found, _) = follow(
+            Column::Refusal,
+            "probe: cost: refusal: 1 times in 59968 ns\nprobe: cost: call: 1 times in 160 ns",
+        );
+        assert_eq!(found.len(), 1, "seen {found:?}");
+        assert_eq!(value(&found[0], "refusal instructions"), 59_968.0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! The report: tables in Markdown, the medians as CSV, and the plots.
 
 mod drawings;
+mod goals;
 mod tables;
 mod uefi;
 
@@ -106,20 +107,26 @@ impl Report<'_> {
 
     /// The bytes that a kexec of Linux copies.
     fn linux_bytes(&self) -> Option<f64> {
-        let sizes = self.sizes(Column::Baton);
-        let copied = |smp: &u32| self.summary(Column::Baton, *smp, "copied MiB");
-        Some(sizes.iter().rev().find_map(copied)?.median * f64::from(1 << 20))
+        let copied = |column| {
+            let sizes = self.sizes(column).into_iter().rev();
+            let mut found = sizes.filter_map(|smp| self.summary(column, smp, "copied MiB"));
+            Some(found.next()?.median * f64::from(1 << 20))
+        };
+        [Column::Baton, Column::TreeCount]
+            .into_iter()
+            .find_map(copied)
     }
 
-    fn modelled(&self) -> Option<Vec<(u32, model::Modelled)>> {
-        let bytes = self.linux_bytes()?;
+    /// The model of each of [`SIZES`] that copies `bytes`.
+    fn modelled(&self, bytes: f64) -> Option<Vec<(u32, model::Modelled)>> {
         let measured = self.sizes(Column::ProbeCount);
         let of = |cpus: u32| {
             // Where the size itself was not counted, the next larger one is.
-            let smp = measured.range(cpus..).next()?;
-            let counted = model::counted(self.raw, *smp, bytes)?;
-            Some((cpus, model::model(&counted, cpus)))
+            let mut larger = measured.range(cpus..);
+            let counted = larger.find_map(|smp| model::counted(self.raw, *smp))?;
+            Some((cpus, model::model(&counted, cpus, bytes)))
         };
-        SIZES.iter().map(|cpus| of(*cpus)).collect()
+        let modelled: Vec<_> = SIZES.iter().filter_map(|cpus| of(*cpus)).collect();
+        (!modelled.is_empty()).then_some(modelled)
     }
 }

@@ -39,6 +39,12 @@ pub fn plan(quick: bool) -> Vec<Cell> {
         cells.push(cell(Column::ProbeCount, smp, samples));
         cells.push(cell(Column::Probe, smp, samples));
     }
+    cells.extend([
+        cell(Column::List, 1, few),
+        cell(Column::List, 80, few),
+        cell(Column::LongList, 80, few.min(3)),
+        cell(Column::Refusal, 80, few),
+    ]);
     if !quick {
         cells.push(cell(Column::StockIts, 4, 1));
     }

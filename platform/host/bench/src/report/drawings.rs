@@ -77,7 +77,7 @@ impl Report<'_> {
                 plots::gantt(&format!("One reboot: {what}"), timeline),
             ));
         }
-        if let Some(modelled) = self.modelled() {
+        if let Some(modelled) = self.linux_bytes().and_then(|bytes| self.modelled(bytes)) {
             let line = |name: &str, value: fn(&model::Modelled) -> f64| Series {
                 name: name.into(),
                 points: modelled
