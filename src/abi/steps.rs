@@ -28,7 +28,7 @@ pub const REDISTRIBUTOR: &str = "redistributor";
 pub const LPIS: &str = "lpis";
 /// What the CPU has cached of the old kernel's translations.
 pub const TRANSLATIONS: &str = "translations";
-/// SPIs.
+/// The distributor's groups, and the enables of SPIs.
 pub const DISTRIBUTOR: &str = "distributor";
 /// The redistributors of CPUs that the old kernel never turned on.
 pub const ABSENT_CPUS: &str = "absent-cpus";
@@ -38,6 +38,8 @@ pub const ITS: &str = "its";
 pub const KEPT_LPIS: &str = "kept-lpis";
 /// The list of memory that is reserved for tables of LPIs, where there is UEFI.
 pub const MEMORY_RESERVE: &str = "memory-reserve";
+/// The CPU's share of the SPIs.
+pub const SPIS: &str = "spis";
 /// What the redistributor has cached of the LPIs.
 pub const LPI_CACHE: &str = "lpi-cache";
 /// SGIs that came after the redistributor was cleared.
@@ -46,7 +48,7 @@ pub const SGIS: &str = "sgis";
 pub const COPY: &str = "copy";
 
 /// All steps, in the order of the monitor's table.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 22] = [
     TIMERS,
     PMU,
     CLUSTER_PMU,
@@ -65,6 +67,7 @@ pub const ALL: [&str; 21] = [
     ITS,
     KEPT_LPIS,
     MEMORY_RESERVE,
+    SPIS,
     LPI_CACHE,
     SGIS,
     COPY,
@@ -75,7 +78,7 @@ pub const ENTRY: &str = "entry";
 
 /// What rows of the audit can be named after, in the order in which it prints them: what each CPU has
 /// first. The other steps leave nothing that a kernel could read.
-pub const AUDITED: [&str; 14] = [
+pub const AUDITED: [&str; 15] = [
     ENTRY,
     TIMERS,
     PMU,
@@ -89,6 +92,7 @@ pub const AUDITED: [&str; 14] = [
     LPIS,
     SGIS,
     DISTRIBUTOR,
+    SPIS,
     ITS,
 ];
 

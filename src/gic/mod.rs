@@ -2,6 +2,7 @@
 //! The interrupt controller. It is the guest's; for the next kernel the monitor resets it.
 
 pub mod bcm2836;
+mod block;
 #[cfg(test)]
 pub mod fake;
 pub mod v2;
@@ -211,13 +212,41 @@ impl Gic {
     ///
     /// [`HwError`], naming the register.
     pub fn reset_distributor(&self, mpidr: u64) -> Result<(), HwError> {
+        self.quiesce_distributor().and(self.reset_spis(mpidr, 0, 1))
+    }
+
+    /// Switches off, and disables, the interrupts that all CPUs share. To be called when no other CPU uses
+    /// the GIC.
+    ///
+    /// # Errors
+    ///
+    /// [`HwError`], naming the register.
+    pub fn quiesce_distributor(&self) -> Result<(), HwError> {
         match self {
-            Self::V3(gic) => gic.distributor.lock().reset(mpidr),
-            Self::V2(gic) => gic.reset_distributor(),
+            Self::V3(gic) => gic.distributor.lock().quiesce(&gic.spis),
+            Self::V2(gic) => {
+                gic.quiesce();
+                Ok(())
+            }
             Self::Bcm2836(local) => {
                 local.reset_shared();
                 Ok(())
             }
+        }
+    }
+
+    /// Resets the part `place`, counted from 0, of `of` parts of the SPIs, and routes them to the CPU
+    /// `mpidr`. Many CPUs may do so at once, each its own part, when [`Gic::quiesce_distributor`] has
+    /// returned; where there are fewer registers than parts, some have nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// [`HwError`], naming the register.
+    pub fn reset_spis(&self, mpidr: u64, place: usize, of: usize) -> Result<(), HwError> {
+        match self {
+            Self::V3(gic) => gic.spis.reset_share(mpidr, place, of),
+            Self::V2(gic) => gic.reset_spis(place, of),
+            Self::Bcm2836(_) => Ok(()),
         }
     }
 
@@ -334,7 +363,7 @@ impl Gic {
     pub fn move_shared(&self, from: u64, to: u64) {
         match self {
             Self::V3(gic) => {
-                gic.distributor.lock().move_spis(from, to);
+                gic.distributor.lock().move_spis(&gic.spis, from, to);
             }
             Self::V2(gic) => gic.move_spis(from, to),
             Self::Bcm2836(_) => {}

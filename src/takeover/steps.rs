@@ -27,7 +27,7 @@ macro_rules! step {
 }
 
 /// All steps, each in the order in which it is taken within its phase.
-pub static TABLE: [Step<Cpu, Machine>; 21] = [
+pub static TABLE: [Step<Cpu, Machine>; 22] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!(TIMERS, Private, |_, _| vcpu::timer::reset()),
     step!(PMU, Private, |cpu, _| vcpu::pmu::reset(&cpu.features())),
@@ -67,9 +67,9 @@ pub static TABLE: [Step<Cpu, Machine>; 21] = [
     },
     step!(TRANSLATIONS, Private, translations),
     // Phase 2, on the boot CPU.
-    step!(DISTRIBUTOR, Shared, |cpu, machine| machine
+    step!(DISTRIBUTOR, Shared, |_, machine| machine
         .gic
-        .reset_distributor(cpu.mpidr)),
+        .quiesce_distributor()),
     step!(ABSENT_CPUS, Shared, absent_cpus),
     step!(ITS, Shared, |_, machine| machine.gic.reset_its()),
     // Where LPIs cannot be switched off, they are disabled one by one.
@@ -80,7 +80,8 @@ pub static TABLE: [Step<Cpu, Machine>; 21] = [
     step!(MEMORY_RESERVE, Shared, |_, machine| memory_reserve::empty(
         machine
     )),
-    // Phase 3: TEARDOWN_CPU to IDLE_DEAD.
+    // Phase 3: TEARDOWN_CPU to IDLE_DEAD. All SPIs are disabled, so that many CPUs can change the rest at once.
+    step!(SPIS, Load, spis),
     step!(LPI_CACHE, Load, |cpu, machine| machine
         .gic
         .forget_lpis(cpu.mpidr)),
@@ -120,8 +121,11 @@ pub fn log_unusual(machine: &Machine) {
 /// Where all go at once, nobody stays but the boot CPU, and phase 2 gives it all of them.
 fn interrupt_routes(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
     let boot_cpu = machine.takeover.boot_cpu.load(Relaxed) as usize;
+    let generation = machine.takeover.rendezvous.generation();
     if machine.options.teardown == Teardown::Serial
         && cpu.index != boot_cpu
+        // One that came late would change the next kernel's routes.
+        && cpu.member.arrival().has_arrived(generation)
         && let Some(boot_cpu) = machine.cpus.get(boot_cpu)
     {
         machine.gic.move_shared(cpu.mpidr, boot_cpu.mpidr);
@@ -158,6 +162,14 @@ fn absent_cpus(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
         }
     }
     result
+}
+
+/// The SPIs of the CPU's share, routed to the boot CPU.
+fn spis(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
+    let (place, of) = machine.takeover.rendezvous.share_of(cpu);
+    let boot_cpu = machine.takeover.boot_cpu.load(Relaxed) as usize;
+    let mpidr = machine.cpus.get(boot_cpu).map_or(0, |cpu| cpu.mpidr);
+    machine.gic.reset_spis(mpidr, place, of)
 }
 
 fn translations(_: &Cpu, _: &Machine) -> Result<(), HwError> {

@@ -151,7 +151,11 @@ impl GicV2 {
             ("GICD_ITARGETSR<n>", self.any(gicd::ITARGETSR, times(8))),
             ("GICD_ICFGR<n>", self.edges(times(2))),
         ] {
-            page.add((steps::DISTRIBUTOR, name, Index::None), place, 0, !0, found);
+            let step = match name {
+                "GICD_CTLR" | "GICD_ISENABLER<n>" => steps::DISTRIBUTOR,
+                _ => steps::SPIS,
+            };
+            page.add((step, name, Index::None), place, 0, !0, found);
         }
     }
 

@@ -147,8 +147,10 @@ pub fn raise_shared(mut registers: UniqueMmioPointer<Registers>, target: u8) {
 /// checked: a kick can still arrive; [`drop_sgis`] checks them.
 pub fn reset_private(mut registers: UniqueMmioPointer<Registers>) -> Result<(), HwError> {
     fill!(registers, cpendsgir[0; 4], !0);
+    let mut gicd = field!(registers, gicd);
+    fill!(gicd, icenabler[0; 1], !0);
     // SGIs may be enabled permanently (IHI 0048B, 4.3.5).
-    reset(field!(registers, gicd), 0..1, !SGIS)
+    reset(gicd, 0..1, !SGIS)
 }
 
 /// Leaves no SGI pending: to be called when no CPU sends any more.
@@ -162,33 +164,51 @@ pub fn drop_sgis(mut registers: UniqueMmioPointer<Registers>) -> Result<(), HwEr
     expect("GICD_SPENDSGIR<n>", 0, !0, pending.into())
 }
 
-/// Leaves what CPUs share as at reset: groups off; SPIs disabled, not pending, not active, in group
-/// 0, of the highest priority, level-sensitive, and for no CPU.
+/// Switches both groups off, and disables all SPIs.
+pub fn quiesce(mut registers: UniqueMmioPointer<Registers>) {
+    let words = words(&registers);
+    let mut gicd = field!(registers, gicd);
+    field!(gicd, ctlr).write(GicdCtlr::empty());
+    fill!(gicd, icenabler[1; words - 1], !0);
+}
+
+/// Returns how many registers of 32 interrupts there are, those of SGIs and PPIs too.
+fn words(registers: &UniqueMmioPointer<Registers>) -> usize {
+    let gicd = field_shared!(registers, gicd);
+    field_shared!(gicd, typer).read().num_irqs() as usize / 32
+}
+
+/// Leaves SPIs, which [`quiesce`] has disabled, as at reset: not pending, not active, in group 0, of the
+/// highest priority, level-sensitive, and for no CPU. Of all registers of 32 SPIs, these are every `of`th
+/// from the one at `place` on.
 ///
 /// # Errors
 ///
 /// [`HwError::Sticky`] with the first register that did not take its value. The rest is done all
 /// the same.
-pub fn reset_shared(mut registers: UniqueMmioPointer<Registers>) -> Result<(), HwError> {
-    let mut gicd = field!(registers, gicd);
-    field!(gicd, ctlr).write(GicdCtlr::empty());
-    for mut targets in targets(&mut registers).iter().skip(PRIVATE) {
-        targets.write(0);
+pub fn reset_spis(
+    mut registers: UniqueMmioPointer<Registers>,
+    place: usize,
+    of: usize,
+) -> Result<(), HwError> {
+    let mut result = Ok(());
+    for word in (1..words(&registers)).skip(place).step_by(of.max(1)) {
+        for mut targets in targets(&mut registers).iter().skip(32 * word).take(32) {
+            targets.write(0);
+        }
+        result = result.and(reset(field!(registers, gicd), word..word + 1, !0));
     }
-    let gicd = field!(registers, gicd);
-    let words = field_shared!(gicd, typer).read().num_irqs() as usize / 32;
-    reset(gicd, 1..words, !0)
+    result
 }
 
-/// Resets the interrupts of `words`, registers of 32 interrupts each, and checks that those of
-/// `enables` in each are disabled.
+/// Resets the interrupts of `words`, registers of 32 interrupts each, which have been disabled, and checks
+/// that those of `enables` in each are.
 fn reset(
     mut gicd: UniqueMmioPointer<Gicd>,
     words: Range<usize>,
     enables: u32,
 ) -> Result<(), HwError> {
     let (first, count) = (words.start, words.len());
-    fill!(gicd, icenabler[first; count], !0);
     // Before pending is cleared: a level-sensitive interrupt keeps no edge.
     fill!(gicd, icfgr[2 * first; 2 * count], 0);
     fill!(gicd, icpendr[first; count], !0);

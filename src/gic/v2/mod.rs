@@ -5,15 +5,16 @@
 //! other CPU reaches. Where the GIC has the Security Extensions, group 0 is firmware's and RAZ/WI
 //! here: a value of zero can be both written and expected.
 
-mod block;
 mod cpu_interface;
 mod distributor;
 
 use crate::arch::barrier;
+use crate::gic::block::Block;
 use baton_core::hw_error::HwError;
 use baton_core::mpidr::AFFINITY;
 use baton_core::sync::Lock;
-use block::Block;
+use core::num::NonZero;
+use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use distributor::BeforeKick;
@@ -71,7 +72,7 @@ impl GicV2 {
     /// monitor lives (4 KiB each), and nothing else in the monitor may use them.
     pub unsafe fn new(gicd: usize, gicc: usize) -> Result<Self, GicV2Error> {
         // SAFETY: Handed on to the caller.
-        let (distributor, cpu_interface) = unsafe { (Block::at(gicd)?, Block::at(gicc)?) };
+        let (distributor, cpu_interface) = unsafe { (block(gicd)?, block(gicc)?) };
         match distributor::revision(distributor.registers()) {
             REVISION => Ok(Self {
                 bypass: cpu_interface::bypass(cpu_interface.registers()),
@@ -187,14 +188,21 @@ impl GicV2 {
         distributor::drop_sgis(self.distributor.registers())
     }
 
-    /// Resets what CPUs share of the distributor. To be called when no other CPU uses it.
+    /// Switches the distributor off, and disables all SPIs. To be called when no other CPU uses it.
+    pub fn quiesce(&self) {
+        let mut before_kick = self.shared.lock();
+        *before_kick = None;
+        distributor::quiesce(self.distributor.registers());
+    }
+
+    /// Resets the SPIs of the part `place` of `of`: many CPUs may do so at once, each its own part, when
+    /// [`GicV2::quiesce`] has returned, and nobody else uses the distributor.
     ///
     /// # Errors
     ///
     /// [`HwError::Sticky`] with the first register that did not take its value.
-    pub fn reset_distributor(&self) -> Result<(), HwError> {
-        *self.shared.lock() = None;
-        distributor::reset_shared(self.distributor.registers())
+    pub fn reset_spis(&self, place: usize, of: usize) -> Result<(), HwError> {
+        distributor::reset_spis(self.distributor.registers(), place, of)
     }
 
     /// Has every SPI that goes to the CPU `from` alone go to the CPU `to` instead, and none to
@@ -204,6 +212,21 @@ impl GicV2 {
             let _shared = self.shared.lock();
             distributor::retarget(self.distributor.registers(), 1 << from, 1 << to);
         }
+    }
+}
+
+/// Takes the block of registers at `base`.
+///
+/// # Safety
+///
+/// As [`GicV2::new`].
+unsafe fn block<T>(base: usize) -> Result<Block<T>, GicV2Error> {
+    match NonZero::new(base) {
+        // SAFETY: The caller's promise.
+        Some(address) if base & 0xfff == 0 => unsafe {
+            Ok(Block::new(NonNull::with_exposed_provenance(address)))
+        },
+        _ => Err(GicV2Error::BadAddress { base }),
     }
 }
 

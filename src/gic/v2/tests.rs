@@ -4,6 +4,7 @@ use super::*;
 use crate::arch::fake::mmio;
 use crate::gic::fake::V2;
 use std::ops::Range;
+use std::vec::Vec;
 
 const INTERFACE: u8 = 2;
 const CPU: u64 = 0x102;
@@ -48,16 +49,54 @@ fn used() -> (V2, GicV2) {
     (fake, gic)
 }
 
+fn reset(gic: &GicV2) -> Result<(), HwError> {
+    gic.quiesce();
+    gic.reset_spis(0, 1)
+}
+
 #[test]
 fn nothing_that_cpus_share_is_left() {
     let (fake, gic) = used();
-    assert_eq!(gic.reset_distributor(), Ok(()));
+    assert_eq!(reset(&gic), Ok(()));
     fake.gicd.expect("GICD_CTLR", 0..4, 0);
     for (register, offsets) in SHARED {
         fake.gicd.expect(register, offsets, 0);
     }
     fake.gicd
         .expect("GICD_ISENABLER0, banked", 0x100..0x104, !0);
+}
+
+#[test]
+fn each_register_of_spis_is_one_cpus() {
+    for of in 1..=8 {
+        let (fake, gic) = used();
+        gic.quiesce();
+        let disabled = mmio::writes().len();
+        for place in 0..of {
+            assert_eq!(gic.reset_spis(place, of), Ok(()));
+        }
+        let mut written: Vec<_> = mmio::writes()[disabled..]
+            .iter()
+            .map(|(address, _)| address - fake.gicd.base())
+            .collect();
+        let all = written.len();
+        written.sort_unstable();
+        written.dedup();
+        assert_eq!(written.len(), all, "written twice by {of} CPUs");
+        for (register, offsets) in SHARED {
+            fake.gicd.expect(register, offsets, 0);
+        }
+    }
+}
+
+#[test]
+fn spis_are_disabled_before_any_is_changed() {
+    let (fake, gic) = used();
+    gic.quiesce();
+    let expected = [(0, 0), (0x184, 0xffff_ffff), (0x188, 0xffff_ffff)];
+    let expected = expected.map(|(offset, value)| (fake.gicd.base() + offset, value));
+    assert_eq!(mmio::writes(), expected);
+    fake.gicd.expect("GICD_ISENABLER<n>", 0x104..0x10c, 0);
 }
 
 #[test]
@@ -81,7 +120,7 @@ fn what_does_not_take_is_named() {
     ] {
         let (fake, gic) = used();
         mmio::stick(fake.gicd.base() + offset, 1);
-        match gic.reset_distributor() {
+        match reset(&gic) {
             Err(HwError::Sticky { register: seen, .. }) => assert_eq!(seen, register),
             result => panic!("{register}: seen {result:?}"),
         }

@@ -2,7 +2,7 @@
 //! The distributor: interrupts that any CPU may get (Arm IHI 0069, 12.9).
 
 use super::frames::{FrameError, check_revision, page};
-use super::redistributor::{any, fill};
+use super::spis::Spis;
 use super::{RWP_US, wait_clear};
 use crate::arch::verify::expect;
 use arm_gic::gicv3::registers::{Gicd, GicdCtlr};
@@ -54,16 +54,6 @@ impl Distributor {
         })
     }
 
-    /// Returns how many registers of 32 interrupts there are for SPIs, and for extended SPIs.
-    fn words(&self) -> (usize, usize) {
-        let typer = field_shared!(self.registers, typer).read();
-        (
-            // The last one is not whole: interrupt numbers from 1020 on mean something else.
-            typer.num_spis().div_ceil(32) as usize,
-            typer.num_espis().div_ceil(32) as usize,
-        )
-    }
-
     /// Returns how many bits an interrupt's number has.
     pub fn id_bits(&self) -> u32 {
         field_shared!(self.registers, typer).read().id_bits()
@@ -79,18 +69,24 @@ impl Distributor {
         field_shared!(self.registers, ctlr).read().bits() & ctlr::DS == 0
     }
 
-    /// Waits until the writes to enables, and to `GICD_CTLR`, have had their effect.
+    /// Waits until the writes to enables, and to `GICD_CTLR`, have had their effect; returns what is there
+    /// then.
     ///
     /// # Errors
     ///
     /// [`HwError::Timeout`] after 10 ms.
-    pub fn wait(&self) -> Result<(), HwError> {
+    fn wait(&self) -> Result<u32, HwError> {
+        let mut found = GicdCtlr::empty();
         wait_clear(
             "GICD_CTLR",
             RWP_US,
-            || field_shared!(self.registers, ctlr).read().bits().into(),
+            || {
+                found = field_shared!(self.registers, ctlr).read();
+                found.bits().into()
+            },
             |value| value & u64::from(GicdCtlr::RWP.bits()) != 0,
-        )
+        )?;
+        Ok(found.bits())
     }
 
     /// Enables group 1, so that an SGI reaches a CPU even if the guest never set the GIC up.
@@ -104,7 +100,7 @@ impl Distributor {
         register.write(found | GicdCtlr::from_bits_retain(ctlr::ARE | ctlr::ENABLE_GROUP1));
         self.before_kick
             .get_or_insert(found.bits() & ctlr::ENABLE_GROUP1 != 0);
-        self.wait()
+        self.wait().map(|_| ())
     }
 
     /// Disables group 1 again, if [`open_group1`](Self::open_group1) has enabled it. Affinity routing
@@ -118,116 +114,33 @@ impl Distributor {
         before.is_some()
     }
 
-    /// Leaves the distributor as after a reset: groups off; SPIs and extended SPIs disabled, not
-    /// pending, not active, in group 0, of the highest priority, maskable, level-sensitive, and
-    /// routed to the CPU whose `MPIDR_EL1` is `mpidr`. Affinity routing stays on.
+    /// Switches both groups off, and disables `spis`. Affinity routing stays on.
     ///
-    /// To be called when no other CPU uses the GIC. An SPI whose device still signals stays
-    /// pending.
+    /// To be called when no other CPU uses the GIC. What is left of the SPIs is for
+    /// [`Spis::reset_share`].
     ///
     /// # Errors
     ///
-    /// [`HwError::Timeout`] if a write does not take effect in time, [`HwError::Sticky`] with the
-    /// first register that did not take its value. The rest is done all the same.
-    pub fn reset(&mut self, mpidr: u64) -> Result<(), HwError> {
+    /// [`HwError::Timeout`] if that does not take effect in time, [`HwError::Sticky`] if a group stays on.
+    pub fn quiesce(&mut self, spis: &Spis) -> Result<(), HwError> {
         self.before_kick = None;
-        let (spis, extended) = self.words();
         let off = field_shared!(self.registers, ctlr).read().bits() & (ctlr::ARE | ctlr::DS);
         field!(self.registers, ctlr).write(GicdCtlr::from_bits_retain(off));
-        let mut result = self.wait();
-        result = result.and(self.reset_spis(spis, mpidr));
-        result = result.and(self.reset_extended(extended, mpidr));
-        let found = field_shared!(self.registers, ctlr).read().bits();
-        result.and(expect(
+        spis.disable();
+        // One bit for all writes: it is waited for once.
+        let found = self.wait()?;
+        expect(
             "GICD_CTLR",
             off.into(),
             (ctlr::ENABLE_LOW | ctlr::ENABLE_GROUP1).into(),
             found.into(),
-        ))
+        )
     }
 
-    /// SPIs begin at the second register of each kind of 32: the first is the redistributors'.
-    fn reset_spis(&mut self, words: usize, mpidr: u64) -> Result<(), HwError> {
-        let nmi = self.nmi();
-        let mut gicd = self.registers.reborrow();
-        fill!(gicd, icenabler[1; words], u32::MAX);
-        let result = self.wait();
-        let mut gicd = self.registers.reborrow();
-        fill!(gicd, icfgr[2; 2 * words], 0);
-        fill!(gicd, icpendr[1; words], u32::MAX);
-        fill!(gicd, icactiver[1; words], u32::MAX);
-        fill!(gicd, igroupr[1; words], 0);
-        fill!(gicd, ipriorityr[8; 8 * words], 0);
-        if nmi {
-            fill!(gicd, inmir[1; words], 0);
-        }
-        // Not read back: the route of an interrupt that is Secure reads as zero.
-        fill!(gicd, irouter[0; 32 * words], mpidr & AFFINITY);
-        result
-            .and(expect(
-                "GICD_ISENABLER<n>",
-                0,
-                !0,
-                any!(gicd, isenabler[1; words]).into(),
-            ))
-            .and(expect(
-                "GICD_ISACTIVER<n>",
-                0,
-                !0,
-                any!(gicd, isactiver[1; words]).into(),
-            ))
-            .and(expect(
-                "GICD_IPRIORITYR<n>",
-                0,
-                !0,
-                any!(gicd, ipriorityr[8; 8 * words]).into(),
-            ))
-    }
-
-    /// The same for extended SPIs, from the first register of each kind on.
-    fn reset_extended(&mut self, words: usize, mpidr: u64) -> Result<(), HwError> {
-        if words == 0 {
-            return Ok(());
-        }
-        let nmi = self.nmi();
-        let mut gicd = self.registers.reborrow();
-        fill!(gicd, icenabler_e[0; words], u32::MAX);
-        let result = self.wait();
-        let mut gicd = self.registers.reborrow();
-        fill!(gicd, icfgr_e[0; 2 * words], 0);
-        fill!(gicd, icpendr_e[0; words], u32::MAX);
-        fill!(gicd, icactive_e[0; words], u32::MAX);
-        fill!(gicd, igroupr_e[0; words], 0);
-        fill!(gicd, ipriorityr_e[0; 8 * words], 0);
-        if nmi {
-            fill!(gicd, inmr_e[0; words], 0);
-        }
-        fill!(gicd, irouter_e[0; 32 * words], mpidr & AFFINITY);
-        result
-            .and(expect(
-                "GICD_ISENABLER<n>E",
-                0,
-                !0,
-                any!(gicd, isenabler_e[0; words]).into(),
-            ))
-            .and(expect(
-                "GICD_ISACTIVER<n>E",
-                0,
-                !0,
-                any!(gicd, isactiver_e[0; words]).into(),
-            ))
-            .and(expect(
-                "GICD_IPRIORITYR<n>E",
-                0,
-                !0,
-                any!(gicd, ipriorityr_e[0; 8 * words]).into(),
-            ))
-    }
-
-    /// Routes every SPI that goes to the CPU `from` to the CPU `to` instead, both as in
+    /// Routes each of `spis` that goes to the CPU `from` to the CPU `to` instead, both as in
     /// `MPIDR_EL1`, and returns how many there were. One that is pending goes along.
-    pub fn move_spis(&mut self, from: u64, to: u64) -> usize {
-        let (spis, extended) = self.words();
+    pub fn move_spis(&mut self, spis: &Spis, from: u64, to: u64) -> usize {
+        let (spis, extended) = spis.words();
         let mut moved = 0;
         let mut gicd = self.registers.reborrow();
         for register in field!(gicd, irouter).iter().take(32 * spis) {

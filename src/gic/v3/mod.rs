@@ -13,6 +13,7 @@ pub mod lpi;
 mod power;
 pub mod redistributor;
 pub mod sgi;
+pub mod spis;
 
 use crate::arch::time;
 use alloc::vec::Vec;
@@ -24,6 +25,7 @@ use baton_core::sync::{Lock, Relax};
 use distributor::Distributor;
 use frames::{FrameError, Frames};
 use spin::once::Once;
+use spis::Spis;
 
 /// How long a register write may take to have its effect (`RWP`), in microseconds.
 pub const RWP_US: u64 = 10_000;
@@ -32,6 +34,8 @@ pub const RWP_US: u64 = 10_000;
 pub struct GicV3 {
     /// The distributor.
     pub distributor: Lock<Distributor>,
+    /// The distributor's SPIs, which CPUs reset at once.
+    pub spis: Spis,
     /// Whether it has two security states.
     pub two_states: bool,
     /// Whether it sees what is in the caches of CPUs. To be set before LPIs are; true at first.
@@ -88,6 +92,7 @@ impl GicV3 {
                 coherent: true,
                 frames: Frames::discover(gicr, stride, distributor.nmi())?,
                 distributor: Lock::new(distributor),
+                spis: Spis::new(frames::page(gicd)?),
                 guest_stores: Lock::new(()),
                 offered: Once::new(),
                 kept_properties: Once::new(),

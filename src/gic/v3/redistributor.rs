@@ -43,24 +43,30 @@ struct BeforeKick {
     enabled: bool,
 }
 
-/// Writes a value to `count` registers of an array, from the one at `first` on.
+/// Writes a value to `count` registers of an array, from the one at `first` on, as far as there are any.
 macro_rules! fill {
     ($block:expr, $registers:ident[$first:expr; $count:expr], $value:expr) => {
-        for mut register in field!($block, $registers).iter().skip($first).take($count) {
-            register.write($value);
+        let mut registers = field!($block, $registers);
+        let mut registers = registers.as_mut_slice();
+        let end = ($first + $count).min(registers.len());
+        if let Some(mut registers) = registers.get_range($first..end) {
+            for mut register in registers.iter() {
+                register.write($value);
+            }
         }
     };
 }
 
 /// Returns the OR of `count` registers of an array, from the one at `first` on.
 macro_rules! any {
-    ($block:expr, $registers:ident[$first:expr; $count:expr]) => {
-        field_shared!($block, $registers)
-            .iter()
-            .skip($first)
-            .take($count)
-            .fold(0, |all, register| all | register.read())
-    };
+    ($block:expr, $registers:ident[$first:expr; $count:expr]) => {{
+        let registers = field_shared!($block, $registers);
+        let range = registers.get_range($first..$first + $count);
+        range.map_or(0, |registers| {
+            let values = registers.iter().map(|register| register.read());
+            values.fold(0, |all, value| all | value)
+        })
+    }};
 }
 
 pub(in crate::gic) use {any, fill};

@@ -141,16 +141,50 @@ fn translations_are_dropped_and_so_are_instructions() {
 }
 
 #[test]
-fn distributor_leads_to_the_cpu_that_resets_it() {
+fn distributor_is_off_and_spis_are_disabled() {
     let bench = Bench::new(Options::default());
-    mmio::poke(bench.gic.gicd.base() + 0x104, u32::MAX);
+    let gicd = bench.gic.gicd.base();
+    mmio::poke(gicd, mmio::peek(gicd) | 3);
+    mmio::poke(gicd + 0x104, u32::MAX);
     assert_eq!(take(&bench, "distributor", 1), Ok(()));
+    assert_eq!(mmio::peek(gicd) & 3, 0, "GICD_CTLR");
+    assert_eq!(mmio::peek(gicd + 0x104), 0, "GICD_ISENABLER1");
+}
+
+#[test]
+fn spis_of_each_cpus_share_lead_to_the_boot_cpu() {
+    let bench = Bench::new(Options::default());
+    let machine = &bench.machine;
+    let rendezvous = &machine.takeover.rendezvous;
+    rendezvous.expect_boot_cpu(&machine.cpus[1]);
+    rendezvous.share_out(&machine.cpus, 1, 0);
+    machine.takeover.clear(&machine.cpus[1]);
+    // The first SPIs are those of the first CPU, the next 32 those of the second.
+    let second = route(&bench) + 8 * 32;
+    assert_eq!(take(&bench, "spis", 1), Ok(()));
+    let seen = [route(&bench), second].map(mmio::peek64);
+    assert_eq!(seen, [0, 0x100], "routes, one is done");
+    assert_eq!(take(&bench, "spis", 0), Ok(()));
+    let seen = [route(&bench), second].map(mmio::peek64);
+    assert_eq!(seen, [0x100, 0x100], "routes");
+}
+
+/// One that was given up has a place among those that came, or none at all.
+#[test]
+fn a_cpu_that_came_late_moves_no_routes() {
+    let bench = Bench::new(Options {
+        teardown: Teardown::Serial,
+        ..Options::default()
+    });
+    let machine = &bench.machine;
+    machine
+        .takeover
+        .rendezvous
+        .expect_boot_cpu(&machine.cpus[1]);
+    assert!(machine.cpus[1].member.arrival().give_up(1));
+    mmio::poke64(route(&bench), 0x100);
+    assert_eq!(take(&bench, "interrupt-routes", 1), Ok(()));
     assert_eq!(mmio::peek64(route(&bench)), 0x100, "GICD_IROUTER32");
-    assert_eq!(
-        mmio::peek(bench.gic.gicd.base() + 0x104),
-        0,
-        "GICD_ISENABLER1"
-    );
 }
 
 #[test]

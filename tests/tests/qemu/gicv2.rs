@@ -59,6 +59,7 @@ fn next_kernel_finds_what_a_step_would_have_cleared() {
         steps::REDISTRIBUTOR,
         "redistributor,sgis",
         steps::DISTRIBUTOR,
+        steps::SPIS,
     ] {
         audit::finds_what_is_left_without_on(machine(4), steps);
     }

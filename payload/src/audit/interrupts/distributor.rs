@@ -58,14 +58,12 @@ impl Controller {
             return gic.audit_distributor(page, place);
         }
         let (words, extended) = self.words();
-        let mut add = |name, expected, mask, found| {
-            page.add(
-                (steps::DISTRIBUTOR, name, Index::None),
-                place,
-                expected,
-                mask,
-                found,
-            );
+        let mut add = |name: &'static str, expected, mask, found| {
+            let step = match name {
+                "GICD_CTLR" | "GICD_ISENABLER<n>" | "GICD_ISENABLER<n>E" => steps::DISTRIBUTOR,
+                _ => steps::SPIS,
+            };
+            page.add((step, name, Index::None), place, expected, mask, found);
         };
         // Both groups off.
         let ctlr = read32(self.gicd + gicd::CTLR);

@@ -5,6 +5,7 @@ use crate::gic::fake::V3;
 use crate::gic::v3::GicV3;
 use baton_core::hw_error::HwError;
 use std::ops::Range;
+use std::vec::Vec;
 
 const CPU: u64 = 0x1_0002;
 
@@ -48,10 +49,23 @@ fn used() -> (V3, GicV3) {
     (fake, gic)
 }
 
+/// One CPU alone resets all.
+fn reset(gic: &GicV3, mpidr: u64) -> Result<(), HwError> {
+    let quiet = gic.distributor.lock().quiesce(&gic.spis);
+    quiet.and(gic.spis.reset_share(mpidr, 0, 1))
+}
+
+/// As [`reset`], whatever fails.
+fn reset_all_the_same(gic: &GicV3) -> Result<(), HwError> {
+    let quiet = gic.distributor.lock().quiesce(&gic.spis);
+    let rest = gic.spis.reset_share(0, 0, 1);
+    quiet.and(rest)
+}
+
 #[test]
 fn nothing_of_the_old_kernel_is_left() {
     let (fake, gic) = used();
-    assert_eq!(gic.distributor.lock().reset(0), Ok(()));
+    assert_eq!(reset(&gic, 0), Ok(()));
     for (register, offsets, expected) in AFTER_RESET {
         fake.gicd.expect(register, offsets, expected);
     }
@@ -60,7 +74,7 @@ fn nothing_of_the_old_kernel_is_left() {
 #[test]
 fn groups_are_off_and_affinity_routing_stays() {
     let (fake, gic) = used();
-    assert_eq!(gic.distributor.lock().reset(0), Ok(()));
+    assert_eq!(reset(&gic, 0), Ok(()));
     // Clearing ARE is UNPREDICTABLE (12.9.4); DS is as it was.
     fake.gicd.expect("GICD_CTLR", 0..4, 1 << 6 | 1 << 4);
 }
@@ -69,7 +83,13 @@ fn groups_are_off_and_affinity_routing_stays() {
 fn interrupts_go_to_the_boot_cpu() {
     let (fake, gic) = used();
     let other_bits = 1 << 31 | 1 << 30;
-    assert_eq!(gic.distributor.lock().reset(CPU | other_bits), Ok(()));
+    assert_eq!(reset(&gic, CPU | other_bits), Ok(()));
+    expect_routes(&fake);
+}
+
+/// All routes lead to [`CPU`].
+#[track_caller]
+fn expect_routes(fake: &V3) {
     for route in (0x6100..0x6300).chain(0x8000..0x8100).step_by(8) {
         let seen = mmio::peek64(fake.gicd.base() + route);
         assert_eq!(seen, CPU, "route at {route:#x}");
@@ -89,7 +109,7 @@ fn what_stays_enabled_active_or_of_low_priority_is_named() {
     ] {
         let (fake, gic) = used();
         mmio::stick(fake.gicd.base() + offset, 2);
-        match gic.distributor.lock().reset(0) {
+        match reset(&gic, 0) {
             Err(HwError::Sticky { register: seen, .. }) => assert_eq!(seen, register),
             result => panic!("{register}: seen {result:?}"),
         }
@@ -101,7 +121,7 @@ fn a_write_without_effect_ends_in_a_timeout_and_the_rest_is_done() {
     let (fake, gic) = used();
     // GICD_CTLR.RWP.
     mmio::stick(fake.gicd.base(), 1 << 31);
-    let result = gic.distributor.lock().reset(0);
+    let result = reset_all_the_same(&gic);
     assert!(
         matches!(
             result,
@@ -118,14 +138,81 @@ fn a_write_without_effect_ends_in_a_timeout_and_the_rest_is_done() {
 }
 
 #[test]
+fn all_that_is_disabled_is_waited_for_once_and_before_the_rest() {
+    let (fake, gic) = used();
+    let base = fake.gicd.base();
+    let looks = std::rc::Rc::new(std::cell::Cell::new(0));
+    let seen = looks.clone();
+    mmio::on_read(base..base + 4, move |_, value| {
+        // The first look is for the bits that stay, and the second sees the writes under way.
+        seen.set(seen.get() + 1);
+        value | if seen.get() == 2 { 1 << 31 } else { 0 }
+    });
+    assert_eq!(gic.distributor.lock().quiesce(&gic.spis), Ok(()));
+    assert_eq!(looks.get(), 3, "looks at GICD_CTLR");
+    let expected = [
+        (0, 1 << 6 | 1 << 4),
+        (0x184, u64::from(u32::MAX)),
+        (0x188, u64::from(u32::MAX)),
+        (0x1400, u64::from(u32::MAX)),
+    ];
+    assert_eq!(
+        mmio::writes(),
+        expected.map(|(at, value)| (base + at, value))
+    );
+    for place in 0..3 {
+        assert_eq!(gic.spis.reset_share(0, place, 3), Ok(()));
+    }
+    assert_eq!(looks.get(), 3, "a share needs no look at GICD_CTLR");
+}
+
+#[test]
+fn each_register_of_spis_is_one_cpus() {
+    for of in 1..=8 {
+        let (fake, gic) = used();
+        assert_eq!(gic.distributor.lock().quiesce(&gic.spis), Ok(()));
+        let disabled = mmio::writes().len();
+        for place in 0..of {
+            assert_eq!(gic.spis.reset_share(CPU, place, of), Ok(()));
+        }
+        let writes = mmio::writes();
+        let mut written: Vec<_> = writes[disabled..].iter().map(|(at, _)| at).collect();
+        let all = written.len();
+        written.sort_unstable();
+        written.dedup();
+        assert_eq!(
+            written.len(),
+            all,
+            "registers that {of} CPUs wrote, once each"
+        );
+        for (register, offsets, expected) in AFTER_RESET {
+            if !register.contains("IROUTER") {
+                fake.gicd.expect(register, offsets, expected);
+            }
+        }
+        expect_routes(&fake);
+    }
+}
+
+#[test]
+fn a_cpu_beyond_the_last_register_has_nothing_to_do() {
+    let (_fake, gic) = used();
+    for place in 3..8 {
+        assert_eq!(gic.spis.reset_share(0, place, 8), Ok(()));
+    }
+    assert_eq!(mmio::writes(), []);
+}
+
+#[test]
 fn edges_are_gone_before_pending_is_cleared() {
     let (fake, gic) = used();
-    assert_eq!(gic.distributor.lock().reset(0), Ok(()));
+    assert_eq!(reset(&gic, 0), Ok(()));
     let place = |offset| {
         let address = fake.gicd.base() + offset;
         mmio::writes().iter().position(|&(at, _)| at == address)
     };
-    assert!(place(0xc14) < place(0x284), "GICD_ICFGR5, GICD_ICPENDR1");
+    assert!(place(0xc0c) < place(0x284), "GICD_ICFGR3, GICD_ICPENDR1");
+    assert!(place(0xc14) < place(0x288), "GICD_ICFGR5, GICD_ICPENDR2");
     assert!(
         place(0x3004) < place(0x1800),
         "GICD_ICFGR1E, GICD_ICPENDR0E"
@@ -142,7 +229,11 @@ fn an_interrupt_that_goes_to_a_cpu_is_moved_with_what_is_pending() {
     // To any one CPU: the affinity does not count.
     mmio::poke64(route(2), 1 << 31 | CPU);
     mmio::poke64(fake.gicd.base() + 0x8000, CPU);
-    assert_eq!(gic.distributor.lock().move_spis(CPU, 5), 2, "moved");
+    assert_eq!(
+        gic.distributor.lock().move_spis(&gic.spis, CPU, 5),
+        2,
+        "moved"
+    );
     let seen = [0, 1, 2].map(|number| mmio::peek64(route(number)));
     assert_eq!(seen, [5, 3, 1 << 31 | CPU]);
     assert_eq!(mmio::peek64(fake.gicd.base() + 0x8000), 5, "extended");

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Registers that every CPU may reach at once.
 
-use crate::gic::v2::GicV2Error;
-use core::num::NonZero;
 use core::ptr::NonNull;
 use safe_mmio::UniqueMmioPointer;
 
@@ -17,25 +15,17 @@ unsafe impl<T> Sync for Block<T> {}
 impl<T> Block<T> {
     /// Takes the block at `base`.
     ///
-    /// # Errors
-    ///
-    /// [`GicV2Error::BadAddress`].
-    ///
     /// # Safety
     ///
-    /// As [`GicV2::new`](super::GicV2::new).
-    pub unsafe fn at(base: usize) -> Result<Self, GicV2Error> {
-        match NonZero::new(base) {
-            Some(address) if base & 0xfff == 0 => {
-                Ok(Self(NonNull::with_exposed_provenance(address)))
-            }
-            _ => Err(GicV2Error::BadAddress { base }),
-        }
+    /// It is there, mapped as device memory as long as the monitor lives. Of what CPUs share in it, no two
+    /// write the same register at once.
+    pub unsafe fn new(base: NonNull<T>) -> Self {
+        Self(base)
     }
 
     /// Returns the registers, as the CPU that runs this sees them.
     pub fn registers(&self) -> UniqueMmioPointer<'_, T> {
-        // SAFETY: `at` was promised that they are there.
+        // SAFETY: `new` was promised that they are there.
         unsafe { UniqueMmioPointer::new(self.0) }
     }
 }
