@@ -158,7 +158,7 @@ fn spis_of_each_cpus_share_lead_to_the_boot_cpu() {
     let rendezvous = &machine.takeover.rendezvous;
     rendezvous.expect_boot_cpu(&machine.cpus[1]);
     rendezvous.share_out(&machine.cpus, 1, 0);
-    machine.takeover.clear(&machine.cpus[1]);
+    machine.takeover.accept(&machine.cpus[1], 0);
     // The first SPIs are those of the first CPU, the next 32 those of the second.
     let second = route(&bench) + 8 * 32;
     assert_eq!(take(&bench, "spis", 1), Ok(()));
