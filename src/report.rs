@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The report of the last reboot: gathered for the REPORT call, and printed.
 
+mod beside;
+
+pub use beside::{finish, prepare, write_row};
+
 use crate::arch::{cache, time};
 use crate::console;
 use crate::machine::Machine;
@@ -52,7 +56,7 @@ pub fn header(machine: &Machine) -> Option<ReportHeader> {
 /// Writes the report of the takeover that is about to end for the next kernel's administrator: into its
 /// device tree, at physical address `tree`, if that has room for one, and into the ACPI table, if there is
 /// one.
-pub fn write(machine: &Machine, tree: u64) {
+fn write(machine: &Machine, tree: u64) {
     let tree = places_in_tree(machine, tree);
     let table = acpi_table(machine);
     if tree.is_none() && table.is_none() {
@@ -63,7 +67,7 @@ pub fn write(machine: &Machine, tree: u64) {
         ..header
     });
     if let Some((place, times)) = tree {
-        write_clean(&place, &text(&machine.options, header.as_ref()));
+        write_text(machine, &place, header.as_ref());
         if let (Some(times), Some(header)) = (times, &header) {
             write_times(machine, &times, header);
         }
@@ -105,6 +109,18 @@ fn property<'a>(
     header: Option<&ReportHeader>,
     last_lines: impl FnOnce(u64) -> Part<'a>,
 ) -> [u8; property::SIZE] {
+    let mut property = [0; property::SIZE];
+    fill(&mut property, options, header, last_lines);
+    property
+}
+
+/// As [`property`], in place.
+fn fill<'a>(
+    property: &mut [u8; property::SIZE],
+    options: &Options,
+    header: Option<&ReportHeader>,
+    last_lines: impl FnOnce(u64) -> Part<'a>,
+) {
     let header = header.map(|header| ReportHeader {
         copied: header.copied + header.zeroed,
         ..*header
@@ -112,7 +128,7 @@ fn property<'a>(
     let about = About {
         options: &options.given,
     };
-    property::property(header.as_ref(), &about, last_lines)
+    property::fill(property, header.as_ref(), &about, last_lines);
 }
 
 /// Returns the ACPI table, if there is one, and if a kernel has not put something else in its place.
@@ -121,7 +137,20 @@ fn acpi_table(machine: &Machine) -> Option<&GuestRange> {
     acpi::is_table(machine.cpus.len(), &place.copy()?).then_some(place)
 }
 
+/// Writes the text to `place`: by itself, as a CPU's stack has no room for two of them.
+#[inline(never)]
+fn write_text(machine: &Machine, place: &GuestRange, header: Option<&ReportHeader>) {
+    let mut text = [0; property::SIZE];
+    console::with_log(|log| {
+        fill(&mut text, &machine.options, header, |most| {
+            log.last_lines(most)
+        });
+    });
+    write_clean(place, &text);
+}
+
 /// Writes the ACPI table at `place` but for the log, part by part, as a CPU's stack has no room for all of it.
+#[inline(never)]
 fn write_table(machine: &Machine, place: &GuestRange, header: &ReportHeader) {
     let cpus = machine.cpus.len();
     let part = |offset: usize, size: usize| {
@@ -129,7 +158,8 @@ fn write_table(machine: &Machine, place: &GuestRange, header: &ReportHeader) {
             .ram
             .range(place.start() + offset as u64, size as u64)
     };
-    let text = property(&machine.options, Some(header), no_lines);
+    let mut text = [0; property::SIZE];
+    fill(&mut text, &machine.options, Some(header), no_lines);
     let (Some(behind), Some(last)) = (part(TEXT, text.len()), part(TIMES, report_size(cpus)))
     else {
         return;

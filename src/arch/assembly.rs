@@ -122,6 +122,32 @@ pub unsafe fn zero_blocks(start: usize, end: usize, block: usize) {
     }
 }
 
+/// Zeroes `size` bytes from `start` on, word by word.
+///
+/// # Safety
+///
+/// As [`zero_words`](super::copy::zero_words).
+pub unsafe fn zero_words(start: *mut u64, size: usize) {
+    // SAFETY: The loop writes `size` bytes from `start` on. STP of X registers is two stores, each of them
+    // single-copy atomic.
+    unsafe {
+        asm!(
+            "cbz {size}, 3f",
+            "2:",
+            "stp xzr, xzr, [{start}], #128",
+            ".irp pair, 1, 2, 3, 4, 5, 6, 7",
+            "stp xzr, xzr, [{start}, #(16 * \\pair - 128)]",
+            ".endr",
+            "subs {size}, {size}, #128",
+            "b.ne 2b",
+            "3:",
+            start = inout(reg) start => _,
+            size = inout(reg) size => _,
+            options(nostack),
+        );
+    }
+}
+
 /// Zeroes V0 to V31; returns the OR of what is read back from all of them.
 ///
 /// # Safety

@@ -60,16 +60,28 @@ pub unsafe fn zero(destination: *mut u8, size: usize) {
     let last = (end & !(block - 1)).max(first);
     // SAFETY: All of it lies between `start` and `end`.
     unsafe {
-        zero_words(start, first);
+        zero_edge(start, first);
         routines::zero_blocks(first, last, block);
-        zero_words(last, end);
+        zero_edge(last, end);
     }
+}
+
+/// Zeroes `size` bytes of words from `start` on, each of them by one store: who reads one meanwhile sees all
+/// of it or nothing (Arm ARM, B2.2.1).
+///
+/// # Safety
+///
+/// They are valid for writes, nobody writes them meanwhile, `start` is a multiple of 8, and `size` of 128.
+pub unsafe fn zero_words(start: *mut u64, size: usize) {
+    debug_assert!(size.is_multiple_of(128));
+    // SAFETY: The caller's promise.
+    unsafe { routines::zero_words(start, size) }
 }
 
 /// # Safety
 ///
 /// As [`zero`].
-unsafe fn zero_words(start: usize, end: usize) {
+unsafe fn zero_edge(start: usize, end: usize) {
     for at in (start..end).step_by(8) {
         // SAFETY: The caller's promise.
         unsafe { (at as *mut u64).write_volatile(0) }

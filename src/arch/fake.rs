@@ -34,6 +34,16 @@ pub fn clean_turns(start: usize, size: usize) {
     }
 }
 
+/// As on the bare machine.
+///
+/// # Safety
+///
+/// As there.
+pub unsafe fn zero_words(start: *mut u64, size: usize) {
+    // SAFETY: The caller's promise.
+    unsafe { ptr::write_bytes(start.cast::<u8>(), 0, size) }
+}
+
 /// As on the bare machine; each `dc zva` is noted.
 ///
 /// # Safety

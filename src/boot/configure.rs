@@ -20,8 +20,8 @@ pub fn configure(machine: &Machine, cpu: &Cpu) {
         (
             "EL1",
             match cpu.power.is_suspended() {
-                true => vcpu::reset::reset_woken_cpu(&features, devices),
-                false => vcpu::reset::reset_cpu(&features, devices),
+                true => vcpu::reset::reset_woken_cpu(features, devices),
+                false => vcpu::reset::reset_cpu(features, devices),
             },
         ),
         ("GIC", machine.gic.cpu_online(cpu.mpidr)),

@@ -71,7 +71,7 @@ extern "C" fn boot_primary(fdt: u64, old: u64, old_size: u64, started: u64) -> *
         time::us_from_ticks(time::now() - started)
     );
     drop(board);
-    guest_console::hand_over(machine, start.at.context);
+    guest_console::hand_over(machine, start.at.context, None);
     let frame = bring_up::enter(machine, boot_cpu, start.at);
     bring_up::on_own_stack(boot_cpu, frame)
 }

@@ -5,6 +5,7 @@ use crate::arch::time;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
+use crate::takeover::listen;
 use crate::vcpu::el2;
 use crate::vcpu::frame::Frame;
 use baton_core::smp::on_off;
@@ -45,7 +46,7 @@ fn enter(machine: &Machine, cpu: &Cpu, mut start: Start, frame: &mut Frame) {
         }
     }
     // Its first WFI is looked at (`takeover::listen`).
-    cpu.listens.store(false, Relaxed);
+    listen::stop(machine, cpu);
     el2::trap_wfi(true);
     if cpu.times.online.load(Relaxed) == 0 {
         cpu.times.online.store(time::now(), Relaxed);

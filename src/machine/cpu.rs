@@ -32,6 +32,8 @@ pub struct Cpu {
     pub in_spin_table: bool,
     /// The features whose registers are left alone on it.
     pub closed: Once<El3Features, Relax>,
+    /// Its features that are not closed, once they were asked for.
+    pub features: Once<Features, Relax>,
     /// Its power state towards the guest.
     pub power: Power,
     /// Its part in takeovers.
@@ -71,6 +73,7 @@ impl Cpu {
             mpidr,
             in_spin_table: false,
             closed: Once::new(),
+            features: Once::new(),
             power: Power::new(),
             member: Member::new(),
             os_locks: OsLocks::new(),
@@ -104,10 +107,13 @@ impl Cpu {
         *self.closed.call_once(closed)
     }
 
-    /// Returns the features of the CPU that runs this, `self`, that are not closed.
-    pub fn features(&self) -> Features {
-        let closed = self.closed.get().copied().unwrap_or_default();
-        Features::of_this_cpu().without(closed)
+    /// Returns the features of the CPU that runs this, `self`, that are not closed. To be called after
+    /// [`Cpu::close`]; they are read once.
+    pub fn features(&self) -> &Features {
+        self.features.call_once(|| {
+            let closed = self.closed.get().copied().unwrap_or_default();
+            Features::of_this_cpu().without(closed)
+        })
     }
 
     /// Returns the addresses below the CPU's stack that are not mapped.

@@ -21,7 +21,7 @@ impl Machine {
     /// As [`el2::configure`].
     pub fn configure_el2(&self, cpu: &Cpu) -> Result<(), HwError> {
         self.generations.enter_none();
-        let result = el2::configure(&cpu.features(), self.devices);
+        let result = el2::configure(cpu.features(), self.devices);
         tlb::invalidate_el1_local();
         result
     }

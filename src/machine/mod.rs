@@ -8,6 +8,8 @@ mod el2;
 pub mod fake;
 pub mod hook_state;
 pub mod next;
+pub mod next_tree;
+pub mod prepared_report;
 pub mod report_table;
 pub mod request;
 pub mod takeover;

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the CPUs of a takeover share.
 
-use crate::arch::{cache, time};
+use crate::arch::time;
 use crate::machine::cpu::Cpu;
+use crate::machine::next_tree::NextTree;
+use crate::machine::prepared_report::PreparedReport;
 use crate::machine::request::InvalidRequest;
-use crate::machine::validated::{Asked, Validated};
+use crate::machine::validated::{Asked, SIZE_WORD, Validated, write_tree};
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::hotplug::HotPlugged;
 use crate::memory::kexec_memory::KexecMemory;
 use crate::memory::stage1::MmuConfig;
 use crate::memory::stage2::Generations;
 use alloc::boxed::Box;
+use baton_core::devicetree::guest_console::Usage;
 use baton_core::devicetree::uefi::Uefi;
 use baton_core::linux::kexec_plan::{NextKernel, Part, Plan};
 use baton_core::smp::platform::Milestone;
 use baton_core::smp::rendezvous::Rendezvous;
 use baton_core::sync::Lock;
 use core::cell::UnsafeCell;
+use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 /// When the takeover as a whole did what, in ticks of CNTPCT_EL0.
 #[derive(Debug, Default)]
@@ -60,6 +64,12 @@ unsafe impl Sync for PartCell {}
 // by other CPUs only between an order to check or copy and when they have, when that one does not write.
 unsafe impl Sync for PlanCell {}
 
+/// The next kernel's device tree.
+struct TreeCell(UnsafeCell<Option<NextTree>>);
+
+// SAFETY: Whoever has the gate's `Preparation` or `Closed` uses it, of which there is one.
+unsafe impl Sync for TreeCell {}
+
 /// The takeover: the last one, or the one that is under way.
 pub struct Takeover {
     /// Who is taken, and how they find together.
@@ -71,6 +81,9 @@ pub struct Takeover {
     plan: PlanCell,
     /// By the place of a CPU among those that check.
     parts: Box<[PartCell]>,
+    tree: TreeCell,
+    /// What of the report is written in phase 3.
+    pub report: Box<PreparedReport>,
     /// A CPU could not copy its share.
     copy_failed: AtomicBool,
     /// A CPU was given up, or a step failed.
@@ -87,6 +100,8 @@ pub struct Takeover {
     pub times: Milestones,
     /// The same of the last request, up to where it was accepted or refused.
     pub attempt: Milestones,
+    /// CPUs that sleep in the monitor ([`Cpu::listens`]), or are about to.
+    pub listening: AtomicU32,
 }
 
 impl Takeover {
@@ -107,6 +122,8 @@ impl Takeover {
             parts: (0..cpus)
                 .map(|_| PartCell(UnsafeCell::new(Part::new())))
                 .collect(),
+            tree: TreeCell(UnsafeCell::new(None)),
+            report: Box::default(),
             copy_failed: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
             reboots: AtomicU64::new(0),
@@ -115,6 +132,7 @@ impl Takeover {
             missing: AtomicU64::new(0),
             times: Milestones::default(),
             attempt: Milestones::default(),
+            listening: AtomicU32::new(0),
         }
     }
 
@@ -153,10 +171,15 @@ impl Takeover {
         let start = time::now();
         // SAFETY: The caller is the only one that has the plan.
         let validated = unsafe { &mut *self.plan.0.get() };
+        // SAFETY: As above.
+        let tree = unsafe { &mut *self.tree.0.get() };
+        if round == 0 {
+            *tree = None;
+        }
         // SAFETY: No other CPU writes its part.
         let part = |cell: &PartCell| unsafe { &*cell.0.get() };
         let parts = self.parts.iter().take(self.rendezvous.sharers()).map(part);
-        let result = validated.begin_round(ram, generations, round, parts);
+        let result = validated.begin_round(ram, generations, round, parts, tree);
         let alone = &self.attempt.checked_alone;
         let before = if round == 0 { 0 } else { alone.load(Relaxed) };
         alone.store(before + (time::now() - start), Relaxed);
@@ -234,6 +257,43 @@ impl Takeover {
         (plan, KexecMemory { ram, hot }, place, of)
     }
 
+    /// Returns the addresses of pages that are no CPU's share: the boot CPU writes the next kernel's
+    /// device tree there.
+    ///
+    /// # Safety
+    ///
+    /// Only in phase 3.
+    pub unsafe fn tree_pages(&self) -> Range<u64> {
+        // SAFETY: In phase 3 nobody writes it.
+        unsafe { (*self.plan.0.get()).tree_pages.clone() }
+    }
+
+    /// Returns the next kernel's device tree, and how many bytes there are to copy and to zero.
+    ///
+    /// # Safety
+    ///
+    /// Only on the boot CPU in phase 3, and once at a time.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "what it leads to is the caller's alone"
+    )]
+    pub unsafe fn next_tree(&self) -> (Option<&mut NextTree>, u64) {
+        // SAFETY: In phase 3 nobody writes the plan, and the tree is the caller's.
+        let (plan, tree) = unsafe { (&(*self.plan.0.get()).plan, &mut *self.tree.0.get()) };
+        (tree.as_mut(), plan.pages() * plan.page_size())
+    }
+
+    /// Returns whether the copy changes any of the `size` bytes from `start` on. To be called by the boot
+    /// CPU in phase 3.
+    pub fn overwrites(&self, start: u64, size: u64) -> bool {
+        // SAFETY: In phase 3 nobody writes the plan.
+        let plan = unsafe { &(*self.plan.0.get()).plan };
+        let destinations = plan.destinations().iter();
+        destinations
+            .into_iter()
+            .any(|range| range.start < start.saturating_add(size) && start < range.end)
+    }
+
     /// There is something to name in the report.
     pub fn note_trouble(&self) {
         self.troubled.store(true, Relaxed);
@@ -267,22 +327,36 @@ impl Takeover {
         unsafe { (*self.plan.0.get()).uefi }
     }
 
-    /// Writes the next kernel's device tree as it was completed, if that was necessary; from then on no
+    /// Writes the next kernel's device tree, if that was completed and nobody has done so; from then on no
     /// hot-plugged memory is mapped. To be called by the boot CPU after phase 3.
-    pub fn finish(&self, ram: &GuestRam) {
+    ///
+    /// Returns how the next kernel uses the monitor's UART, if that was looked up.
+    pub fn finish(&self, ram: &GuestRam) -> Option<Usage> {
         // SAFETY: The other CPUs have copied their shares and do not come back to the plan; nobody
         // writes it before the gate is open again.
-        let Validated {
-            plan, tree, hot, ..
-        } = unsafe { &mut *self.plan.0.get() };
-        let memory = KexecMemory { ram, hot };
+        let (validated, tree) = unsafe { (&mut *self.plan.0.get(), &mut *self.tree.0.get()) };
+        let hot = &mut validated.hot;
         // Taken out, so that its memory is free for the next one.
-        if let Some(tree) = tree.take()
-            && let Some(place) = memory.range(plan.next_kernel().x0, tree.len() as u64)
-            && place.write(&tree)
-        {
-            cache::clean_to_poc(place.start() as usize, tree.len());
+        let tree = tree.take();
+        let changed = tree.as_ref().filter(|tree| tree.size.is_none());
+        if let Some(tree) = changed.filter(|tree| !tree.is_whole) {
+            write_tree(&KexecMemory { ram, hot }, tree);
         }
         hot.clear();
+        tree.and_then(|tree| tree.usage)
+    }
+
+    /// Writes the next kernel's device tree to its pages.
+    ///
+    /// # Safety
+    ///
+    /// Only on the boot CPU in phase 3.
+    pub unsafe fn write_tree(&self, ram: &GuestRam, tree: &mut NextTree) {
+        if let (Some(size), Some(place)) = (tree.size, tree.bytes.get_mut(SIZE_WORD)) {
+            place.copy_from_slice(&size);
+        }
+        // SAFETY: In phase 3 nobody writes it.
+        let hot = unsafe { &(*self.plan.0.get()).hot };
+        write_tree(&KexecMemory { ram, hot }, tree);
     }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A request as it is checked, by all CPUs at once, and what is to be done for it.
 
+use super::next_tree::NextTree;
 use super::request::{InvalidRequest, KexecRequest};
+use crate::arch::cache;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::hotplug::HotPlugged;
 use crate::memory::kexec_memory::{KexecMemory, LinearMap, Search};
@@ -15,6 +17,10 @@ use baton_core::linux::image::PageSize;
 use baton_core::linux::kexec_plan::{Part, Plan, PlanError, Request, Round};
 use baton_core::linux::kimage::Kimage;
 use baton_core::memory::guest_memory::GuestMemory;
+use core::ops::Range;
+
+/// The word of a tree's header that says its size.
+pub const SIZE_WORD: Range<usize> = header::TOTALSIZE..header::TOTALSIZE + 4;
 
 /// What is asked for, and needed for it.
 pub struct Asked {
@@ -32,9 +38,8 @@ pub struct Validated {
     pub asked: Option<Asked>,
     /// Which pages are copied where.
     pub plan: Plan,
-    /// The next kernel's device tree, where it is not what the kernel before has made: it is written
-    /// over that after the copy.
-    pub tree: Option<Vec<u8>>,
+    /// The pages that the boot CPU writes the next kernel's device tree to, and nobody else.
+    pub tree_pages: Range<u64>,
     /// Where the tree says that UEFI's tables are.
     pub uefi: Option<Uefi>,
     /// Hot-plugged memory that the plan names.
@@ -47,14 +52,14 @@ impl Validated {
         Self {
             asked: None,
             plan: Plan::new(),
-            tree: None,
+            tree_pages: 0..0,
             uefi: None,
             hot,
         }
     }
 
     /// Prepares round `round` of the check, after that of `parts`, one for each CPU that checks. Returns
-    /// false if all is checked.
+    /// false if all is checked: then `tree` is the next kernel's, if it is clear which that is.
     ///
     /// # Errors
     ///
@@ -65,6 +70,7 @@ impl Validated {
         generations: &Generations,
         round: u8,
         parts: impl Iterator<Item = &'a Part> + Clone,
+        tree: &mut Option<NextTree>,
     ) -> Result<bool, InvalidRequest> {
         let Some(asked) = self.asked.take() else {
             return Ok(false);
@@ -75,7 +81,7 @@ impl Validated {
         };
         let begun = match round {
             0 => {
-                (self.tree, self.uefi) = (None, None);
+                (self.tree_pages, self.uefi) = (0..0, None);
                 let begin = |plan: &mut Plan, page, request: Request<'_>| {
                     plan.begin(
                         &memory,
@@ -101,7 +107,7 @@ impl Validated {
             (begun, _) => begun?,
         };
         if begun == Round::Done {
-            self.finish(ram, &asked)?;
+            self.finish(ram, &asked, tree)?;
         }
         self.asked = Some(asked);
         Ok(begun == Round::More)
@@ -127,12 +133,20 @@ impl Validated {
     }
 
     /// Looks at what the valid plan leads to.
-    fn finish(&mut self, ram: &GuestRam, asked: &Asked) -> Result<(), InvalidRequest> {
+    fn finish(
+        &mut self,
+        ram: &GuestRam,
+        asked: &Asked,
+        tree: &mut Option<NextTree>,
+    ) -> Result<(), InvalidRequest> {
         let memory = KexecMemory {
             ram,
             hot: &self.hot,
         };
-        (self.tree, self.uefi) = completed_tree(&self.plan, &memory, &asked.request, &asked.needs)?;
+        (*tree, self.uefi) = completed_tree(&self.plan, &memory, &asked.request, &asked.needs)?;
+        if let Some(tree) = tree.as_ref().filter(|tree| tree.is_whole) {
+            self.tree_pages = tree.start..tree.start + tree.bytes.len() as u64;
+        }
         match asked.refuse {
             true => Err(InvalidRequest::ByOption),
             false => Ok(()),
@@ -173,14 +187,35 @@ fn with_request(
     Ok(())
 }
 
+/// Writes `tree` where it is to be, but for what is there already.
+pub fn write_tree(memory: &KexecMemory<'_>, tree: &NextTree) {
+    let whole = [0..tree.bytes.len()];
+    // What is there already may have been changed since it was looked at, but for the tree's own.
+    let parts = match tree.is_in_place && tree.size.is_some() {
+        true => &tree.report[..],
+        false => &whole,
+    };
+    for part in parts {
+        let at = tree.start + part.start as u64;
+        if let Some(bytes) = tree.bytes.get(part.clone())
+            && let Some(place) = memory.range(at, bytes.len() as u64)
+        {
+            place.write(bytes);
+        }
+    }
+    if let Some(place) = memory.range(tree.start, tree.bytes.len() as u64) {
+        cache::clean_to_poc(place.start() as usize, tree.bytes.len());
+    }
+}
+
 /// Looks at the device tree that `plan` has for the next kernel, and at the memory map that it leads to;
-/// returns what the tree is to be, if it is not that already, and where it says that UEFI's tables are.
+/// returns what the tree is to be, and where it says that UEFI's tables are.
 fn completed_tree(
     plan: &Plan,
     memory: &KexecMemory<'_>,
     request: &KexecRequest,
     needs: &Needs,
-) -> Result<(Option<Vec<u8>>, Option<Uefi>), InvalidRequest> {
+) -> Result<(Option<NextTree>, Option<Uefi>), InvalidRequest> {
     let Some(segment) = plan.device_tree() else {
         return Ok((None, None));
     };
@@ -207,6 +242,14 @@ fn completed_tree(
             break;
         }
     }
+    // What is behind it in its last page.
+    let mut behind = Vec::new();
+    if let Some(rest) = tree.get(used..) {
+        behind
+            .try_reserve_exact(rest.len())
+            .map_err(|_| InvalidRequest::TreeSize(used))?;
+        behind.extend_from_slice(rest);
+    }
     tree.truncate(used);
     let room = match request {
         KexecRequest::Hook { .. } => segment.size,
@@ -214,24 +257,42 @@ fn completed_tree(
         KexecRequest::Call { .. } => blob::size_in_header(&tree).unwrap_or(0),
     };
     let room = room as usize;
+    let size = tree.get(SIZE_WORD).and_then(|word| word.try_into().ok());
     let is_complete = next_tree::complete(&mut tree, room, needs)?;
     let uefi = next_map::find(&tree)?;
     if let Some(uefi) = &uefi {
         check_map(uefi, memory, needs)?;
     }
-    match is_complete {
-        true => Ok((None, uefi)),
-        false => {
-            if memory.range(segment.start, tree.len() as u64).is_none() {
-                return Err(NextTreeError::NoRoom { room }.into());
-            }
-            log::info!(
-                "the next kernel's device tree at {:#x} did not reserve the monitor's memory: it does now",
-                segment.start
-            );
-            Ok((Some(tree), uefi))
+    if !is_complete {
+        if memory.range(segment.start, tree.len() as u64).is_none() {
+            return Err(NextTreeError::NoRoom { room }.into());
         }
+        log::info!(
+            "the next kernel's device tree at {:#x} did not reserve the monitor's memory: it does now",
+            segment.start
+        );
     }
+    if let Some(behind) = behind.get(tree.len() - used..)
+        && behind.len() <= tree.capacity() - tree.len()
+    {
+        tree.extend_from_slice(behind);
+    }
+    let whole = tree.len() as u64;
+    let is_in_place = !plan.lists_device_tree();
+    let is_whole = segment.start.is_multiple_of(page)
+        && whole.is_multiple_of(page)
+        && (is_complete || !is_in_place)
+        && memory.range(segment.start, whole).is_some();
+    let tree = NextTree {
+        bytes: tree,
+        start: segment.start,
+        size: size.filter(|_| is_complete),
+        is_in_place,
+        is_whole,
+        usage: None,
+        report: [0..0, 0..0],
+    };
+    Ok((Some(tree), uefi))
 }
 
 /// Looks at the memory map that the next kernel is handed.

@@ -222,6 +222,23 @@ impl GuestRange {
         fits
     }
 
+    /// Copies `bytes` to the start by words of 32 bits, as far as they are whole; returns false, and copies
+    /// nothing, if it is not aligned or they do not fit.
+    pub fn write_cells(&self, bytes: &[u8]) -> bool {
+        let fits = self.start().is_multiple_of(4) && bytes.len() as u64 <= self.size();
+        if fits {
+            let cells = bytes.as_chunks::<4>().0;
+            for (index, cell) in cells.iter().enumerate() {
+                // SAFETY: The range is mapped read-write, and the word lies in it and is aligned.
+                unsafe {
+                    let place = self.as_ptr().cast::<u32>().add(index);
+                    place.write_volatile(u32::from_ne_bytes(*cell));
+                }
+            }
+        }
+        fits
+    }
+
     /// Copies `bytes` to the start; returns false if they do not fit.
     pub fn write(&self, bytes: &[u8]) -> bool {
         if bytes.len() as u64 > self.size() {

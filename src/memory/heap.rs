@@ -2,11 +2,12 @@
 //! The monitor's heap: filled at boot, sealed during a takeover.
 
 use baton_core::sync::Lock;
+use baton_sysreg::read_sysreg;
 use buddy_system_allocator::Heap;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Bytes of the heap inside the image, which serves until the memory map is known.
 const EARLY_SIZE: usize = 256 << 10;
@@ -25,6 +26,8 @@ static EARLY: EarlyArena = EarlyArena(UnsafeCell::new([0; EARLY_SIZE]));
 pub struct MonitorHeap {
     heap: Lock<Heap<ORDER>>,
     sealed: AtomicBool,
+    /// `TPIDR_EL2` of the CPU for which it is open although it is sealed, or 0.
+    open_for: AtomicU64,
     /// Without the MMU: where in the arena of the image the next block begins; else 0.
     next: AtomicUsize,
 }
@@ -35,6 +38,7 @@ impl MonitorHeap {
         Self {
             heap: Lock::new(Heap::new()),
             sealed: AtomicBool::new(false),
+            open_for: AtomicU64::new(0),
             next: AtomicUsize::new(0),
         }
     }
@@ -82,6 +86,19 @@ impl MonitorHeap {
         self.sealed.store(sealed, Relaxed);
     }
 
+    /// Runs `then` with it open for this CPU, which the takeover gives time for more than a teardown.
+    pub fn open_here<T>(&self, then: impl FnOnce() -> T) -> T {
+        self.open_for.store(this_cpu(), Relaxed);
+        let result = then();
+        self.open_for.store(0, Relaxed);
+        result
+    }
+
+    /// Returns whether this CPU may not allocate.
+    fn is_sealed(&self) -> bool {
+        self.sealed.load(Relaxed) && self.open_for.load(Relaxed) != this_cpu()
+    }
+
     /// Returns the bytes in use.
     pub fn used(&self) -> usize {
         self.heap.lock().stats_alloc_actual()
@@ -94,6 +111,12 @@ impl Default for MonitorHeap {
     }
 }
 
+/// Returns what tells CPUs apart once each knows which it is: before, nothing is sealed.
+fn this_cpu() -> u64 {
+    // SAFETY: TPIDR_EL2 is the monitor's own.
+    unsafe { read_sysreg!(TPIDR_EL2) }
+}
+
 /// The heap of the monitor.
 pub static HEAP: MonitorHeap = MonitorHeap::new();
 
@@ -103,7 +126,7 @@ pub struct Global;
 // SAFETY: The buddy system hands out disjoint blocks that fit the layout.
 unsafe impl GlobalAlloc for Global {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if HEAP.sealed.load(Relaxed) {
+        if HEAP.is_sealed() {
             return null_mut();
         }
         match HEAP.next.load(Relaxed) {

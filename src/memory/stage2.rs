@@ -128,13 +128,11 @@ impl Generations {
     ///
     /// [`NoRoot`] if there is no root page left; the current generation stays as it is.
     pub fn begin(&self, number: u64) -> Result<(), NoRoot> {
-        let (_, last) = self.current();
-        let next = (1..=ROOTS)
-            .map(|step| (last + step) % ROOTS)
-            .find(|&root| self.left_behind[root].load(Ordering::Acquire) == 0)
-            .ok_or(NoRoot(ROOTS))?;
+        let next = self.free_root()?;
         let mut shared = self.shared.lock();
-        self.fill(next, &shared);
+        if shared.prepared.take() != Some(next) {
+            self.fill(next, &shared);
+        }
         shared.open = true;
         self.numbers[next].store(number, Ordering::Relaxed);
         self.current
@@ -174,6 +172,25 @@ impl Generations {
         result
     }
 
+    /// Fills the root of the next generation ahead, if there is one; nobody walks it before that
+    /// [begins](Generations::begin). To be called while no generation runs.
+    pub fn prepare(&self) {
+        if let Ok(next) = self.free_root() {
+            let mut shared = self.shared.lock();
+            self.fill(next, &shared);
+            shared.prepared = Some(next);
+        }
+    }
+
+    /// Returns the root that the next generation gets.
+    fn free_root(&self) -> Result<usize, NoRoot> {
+        let (_, last) = self.current();
+        (1..=ROOTS)
+            .map(|step| (last + step) % ROOTS)
+            .find(|&root| self.left_behind[root].load(Ordering::Acquire) == 0)
+            .ok_or(NoRoot(ROOTS))
+    }
+
     /// Ends the current generation: when this returns, no CPU that belongs to it can fetch, load or
     /// store anything any more; what it has yet to fetch, it traps on to EL2.
     ///
@@ -195,7 +212,7 @@ impl Generations {
         // A CPU that traps on an emptied entry sees what was stored before: that its kernel is
         // over.
         barrier::dsb_ishst();
-        self.roots.fill(self.current().1, |_| 0);
+        self.roots.empty(self.current().1);
         tlb::invalidate_current_vmid();
     }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Putting the next kernel where it belongs: each CPU its share.
 
+use super::beside_copy;
 use crate::arch::copy::{TURN, copy_and_clean, zero};
 use crate::arch::{barrier, cache, time};
+use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
-use crate::machine::takeover::Takeover;
-use crate::memory::guest_ram::GuestRam;
 use crate::memory::kexec_memory::KexecMemory;
 use baton_core::hw_error::HwError;
 use baton_core::linux::kexec_plan::Op;
@@ -16,15 +16,31 @@ use core::sync::atomic::Ordering::Relaxed;
 /// # Errors
 ///
 /// [`HwError::Absent`] if the list does not say what it said before; the rest is not copied.
-pub fn share(cpu: &Cpu, takeover: &Takeover, ram: &GuestRam) -> Result<(), HwError> {
+pub fn share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
     cpu.times.copy_start.store(time::now(), Relaxed);
+    let takeover = &machine.takeover;
     // SAFETY: This is a step of phase 3.
-    let (plan, memory, place, of) = unsafe { takeover.share_of(ram, cpu) };
+    let (plan, memory, place, of) = unsafe { takeover.share_of(&machine.ram, cpu) };
+    // SAFETY: As above.
+    let tree = unsafe { takeover.tree_pages() };
     // Memory that was mapped while this CPU was parked in the monitor.
     barrier::isb();
+    let boot_cpu = takeover.boot_cpu.load(Relaxed) as usize;
     let (mut copied, mut zeroed) = (0, 0);
+    if cpu.index == boot_cpu {
+        beside_copy::run(machine);
+    }
+    let boot_cpu = machine.cpus.get(boot_cpu);
+    let boot_place = boot_cpu.map_or(0, |cpu| takeover.rendezvous.share_of(cpu).0);
+    let busy = (boot_place, beside_copy::busy_pages(tree.end - tree.start));
     let mut result = Ok(());
-    for op in plan.share(&memory, place, of) {
+    for op in plan.share_beside(&memory, place, of, busy) {
+        if let Ok(op) = &op
+            && tree.contains(&op.destination)
+        {
+            copied += op.copied + op.zeroed;
+            continue;
+        }
         // The list is the guest's memory: each entry is checked as it is used, whatever it was.
         let moved = op
             .map_err(|error| HwError::Absent {

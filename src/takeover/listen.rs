@@ -28,12 +28,22 @@ pub fn listening<T>(machine: &Machine, cpu: &Cpu, wait: impl FnOnce() -> T) -> O
         return Some(wait());
     }
     machine.gic.listening(|| {
+        let listening = &machine.takeover.listening;
+        listening.fetch_add(1, Relaxed);
         cpu.listens.store(true, Relaxed);
-        // Who ends the generation looks at `listens` after that: one of the two sees the other.
+        // Who ends the generation looks at both after that: one of the two sees the other.
         barrier::dsb_ish();
         let over = machine.takeover.rendezvous.is_over(&cpu.member);
         let result = (!over).then(wait);
-        cpu.listens.store(false, Relaxed);
+        stop(machine, cpu);
         result
     })
+}
+
+/// The CPU that runs this, `cpu`, does not sleep in the monitor any more, if it did.
+pub fn stop(machine: &Machine, cpu: &Cpu) {
+    if cpu.listens.load(Relaxed) {
+        cpu.listens.store(false, Relaxed);
+        machine.takeover.listening.fetch_sub(1, Relaxed);
+    }
 }

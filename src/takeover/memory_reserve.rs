@@ -30,12 +30,13 @@ impl Physical for Quiet<'_> {
 ///
 /// [`HwError::Absent`] if the list is not in the guest's memory: the next kernel's tables come on top.
 pub fn empty(machine: &Machine) -> Result<(), HwError> {
-    if machine.gic.has_lpis_on() {
-        return Ok(());
-    }
     let Some(first) = machine.memory_reserve.or_else(|| find(machine)) else {
         return Ok(());
     };
+    // Asked last, as each redistributor is.
+    if machine.gic.has_lpis_on() {
+        return Ok(());
+    }
     let place = machine.ram.range(first, memory_reserve::HEADER as u64);
     let header = place.and_then(|place| Some((place, place.copy()?)));
     let (place, header) = header.ok_or(HwError::Absent {

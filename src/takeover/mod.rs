@@ -12,6 +12,7 @@
 //! There is no way back: a step that fails, or a CPU that does not come, is reported, and the
 //! reboot goes on. The protocol itself is `baton_core::smp::phases`, on any [`platform`].
 
+mod beside_copy;
 mod copy;
 mod fault_injection;
 pub mod guest_console;

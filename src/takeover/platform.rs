@@ -68,9 +68,12 @@ impl Platform for Machine {
     fn end_generation(&self) {
         self.generations.end();
         self.gic.kick_all_others(SGI);
-        let listens = |cpu: &Cpu| cpu.listens.load(Relaxed);
-        for cpu in self.cpus.iter().filter(|cpu| listens(cpu)) {
-            self.gic.kick_from_outside(cpu.mpidr, SGI, || listens(cpu));
+        // None of them does as a rule, and there are many CPUs.
+        if self.takeover.listening.load(Relaxed) > 0 {
+            let listens = |cpu: &Cpu| cpu.listens.load(Relaxed);
+            for cpu in self.cpus.iter().filter(|cpu| listens(cpu)) {
+                self.gic.kick_from_outside(cpu.mpidr, SGI, || listens(cpu));
+            }
         }
         barrier::sev();
     }
@@ -155,6 +158,7 @@ impl Platform for Machine {
         fault_injection::inject(self.options.fault_injection, cpu);
         walk(self, cpu, Phase::Load, false);
         cpu.times.phase3_end.store(time::now(), Relaxed);
+        report::write_row(self, cpu);
     }
 
     fn begin_generation(&self, generation: u64) -> Result<Start, NoNextKernel> {
@@ -164,16 +168,18 @@ impl Platform for Machine {
         }
         HEAP.seal(false);
         self.generations.begin(generation)?;
-        let (free, roots) = self.generations.free_roots();
-        log::debug!(
-            "generation {}: {} bytes of the heap in use, {free} of {roots} stage 2 roots free",
-            self.takeover.reboots(),
-            HEAP.used()
-        );
+        if log::log_enabled!(log::Level::Debug) {
+            let (free, roots) = self.generations.free_roots();
+            log::debug!(
+                "generation {}: {} bytes of the heap in use, {free} of {roots} stage 2 roots free",
+                self.takeover.reboots(),
+                HEAP.used()
+            );
+        }
         let next = self.takeover.next_kernel();
-        self.takeover.finish(&self.ram);
-        guest_console::hand_over(self, next.x0);
-        report::write(self, next.x0);
+        let usage = self.takeover.finish(&self.ram);
+        guest_console::hand_over(self, next.x0, usage);
+        report::finish(self, next.x0);
         Ok(Start {
             entry: next.entry,
             context: next.x0,

@@ -30,25 +30,25 @@ macro_rules! step {
 pub static TABLE: [Step<Cpu, Machine>; 22] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!(TIMERS, Private, |_, _| vcpu::timer::reset()),
-    step!(PMU, Private, |cpu, _| vcpu::pmu::reset(&cpu.features())),
+    step!(PMU, Private, |cpu, _| vcpu::pmu::reset(cpu.features())),
     Step {
         at_off: false,
         ..step!(CLUSTER_PMU, Private, cluster_pmu)
     },
     step!(TRACE, Private, |cpu, machine| vcpu::trace::reset(
-        &cpu.features(),
+        cpu.features(),
         machine.devices.trace
     )),
     step!(DEBUG, Private, |cpu, _| {
         cpu.os_locks.reset();
-        vcpu::debug::reset(&cpu.features())
+        vcpu::debug::reset(cpu.features())
     }),
     step!(VECTORS, Private, |cpu, _| vcpu::vector::reset(
-        &cpu.features()
+        cpu.features()
     )),
-    step!(PAUTH, Private, |cpu, _| vcpu::pauth::reset(&cpu.features())),
+    step!(PAUTH, Private, |cpu, _| vcpu::pauth::reset(cpu.features())),
     step!(EL1_REGISTERS, Private, |cpu, _| vcpu::reset::reset_el1(
-        &cpu.features()
+        cpu.features()
     )),
     step!(INTERRUPT_ROUTES, Private, interrupt_routes),
     step!(CPU_INTERFACE, Private, |_, machine| machine
@@ -180,7 +180,7 @@ fn translations(_: &Cpu, _: &Machine) -> Result<(), HwError> {
 
 /// A function by itself, so that a debugger can stop a CPU that begins to copy.
 fn copy_share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
-    copy::share(cpu, &machine.takeover, &machine.ram)
+    copy::share(cpu, machine)
 }
 
 #[cfg(test)]

@@ -63,9 +63,7 @@ const LINES: [Line; 10] = [
         header.phase1_end
     }),
     Line::new("phase 2 done", Kind::Time, |header| header.phase2_end),
-    Line::new("phase 3 done on all CPUs", Kind::Time, |header| {
-        header.phase3_end
-    }),
+    Line::new(LATE, Kind::Time, |header| header.phase3_end),
     Line::new("copied or zeroed", Kind::Size, |header| header.copied),
 ];
 
@@ -99,7 +97,19 @@ pub fn property<'a>(
     last_lines: impl FnOnce(u64) -> Part<'a>,
 ) -> [u8; SIZE] {
     let mut property = [0; SIZE];
-    let mut text = Text::begin(&mut property);
+    fill(&mut property, header, about, last_lines);
+    property
+}
+
+/// As [`property`], in place: a CPU's stack has no room for many of them.
+pub fn fill<'a>(
+    property: &mut [u8; SIZE],
+    header: Option<&ReportHeader>,
+    about: &About<'_>,
+    last_lines: impl FnOnce(u64) -> Part<'a>,
+) {
+    property.fill(0);
+    let mut text = Text::begin(property);
     text.line(b"version", env!("CARGO_PKG_VERSION").as_bytes(), b"");
     let options = about.options.as_bytes();
     text.line(
@@ -115,7 +125,31 @@ pub fn property<'a>(
     for piece in last_lines(text.left.len() as u64).pieces {
         text.push(piece);
     }
-    property
+}
+
+/// The name of the line that is known at the end alone.
+const LATE: &str = "phase 3 done on all CPUs";
+/// Bytes of that line: a value, and its unit.
+pub const LATE_SIZE: usize = COLUMNS + b" us\n".len();
+
+/// Returns the offset in `property` of the line of which [`late_line`] returns what it is at the end.
+pub fn late_place(property: &[u8; SIZE]) -> Option<usize> {
+    let name = LATE.as_bytes();
+    let mut lines = property.split_inclusive(|&byte| byte == b'\n');
+    let mut at = 0;
+    let line = lines.find(|line| {
+        at += line.len();
+        line.starts_with(name)
+    })?;
+    (line.len() == LATE_SIZE).then_some(at - LATE_SIZE)
+}
+
+/// Returns the line of a takeover that is known at its end alone: when phase 3 was done.
+pub fn late_line(header: &ReportHeader) -> [u8; LATE_SIZE] {
+    let mut line = [0; LATE_SIZE];
+    let mut text = Text { left: &mut line };
+    text.time(LATE.as_bytes(), header.phase3_end, header);
+    line
 }
 
 /// Returns the offset of the property in `tree`, if all of it is there.
@@ -211,13 +245,19 @@ impl<'a> Text<'a> {
                 Kind::Size => (Digits::new(value >> 10), b" KiB"),
                 Kind::Time if value == 0 => continue,
                 Kind::Time => {
-                    let ticks = value.saturating_sub(header.requested);
-                    let tenths = ticks.saturating_mul(10_000_000) / header.frequency.max(1);
-                    (Digits::with_tenths(tenths), b" us")
+                    self.time(name.as_bytes(), value, header);
+                    continue;
                 }
             };
             self.line(name.as_bytes(), digits.as_bytes(), unit);
         }
+    }
+
+    /// Writes the line of a time.
+    fn time(&mut self, name: &[u8], time: u64, header: &ReportHeader) {
+        let ticks = time.saturating_sub(header.requested);
+        let tenths = ticks.saturating_mul(10_000_000) / header.frequency.max(1);
+        self.line(name, Digits::with_tenths(tenths).as_bytes(), b" us");
     }
 
     /// Writes a line.
@@ -346,6 +386,33 @@ mod tests {
              list validated                               2.0 us\n\
              copied or zeroed                           34816 KiB\n\
              log:\n"
+        );
+    }
+
+    #[test]
+    fn what_is_known_late_is_a_line_of_one_size() {
+        let header = |phase3_end| ReportHeader {
+            frequency: 62_500_000,
+            source: SOURCE_HOOK,
+            requested: 1_000,
+            phase3_end,
+            ..Default::default()
+        };
+        let about = About {
+            options: "phase 3 done on all CPUs",
+        };
+        for phase3_end in [1_000, 1_125, 99_000_000_000, u64::MAX] {
+            let early = property(Some(&header(1_000)), &about, no_lines);
+            let at = late_place(&early).expect("the line is there");
+            let mut late = early;
+            late[at..at + LATE_SIZE].copy_from_slice(&late_line(&header(phase3_end)));
+            let whole = property(Some(&header(phase3_end)), &about, no_lines);
+            assert_eq!(text(&late), text(&whole), "phase 3 done at {phase3_end}");
+        }
+        assert_eq!(
+            late_place(&empty(&about)),
+            None,
+            "before the first takeover"
         );
     }
 

@@ -2,6 +2,7 @@
 //! Roots of stage 2: tables that lie one behind the other (Arm ARM, D8.2.2, concatenated translation
 //! tables).
 
+use crate::arch::copy::zero_words;
 use alloc::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use baton_core::memory::geometry::Geometry;
 use core::ptr::NonNull;
@@ -53,6 +54,13 @@ impl Roots {
         for (index, place) in self.entries(root).iter().enumerate() {
             place.store(entry(index), Relaxed);
         }
+    }
+
+    /// Empties a root: every entry is stored as a whole, as CPUs may walk it meanwhile.
+    pub fn empty(&self, root: usize) {
+        let entries = self.entries(root).as_ptr().cast_mut().cast::<u64>();
+        // SAFETY: They are the root's own, which is a multiple of a table long.
+        unsafe { zero_words(entries, self.size) }
     }
 
     fn entries(&self, root: usize) -> &[AtomicU64] {

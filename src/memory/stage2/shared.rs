@@ -54,6 +54,8 @@ pub struct Shared {
     devices: RegionSet,
     /// The current generation has not ended.
     pub open: bool,
+    /// The root that has been filled for the next generation.
+    pub prepared: Option<usize>,
     /// Tables that may still be made on demand.
     tables_left: usize,
 }
@@ -75,6 +77,7 @@ impl Shared {
             monitor,
             devices,
             open: false,
+            prepared: None,
             tables_left: TABLES_ON_DEMAND,
         }
     }

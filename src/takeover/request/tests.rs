@@ -4,14 +4,21 @@
 use super::*;
 use crate::arch::fake::mmio;
 use crate::machine::fake::Bench;
+use crate::machine::report_table::ReportTable;
+use crate::report;
 use alloc::string::String;
 use alloc::vec::Vec;
+use baton_abi::{ReportHeader, ReportRow};
+use baton_core::acpi::sum;
 use baton_core::devicetree::blob;
 use baton_core::devicetree::next_tree::NextTreeError;
 use baton_core::options::Options;
+use baton_core::report::property::{self, About};
+use baton_core::report::{acpi, times};
 use baton_sysreg::fake;
 use core::sync::atomic::Ordering::Relaxed;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use zerocopy::FromBytes;
 
 /// Where the tree is to be, by its offset in the guest's memory, and from where it is copied there.
 const TREE: usize = 0x6000;
@@ -188,4 +195,115 @@ fn what_is_no_tree_is_refused() {
         &[(SOURCE + PAGE, TREE + PAGE), (SOURCE, TREE)],
         "pages that do not follow each other",
     );
+}
+
+/// A tree with the report of no takeover, and with room for its times.
+fn board_with_report(bench: &Bench) -> DeviceTree {
+    let mut tree = DeviceTree::new();
+    let text = property::empty(&About::default());
+    let times = times::empty(bench.machine.cpus.len());
+    let report = [("report", &text[..]), ("times", &times)];
+    tree.root.add_child(node("baton", &report));
+    tree
+}
+
+/// What is at `at` in the guest's memory.
+fn bytes(bench: &Bench, at: usize, size: usize) -> Vec<u8> {
+    let words = (0..size.next_multiple_of(4)).step_by(4);
+    let words = words.flat_map(|offset| mmio::peek(bench.ram.base() + at + offset).to_le_bytes());
+    words.take(size).collect()
+}
+
+/// The report in `bytes` is the one that is told to who asks for it, but for when the next kernel was entered.
+#[track_caller]
+fn expect_report(bench: &Bench, bytes: &[u8], what: &str) {
+    let machine = &bench.machine;
+    let header = report::header(machine).expect("a takeover");
+    let text = property::find(bytes).expect("the text");
+    let expected = report::text(&machine.options, Some(&header));
+    let seen = bytes[text..][..property::SIZE].utf8_chunks().next();
+    let expected = expected.utf8_chunks().next();
+    assert_eq!(
+        seen.map(|seen| seen.valid()),
+        expected.map(|text| text.valid()),
+        "{what}"
+    );
+    let (at, seen) = times::find_any(bytes, |_| true).expect("the times");
+    assert!(
+        seen.entered >= header.phase3_end,
+        "{what}: entered at {}",
+        seen.entered
+    );
+    let expected = ReportHeader {
+        entered: seen.entered,
+        ..header
+    };
+    assert_eq!(seen, expected, "{what}");
+    let rows = bytes[at + size_of::<ReportHeader>()..].chunks(size_of::<ReportRow>());
+    for (row, seen) in report::rows(machine).zip(rows) {
+        let seen = ReportRow::read_from_bytes(seen);
+        assert_eq!(seen, Ok(ReportRow { online: 0, ..row }), "{what}");
+    }
+}
+
+#[test]
+fn the_report_is_in_the_tree_wherever_that_comes_from() {
+    const LARGE: usize = 0x2_0000;
+    for (what, source, at) in [
+        ("copied", Some(SOURCE), LARGE),
+        ("in place", None, LARGE),
+        ("in place, and not on a page", None, LARGE + 0x50),
+    ] {
+        let bench = Bench::new(Options::default());
+        fake::set("CNTFRQ_EL0", 62_500_000);
+        let tree = board_with_report(&bench);
+        let size = tree.to_dtb().len();
+        bench.write_tree(source.unwrap_or(at), &tree);
+        let pages: Vec<_> = (0..size.next_multiple_of(PAGE))
+            .step_by(PAGE)
+            .filter_map(|page| Some((source? + page, at + page)))
+            .collect();
+        let behind = 0x5a5a_0000 | what.len() as u32;
+        mmio::poke(
+            bench.ram.base() + source.unwrap_or(at) + size.next_multiple_of(4),
+            behind,
+        );
+        let seen = ask(&bench, &pages, (bench.ram.base() + at) as u64);
+        assert!(matches!(seen, Ok(Next::Enter(_))), "{what}: seen {seen:?}");
+        expect_report(&bench, &bytes(&bench, at, size), what);
+        let seen = mmio::peek(bench.ram.base() + at + size.next_multiple_of(4));
+        assert_eq!(seen, behind, "behind the tree: {what}");
+        let word = bytes(&bench, at + 4, 4);
+        assert_eq!(
+            word,
+            (size as u32).to_be_bytes(),
+            "size in the header: {what}"
+        );
+    }
+}
+
+#[test]
+fn the_report_is_in_the_acpi_table_and_that_adds_up() {
+    const PLACE: usize = 0x4_0000;
+    let mut bench = Bench::new(Options::default());
+    fake::set("CNTFRQ_EL0", 62_500_000);
+    let cpus = bench.machine.cpus.len();
+    let table = acpi::table(cpus, &property::empty(&About::default()));
+    for (offset, word) in table.chunks(4).enumerate() {
+        let mut cell = [0; 4];
+        cell[..word.len()].copy_from_slice(word);
+        mmio::poke(
+            bench.ram.base() + PLACE + 4 * offset,
+            u32::from_le_bytes(cell),
+        );
+    }
+    let start = (bench.ram.base() + PLACE) as u64;
+    let place = bench.machine.ram.range(start, table.len() as u64);
+    bench.machine.report = place.map(ReportTable::new);
+    let tree = bench.write_tree(0x2_0000, &board_with_report(&bench));
+    let seen = ask(&bench, &[], tree);
+    assert!(matches!(seen, Ok(Next::Enter(_))), "seen {seen:?}");
+    let seen = bytes(&bench, PLACE, table.len());
+    expect_report(&bench, &seen, "table");
+    assert_eq!(sum(&seen), 0, "all bytes of the table");
 }

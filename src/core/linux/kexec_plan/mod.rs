@@ -135,6 +135,11 @@ impl Plan {
         self.device_tree.map(|(segment, _)| segment)
     }
 
+    /// Returns whether the list fills that device tree: else it is where it goes already.
+    pub fn lists_device_tree(&self) -> bool {
+        matches!(self.device_tree, Some((_, Some(_))))
+    }
+
     /// Where the pages of that device tree are now, in their order. They end at an error, and where they
     /// do not follow each other on the list.
     pub fn device_tree_pages<'a, M: GuestMemory>(
@@ -171,6 +176,18 @@ impl Plan {
         of: usize,
     ) -> Share<'a, M> {
         Share::new(self, memory, split(self.pages(), index, of))
+    }
+
+    /// As [`Self::share`], where CPU `busy.0` has other work that takes as long as `busy.1` pages: it has so
+    /// many pages less than the others, as far as there are any.
+    pub fn share_beside<'a, M: GuestMemory>(
+        &'a self,
+        memory: &'a M,
+        index: usize,
+        of: usize,
+        busy: (usize, u64),
+    ) -> Share<'a, M> {
+        Share::new(self, memory, split_beside(self.pages(), index, of, busy))
     }
 
     /// Forgets what was found out of the list.
@@ -216,6 +233,24 @@ fn split(total: u64, index: usize, of: usize) -> Range {
     Range {
         start,
         end: start + each + u64::from(index < more),
+    }
+}
+
+/// As [`split`]; CPU `busy.0` has the first ones, and as many less as its other work, `busy.1`, takes.
+fn split_beside(total: u64, index: usize, of: usize, busy: (usize, u64)) -> Range {
+    let (busy, work) = busy;
+    if of < 2 || busy >= of {
+        return split(total, index, of);
+    }
+    let own = (total.saturating_add(work) / of as u64).saturating_sub(work);
+    if index == busy {
+        return Range { start: 0, end: own };
+    }
+    let place = index - usize::from(index > busy);
+    let Range { start, end } = split(total - own, place, of - 1);
+    Range {
+        start: own + start,
+        end: own + end,
     }
 }
 

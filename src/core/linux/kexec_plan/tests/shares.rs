@@ -178,3 +178,41 @@ fn shares_end_on_a_list_that_changes() {
         "{refused} changes refused, {survived} shares whole"
     );
 }
+
+#[test]
+fn a_busy_cpu_has_fewer_pages_and_all_are_somebodys() {
+    for pages in [0, 1, 7, 100, 8_700] {
+        for of in [1, 2, 3, 8, 80] {
+            for busy in [0, of / 2, of - 1] {
+                for work in [0, 1, 50, 10_000] {
+                    let what = format!("{pages} pages, CPU {busy} of {of} busy for {work}");
+                    let parts: Vec<_> = (0..of)
+                        .map(|index| split_beside(pages, index, of, (busy, work)))
+                        .map(|part| (part.start, part.end))
+                        .collect();
+                    let mut next = parts[busy].1;
+                    for (index, (first, end)) in parts.iter().enumerate() {
+                        if index != busy && first < end {
+                            assert_eq!(*first, next, "first page of CPU {index}: {what}");
+                            next = *end;
+                        }
+                    }
+                    assert_eq!(next, pages, "pages that are somebody's: {what}");
+                    let most = parts.iter().map(|(first, end)| end - first).max();
+                    let fair = (pages + work).div_ceil(of as u64);
+                    let alone = pages.div_ceil((of as u64 - 1).max(1));
+                    assert!(most <= Some(fair.max(alone)), "{most:?}: {what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_busy_cpu_copies_as_much_less_as_it_is_busy() {
+    let size = |index| {
+        let part = split_beside(1_000, index, 4, (1, 100));
+        part.end - part.start
+    };
+    assert_eq!([0, 1, 2, 3].map(size), [275, 175, 275, 275]);
+}
