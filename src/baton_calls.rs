@@ -7,7 +7,7 @@ use crate::machine::cpu::Cpu;
 use crate::machine::next::Next;
 use crate::machine::request::KexecRequest;
 use crate::report;
-use crate::takeover::request::{self, Refusal};
+use crate::takeover::request;
 use crate::vcpu::frame::Frame;
 use arm_psci::ErrorCode;
 use baton_core::smccc::error_answer;
@@ -35,10 +35,8 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
             match request::kexec(machine, cpu, request) {
                 Ok(next) => return next,
                 Err(refusal) => {
-                    if let Refusal::Busy = refusal {
-                        let level = cpu.exits.complaint();
-                        log::log!(level, "cpu {}: kexec refused: {refusal}", cpu.index);
-                    }
+                    let level = cpu.exits.complaint();
+                    log::log!(level, "cpu {}: KEXEC refused: {refusal}", cpu.index);
                     frame.x[0] = error_answer(refusal.code());
                 }
             }

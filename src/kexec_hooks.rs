@@ -156,7 +156,7 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
             frame.elr = call;
             return Some(Next::Resume);
         }
-        Err(Refusal::Invalid(_)) => {}
+        Err(refusal) => log::warn!("cpu {}: kexec refused: {refusal}", cpu.index),
     }
     log::warn!(
         "cpu {}: hooks: removed, this kexec takes the kernel's own path",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Taking the CPUs from one kernel for the next, in three phases.
 //!
-//! A [`request`] is validated while the guest runs; then every CPU walks the table of teardown
-//! [`steps`] from ONLINE to IDLE_DEAD:
+//! For a [`request`] all CPUs are stopped, and check it together; if it does not hold, each goes on where it
+//! was. Then every CPU walks the table of teardown [`steps`] from ONLINE to IDLE_DEAD:
 //!
 //! 1. ONLINE to TEARDOWN_CPU, all at once: each CPU clears what is its own.
 //! 2. Sync: the boot CPU waits for all, and clears what there is once.

@@ -21,8 +21,13 @@ pub enum Refusal {
     #[error("another CPU is rebooting the machine")]
     Busy,
     /// The request is not valid.
-    #[error(transparent)]
-    Invalid(#[from] InvalidRequest),
+    #[error("{why} (all CPUs go on after {us} us)")]
+    Invalid {
+        /// Why not.
+        why: InvalidRequest,
+        /// How long all CPUs stood still, in microseconds.
+        us: u64,
+    },
 }
 
 impl Refusal {
@@ -30,17 +35,11 @@ impl Refusal {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Busy => ErrorCode::Denied,
-            Self::Invalid(InvalidRequest::Kimage(_)) => ErrorCode::InvalidParameters,
-            Self::Invalid(InvalidRequest::Plan(error)) if error.is_address() => {
-                ErrorCode::InvalidAddress
-            }
-            Self::Invalid(
-                InvalidRequest::ByOption
-                | InvalidRequest::Plan(_)
-                | InvalidRequest::Tree(_)
-                | InvalidRequest::Map(_)
-                | InvalidRequest::TreeSize(_),
-            ) => ErrorCode::InvalidParameters,
+            Self::Invalid {
+                why: InvalidRequest::Plan(error),
+                ..
+            } if error.is_address() => ErrorCode::InvalidAddress,
+            Self::Invalid { .. } => ErrorCode::InvalidParameters,
         }
     }
 }
@@ -72,14 +71,10 @@ pub fn kexec(machine: &Machine, cpu: &Cpu, request: KexecRequest) -> Result<Next
     };
     // SAFETY: `preparation` is the right to it.
     unsafe { takeover.ask(asked, requested) }
-    let start = platform::take_over(machine, cpu, preparation.close()).inspect_err(|why| {
-        let us = time::us_from_ticks(time::now() - requested);
-        let level = cpu.exits.complaint();
-        log::log!(
-            level,
-            "cpu {}: kexec refused: {why}; the guest goes on after {us} us",
-            cpu.index
-        );
+    let start = platform::take_over(machine, cpu, preparation.close());
+    let start = start.map_err(|why| Refusal::Invalid {
+        why,
+        us: time::us_from_ticks(time::now() - requested),
     })?;
     Ok(Next::Enter(start))
 }

@@ -24,6 +24,7 @@ mod parked;
 mod psci;
 mod queries;
 mod refusal;
+mod refusals;
 mod routes;
 mod services;
 mod soak;
@@ -101,6 +102,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "refusal",
         run: refusal::run,
+    },
+    Test {
+        name: "refusals",
+        run: refusals::run,
     },
     Test {
         name: "refused-on",

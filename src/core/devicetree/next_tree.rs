@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The device tree that the next kernel is given: made by tools of the kernel before, and looked at
-//! before anything stops.
+//! before the old kernel loses anything.
 //!
 //! A tree that does not keep its kernel off the monitor's memory gets an entry in its memory
 //! reservation block, in place (Devicetree Specification v0.4, 5.3). Linux allocates nothing of what

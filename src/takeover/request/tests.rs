@@ -89,7 +89,12 @@ fn reservations(bench: &Bench, at: usize) -> Vec<(u64, u64)> {
 #[track_caller]
 fn expect_refusal(seen: &Result<Next, Refusal>, expected: &NextTreeError) {
     match seen {
-        Err(refusal @ Refusal::Invalid(InvalidRequest::Tree(error))) if error == expected => {
+        Err(
+            refusal @ Refusal::Invalid {
+                why: InvalidRequest::Tree(error),
+                ..
+            },
+        ) if error == expected => {
             assert_eq!(refusal.code(), ErrorCode::InvalidParameters);
         }
         other => panic!("expected {expected:?}, seen {other:?}"),
@@ -177,9 +182,10 @@ fn what_is_no_tree_is_refused() {
         assert!(
             matches!(
                 seen,
-                Err(Refusal::Invalid(InvalidRequest::Tree(NextTreeError::Tree(
-                    _
-                ))))
+                Err(Refusal::Invalid {
+                    why: InvalidRequest::Tree(NextTreeError::Tree(_)),
+                    ..
+                })
             ),
             "{what}: seen {seen:?}"
         );

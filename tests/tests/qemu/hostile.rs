@@ -48,7 +48,8 @@ pub fn nothing_stops_the_monitor_on(name: &str, machine: &Machine) {
     expect_no_monitor_error(&boot);
 }
 
-/// `TIMES=` takeovers and resets.
+/// `TIMES=` takeovers. The CPUs that change the list are stopped before it is looked at: it never differs
+/// between the check and the copy, which would end in a reset.
 #[test]
 fn a_list_that_changes_harms_nobody() {
     let (seed, times) = (number("SEED", 1), number("TIMES", 40));
@@ -58,18 +59,14 @@ fn a_list_that_changes_harms_nobody() {
     };
     let append = format!("test=flip seed={seed} generations={times}");
     let boot = boot_and_look("flip", &machine, &append, 60 + 10 * times);
-    let resets = boot.all("the kexec list changed while the CPUs were taken");
+    boot.expect_no("the kexec list changed");
     let last = boot.all("probe: flip: ").last();
-    let seen = last.and_then(|line| {
-        line.text
-            .rsplit(", ")
-            .next()?
-            .split(' ')
-            .next()?
-            .parse()
-            .ok()
+    let counts: Vec<u64> = last.map_or(Vec::new(), |line| {
+        let words = line.text.split([' ', ',']);
+        words.filter_map(|word| word.parse().ok()).collect()
     });
-    if seen != Some(resets.count()) {
-        boot.fail("expected each reset to be named once");
+    match counts[..] {
+        [refused, taken, 0] if refused > 0 && taken >= times => {}
+        _ => boot.fail("expected lists that are refused and lists that are taken, and no reset"),
     }
 }

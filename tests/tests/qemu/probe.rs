@@ -68,6 +68,24 @@ fn a_list_is_refused_for_its_last_entry() {
 }
 
 #[test]
+fn lists_are_refused_100_times_under_load() {
+    lists_are_refused(8, 100);
+}
+
+#[test]
+fn lists_are_refused_on_80_cpus() {
+    lists_are_refused(80, 3);
+}
+
+#[track_caller]
+fn lists_are_refused(cpus: u32, times: u32) {
+    let append = format!("test=refusals list=500 calls={times}");
+    let boot = run_on(&machine(cpus), &append, 300);
+    boot.expect(&format!("probe: refusals: {times} in a row"));
+    boot.expect_no("arrived late");
+}
+
+#[test]
 fn reboots_on_8_cpus() {
     run(8, "test=kexec generations=3", 180);
 }

@@ -16,6 +16,8 @@ pub struct Path {
     pub validate: f64,
     /// The boot CPU ends the generation and kicks.
     pub kick: f64,
+    /// The boot CPU, from where the list is valid to phase 1.
+    pub accept: f64,
     /// Phase 1 of the CPU that needs most.
     pub phase1: f64,
     /// Phase 2, from the boot CPU's last look at the barrier on.
@@ -53,6 +55,7 @@ impl Path {
         Self {
             validate: instructions(timeline.checked_alone) + most(&|lane| Some(lane.checked)),
             kick: instructions(timeline.kicked),
+            accept: instructions(timeline.accepting()),
             phase1: most(&phase1),
             phase2: instructions(phase2),
             phase3: most(&phase3),
@@ -68,7 +71,7 @@ impl Path {
     /// From the kick to the next kernel, validation and copy left out: what may grow with the
     /// number of CPUs.
     pub fn without_copy(&self) -> f64 {
-        self.kick + self.phase1 + self.phase2 + self.phase3 + self.enter
+        self.kick + self.accept + self.phase1 + self.phase2 + self.phase3 + self.enter
     }
 
     /// All that follows each other, from the request to the next kernel.
@@ -77,10 +80,11 @@ impl Path {
     }
 
     /// The figures with their names in the raw samples.
-    pub fn metrics(&self) -> [(&'static str, f64); 13] {
+    pub fn metrics(&self) -> [(&'static str, f64); 14] {
         [
             ("validate instructions", self.validate),
             ("kick instructions", self.kick),
+            ("accept instructions", self.accept),
             ("phase 1 instructions", self.phase1),
             ("phase 2 instructions", self.phase2),
             ("phase 3 instructions", self.phase3),
@@ -136,7 +140,7 @@ mod tests {
         assert_eq!(path.phase1, 80.0 * 16.0);
         assert_eq!(path.phase3, 17.0 * 16.0);
         assert_eq!(path.copy, 880.0 * 16.0);
-        let parts = 10.0 + 80.0 + 40.0 + 17.0 + 50.0;
+        let parts = 10.0 + 10.0 + 80.0 + 40.0 + 17.0 + 50.0;
         assert!((path.without_copy() - parts * 16.0).abs() < 1e-6);
         assert!((path.whole() - (parts + 40.0 + 880.0) * 16.0).abs() < 1e-6);
         assert_eq!(path.overlaps, 0.0);

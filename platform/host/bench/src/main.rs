@@ -4,6 +4,7 @@
 //! [`column`] says what is measured, [`run`] measures what is still missing, [`raw`] keeps it, and
 //! [`report`] makes tables and plots of it.
 
+mod at_once;
 mod cell;
 mod column;
 mod critical;
@@ -84,7 +85,13 @@ fn bench(disk: &Path, measure: bool) -> Result<(), String> {
         raw: &raw,
         cells: &cells,
         subject: &subject,
-        timeline: timeline(&folder, &cells),
+        timeline: timeline(&folder, &cells, Column::Baton, "QEMU, one host thread"),
+        counted: timeline(
+            &folder,
+            &cells,
+            Column::TreeCount,
+            "counted in instructions, 1 ns each",
+        ),
     };
     report.write(&folder).map_err(fail)?;
     println!(
@@ -157,13 +164,18 @@ fn subject(machine: &Machine) -> Result<String, String> {
     ))
 }
 
-/// The timeline to draw: that of Linux on 80 vCPUs, or on as many as were tried.
-fn timeline(folder: &Path, cells: &[Cell]) -> Option<(String, Timeline)> {
+/// The timeline of a column to draw: that of Linux on 80 vCPUs, or on as many as were tried.
+fn timeline(
+    folder: &Path,
+    cells: &[Cell],
+    column: Column,
+    clock: &str,
+) -> Option<(String, Timeline)> {
     let linux = cells
         .iter()
-        .filter(|cell| cell.column == Column::Baton && cell.smp <= 80);
+        .filter(|cell| cell.column == column && cell.smp <= 80);
     let smp = linux.map(|cell| cell.smp).max()?;
-    let text = fs::read_to_string(Timeline::path(folder, Column::Baton.name(), smp)).ok()?;
-    let what = format!("Linux on {smp} vCPUs under Baton (QEMU, one host thread)");
+    let text = fs::read_to_string(Timeline::path(folder, column.name(), smp)).ok()?;
+    let what = format!("Linux on {smp} vCPUs under Baton ({clock})");
     Some((what, Timeline::read(&text)?))
 }

@@ -193,25 +193,28 @@ pub fn gantt(title: &str, timeline: &Timeline) -> Result<String, Failed> {
             .margin(16)
             .margin_bottom(80)
             .x_label_area_size(40)
-            .y_label_area_size(60)
+            .y_label_area_size(70)
             .build_cartesian_2d(0.0..end, count..0.0)?;
         chart
             .configure_mesh()
             .disable_y_mesh()
             .light_line_style(WHITE)
             .x_desc("ms since the hook")
-            .y_desc("CPU")
             .label_style((FONT, 13))
             .x_label_formatter(&|x| crate::stats::digits(*x))
-            .y_labels(lanes.len().min(9))
-            .y_label_formatter(&|y| {
-                if y.fract() == 0.0 {
-                    format!("{y:.0}")
-                } else {
-                    String::new()
-                }
-            })
+            .y_labels(0)
             .draw()?;
+        // A number for each lane has no room where they are thin.
+        let each = lanes.len().div_ceil(24).max(1);
+        for (cpu, _) in lanes.iter().step_by(each) {
+            let middle = (0.0, *cpu as f64 + 0.5);
+            let (x, y) = chart.plotting_area().map_coordinate(&middle);
+            area.draw(&Text::new(
+                format!("CPU {cpu}"),
+                (x - 52, y - 6),
+                (FONT, 12),
+            ))?;
+        }
         for (name, colour, part) in PARTS {
             let bars = lanes.iter().filter_map(|(index, lane)| {
                 let (from, to) = part(lane, timeline)?;
@@ -281,7 +284,9 @@ mod tests {
             assert!(svg.contains(expected), "expected {expected:?} in the plot");
         }
         let svg = gantt("lanes", &timeline()).expect("two CPUs");
-        assert!(svg.contains("phase 1"), "expected a legend");
+        for expected in ["phase 1", "CPU 0", "CPU 1"] {
+            assert!(svg.contains(expected), "expected {expected:?} in the chart");
+        }
         assert!(lines(&frame, &[]).is_err(), "a plot of nothing");
     }
 }

@@ -28,6 +28,8 @@ pub struct Report<'a> {
     pub subject: &'a str,
     /// The timeline to draw, and of what it is.
     pub timeline: Option<(String, Timeline)>,
+    /// The same of one that was counted in instructions.
+    pub counted: Option<(String, Timeline)>,
 }
 
 impl Report<'_> {

@@ -191,6 +191,13 @@ impl Timeline {
         self.lanes.iter().filter(|lane| lane.took_part)
     }
 
+    /// How many ticks the boot CPU needed from where the list was valid to phase 1.
+    pub fn accepting(&self) -> u64 {
+        let boot = self.taken().find(|lane| lane.boot_cpu);
+        let start = boot.and_then(|lane| lane.phase1_start);
+        start.unwrap_or(0).saturating_sub(self.validated)
+    }
+
     /// Bytes that all CPUs copied and zeroed.
     pub fn bytes(&self) -> u64 {
         self.taken().map(|lane| lane.bytes).sum()

@@ -77,6 +77,15 @@ impl Report<'_> {
                 plots::gantt(&format!("One reboot: {what}"), timeline),
             ));
         }
+        if let Some((what, timeline)) = &self.counted {
+            plots.push((
+                "timeline-counted",
+                plots::gantt(
+                    &format!("One reboot, each CPU by its own clock: {what}"),
+                    &timeline.at_once(),
+                ),
+            ));
+        }
         if let Some(modelled) = self.linux_bytes().and_then(|bytes| self.modelled(bytes)) {
             let line = |name: &str, value: fn(&model::Modelled) -> f64| Series {
                 name: name.into(),

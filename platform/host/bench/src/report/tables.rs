@@ -32,8 +32,9 @@ const PHASES: [(&str, &str); 8] = [
     ("phase 3 us", "phase 3"),
     ("enter us", "enter"),
 ];
-const COUNTS: [(&str, &str); 8] = [
+const COUNTS: [(&str, &str); 9] = [
     ("kick instructions", "kick"),
+    ("accept instructions", "accept"),
     ("phase 1 instructions", "phase 1"),
     ("phase 2 instructions", "phase 2"),
     ("phase 3 instructions", "phase 3"),
@@ -133,7 +134,12 @@ impl Report<'_> {
             metrics.extend([("copied MiB", "copied MiB"), ("copy GB/s", "copy GB/s")]);
             self.table(text, column, &metrics);
         }
-        text.push_str("![a reboot](timeline.svg)\n\n![copy bandwidth](bandwidth.svg)\n\n");
+        text.push_str("![a reboot](timeline.svg)\n\n");
+        text.push_str(
+            "The same counted in instructions, each lane by its CPU's own, as where CPUs work at once:\n\n\
+             ![a reboot, each CPU by its own clock](timeline-counted.svg)\n\n",
+        );
+        text.push_str("![copy bandwidth](bandwidth.svg)\n\n");
     }
 
     fn table(&self, text: &mut String, column: Column, metrics: &[(&str, &str)]) {
