@@ -5,8 +5,9 @@ use crate::memory::kexec_memory::LinearMap;
 use baton_core::devicetree::next_map::NextMapError;
 use baton_core::devicetree::next_tree::NextTreeError;
 use baton_core::linux::image::PageSize;
-use baton_core::linux::kexec_plan::PlanError;
+use baton_core::linux::kexec_plan::{PlanError, Request};
 use baton_core::linux::kimage::KimageError;
+use baton_core::memory::guest_memory::GuestMemory;
 use thiserror::Error;
 
 /// Which kernel is to be the next one, and where the request came from.
@@ -73,6 +74,28 @@ impl KexecRequest {
             Self::Hook { linear, .. } => linear,
             Self::Call { .. } => None,
         }
+    }
+
+    /// Checks what needs no look at memory, so that nobody has to be stopped for it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRequest`].
+    pub fn check_addresses(&self, memory: &impl GuestMemory) -> Result<(), InvalidRequest> {
+        match *self {
+            Self::Hook { .. } => {}
+            Self::Call {
+                list,
+                entry,
+                device_tree,
+            } => Request::Call {
+                list,
+                entry,
+                device_tree,
+            }
+            .check_addresses(memory)?,
+        }
+        Ok(())
     }
 
     /// Returns what the report calls it.

@@ -71,11 +71,13 @@ pub fn kexec(machine: &Machine, cpu: &Cpu, request: KexecRequest) -> Result<Next
     };
     // SAFETY: `preparation` is the right to it.
     unsafe { takeover.ask(asked, requested) }
-    let start = platform::take_over(machine, cpu, preparation.close());
-    let start = start.map_err(|why| Refusal::Invalid {
-        why,
-        us: time::us_from_ticks(time::now() - requested),
-    })?;
+    let start = request
+        .check_addresses(&machine.ram)
+        .and_then(|()| platform::take_over(machine, cpu, preparation.close()))
+        .map_err(|why| Refusal::Invalid {
+            why,
+            us: time::us_from_ticks(time::now() - requested),
+        })?;
     Ok(Next::Enter(start))
 }
 

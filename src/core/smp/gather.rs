@@ -32,8 +32,8 @@ pub fn gather<P: Platform>(platform: &P, cpu: &P::Cpu, closed: &Closed) -> Gathe
     let generation = rendezvous.begin(closed);
     platform.end_generation();
     platform.mark_reached(Milestone::Kicked);
-    rendezvous.arrive(cpu, generation);
     platform.mark_arrived(cpu);
+    rendezvous.arrive(cpu, generation);
     let missing = await_all(platform, generation);
     rendezvous.share_out(platform.cpus(), generation, missing);
     platform.mark_reached(Milestone::Gathered);

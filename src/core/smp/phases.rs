@@ -117,6 +117,7 @@ pub fn join<P: Platform>(platform: &P, cpu: &P::Cpu) -> Joined {
     let rendezvous = platform.rendezvous();
     while rendezvous.is_over(cpu.member()) {
         let generation = rendezvous.generation();
+        platform.mark_arrived(cpu);
         if rendezvous.arrive(cpu, generation) {
             return take_part(platform, cpu, generation);
         }
@@ -133,7 +134,6 @@ pub fn join<P: Platform>(platform: &P, cpu: &P::Cpu) -> Joined {
 /// Does what the boot CPU orders, up to the end of the takeover.
 fn take_part<P: Platform>(platform: &P, cpu: &P::Cpu, generation: u64) -> Joined {
     let rendezvous = platform.rendezvous();
-    platform.mark_arrived(cpu);
     let mut done = None;
     loop {
         let stage = rendezvous.await_order(generation, done);

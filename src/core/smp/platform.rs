@@ -58,7 +58,7 @@ pub trait Platform {
     /// still `awaited`.
     fn kick_from_outside(&self, cpu: &Self::Cpu, awaited: impl FnOnce() -> bool);
 
-    /// Records that `cpu`, which calls this, has arrived.
+    /// Records when `cpu`, which calls this, has arrived, if the takeover waits for it.
     fn mark_arrived(&self, cpu: &Self::Cpu);
 
     /// Prepares round `round` of the check of the request, on the boot CPU after all CPUs have finished

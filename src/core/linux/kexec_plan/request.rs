@@ -5,9 +5,10 @@ use super::Plan;
 use super::next_kernel::NextKernel;
 use super::segments::SegmentError;
 use crate::devicetree::blob::{self, header};
-use crate::linux::kexec_list::{ListError, ListStart};
+use crate::linux::image::PageSize;
+use crate::linux::kexec_list::{ListError, ListStart, Walker};
 use crate::linux::kimage::{Kimage, Segment};
-use crate::linux::ranges::Range;
+use crate::linux::ranges::{Range, Ranges};
 use crate::memory::guest_memory::GuestMemory;
 use thiserror::Error;
 
@@ -25,6 +26,43 @@ pub enum Request<'a> {
         /// Physical address of its device tree.
         device_tree: u64,
     },
+}
+
+impl Request<'_> {
+    /// Checks the addresses of a call, which are in registers: nobody has to be stopped for that.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PlanError`] if one is not in guest memory, or not aligned.
+    pub fn check_addresses(&self, memory: &impl GuestMemory) -> Result<(), PlanError> {
+        let Self::Call {
+            list,
+            entry,
+            device_tree,
+        } = *self
+        else {
+            return Ok(());
+        };
+        check_tree(memory, device_tree)?;
+        check_entry(memory, entry)?;
+        let page = PageSize::Size4K.bytes();
+        Walker::start(memory, page, ListStart::Page(list), &Ranges::new())?;
+        Ok(())
+    }
+}
+
+fn check_tree(memory: &impl GuestMemory, device_tree: u64) -> Result<(), PlanError> {
+    match memory.contains(device_tree, header::SIZE as u64) {
+        true => Ok(()),
+        false => Err(PlanError::DeviceTree(device_tree)),
+    }
+}
+
+fn check_entry(memory: &impl GuestMemory, entry: u64) -> Result<(), PlanError> {
+    match memory.contains(entry, 4) && entry.is_multiple_of(4) {
+        true => Ok(()),
+        false => Err(PlanError::Entry(entry)),
+    }
 }
 
 /// Why a request is refused.
@@ -86,9 +124,7 @@ impl Plan {
                 entry,
                 device_tree,
             } => {
-                if !memory.contains(device_tree, header::SIZE as u64) {
-                    return Err(PlanError::DeviceTree(device_tree));
-                }
+                check_tree(memory, device_tree)?;
                 self.start = ListStart::Page(list);
                 let tree = Segment {
                     start: device_tree,
@@ -99,9 +135,7 @@ impl Plan {
                 (entry, device_tree)
             }
         };
-        if !memory.contains(entry, 4) || !entry.is_multiple_of(4) {
-            return Err(PlanError::Entry(entry));
-        }
+        check_entry(memory, entry)?;
         self.next_kernel = NextKernel { entry, x0 };
         Ok(())
     }
