@@ -18,6 +18,7 @@ use baton_core::linux::kexec_plan::{Part, Plan, PlanError, Request, Round};
 use baton_core::linux::kimage::Kimage;
 use baton_core::memory::guest_memory::GuestMemory;
 use core::ops::Range;
+use core::slice;
 
 /// The word of a tree's header that says its size.
 pub const SIZE_WORD: Range<usize> = header::TOTALSIZE..header::TOTALSIZE + 4;
@@ -189,11 +190,12 @@ fn with_request(
 
 /// Writes `tree` where it is to be, but for what is there already.
 pub fn write_tree(memory: &KexecMemory<'_>, tree: &NextTree) {
-    let whole = [0..tree.bytes.len()];
+    let all = 0..tree.bytes.len();
+    let whole = slice::from_ref(&all);
     // What is there already may have been changed since it was looked at, but for the tree's own.
     let parts = match tree.is_in_place && tree.size.is_some() {
         true => &tree.report[..],
-        false => &whole,
+        false => whole,
     };
     for part in parts {
         let at = tree.start + part.start as u64;

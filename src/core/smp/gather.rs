@@ -3,15 +3,20 @@
 //! request together, and go on with the three phases, or back to where they were.
 
 use crate::smp::gate::Closed;
-use crate::smp::phases::Failure;
 use crate::smp::platform::{Milestone, Platform};
 use crate::smp::stage::Stage;
 use crate::sync::sev;
+use thiserror::Error;
 
 /// How long CPU_ON calls that are under way may take to end, in microseconds.
 const CPU_ON_US: u64 = 1_000_000;
 /// How long the CPUs may take to check their parts of the request, in microseconds.
 const CHECK_US: u64 = 60_000_000;
+
+/// A CPU that has gathered has not checked its part of the request in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not all CPUs checked their parts of the request within {CHECK_US} us")]
+pub struct NotChecked;
 
 /// The CPUs that have gathered.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +53,12 @@ pub fn gather<P: Platform>(platform: &P, cpu: &P::Cpu, closed: &Closed) -> Gathe
 ///
 /// # Errors
 ///
-/// [`Failure::NotChecked`] if a CPU does not finish: it may hold what the others need.
+/// [`NotChecked`] if a CPU does not finish: it may hold what the others need.
 pub fn check<P: Platform>(
     platform: &P,
     cpu: &P::Cpu,
     generation: u64,
-) -> Result<Result<(), P::Refusal>, Failure<P::Failure>> {
+) -> Result<Result<(), P::Refusal>, NotChecked> {
     let rendezvous = platform.rendezvous();
     for round in 0..Stage::MAX_ROUNDS {
         match platform.begin_round(round) {
@@ -66,7 +71,7 @@ pub fn check<P: Platform>(
         platform.check(cpu);
         rendezvous.finish(cpu, generation, stage);
         if !platform.wait_us(CHECK_US, || rendezvous.is_finished(generation, stage)) {
-            return Err(Failure::NotChecked);
+            return Err(NotChecked);
         }
     }
     platform.mark_reached(Milestone::Checked);

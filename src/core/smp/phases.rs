@@ -2,7 +2,7 @@
 //! The three phases of a takeover, as the boot CPU and every other CPU go through them.
 
 use crate::smp::gate::Closed;
-use crate::smp::gather::{self, Gathered};
+use crate::smp::gather::{self, Gathered, NotChecked};
 use crate::smp::platform::{HasPower, Milestone, Platform};
 use crate::smp::power::Start;
 use crate::smp::rendezvous::Participant;
@@ -16,9 +16,9 @@ const LOAD_US: u64 = 60_000_000;
 /// Why a takeover leads neither to the next kernel nor back to the old one. The machine has to be reset.
 #[derive(Debug, Error)]
 pub enum Failure<E> {
-    /// A CPU that has gathered has not checked its part of the request in time.
-    #[error("not all CPUs checked their parts of the request in time")]
-    NotChecked,
+    /// The request was not checked.
+    #[error(transparent)]
+    NotChecked(#[from] NotChecked),
     /// A CPU that has gathered has not finished phase 3 in time.
     #[error("not all CPUs copied their share within {LOAD_US} us")]
     NotLoaded,

@@ -133,7 +133,8 @@ fn act(this: &'static Cpu, numbers: &Numbers) -> Outcome {
         44..48 => accesses::odd(this, numbers),
         48 => accesses::fetch(numbers),
         49..53 => accesses::immediate(this, numbers),
-        53..57 => lists::refused(this, numbers),
+        // It stops all CPUs.
+        53 if numbers.below(4) == 0 => lists::refused(this, numbers),
         57 if numbers.below(2) == 0 => calls::log(this, numbers),
         57 => calls::report(this, numbers),
         58 => accesses::walk(this, numbers),

@@ -141,7 +141,8 @@ fn by_80(ram: &Ram, change: impl Fn(u64, &mut Vec<Part>)) -> Result<Box<Plan>, P
 /// What a CPU did not look at in this round, the boot CPU does: nothing is taken unseen.
 #[test]
 fn looks_itself_at_what_a_cpu_did_not() {
-    let changes: [(&str, fn(&mut Vec<Part>)); 5] = [
+    type Change = fn(&mut Vec<Part>);
+    let changes: [(&str, Change); 5] = [
         ("one is missing at the end", |parts| parts.truncate(40)),
         ("all are missing", |parts| parts.clear()),
         ("one was never there", |parts| parts[40] = Part::new()),
