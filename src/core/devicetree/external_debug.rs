@@ -2,6 +2,7 @@
 //! The debug registers of CPUs that lie in memory (Arm ARM, H8), by which one CPU can halt another and lead it:
 //! their own, and those of their cross triggers (Linux's arm,coresight-cpu-debug.yaml, arm,coresight-cti.yaml).
 
+use super::blob;
 use super::node::Located;
 use crate::memory::region::RegionSet;
 use crate::words::has;
@@ -9,6 +10,8 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::{Node, Property};
 
+/// What all of their names begin with, behind the maker's.
+const COMMON: &[u8] = b"coresight-c";
 /// A CPU's own registers.
 const DEBUG: &[u8] = b"arm,coresight-cpu-debug";
 /// A cross trigger, and one that is connected to a CPU as the architecture says.
@@ -18,10 +21,19 @@ const TRIGGER_OF_A_CPU: &[u8] = b"arm,coresight-cti-v8-arch";
 /// Returns where the tree says that there are such registers, whether they may be used or not.
 pub fn registers(fdt: Fdt<'_>) -> RegionSet {
     let mut registers = RegionSet::new();
-    if let Some(root) = Located::find(fdt, "/") {
+    if may_have_any(fdt)
+        && let Some(root) = Located::find(fdt, "/")
+    {
         add(&root, &mut registers);
     }
     registers
+}
+
+/// Returns whether the tree can have such nodes: most have none, and a walk through all nodes takes long.
+pub fn may_have_any(fdt: Fdt<'_>) -> bool {
+    let structure = blob::structure(fdt.data()).unwrap_or(fdt.data());
+    let mut behind_commas = structure.split(|byte| *byte == b',').skip(1);
+    behind_commas.any(|name| name.starts_with(COMMON))
 }
 
 fn add(node: &Located<'_>, registers: &mut RegionSet) {

@@ -112,6 +112,9 @@ pub fn guest_tree(fdt: &[u8], config: &GuestTree<'_>) -> Result<Vec<u8>, TreeErr
         node_mut(&mut tree.root, "chosen")
     } else {
         describe(&mut tree.root, cells, config)?;
+        if external_debug::may_have_any(fdt) {
+            external_debug::disable(&mut tree.root);
+        }
         &mut tree.root
     };
     let baton = node_mut(reported, "baton");
@@ -149,7 +152,6 @@ fn describe(
         offer_psci(root);
     }
     offer_cpus(root, config.cpus);
-    external_debug::disable(root);
     Ok(())
 }
 
