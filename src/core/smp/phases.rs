@@ -160,12 +160,15 @@ fn take_part<P: Platform>(platform: &P, cpu: &P::Cpu, generation: u64) -> Joined
 fn join_late<P: Platform>(platform: &P, cpu: &P::Cpu) {
     let left_in = cpu.member().generation();
     platform.teardown_private(cpu, true);
-    while !platform.rendezvous().admit(cpu) {
+    // One that the next takeover gives up again is lost again, and stays so.
+    while !platform
+        .rendezvous()
+        .admit(cpu, || cpu.power().mark_recovered())
+    {
         pause();
     }
     platform.mark_recovered(left_in);
     log::warn!("cpu {}: arrived late; it is OFF", cpu.index());
-    cpu.power().mark_recovered();
 }
 
 /// Marks CPUs that were given up in `generation` as lost: nobody can turn them on, and no takeover

@@ -178,12 +178,14 @@ impl Rendezvous {
     }
 
     /// Adds `cpu`, which has recovered after it was given up or removed, to the generation that
-    /// runs. Returns false, and changes nothing, while a takeover is under way.
-    pub fn admit(&self, cpu: &impl Participant) -> bool {
+    /// runs, and calls `admitted` before any takeover can begin. Returns false, and changes nothing, while
+    /// one is under way.
+    pub fn admit(&self, cpu: &impl Participant, admitted: impl FnOnce()) -> bool {
         let mut members = self.members.lock();
         if !members.closed {
             cpu.member().set_generation(self.generation());
             self.add(&mut members, cpu);
+            admitted();
         }
         !members.closed
     }
