@@ -14,6 +14,7 @@ mod gic_tables;
 mod hooks;
 mod hostile_list;
 mod idle;
+mod injected;
 mod kexec;
 mod left_out;
 mod log;
@@ -90,6 +91,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "idle",
         run: idle::run,
+    },
+    Test {
+        name: "injected",
+        run: injected::run,
     },
     Test {
         name: "audit",

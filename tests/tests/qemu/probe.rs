@@ -186,6 +186,17 @@ fn the_os_lock_is_the_guests() {
 }
 
 #[test]
+fn an_injected_exception_is_as_the_cpus_own() {
+    let machine = Machine {
+        cpu: "max".to_owned(),
+        extra: ["-machine", "mte=on"].map(String::from).into(),
+        ..machine(1)
+    };
+    let boot = run_on(&machine, "test=injected", 60);
+    boot.expect("own exceptions; PAN true, UAO true, DIT true, SSBS true, TCO true");
+}
+
+#[test]
 fn idle_cpus_do_not_exit() {
     run(8, "test=idle", 120);
 }
