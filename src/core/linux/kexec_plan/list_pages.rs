@@ -5,6 +5,7 @@
 //! A *position* numbers the entries without those links, from 0. The last entry of the last page has one
 //! too: it can be the end of the list.
 
+use super::spaced::Spaced;
 use crate::linux::kexec_list::{Entry, Place};
 use crate::linux::ranges::{Around, Ranges};
 use crate::memory::guest_memory::GuestMemory;
@@ -22,9 +23,8 @@ pub struct ListPages {
     /// The number of the first page's first entry along the list.
     first_entry: u64,
     count: u64,
-    /// The addresses of every page whose number is a multiple of `1 << spacing`.
-    known: [u64; MAX_KNOWN],
-    spacing: u32,
+    /// The addresses of some of them.
+    known: Spaced<u64, MAX_KNOWN>,
 }
 
 /// Entries that follow each other in a page.
@@ -70,8 +70,7 @@ impl ListPages {
             page: 1 << 12,
             first_entry: 0,
             count: 0,
-            known: [0; MAX_KNOWN],
-            spacing: 0,
+            known: Spaced::new(0),
         }
     }
 
@@ -87,12 +86,13 @@ impl ListPages {
         destinations: &Ranges,
     ) {
         (self.page, self.first_entry) = (page, first_entry);
-        (self.count, self.spacing) = (0, 0);
+        self.count = 0;
         let most = entries / self.per_page() + 1;
         let mut around = Around::default();
         let mut address = first;
         loop {
-            self.push(address);
+            self.known.keep(self.count, address);
+            self.count += 1;
             if self.count == most {
                 return;
             }
@@ -106,24 +106,6 @@ impl ListPages {
                 return;
             }
         }
-    }
-
-    /// Keeps the address of the next page, if its number is a multiple of the spacing. If there is no room,
-    /// the spacing is doubled.
-    fn push(&mut self, address: u64) {
-        if self.count >> self.spacing == MAX_KNOWN as u64 {
-            for kept in 1..MAX_KNOWN / 2 {
-                self.known.copy_within(2 * kept..2 * kept + 1, kept);
-            }
-            self.spacing += 1;
-        }
-        if self.count & ((1 << self.spacing) - 1) == 0 {
-            let slot = usize::try_from(self.count >> self.spacing).ok();
-            if let Some(known) = slot.and_then(|slot| self.known.get_mut(slot)) {
-                *known = address;
-            }
-        }
-        self.count += 1;
     }
 
     /// Removes all pages.
@@ -151,11 +133,11 @@ impl ListPages {
         if slot > self.per_page() {
             return None;
         }
-        let known = number >> self.spacing;
+        let (address, known) = self.known.before(number)?;
         let mut cursor = Cursor {
             pages: self,
-            number: known << self.spacing,
-            address: *self.known.get(usize::try_from(known).ok()?)?,
+            number: known,
+            address,
             slot,
         };
         while cursor.number < number {

@@ -25,6 +25,7 @@ mod request;
 mod rounds;
 mod segments;
 mod share;
+mod spaced;
 mod stretches;
 mod survey;
 #[cfg(test)]
@@ -99,7 +100,11 @@ impl Plan {
             start: ListStart::Page(0),
             pages: ListPages::new(),
             stretches: Stretches::new(),
-            places: Places::new(),
+            places: Places::new(Place {
+                at: 0,
+                index: 0,
+                destination: 0,
+            }),
             is_walked: false,
             listed: 0,
             destinations: Ranges::new(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The check of any list, entry by entry: it names the first one that is wrong.
 
+use super::spaced::Spaced;
 use super::{Plan, page_of};
 use crate::linux::kexec_list::{Fault, ListError, ListedPage, Place, Walker};
 use crate::linux::ranges::{Around, Range, Ranges};
@@ -9,54 +10,8 @@ use crate::memory::guest_memory::GuestMemory;
 /// How many places in the list are kept.
 const MAX_PLACES: usize = 128;
 
-/// The places of every source whose number is a multiple of `1 << spacing`.
-#[derive(Debug)]
-pub struct Places {
-    places: [Place; MAX_PLACES],
-    spacing: u32,
-}
-
-impl Places {
-    /// Returns no places.
-    pub const fn new() -> Self {
-        Self {
-            places: [Place {
-                at: 0,
-                index: 0,
-                destination: 0,
-            }; MAX_PLACES],
-            spacing: 0,
-        }
-    }
-
-    /// Keeps the place of source `number`, the next one, if that is a multiple of the spacing. If there is
-    /// no room, the spacing is doubled.
-    fn keep(&mut self, number: u64, place: Place) {
-        if number == 0 {
-            self.spacing = 0;
-        }
-        if number & ((1 << self.spacing) - 1) != 0 {
-            return;
-        }
-        if number >> self.spacing == MAX_PLACES as u64 {
-            for kept in 1..MAX_PLACES / 2 {
-                self.places.copy_within(2 * kept..2 * kept + 1, kept);
-            }
-            self.spacing += 1;
-        }
-        let slot = usize::try_from(number >> self.spacing).ok();
-        if let Some(kept) = slot.and_then(|slot| self.places.get_mut(slot)) {
-            *kept = place;
-        }
-    }
-
-    /// Returns the place that is kept at or before source `number`, and the number of the source there.
-    pub fn before(&self, number: u64) -> Option<(Place, u64)> {
-        let slot = number >> self.spacing;
-        let place = self.places.get(usize::try_from(slot).ok()?)?;
-        Some((*place, slot << self.spacing))
-    }
-}
+/// The places of some sources.
+pub type Places = Spaced<Place, MAX_PLACES>;
 
 impl Plan {
     /// Checks the list from its start on.
