@@ -131,12 +131,9 @@ impl Generations {
         let next = self.free_root()?;
         let mut shared = self.shared.lock();
         if shared.prepared.take() != Some(next) {
-            self.fill(next, &shared);
+            fill(&self.roots, next, &shared);
         }
-        shared.open = true;
-        self.numbers[next].store(number, Ordering::Relaxed);
-        self.current
-            .store(number << ROOT_BITS | next as u64, Ordering::Release);
+        self.open(&mut shared, next, number);
         Ok(())
     }
 
@@ -145,7 +142,12 @@ impl Generations {
     pub fn resume(&self, number: u64) {
         let (_, root) = self.current();
         let mut shared = self.shared.lock();
-        self.fill(root, &shared);
+        fill(&self.roots, root, &shared);
+        self.open(&mut shared, root, number);
+    }
+
+    /// Makes `root`, which is filled, that of the current generation, `number`.
+    fn open(&self, shared: &mut Shared, root: usize, number: u64) {
         shared.open = true;
         self.numbers[root].store(number, Ordering::Relaxed);
         self.current
@@ -156,13 +158,7 @@ impl Generations {
     /// address translations of the guest's, as nothing of it runs.
     pub fn looking<T>(&self, look: impl FnOnce() -> T) -> T {
         let (number, _) = self.current();
-        {
-            let shared = self.shared.lock();
-            let root = &self.looking;
-            barrier::dsb_ishst();
-            root.fill(0, |index| shared.root_entry(index));
-            barrier::dsb_ishst();
-        }
+        fill(&self.looking, 0, &self.shared.lock());
         self.select(LOOKING_VMID, self.looking.address(0));
         let result = look();
         // Nothing of it stays: what is walked next may be another generation's.
@@ -177,7 +173,7 @@ impl Generations {
     pub fn prepare(&self) {
         if let Ok(next) = self.free_root() {
             let mut shared = self.shared.lock();
-            self.fill(next, &shared);
+            fill(&self.roots, next, &shared);
             shared.prepared = Some(next);
         }
     }
@@ -288,7 +284,7 @@ impl Generations {
         if !shared.map_on_demand(start) {
             return false;
         }
-        self.fill(self.current().1, &shared);
+        fill(&self.roots, self.current().1, &shared);
         true
     }
 
@@ -301,14 +297,15 @@ impl Generations {
     pub fn may_execute(&self, address: u64) -> bool {
         self.shared.lock().may_execute(address)
     }
+}
 
-    fn fill(&self, root: usize, shared: &Shared) {
-        // A walk that finds an entry finds the table that it points to filled.
-        barrier::dsb_ishst();
-        self.roots.fill(root, |index| shared.root_entry(index));
-        barrier::dsb_ishst();
-        barrier::isb();
-    }
+/// Fills `root` of `roots`, and returns once it can be walked.
+fn fill(roots: &Roots, root: usize, shared: &Shared) {
+    // A walk that finds an entry finds the table that it points to filled.
+    barrier::dsb_ishst();
+    roots.fill(root, |index| shared.root_entry(index));
+    barrier::dsb_ishst();
+    barrier::isb();
 }
 
 #[cfg(test)]
