@@ -22,8 +22,7 @@ pub fn run(machine: &Machine, cpu: &Cpu, next: Next, frame: &mut Frame) {
         Next::Resume => {}
         Next::Enter(start) => enter(machine, cpu, start, frame),
         Next::Join => {
-            if let Joined::Parked = phases::join(machine, cpu) {
-                let start = on_off::park(machine, cpu);
+            if let Some(start) = rejoin(machine, cpu) {
                 enter(machine, cpu, start, frame);
             }
         }
@@ -34,6 +33,15 @@ pub fn run(machine: &Machine, cpu: &Cpu, next: Next, frame: &mut Frame) {
     }
 }
 
+/// The CPU comes to the takeover that has ended its generation, and waits for its start in the next; `None` if
+/// that is refused, and its kernel goes on.
+fn rejoin(machine: &Machine, cpu: &Cpu) -> Option<Start> {
+    match phases::join(machine, cpu) {
+        Joined::Parked => Some(on_off::park(machine, cpu)),
+        Joined::Resumed => None,
+    }
+}
+
 /// Has `frame` begin the guest at `start` as firmware would (Documentation/arch/arm64/booting.rst,
 /// DEN0022, "Initial core configuration"): EL1, MMU off, x0 = `start.context`.
 ///
@@ -41,9 +49,7 @@ pub fn run(machine: &Machine, cpu: &Cpu, next: Next, frame: &mut Frame) {
 /// over, the CPU goes where all others of it went.
 fn enter(machine: &Machine, cpu: &Cpu, mut start: Start, frame: &mut Frame) {
     while !machine.generations.enter(cpu.member.generation()) {
-        if let Joined::Parked = phases::join(machine, cpu) {
-            start = on_off::park(machine, cpu);
-        }
+        start = rejoin(machine, cpu).unwrap_or(start);
     }
     // Its first WFI is looked at (`takeover::listen`).
     listen::stop(machine, cpu);

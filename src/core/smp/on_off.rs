@@ -141,12 +141,7 @@ fn leave<P: Platform>(platform: &P, cpu: &P::Cpu) {
             "cpu {}: firmware refuses CPU_OFF: {refusal}; it waits in the monitor",
             cpu.index()
         );
-        while !platform
-            .rendezvous()
-            .admit(cpu, || cpu.power().mark_recovered())
-        {
-            pause();
-        }
+        phases::readmit(platform, cpu);
     }
 }
 

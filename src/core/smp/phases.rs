@@ -160,15 +160,19 @@ fn take_part<P: Platform>(platform: &P, cpu: &P::Cpu, generation: u64) -> Joined
 fn join_late<P: Platform>(platform: &P, cpu: &P::Cpu) {
     let left_in = cpu.member().generation();
     platform.teardown_private(cpu, true);
-    // One that the next takeover gives up again is lost again, and stays so.
-    while !platform
-        .rendezvous()
-        .admit(cpu, || cpu.power().mark_recovered())
-    {
-        pause();
-    }
+    readmit(platform, cpu);
     platform.mark_recovered(left_in);
     log::warn!("cpu {}: arrived late; it is OFF", cpu.index());
+}
+
+/// Waits until no takeover is under way, and makes the calling CPU, which was given up or removed, one that
+/// is parked and that the next one waits for.
+pub(super) fn readmit<P: Platform>(platform: &P, cpu: &P::Cpu) {
+    // One that the next takeover gives up again is lost again, and stays so.
+    let recovered = || cpu.power().mark_recovered();
+    while !platform.rendezvous().admit(cpu, recovered) {
+        pause();
+    }
 }
 
 /// Marks CPUs that were given up in `generation` as lost: nobody can turn them on, and no takeover
