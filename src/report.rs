@@ -182,12 +182,19 @@ fn write_times(machine: &Machine, place: &GuestRange, header: &ReportHeader) -> 
         end += bytes.len() as u64;
     };
     write(header.as_bytes());
-    for row in rows(machine) {
-        // A kernel that begins has one CPU: how long it takes for the others is known later.
-        write(ReportRow { online: 0, ..row }.as_bytes());
+    for cpu in &machine.cpus {
+        write(begun_row(machine, cpu).as_bytes());
     }
     cache::clean_to_poc(place.start() as usize, place.size() as usize);
     total
+}
+
+/// A kernel that begins has one CPU: how long it takes for the others is known later.
+fn begun_row(machine: &Machine, cpu: &Cpu) -> ReportRow {
+    ReportRow {
+        online: 0,
+        ..row(machine, cpu)
+    }
 }
 
 fn write_clean(place: &GuestRange, bytes: &[u8]) {

@@ -82,20 +82,26 @@ impl KexecRequest {
     ///
     /// [`InvalidRequest`].
     pub fn check_addresses(&self, memory: &impl GuestMemory) -> Result<(), InvalidRequest> {
+        match self.as_call() {
+            Some(call) => Ok(call.check_addresses(memory)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns what the plan of a call is for.
+    pub fn as_call(&self) -> Option<Request<'static>> {
         match *self {
-            Self::Hook { .. } => {}
+            Self::Hook { .. } => None,
             Self::Call {
                 list,
                 entry,
                 device_tree,
-            } => Request::Call {
+            } => Some(Request::Call {
                 list,
                 entry,
                 device_tree,
-            }
-            .check_addresses(memory)?,
+            }),
         }
-        Ok(())
     }
 
     /// Returns what the report calls it.

@@ -167,23 +167,11 @@ fn with_request(
     request: &KexecRequest,
     with: impl FnOnce(&mut Plan, PageSize, Request<'_>) -> Result<(), PlanError>,
 ) -> Result<(), InvalidRequest> {
-    match *request {
-        KexecRequest::Hook { kimage, page, .. } => {
-            let kimage = Kimage::read(memory, kimage)?;
-            with(plan, page, Request::Kimage(&kimage))?;
-        }
-        KexecRequest::Call {
-            list,
-            entry,
-            device_tree,
-        } => {
-            let request = Request::Call {
-                list,
-                entry,
-                device_tree,
-            };
-            with(plan, PageSize::Size4K, request)?;
-        }
+    if let KexecRequest::Hook { kimage, page, .. } = *request {
+        let kimage = Kimage::read(memory, kimage)?;
+        with(plan, page, Request::Kimage(&kimage))?;
+    } else if let Some(call) = request.as_call() {
+        with(plan, PageSize::Size4K, call)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! The report of a takeover, written while CPUs copy: by the boot CPU as far as it is known, each row by its
 //! CPU, and what is known at the end alone when all have finished.
 
-use super::{acpi_table, fill, header, row};
+use super::{acpi_table, begun_row, fill, header};
 use crate::arch::{barrier, cache, time};
 use crate::console;
 use crate::machine::Machine;
@@ -74,14 +74,6 @@ fn in_tree(machine: &Machine, tree: &mut NextTree, header: &ReportHeader) -> Opt
     }
     prepared.tree_line.store(line as u64, Relaxed);
     Some(())
-}
-
-/// A kernel that begins has one CPU: how long it takes for the others is known later.
-fn begun_row(machine: &Machine, cpu: &Cpu) -> ReportRow {
-    ReportRow {
-        online: 0,
-        ..row(machine, cpu)
-    }
 }
 
 /// Writes into the ACPI table, if there is one; returns false if it must be looked at when all is copied.
