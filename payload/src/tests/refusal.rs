@@ -12,8 +12,9 @@ use crate::states::{self, Wanted};
 use crate::{gic, kexec};
 use baton_abi::{IND_DESTINATION, IND_DONE, KEXEC};
 
-/// Asks with a list that is good but for its end: its last destination is not on a page.
-pub fn run(context: &Context) -> Outcome {
+/// Returns the arguments of a KEXEC with a list that is good but for its end: its last destination is not on a
+/// page.
+pub fn arguments(context: &Context) -> Outcome<[u64; 3]> {
     let Context {
         arena,
         cpus,
@@ -27,7 +28,25 @@ pub fn run(context: &Context) -> Outcome {
     kexec::push_filler(&mut list, context.machine, options.list)?;
     list.push((arena.moved() + 8) | IND_DESTINATION)?;
     list.push(IND_DONE)?;
-    let head = list.finish()?;
+    Ok([list.finish()?, good.entry, good.tree])
+}
+
+/// Asks so, and expects a refusal.
+pub fn ask(arguments: [u64; 3]) -> Outcome {
+    let answer = call::vendor(KEXEC, arguments);
+    expect("KEXEC", code::INVALID_PARAMETERS, answer)
+}
+
+/// Asks with such a list.
+pub fn run(context: &Context) -> Outcome {
+    let Context {
+        arena,
+        cpus,
+        generation,
+        options,
+        ..
+    } = context;
+    let arguments = arguments(context)?;
     cpus.bring_up(cpus.others())?;
     if let Some(gic) = &context.machine.gic {
         gic::init(gic, cpus.all)?;
@@ -36,10 +55,7 @@ pub fn run(context: &Context) -> Outcome {
     let wanted = options.state.map_or(Wanted::Mix, Wanted::One);
     states::spread(cpus.others(), *generation, wanted, arena.moved())?;
     for _ in 0..options.calls {
-        measure("refusal", 1, || {
-            let answer = call::vendor(KEXEC, [head, good.entry, good.tree]);
-            expect("KEXEC", code::INVALID_PARAMETERS, answer)
-        })?;
+        measure("refusal", 1, || ask(arguments))?;
     }
     Ok(())
 }

@@ -5,16 +5,15 @@
 //! Every other CPU sleeps between interrupts: an SGI that is sent to each just before every request, and its own
 //! timer's. The CPUs between them store as fast as they can.
 
+use super::refusal;
 use crate::arena::PAGE;
-use crate::call::{self, code};
 use crate::console::say;
 use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::cpus::wait_for;
 use crate::gic::{self, VIRTUAL_TIMER};
-use crate::outcome::{Outcome, ensure, expect};
-use crate::{hints, kexec, states};
-use baton_abi::{IND_DESTINATION, IND_DONE, KEXEC};
+use crate::outcome::{Outcome, ensure};
+use crate::{hints, states};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// A timer's interrupt in the heartbeat of [`interrupted`]: SGIs are counted below it.
@@ -22,16 +21,10 @@ const TIMER: u64 = 1 << 32;
 /// How long a timer takes, in milliseconds.
 const TIMER_MS: u64 = 1;
 
-/// Asks with a list that is good but for its end: its last destination is not on a page.
+/// Asks with the list of [`refusal`].
 pub fn run(context: &Context) -> Outcome {
     let Context { arena, cpus, .. } = context;
-    let good = kexec::prepare(context, cpus.boot, 0)?;
-    let mut list = kexec::ListWriter::new(*arena, good.next_page);
-    list.push_copy(arena.slot(1), arena.kept(), PAGE)?;
-    kexec::push_filler(&mut list, context.machine, context.options.list)?;
-    list.push((arena.moved() + 8) | IND_DESTINATION)?;
-    list.push(IND_DONE)?;
-    let head = list.finish()?;
+    let arguments = refusal::arguments(context)?;
     cpus.bring_up(cpus.others())?;
     if let Some(gic) = &context.machine.gic {
         gic::init(gic, cpus.all)?;
@@ -50,8 +43,7 @@ pub fn run(context: &Context) -> Outcome {
     })?;
     for call in 1..=context.options.calls {
         sleepers().for_each(gic::send);
-        let answer = call::vendor(KEXEC, [head, good.entry, good.tree]);
-        expect("KEXEC", code::INVALID_PARAMETERS, answer)?;
+        refusal::ask(arguments)?;
         // The kick sends one too: of the same interrupt, which is pending once.
         wait_for(sleepers(), "the SGI from before a refusal", |cpu| {
             cpu.heartbeat.load(Relaxed) % TIMER >= call
