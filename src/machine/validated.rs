@@ -3,7 +3,7 @@
 
 use super::next_tree::NextTree;
 use super::request::{InvalidRequest, KexecRequest};
-use crate::arch::cache;
+use crate::arch::{cache, time};
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::hotplug::HotPlugged;
 use crate::memory::kexec_memory::{KexecMemory, LinearMap, Search};
@@ -43,6 +43,8 @@ pub struct Validated {
     pub tree_pages: Range<u64>,
     /// Where the tree says that UEFI's tables are.
     pub uefi: Option<Uefi>,
+    /// How many ticks of CNTPCT_EL0 it took to look at that tree.
+    pub tree_ticks: u64,
     /// Hot-plugged memory that the plan names.
     pub hot: HotPlugged,
 }
@@ -55,6 +57,7 @@ impl Validated {
             plan: Plan::new(),
             tree_pages: 0..0,
             uefi: None,
+            tree_ticks: 0,
             hot,
         }
     }
@@ -82,7 +85,7 @@ impl Validated {
         };
         let begun = match round {
             0 => {
-                (self.tree_pages, self.uefi) = (0..0, None);
+                (self.tree_pages, self.uefi, self.tree_ticks) = (0..0, None, 0);
                 let begin = |plan: &mut Plan, page, request: Request<'_>| {
                     plan.begin(
                         &memory,
@@ -144,7 +147,9 @@ impl Validated {
             ram,
             hot: &self.hot,
         };
+        let start = time::now();
         (*tree, self.uefi) = completed_tree(&self.plan, &memory, &asked.request, &asked.needs)?;
+        self.tree_ticks = time::now() - start;
         if let Some(tree) = tree.as_ref().filter(|tree| tree.is_whole) {
             self.tree_pages = tree.start..tree.start + tree.bytes.len() as u64;
         }
@@ -210,6 +215,7 @@ fn completed_tree(
         return Ok((None, None));
     };
     let page = plan.page_size();
+    // What is behind it in its last page comes along.
     let mut tree = Vec::new();
     // How much there is, which is known once the header is.
     let mut used = header::SIZE;
@@ -232,15 +238,6 @@ fn completed_tree(
             break;
         }
     }
-    // What is behind it in its last page.
-    let mut behind = Vec::new();
-    if let Some(rest) = tree.get(used..) {
-        behind
-            .try_reserve_exact(rest.len())
-            .map_err(|_| InvalidRequest::TreeSize(used))?;
-        behind.extend_from_slice(rest);
-    }
-    tree.truncate(used);
     let room = match request {
         KexecRequest::Hook { .. } => segment.size,
         // What is behind a call's tree may be anything.
@@ -248,24 +245,20 @@ fn completed_tree(
     };
     let room = room as usize;
     let size = tree.get(SIZE_WORD).and_then(|word| word.try_into().ok());
-    let is_complete = next_tree::complete(&mut tree, room, needs)?;
-    let uefi = next_map::find(&tree)?;
+    let seen = next_tree::complete(&mut tree, used, room, needs)?;
+    let (is_complete, uefi) = (seen.was_complete, next_map::bounded(seen.uefi)?);
     if let Some(uefi) = &uefi {
         check_map(uefi, memory, needs)?;
     }
     if !is_complete {
-        if memory.range(segment.start, tree.len() as u64).is_none() {
+        let size = (used + next_tree::GROWTH) as u64;
+        if memory.range(segment.start, size).is_none() {
             return Err(NextTreeError::NoRoom { room }.into());
         }
         log::info!(
             "the next kernel's device tree at {:#x} did not reserve the monitor's memory: it does now",
             segment.start
         );
-    }
-    if let Some(behind) = behind.get(tree.len() - used..)
-        && behind.len() <= tree.capacity() - tree.len()
-    {
-        tree.extend_from_slice(behind);
     }
     let whole = tree.len() as u64;
     let is_in_place = !plan.lists_device_tree();

@@ -4,8 +4,10 @@
 use super::error::BoardError;
 use super::node::{Located, big_endian, bytes, cell, is_available, text};
 use crate::mpidr::AFFINITY;
+use crate::words::split;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::str;
 use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
 use thiserror::Error;
@@ -135,15 +137,23 @@ pub fn read(fdt: Fdt<'_>) -> Result<Vec<Cpu>, BoardError> {
     }
 }
 
-/// Returns the path of the first CPU that a kernel would start from a spin table.
-pub(super) fn first_in_spin_table(fdt: Fdt<'_>) -> Option<String> {
-    let parent = Located::find(fdt, "/cpus")?;
-    let waits = |cpu: &Located<'_>| {
-        is_cpu(cpu)
-            && !has_failed(cpu)
-            && matches!(enable_method(cpu), EnableMethod::SpinTable { .. })
+/// Returns whether a kernel would start the node `name` below `/cpus` from a spin table; `property` returns
+/// the values of its properties.
+pub(super) fn waits_in_spin_table<'a>(
+    name: &[u8],
+    property: impl Fn(&str) -> Option<&'a [u8]>,
+) -> bool {
+    let text = |name| property(name).map(|value| split(value, 0).0);
+    let is_cpu = split(name, b'@').0 == b"cpu" || text("device_type") == Some(b"cpu");
+    let has_failed = || {
+        let status = text("status").and_then(|status| str::from_utf8(status).ok());
+        status.is_some_and(is_failure)
     };
-    parent.children().find(waits).map(|cpu| cpu.path())
+    let release = || property("cpu-release-addr").and_then(big_endian);
+    is_cpu
+        && text("enable-method") == Some(b"spin-table")
+        && !has_failed()
+        && release().is_some_and(is_release)
 }
 
 fn is_cpu(cpu: &Located<'_>) -> bool {
@@ -173,9 +183,7 @@ fn enable_method(cpu: &Located<'_>) -> EnableMethod {
     let other = match text(&cpu.node, "enable-method") {
         Some("psci") => return EnableMethod::Psci,
         Some("spin-table") => match cell(&cpu.node, "cpu-release-addr") {
-            Some(release) if release != 0 && release.is_multiple_of(RELEASE_SIZE) => {
-                return EnableMethod::SpinTable { release };
-            }
+            Some(release) if is_release(release) => return EnableMethod::SpinTable { release },
             Some(release) => Unusable::ReleaseAddr(release),
             None => Unusable::NoReleaseAddr,
         },
@@ -183,6 +191,11 @@ fn enable_method(cpu: &Located<'_>) -> EnableMethod {
         None => Unusable::NoMethod,
     };
     EnableMethod::Other(other)
+}
+
+/// Returns whether a CPU can poll the word at this address.
+const fn is_release(address: u64) -> bool {
+    address != 0 && address.is_multiple_of(RELEASE_SIZE)
 }
 
 #[cfg(test)]

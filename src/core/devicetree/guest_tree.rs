@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Makes the device tree of the guest, and checks those of kernels after it.
+//! Makes the device tree of the guest.
 
 use super::blob::{self, BlobError, header};
 use super::cpus::{self, Cpu};
 use super::external_debug;
 use super::modules::is_module;
-use super::node::{big_endian, is_available, number};
+use super::node::{big_endian, number};
+use super::survey::MEMORY_PROPERTIES;
 use super::uefi;
 use crate::memory::region::Region;
 use alloc::format;
@@ -13,16 +14,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use arm_psci::FunctionId;
 use baton_abi::log;
-use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::standard::{AddressSpaceProperties, NodeStandard};
 use dtoolkit::{Node, Property};
 use thiserror::Error;
-
-/// Properties of a memory node that say where memory is. Linux prefers the second one.
-const MEMORY_PROPERTIES: [&str; 2] = ["reg", "linux,usable-memory"];
-/// How many regions of `/reserved-memory` may cover the monitor's memory together.
-const MAX_PARTS: usize = 16;
 
 /// What the guest's tree has that the board's does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +46,7 @@ pub struct GuestTree<'a> {
     pub times: &'a [u8],
 }
 
-/// Why a tree for the guest cannot be made, or cannot be checked.
+/// Why a tree for the guest cannot be made.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TreeError {
     /// The structure of the tree is broken.
@@ -342,71 +337,6 @@ fn choose(chosen: &mut DeviceTreeNode, config: &GuestTree<'_>) -> Result<(), Tre
         set(chosen, uefi::MAP_SIZE, size.to_be_bytes().to_vec());
     }
     Ok(())
-}
-
-/// Returns whether a kernel with the tree `fdt` keeps out of the monitor's memory: no memory node
-/// has any of it, unless a `no-map` region, or an entry of the memory reservation block, covers
-/// that. Does not allocate.
-///
-/// This is for a kernel that is started by kexec, whose tree the tools of the kernel before it
-/// made.
-///
-/// # Errors
-///
-/// Returns [`TreeError`] if the structure of the tree is broken. A node whose `reg` cannot be read
-/// counts as one without any region.
-pub fn keeps_out(fdt: &[u8], monitor: &Region) -> Result<bool, TreeError> {
-    let fdt = blob::open(fdt)?;
-    Ok(fdt.root().children().filter(is_memory).all(|node| {
-        MEMORY_PROPERTIES.iter().all(|name| {
-            banks(&node, name, fdt.root().address_space())
-                .filter_map(|bank| bank.intersection(monitor))
-                .all(|part| is_reserved(fdt, &part))
-        })
-    }))
-}
-
-/// Returns whether `no-map` regions and entries of the reservation block cover all of `part`.
-fn is_reserved(fdt: Fdt<'_>, part: &Region) -> bool {
-    let parent = fdt.find_node("/reserved-memory");
-    let in_nodes = |open: u64| {
-        let parent = parent.as_ref()?;
-        let cells = parent.address_space();
-        parent
-            .children()
-            .filter(|node| node.property("no-map").is_some() && is_available(node))
-            .find_map(|node| banks(&node, "reg", cells).find(|region| region.contains(open)))
-    };
-    let in_block = |open: u64| {
-        fdt.memory_reservations()
-            .filter_map(|entry| Region::new(entry.address(), entry.size()).ok())
-            .find(|region| region.contains(open))
-    };
-    let mut open = part.start();
-    for _ in 0..MAX_PARTS {
-        match in_nodes(open).or_else(|| in_block(open)) {
-            Some(region) if region.end() < part.end() => open = region.end(),
-            Some(_) => return true,
-            None => return false,
-        }
-    }
-    false
-}
-
-/// Returns the regions that property `name` of a memory node lists.
-fn banks<'a>(
-    node: &FdtNode<'a>,
-    name: &str,
-    cells: AddressSpaceProperties,
-) -> impl Iterator<Item = Region> + use<'a> {
-    let sizes = [cells.address_cells as usize, cells.size_cells as usize];
-    let entries = node
-        .property(name)
-        .and_then(|p| p.as_prop_encoded_array(sizes).ok());
-    entries
-        .into_iter()
-        .flatten()
-        .filter_map(|[start, size]| Region::new(number(start)?, number(size)?).ok())
 }
 
 /// Returns whether a child of the root is a memory node.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod blob;
+mod blob_error;
 pub mod board;
 pub(crate) mod chosen;
 pub(crate) mod claimed;
@@ -21,6 +22,8 @@ pub mod next_map;
 pub mod next_tree;
 pub mod node;
 pub mod psci;
+mod structure;
+pub mod survey;
 pub mod timer;
 pub mod uefi;
 

@@ -2,8 +2,9 @@
 //! Tests with damaged trees: reading them ends, and does not panic.
 
 use super::board::{Board, console};
-use super::guest_tree::{GuestTree, guest_tree, keeps_out};
+use super::guest_tree::{GuestTree, guest_tree};
 use super::sample::{Sample, cells, wide};
+use super::survey;
 use crate::memory::region::Region;
 use alloc::vec::Vec;
 
@@ -87,15 +88,14 @@ fn read(blob: &[u8]) -> bool {
     if let Err(error) = Board::read(blob) {
         assert!(!alloc::format!("{error}").is_empty());
     }
-    let _ = keeps_out(blob, &monitor);
+    let seen = survey::look(blob, &monitor);
+    let is_sound = super::blob::open(blob).is_ok();
+    assert_eq!(seen.is_ok(), is_sound, "seen {seen:?}");
     if let Ok(made) = guest_tree(blob, &config) {
-        let kept = keeps_out(&made, &monitor);
-        assert!(
-            kept.is_ok(),
-            "a tree that was made does not open again: {kept:?}"
-        );
+        let kept = survey::look(&made, &monitor).map(|seen| seen.keeps_out);
+        assert_eq!(kept, Ok(true), "a tree that was made");
     }
-    super::blob::open(blob).is_ok()
+    is_sound
 }
 
 #[test]

@@ -5,7 +5,6 @@
 //! A kernel that has one takes memory from there, and not from `/memory` of the tree (Linux,
 //! `efi_init()`).
 
-use super::blob::{self, BlobError};
 use super::next_tree::Needs;
 use super::uefi::{Uefi, UefiError};
 use crate::efi::memory_map::{MAX_SIZE, MapError, MemoryMap};
@@ -15,9 +14,6 @@ use thiserror::Error;
 /// Why a kexec with a memory map is refused.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum NextMapError {
-    /// The structure of the tree is broken.
-    #[error("the next kernel's device tree: {0}")]
-    Tree(#[from] BlobError),
     /// The tree does not say where the map is.
     #[error("the next kernel's device tree: {0}")]
     Uefi(#[from] UefiError),
@@ -29,14 +25,14 @@ pub enum NextMapError {
     Map(#[from] MapError),
 }
 
-/// Returns where `tree` says that UEFI's tables are, with a map that can be copied; `None` if it names
+/// Returns where the tree says that UEFI's tables are, `found`, with a map that can be copied; `None` if it names
 /// none.
 ///
 /// # Errors
 ///
 /// [`NextMapError`], which is to be the reason of a refusal.
-pub fn find(tree: &[u8]) -> Result<Option<Uefi>, NextMapError> {
-    let found = Uefi::read(blob::open(tree)?)?;
+pub fn bounded(found: Result<Option<Uefi>, UefiError>) -> Result<Option<Uefi>, NextMapError> {
+    let found = found?;
     if let Some(uefi) = &found
         && uefi.map.size() > MAX_SIZE as u64
     {
@@ -62,6 +58,7 @@ pub fn check(uefi: &Uefi, bytes: &[u8], needs: &Needs) -> Result<(), NextMapErro
 mod tests {
     use super::*;
     use crate::devicetree::sample::{Sample, wide};
+    use crate::devicetree::survey;
     use crate::efi::memory_map::{Descriptor, MemoryType};
     use crate::efi::sample;
     use alloc::vec::Vec;
@@ -97,6 +94,10 @@ mod tests {
         tree.blob()
     }
 
+    fn find(tree: &[u8]) -> Result<Option<Uefi>, NextMapError> {
+        bounded(survey::look(tree, &MONITOR).expect("a tree").uefi)
+    }
+
     #[test]
     fn map_is_found_by_the_tree() {
         assert_eq!(find(&tree(96)), Ok(Some(uefi(96))));
@@ -116,7 +117,6 @@ mod tests {
     #[test]
     fn what_does_not_say_where_the_map_is_is_refused() {
         assert!(matches!(find(&tree(0)), Err(NextMapError::Uefi(_))));
-        assert!(matches!(find(&[0; 64]), Err(NextMapError::Tree(_))));
     }
 
     #[test]

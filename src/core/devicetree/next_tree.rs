@@ -6,10 +6,9 @@
 //! reservation block, in place (Devicetree Specification v0.4, 5.3). Linux allocates nothing of what
 //! stands there, and hands it on to the kernel after it.
 
-use super::blob::{self, RESERVATION_SIZE, header, word_at};
-use super::cpus;
-use super::guest_tree::{TreeError, keeps_out};
-use super::node::{Located, text};
+use super::blob::{self, BlobError, RESERVATION_SIZE, header, word_at};
+use super::survey;
+use super::uefi::{Uefi, UefiError};
 use crate::memory::region::Region;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,7 +22,7 @@ pub const GROWTH: usize = RESERVATION_SIZE;
 pub enum NextTreeError {
     /// It cannot be read.
     #[error("the next kernel's device tree: {0}")]
-    Tree(#[from] TreeError),
+    Tree(#[from] BlobError),
     /// It does not keep the kernel off the monitor, and there is no room to say so.
     #[error(
         "the next kernel's device tree does not reserve the monitor's memory, and its {room} bytes have no room for that"
@@ -69,55 +68,68 @@ pub fn used(tree: &[u8]) -> Option<usize> {
     (end <= blob::MAX_SIZE).then_some(end as usize)
 }
 
-/// Looks at the next kernel's tree: `tree` is what [`used`] told, `room` how many bytes it may have.
-/// Returns whether it is as it should be; if not, the entry that was missing is in `tree` now.
+/// What [`complete`] has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// The tree was as it should be; if not, the entry that was missing is in it now.
+    pub was_complete: bool,
+    /// Where it says that UEFI's tables are.
+    pub uefi: Result<Option<Uefi>, UefiError>,
+}
+
+/// Looks at the next kernel's tree: the first `used` bytes of `tree`, as [`used`] told. `room` is how many bytes
+/// it may have. What is behind it stays where it is, but for what it needs itself.
 ///
 /// # Errors
 ///
 /// [`NextTreeError`], which is to be the reason of a refusal.
-pub fn complete(tree: &mut Vec<u8>, room: usize, needs: &Needs) -> Result<bool, NextTreeError> {
+pub fn complete(
+    tree: &mut Vec<u8>,
+    used: usize,
+    room: usize,
+    needs: &Needs,
+) -> Result<Completed, NextTreeError> {
     // What is behind the last block does not count.
-    let size = tree.len();
-    set_word(tree, header::TOTALSIZE, size);
-    check_cpus(tree, needs)?;
-    if keeps_out(tree, &needs.monitor)? {
-        return Ok(true);
+    set_word(tree, header::TOTALSIZE, used);
+    let seen = survey::look(tree, &needs.monitor)?;
+    if needs.own_psci && !seen.has_hvc {
+        return Err(NextTreeError::NoPsci);
     }
-    reserve(tree, room, &needs.monitor)?;
-    match keeps_out(tree, &needs.monitor)? {
-        true => Ok(false),
-        false => Err(NextTreeError::NoRoom { room }),
+    if let Some(node) = seen.in_spin_table {
+        return Err(NextTreeError::SpinTable { node });
     }
-}
-
-/// Sees that CPUs come by a PSCI that the monitor answers.
-fn check_cpus(tree: &[u8], needs: &Needs) -> Result<(), NextTreeError> {
-    let fdt = blob::open(tree).map_err(TreeError::from)?;
-    if needs.own_psci {
-        let by_hvc = |node: &Located<'_>| text(&node.node, "method") == Some("hvc");
-        if !Located::find(fdt, "/psci").is_some_and(|node| by_hvc(&node)) {
-            return Err(NextTreeError::NoPsci);
+    if !seen.keeps_out {
+        reserve(tree, used, room, &needs.monitor)?;
+        if !survey::look(tree, &needs.monitor)?.keeps_out {
+            return Err(NextTreeError::NoRoom { room });
         }
     }
-    match cpus::first_in_spin_table(fdt) {
-        Some(node) => Err(NextTreeError::SpinTable { node }),
-        None => Ok(()),
-    }
+    Ok(Completed {
+        was_complete: seen.keeps_out,
+        uefi: seen.uefi,
+    })
 }
 
 /// Adds `region` to the memory reservation block. What is behind the block moves up, if it must.
-fn reserve(tree: &mut Vec<u8>, room: usize, region: &Region) -> Result<(), NextTreeError> {
+fn reserve(
+    tree: &mut Vec<u8>,
+    used: usize,
+    room: usize,
+    region: &Region,
+) -> Result<(), NextTreeError> {
     let no_room = NextTreeError::NoRoom { room };
     let block = word_at(tree, header::OFF_MEM_RSVMAP);
     let Some(at) = block.and_then(|block| blob::reservations_end(tree, block as usize)) else {
         return Err(no_room);
     };
-    if tree.len() + RESERVATION_SIZE > room {
+    let size = used + RESERVATION_SIZE;
+    if size > room || tree.len() < used {
         return Err(no_room);
     }
-    let behind = at..tree.len();
-    tree.resize(behind.end + RESERVATION_SIZE, 0);
-    tree.copy_within(behind, at + RESERVATION_SIZE);
+    if tree.len() < size {
+        tree.resize(size, 0);
+    }
+    tree.copy_within(at..used, at + RESERVATION_SIZE);
     for (place, word) in [(at, region.start()), (at + 8, region.size())] {
         if let Some(bytes) = tree.get_mut(place..place + 8) {
             bytes.copy_from_slice(&word.to_be_bytes());
@@ -134,7 +146,6 @@ fn reserve(tree: &mut Vec<u8>, room: usize, region: &Region) -> Result<(), NextT
             set_word(tree, offset, block + RESERVATION_SIZE);
         }
     }
-    let size = tree.len();
     set_word(tree, header::TOTALSIZE, size);
     Ok(())
 }
@@ -160,6 +171,10 @@ mod tests {
         own_psci: false,
     };
 
+    fn was_complete(tree: &mut Vec<u8>, room: usize, needs: &Needs) -> Result<bool, NextTreeError> {
+        complete(tree, tree.len(), room, needs).map(|seen| seen.was_complete)
+    }
+
     fn cut(tree: &Sample) -> Vec<u8> {
         let mut blob = tree.blob();
         let used = used(&blob).expect("a tree");
@@ -171,7 +186,7 @@ mod tests {
     fn boards_own_tree_gets_the_reservation_in_place() {
         let mut board = cut(&Sample::virt());
         let (before, room) = (board.len(), board.len() + 0x1000);
-        assert_eq!(complete(&mut board, room, &NEEDS), Ok(false));
+        assert_eq!(was_complete(&mut board, room, &NEEDS), Ok(false));
         assert_eq!(board.len(), before + RESERVATION_SIZE);
         let fdt = blob::open(&board).expect("it still opens");
         assert!(
@@ -179,7 +194,7 @@ mod tests {
             "nodes are as before"
         );
         assert_eq!(
-            complete(&mut board, room, &NEEDS),
+            was_complete(&mut board, room, &NEEDS),
             Ok(true),
             "nothing is missing now"
         );
@@ -192,7 +207,7 @@ mod tests {
             alloc::vec![dtoolkit::memreserve::MemoryReservation::new(0x1000, 0x2000)];
         let mut board = cut(&tree);
         let room = board.len() + RESERVATION_SIZE;
-        assert_eq!(complete(&mut board, room, &NEEDS), Ok(false));
+        assert_eq!(was_complete(&mut board, room, &NEEDS), Ok(false));
         let entries = &board[40..40 + 3 * RESERVATION_SIZE];
         let words: Vec<u64> = entries
             .chunks_exact(8)
@@ -202,11 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_behind_stays_where_it_is() {
+        let mut board = cut(&Sample::virt());
+        let used = board.len();
+        let behind: Vec<u8> = (0..40).collect();
+        board.extend_from_slice(&behind);
+        let size = board.len();
+        let seen = complete(&mut board, used, size, &NEEDS);
+        assert_eq!(seen.map(|seen| seen.was_complete), Ok(false));
+        assert_eq!(board.len(), size);
+        assert_eq!(board[used + RESERVATION_SIZE..], behind[RESERVATION_SIZE..]);
+        let total = word_at(&board, header::TOTALSIZE);
+        assert_eq!(total, Some((used + RESERVATION_SIZE) as u32));
+    }
+
+    #[test]
     fn no_room_is_a_refusal() {
         let mut board = cut(&Sample::virt());
         let room = board.len() + RESERVATION_SIZE - 1;
         assert_eq!(
-            complete(&mut board, room, &NEEDS),
+            was_complete(&mut board, room, &NEEDS),
             Err(NextTreeError::NoRoom { room })
         );
     }
@@ -222,24 +252,24 @@ mod tests {
         let mut board = cut(&tree);
         let room = board.len() + 0x1000;
         assert_eq!(
-            complete(&mut board, room, &NEEDS),
+            was_complete(&mut board, room, &NEEDS),
             Err(NextTreeError::SpinTable {
                 node: "/cpus/cpu@1".into(),
             })
         );
         // "disabled" says of a CPU that it waits to be started.
         tree.set("/cpus/cpu@1", "status", "disabled");
-        let seen = complete(&mut cut(&tree), room, &NEEDS);
+        let seen = was_complete(&mut cut(&tree), room, &NEEDS);
         assert!(
             matches!(seen, Err(NextTreeError::SpinTable { .. })),
             "a CPU that is disabled: {seen:?}"
         );
         tree.set("/cpus/cpu@1", "status", "fail");
-        let seen = complete(&mut cut(&tree), room, &NEEDS);
+        let seen = was_complete(&mut cut(&tree), room, &NEEDS);
         assert_eq!(seen, Ok(false), "a CPU that has failed");
         tree.unset("/cpus/cpu@1", "status")
             .unset("/cpus/cpu@1", "cpu-release-addr");
-        let seen = complete(&mut cut(&tree), room, &NEEDS);
+        let seen = was_complete(&mut cut(&tree), room, &NEEDS);
         assert_eq!(seen, Ok(false), "a spin table that is nowhere");
         let own = Needs {
             own_psci: true,
@@ -249,7 +279,10 @@ mod tests {
         tree.set("/psci", "method", "smc");
         for tree in [&tree.clone(), tree.remove("/psci")] {
             let mut board = cut(tree);
-            assert_eq!(complete(&mut board, room, &own), Err(NextTreeError::NoPsci));
+            assert_eq!(
+                was_complete(&mut board, room, &own),
+                Err(NextTreeError::NoPsci)
+            );
         }
     }
 
@@ -263,7 +296,7 @@ mod tests {
         board.truncate(0x100);
         let room = 0x1000;
         assert!(matches!(
-            complete(&mut board, room, &NEEDS),
+            was_complete(&mut board, room, &NEEDS),
             Err(NextTreeError::Tree(_))
         ));
     }

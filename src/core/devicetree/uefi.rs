@@ -2,10 +2,10 @@
 //! What `/chosen` says of UEFI: Linux's EFI stub writes it for the kernel, and each kernel hands it on to
 //! the next one (Linux, Documentation/arch/arm/uefi.rst).
 
-use super::node::{Located, bytes, cell};
+use super::node::{Located, big_endian};
 use crate::memory::region::Region;
-use dtoolkit::Node;
-use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::fdt::Fdt;
+use dtoolkit::{Node, Property};
 use thiserror::Error;
 
 const SYSTEM_TABLE: &str = "linux,uefi-system-table";
@@ -51,19 +51,32 @@ impl Uefi {
         let Some(chosen) = Located::find(fdt, "/chosen") else {
             return Ok(None);
         };
-        let chosen = &chosen.node;
-        if chosen.property(SYSTEM_TABLE).is_none() {
+        Self::of_chosen(|name| chosen.node.property(name)?.value_as().ok())
+    }
+
+    /// Reads `/chosen`, of which `property` returns the values; `None` if the machine has no UEFI.
+    ///
+    /// # Errors
+    ///
+    /// [`UefiError`] for the first property that is of no use.
+    pub fn of_chosen<'a>(
+        property: impl Fn(&str) -> Option<&'a [u8]>,
+    ) -> Result<Option<Self>, UefiError> {
+        if property(SYSTEM_TABLE).is_none() {
             return Ok(None);
         }
-        let narrow = |name| {
-            let value = number(chosen, name)?;
-            u32::try_from(value).map_err(|_| error(chosen, name))
+        let bytes = |name| property(name).unwrap_or_default();
+        let error = |name| UefiError {
+            property: name,
+            length: bytes(name).len(),
+            value: big_endian(bytes(name)).unwrap_or_default(),
         };
-        let size = number(chosen, MAP_SIZE)?;
+        let number = |name| big_endian(bytes(name)).ok_or_else(|| error(name));
+        let narrow = |name| u32::try_from(number(name)?).map_err(|_| error(name));
+        let size = number(MAP_SIZE)?;
         Ok(Some(Self {
-            system_table: number(chosen, SYSTEM_TABLE)?,
-            map: Region::new(number(chosen, MAP_START)?, size)
-                .map_err(|_| error(chosen, MAP_SIZE))?,
+            system_table: number(SYSTEM_TABLE)?,
+            map: Region::new(number(MAP_START)?, size).map_err(|_| error(MAP_SIZE))?,
             descriptor: narrow(DESCRIPTOR_SIZE)?,
             version: narrow(DESCRIPTOR_VERSION)?,
         }))
@@ -74,18 +87,6 @@ impl Uefi {
 /// otherwise from the tree (its `dt_is_stub`).
 pub fn is_stub(fdt: &Fdt<'_>) -> bool {
     fdt.root().children().all(|node| node.name() == "chosen")
-}
-
-fn number(chosen: &FdtNode<'_>, name: &'static str) -> Result<u64, UefiError> {
-    cell(chosen, name).ok_or(error(chosen, name))
-}
-
-fn error(chosen: &FdtNode<'_>, property: &'static str) -> UefiError {
-    UefiError {
-        property,
-        length: bytes(chosen, property).len(),
-        value: cell(chosen, property).unwrap_or_default(),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
 use crate::devicetree::sample::Sample;
+use crate::devicetree::structure::PROP;
 use alloc::vec::Vec;
 use dtoolkit::{Node, Property};
 
@@ -30,6 +31,16 @@ fn opens_a_tree() {
         None,
         "bytes behind it"
     );
+}
+
+#[test]
+fn refuses_what_is_not_aligned() {
+    let blob = damaged(&[]);
+    let mut moved = Vec::with_capacity(blob.len() + 1);
+    moved.push(0);
+    moved.extend_from_slice(&blob);
+    let place = moved[1..].as_ptr().addr();
+    assert_eq!(error(&moved[1..]), Some(BlobError::Unaligned(place)));
 }
 
 #[test]

@@ -360,45 +360,6 @@ fn refuses_what_cannot_be_written() {
 }
 
 #[test]
-fn judges_what_keeps_out() {
-    let board = Sample::virt();
-    let monitor = region(0x7000_0000, 2 * MIB);
-    let keeps = |tree: &Sample| keeps_out(&tree.blob(), &monitor);
-    assert_eq!(keeps(&board), Ok(false), "the board's own tree");
-    let ours = guest_tree(&board.blob(), &config(monitor)).expect("a tree for the guest");
-    assert_eq!(keeps_out(&ours, &monitor), Ok(true), "the tree made here");
-
-    let mut tree = board.clone();
-    let node = "/reserved-memory/baton@70000000";
-    tree.set_cells("/reserved-memory", 2, 2);
-    tree.set(node, "reg", wide(&[0x7000_0000, 2 * MIB]));
-    assert_eq!(keeps(&tree), Ok(false), "reserved, yet mapped");
-    tree.set(node, "no-map", Vec::new());
-    assert_eq!(keeps(&tree), Ok(true), "in memory, yet not mapped");
-    tree.set(node, "status", "disabled");
-    assert_eq!(keeps(&tree), Ok(false), "not available");
-    tree.unset(node, "status")
-        .set(node, "reg", wide(&[0x7000_0000, MIB]));
-    assert_eq!(keeps(&tree), Ok(false), "half of it");
-    tree.set(
-        "/reserved-memory/other",
-        "reg",
-        wide(&[0x700f_0000, 2 * MIB, 1, 1]),
-    );
-    tree.set("/reserved-memory/other", "no-map", Vec::new());
-    assert_eq!(keeps(&tree), Ok(true), "by two together");
-    tree.remove("/reserved-memory")
-        .set(MEMORY, "reg", wide(&[0x4000_0000, 0x3000_0000]));
-    assert_eq!(keeps(&tree), Ok(true), "memory ends below");
-    tree.set(MEMORY, "linux,usable-memory", wide(&[0x7000_0000, 1]));
-    assert_eq!(keeps(&tree), Ok(false), "usable by another property");
-    assert_eq!(
-        keeps_out(&[0; 40], &monitor),
-        Err(TreeError::Blob(BlobError::Magic(0)))
-    );
-}
-
-#[test]
 fn reserves_the_tables_of_lpis_that_stay() {
     let tables = region(0x4800_0000, 0x2_0000);
     let config = GuestTree {
@@ -444,25 +405,6 @@ fn shows_the_log_in_the_monitors_memory() {
         Some(&wide(&[0x4000_0000, 0x3fe0_0000])[..]),
         "and no memory of the guest's"
     );
-}
-
-#[test]
-fn gives_up_on_a_monitor_covered_in_crumbs() {
-    let mut tree = Sample::virt();
-    tree.set_cells("/reserved-memory", 2, 2);
-    let monitor = top();
-    let crumb = monitor.size() / (MAX_PARTS as u64 + 1);
-    let mut cover = |parts: u64, size: u64| {
-        for part in 0..parts {
-            let start = monitor.start() + part * size;
-            let node = format!("/reserved-memory/part@{part}");
-            tree.set(&node, "reg", wide(&[start, size]));
-            tree.set(&node, "no-map", Vec::new());
-        }
-        keeps_out(&tree.blob(), &monitor)
-    };
-    assert_eq!(cover(16, monitor.size() / 16), Ok(true), "16 parts");
-    assert_eq!(cover(18, crumb), Ok(false), "more parts than are looked at");
 }
 
 #[test]

@@ -68,10 +68,11 @@ impl Plan {
         let mut unused = 0;
         let mut end = None;
         for index in 0..self.of {
-            let mut own = Part::new();
+            let mut own;
             let part = match parts.next() {
                 Some(part) if part.is_good(self.round, index) => part,
                 _ => {
+                    own = Part::new();
                     self.survey(memory, index, &mut own)?;
                     &own
                 }
