@@ -37,6 +37,7 @@ pub fn header(machine: &Machine) -> Option<ReportHeader> {
         gathered: times.gathered.load(Relaxed),
         validated: times.validated.load(Relaxed),
         checked_alone: times.checked_alone.load(Relaxed),
+        checked_tree: times.checked_tree.load(Relaxed),
         phase1_end: times.phase1_end.load(Relaxed),
         phase2_end: times.phase2_end.load(Relaxed),
         phase3_end: times.phase3_end.load(Relaxed),

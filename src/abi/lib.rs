@@ -166,6 +166,8 @@ pub struct ReportHeader {
     pub gathered: u64,
     /// How many ticks of the validation the boot CPU worked alone.
     pub checked_alone: u64,
+    /// How many ticks of these it looked at the next kernel's device tree.
+    pub checked_tree: u64,
 }
 
 impl ReportHeader {

@@ -37,6 +37,8 @@ pub struct Milestones {
     pub validated: AtomicU64,
     /// How many ticks of the check the boot CPU worked alone (not a time).
     pub checked_alone: AtomicU64,
+    /// How many ticks of these it looked at the next kernel's device tree (not a time).
+    pub checked_tree: AtomicU64,
     /// All CPUs had finished phase 1.
     pub phase1_end: AtomicU64,
     /// The boot CPU had finished phase 2.
@@ -183,6 +185,8 @@ impl Takeover {
         let alone = &self.attempt.checked_alone;
         let before = if round == 0 { 0 } else { alone.load(Relaxed) };
         alone.store(before + (time::now() - start), Relaxed);
+        let tree_ticks = validated.tree_ticks;
+        self.attempt.checked_tree.store(tree_ticks, Relaxed);
         if result.is_err() {
             validated.hot.clear();
         }
@@ -236,6 +240,7 @@ impl Takeover {
             (&to.gathered, &from.gathered),
             (&to.validated, &from.validated),
             (&to.checked_alone, &from.checked_alone),
+            (&to.checked_tree, &from.checked_tree),
         ] {
             to.store(from.load(Relaxed), Relaxed);
         }

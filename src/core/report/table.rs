@@ -150,7 +150,7 @@ pub fn exits([calls, hooks, faults, others]: [u64; 4]) -> impl Display {
 /// Times are ticks since the request, and `-` for what did not happen. The lines are
 ///
 /// ```text
-/// times GENERATION FREQUENCY kicked gathered validated ALONE phase1_end phase2_end phase3_end entered
+/// times GENERATION FREQUENCY kicked gathered validated ALONE TREE phase1_end phase2_end phase3_end entered
 /// row INDEX FLAGS arrived check_start check_end CHECKED phase1_start phase1_end phase3_start copy_start copy_end phase3_end online BYTES
 /// ```
 pub fn write_rows(
@@ -163,13 +163,14 @@ pub fn write_rows(
         time,
     };
     line(format_args!(
-        "times {} {} {} {} {} {} {} {} {} {}",
+        "times {} {} {} {} {} {} {} {} {} {} {}",
         header.generation,
         header.frequency,
         since(header.kicked),
         since(header.gathered),
         since(header.validated),
         header.checked_alone,
+        header.checked_tree,
         since(header.phase1_end),
         since(header.phase2_end),
         since(header.phase3_end),
@@ -252,6 +253,7 @@ mod tests {
             gathered: 1_052,
             validated: 1_060,
             checked_alone: 3,
+            checked_tree: 2,
             phase1_end: 1_100,
             phase2_end: 1_150,
             phase3_end: 1_300,
@@ -343,7 +345,7 @@ mod tests {
             seen.push(line.to_string())
         });
         let expected = [
-            "times 2 1000000 10 52 60 3 100 150 300 310",
+            "times 2 1000000 10 52 60 3 2 100 150 300 310",
             "row 0 5 21 53 58 4 - 31 - - - - 1021 2097152",
             "row 1 1 50 82 87 4 - 60 - - - - 1050 2097152",
             "row 2 2 - - - 0 - - - - - - - 0",

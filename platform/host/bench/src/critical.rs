@@ -12,8 +12,10 @@ use crate::timeline::{Lane, Timeline};
 /// in which they come (16 instructions at 62.5 MHz).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Path {
-    /// The boot CPU checks the list. It grows with the list, not with the CPUs.
+    /// All CPUs check the list, and the boot CPU the next kernel's device tree.
     pub validate: f64,
+    /// That of the device tree.
+    pub tree: f64,
     /// The boot CPU ends the generation and kicks.
     pub kick: f64,
     /// The boot CPU, from where the list is valid to phase 1.
@@ -54,6 +56,7 @@ impl Path {
         let sum: u64 = timeline.taken().filter_map(own).sum();
         Self {
             validate: instructions(timeline.checked_alone) + most(&|lane| Some(lane.checked)),
+            tree: instructions(timeline.checked_tree),
             kick: instructions(timeline.kicked),
             accept: instructions(timeline.accepting()),
             phase1: most(&phase1),
@@ -80,9 +83,11 @@ impl Path {
     }
 
     /// The figures with their names in the raw samples.
-    pub fn metrics(&self) -> [(&'static str, f64); 14] {
+    pub fn metrics(&self) -> [(&'static str, f64); 16] {
         [
             ("validate instructions", self.validate),
+            ("tree instructions", self.tree),
+            ("list instructions", self.validate - self.tree),
             ("kick instructions", self.kick),
             ("accept instructions", self.accept),
             ("phase 1 instructions", self.phase1),
@@ -136,7 +141,7 @@ mod tests {
     fn takes_the_slowest_of_each_part() {
         let path = Path::of(&timeline());
         // Ticks of 16 ns.
-        assert_eq!(path.validate, 40.0 * 16.0);
+        assert_eq!((path.validate, path.tree), (40.0 * 16.0, 15.0 * 16.0));
         assert_eq!(path.phase1, 80.0 * 16.0);
         assert_eq!(path.phase3, 17.0 * 16.0);
         assert_eq!(path.copy, 880.0 * 16.0);

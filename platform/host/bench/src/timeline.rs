@@ -50,6 +50,8 @@ pub struct Timeline {
     pub validated: u64,
     /// How many ticks of that the boot CPU worked alone.
     pub checked_alone: u64,
+    /// How many ticks of these it looked at the next kernel's device tree.
+    pub checked_tree: u64,
     /// All CPUs had finished phase 1.
     pub phase1_end: u64,
     /// The boot CPU had finished phase 2.
@@ -113,6 +115,7 @@ fn times(text: &str) -> Option<Timeline> {
         gathered,
         validated,
         checked_alone,
+        checked_tree,
         phase1_end,
         phase2_end,
         phase3_end,
@@ -125,6 +128,7 @@ fn times(text: &str) -> Option<Timeline> {
         gathered,
         validated,
         checked_alone,
+        checked_tree,
         phase1_end,
         phase2_end,
         phase3_end,
@@ -231,7 +235,7 @@ pub mod tests {
 
     /// The console of a reboot of two CPUs, of which a third took no part.
     pub const CONSOLE: &str = "\
-baton: times 1 62500000 10 100 160 20 300 340 2000 2050
+baton: times 1 62500000 10 100 160 20 15 300 340 2000 2050
 baton: row 0 5 11 110 130 20 170 250 341 350 1100 1101 2060 4096
 baton: row 1 1 90 131 150 19 251 299 1102 1110 1990 1999 - 2048
 baton: row 2 0 - - - 0 - - - - - - - 0
