@@ -162,6 +162,19 @@ impl GuestRange {
         })
     }
 
+    /// Returns its 64-bit words in their order, none if it is not aligned.
+    #[inline]
+    pub fn words(self) -> impl Iterator<Item = u64> {
+        let count = match self.start().is_multiple_of(8) {
+            true => self.size() as usize / 8,
+            false => 0,
+        };
+        let first = self.as_ptr().cast::<u64>();
+        // SAFETY: The range is mapped, the words lie in it and are aligned; the guest may write them
+        // meanwhile, hence volatile.
+        (0..count).map(move |number| unsafe { first.add(number).read_volatile() })
+    }
+
     /// Returns a copy of the first `N` bytes, `None` if there are not that many. The guest may write
     /// them meanwhile.
     pub fn copy<const N: usize>(&self) -> Option<[u8; N]> {

@@ -74,6 +74,12 @@ impl GuestMemory for KexecMemory<'_> {
     }
 
     #[inline]
+    fn read_words(&self, address: u64, count: u64) -> impl Iterator<Item = u64> {
+        let range = self.range(address, 8 * count);
+        range.into_iter().flat_map(|range| range.words())
+    }
+
+    #[inline]
     fn contains(&self, start: u64, size: u64) -> bool {
         Region::new(start, size)
             .is_ok_and(|region| self.ram.encloses(&region) || self.encloses_hot(&region))

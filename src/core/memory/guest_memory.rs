@@ -6,6 +6,13 @@ pub trait GuestMemory {
     /// Returns the number at `address`, a multiple of 8; `None` if that is not RAM of the guest.
     fn read_u64(&self, address: u64) -> Option<u64>;
 
+    /// Returns the numbers from `address` on, `count` of them, but none from the first one on that is not RAM of
+    /// the guest.
+    #[inline]
+    fn read_words(&self, address: u64, count: u64) -> impl Iterator<Item = u64> {
+        (0..count).map_while(move |number| self.read_u64(address + 8 * number))
+    }
+
     /// Returns whether all of the `size` bytes from `start` on are RAM of the guest; false if they
     /// wrap around.
     fn contains(&self, start: u64, size: u64) -> bool;

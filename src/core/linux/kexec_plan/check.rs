@@ -27,9 +27,9 @@ impl Plan {
             number += left;
             loop {
                 let chunk = cursor.take(left);
-                for number in 0..chunk.count {
-                    let value = memory.read_u64(chunk.at(number)).ok_or(unreadable)?;
-                    let error = |fault: Fault| fault.at(chunk.entry(number, value));
+                let mut passed = 0;
+                for value in memory.read_words(chunk.at(0), chunk.count) {
+                    let error = |fault: Fault| fault.at(chunk.entry(passed, value));
                     let source = value & !(page - 1);
                     if !memory.contains(source, page) {
                         return Err(error(Fault::SourceOutside));
@@ -38,6 +38,10 @@ impl Plan {
                         return Err(error(Fault::SourceOverwritten));
                     }
                     destination += page;
+                    passed += 1;
+                }
+                if passed != chunk.count {
+                    return Err(unreadable);
                 }
                 left -= chunk.count;
                 if left == 0 {

@@ -31,12 +31,13 @@ impl Plan {
         let mut cursor = self.pages.cursor(memory, position)?;
         loop {
             let chunk = cursor.take(range.end - position);
-            for number in 0..chunk.count {
-                let value = memory.read_u64(chunk.at(number))?;
+            let mut passed = position;
+            for value in memory.read_words(chunk.at(0), chunk.count) {
+                let position = passed;
+                passed += 1;
                 if value & (page - 1) == IND_SOURCE {
                     continue;
                 }
-                let position = position + number;
                 match kexec_list::split(value, page).ok()? {
                     (address, IND_DESTINATION) => {
                         *part.destinations.get_mut(part.count)? = Destination { position, address };
@@ -50,6 +51,9 @@ impl Plan {
                 }
             }
             position += chunk.count;
+            if passed != position {
+                return None;
+            }
             if position == range.end {
                 return Some(());
             }
