@@ -81,6 +81,14 @@ impl Fault {
         )
     }
 
+    /// Returns whether an entry has the fault wherever a walk began: others are found by what was before it.
+    pub const fn is_of_entry(self) -> bool {
+        !matches!(
+            self,
+            Self::Loop | Self::Idle | Self::Endless | Self::DestinationTwice | Self::Changed
+        )
+    }
+
     /// Returns the error that `entry` has this fault.
     #[cold]
     pub const fn at(self, entry: Entry) -> ListError {

@@ -3,14 +3,19 @@
 
 use super::{Part, Plan, split};
 use crate::linux::kexec_list::{Entry, Fault, ListError};
-use crate::linux::ranges::Around;
+use crate::linux::ranges::{Around, Ranges};
 use crate::memory::guest_memory::GuestMemory;
 
 impl Plan {
-    /// Checks part `index` of the sources: each is in guest memory, and in no destination but its own.
-    pub(super) fn check(&self, memory: &impl GuestMemory, index: usize) -> Result<(), ListError> {
+    /// Checks part `index` of the sources: each is in guest memory, and where it is in `bounds`, in its own
+    /// destination.
+    pub(super) fn check(
+        &self,
+        memory: &impl GuestMemory,
+        index: usize,
+        bounds: &Ranges,
+    ) -> Result<(), ListError> {
         let page = self.page.bytes();
-        let bounds = self.bounds();
         let mut around = Around::default();
         let range = split(self.listed, index, self.of);
         let mut number = range.start;
@@ -58,11 +63,12 @@ impl Plan {
         &self,
         memory: &impl GuestMemory,
         mut parts: impl Iterator<Item = &'a Part>,
+        bounds: &Ranges,
     ) -> Result<(), ListError> {
         for index in 0..self.of {
             let part = parts.next();
             if !part.is_some_and(|part| part.is_good(self.round, index)) {
-                self.check(memory, index)?;
+                self.check(memory, index, bounds)?;
             }
         }
         Ok(())

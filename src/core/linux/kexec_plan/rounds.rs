@@ -2,6 +2,7 @@
 //! The rounds of a check, each by all CPUs at once.
 
 use super::stretches::MAX_STRETCHES;
+use super::walk::Suspect;
 use super::{Part, Plan, PlanError, Request};
 use crate::linux::image::PageSize;
 use crate::linux::kexec_list::Walker;
@@ -25,6 +26,8 @@ pub enum Stage {
     Survey,
     /// The sources are checked.
     Check,
+    /// A part of the list is wrong: the sources before it are checked.
+    CheckBefore(Suspect),
     /// It is over, and the request is valid.
     Done,
 }
@@ -102,8 +105,12 @@ impl Plan {
     pub fn work(&self, memory: &impl GuestMemory, index: usize, part: &mut Part) {
         part.begin(self.round, index);
         let good = match self.stage {
-            Stage::Survey => self.survey(memory, index, part).is_some(),
-            Stage::Check => self.check(memory, index).is_ok(),
+            Stage::Survey => self.survey(memory, index, part).is_ok(),
+            Stage::Check => self.check(memory, index, self.bounds()).is_ok(),
+            Stage::CheckBefore(_) => {
+                let bounds = self.segments.ranges();
+                self.check(memory, index, bounds).is_ok()
+            }
             Stage::Idle | Stage::Done => false,
         };
         part.finish(good);
@@ -124,14 +131,29 @@ impl Plan {
         let stage = core::mem::replace(&mut self.stage, Stage::Idle);
         match stage {
             Stage::Survey => {
-                if self.combine(memory, parts).is_some() {
+                self.stage = match self.combine(memory, parts) {
+                    Ok(()) => Stage::Check,
+                    Err(Some(suspect)) => Stage::CheckBefore(suspect),
+                    Err(None) => stage,
+                };
+                if self.stage != stage {
                     self.round += 1;
-                    self.stage = Stage::Check;
                     return Ok(Round::More);
                 }
+                self.stage = Stage::Idle;
                 self.walk(memory)?;
             }
-            Stage::Check => match self.check_again(memory, parts) {
+            Stage::CheckBefore(suspect) => {
+                let bounds = self.segments.ranges();
+                let before = self.check_again(memory, parts, bounds);
+                let found = before.err().or_else(|| self.walk_suspect(memory, suspect));
+                // What a walk from the start would call otherwise, or not find, is left to that.
+                match found {
+                    Some(error) if error.fault.is_of_entry() => return Err(error.into()),
+                    _ => self.walk(memory)?,
+                }
+            }
+            Stage::Check => match self.check_again(memory, parts, self.bounds()) {
                 // The walk names a source outside memory before one that is copied over.
                 Err(_) if self.segments.is_empty() => self.walk(memory)?,
                 checked => checked?,

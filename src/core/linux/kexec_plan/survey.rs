@@ -3,6 +3,7 @@
 
 use super::part::Destination;
 use super::stretches::Stretch;
+use super::walk::Suspect;
 use super::{Part, Plan, split};
 use crate::linux::kexec_list;
 use crate::linux::ranges::Range;
@@ -14,21 +15,24 @@ use baton_abi::{IND_DESTINATION, IND_DONE, IND_SOURCE};
 const MAX_UNUSED: u32 = 16;
 
 impl Plan {
-    /// Looks through part `index` of the entries for those that are no sources; `None` if the list is not of
-    /// Linux's form there.
+    /// Looks through part `index` of the entries for those that are no sources.
+    ///
+    /// # Errors
+    ///
+    /// The position at which the list is not of Linux's form, or nobody can tell.
     pub(super) fn survey(
         &self,
         memory: &impl GuestMemory,
         index: usize,
         part: &mut Part,
-    ) -> Option<()> {
+    ) -> Result<(), u64> {
         let range = split(self.pages.positions(), index, self.of);
         if range.start >= range.end {
-            return Some(());
+            return Ok(());
         }
         let page = self.page.bytes();
         let mut position = range.start;
-        let mut cursor = self.pages.cursor(memory, position)?;
+        let mut cursor = self.pages.cursor(memory, position).ok_or(position)?;
         loop {
             let chunk = cursor.take(range.end - position);
             let mut passed = position;
@@ -38,36 +42,41 @@ impl Plan {
                 if value & (page - 1) == IND_SOURCE {
                     continue;
                 }
-                match kexec_list::split(value, page).ok()? {
-                    (address, IND_DESTINATION) => {
-                        *part.destinations.get_mut(part.count)? = Destination { position, address };
+                match kexec_list::split(value, page) {
+                    Ok((address, IND_DESTINATION)) => {
+                        let place = part.destinations.get_mut(part.count).ok_or(position)?;
+                        *place = Destination { position, address };
                         part.count += 1;
                     }
-                    (_, IND_DONE) => {
+                    Ok((_, IND_DONE)) => {
                         part.end = Some(position);
-                        return Some(());
+                        return Ok(());
                     }
-                    _ => return None,
+                    _ => return Err(position),
                 }
             }
             position += chunk.count;
             if passed != position {
-                return None;
+                return Err(passed);
             }
             if position == range.end {
-                return Some(());
+                return Ok(());
             }
-            cursor.turn(memory)?;
+            cursor.turn(memory).ok_or(position)?;
         }
     }
 
-    /// Makes the stretches of what the parts have found, and checks their destinations; `None` if the list is
-    /// not of Linux's form, or something is wrong.
+    /// Makes the stretches of what the parts have found, and checks their destinations.
+    ///
+    /// # Errors
+    ///
+    /// The list is not of Linux's form, or something is wrong: with [`Suspect`] if all before that part holds,
+    /// as far as it has been looked at.
     pub(super) fn combine<'a>(
         &mut self,
         memory: &impl GuestMemory,
         mut parts: impl Iterator<Item = &'a Part>,
-    ) -> Option<()> {
+    ) -> Result<(), Option<Suspect>> {
         let mut open = None;
         let mut unused = 0;
         let mut end = None;
@@ -77,12 +86,15 @@ impl Plan {
                 Some(part) if part.is_good(self.round, index) => part,
                 _ => {
                     own = Part::new();
-                    self.survey(memory, index, &mut own)?;
+                    if let Err(position) = self.survey(memory, index, &mut own) {
+                        return Err(self.suspect(memory, open, index, position, unused));
+                    }
                     &own
                 }
             };
             for destination in part.destinations.iter().take(part.count) {
-                self.close(memory, open, destination.position, &mut unused)?;
+                self.close(memory, open, destination.position, &mut unused)
+                    .ok_or(None)?;
                 open = Some(*destination);
             }
             end = part.end;
@@ -90,13 +102,42 @@ impl Plan {
                 break;
             }
         }
-        self.close(memory, open, end?, &mut unused)?;
+        self.close(memory, open, end.ok_or(None)?, &mut unused)
+            .ok_or(None)?;
         if self.listed > self.max_pages {
-            return None;
+            return Err(None);
         }
         // Where segments say where pages go, this was looked at as the pages were found.
         let is_known = !self.segments.is_empty();
-        (is_known || self.pages.are_outside(memory, &self.destinations)).then_some(())
+        match is_known || self.pages.are_outside(memory, &self.destinations) {
+            true => Ok(()),
+            false => Err(None),
+        }
+    }
+
+    /// Ends the last stretch where part `index` begins, in which `position` is wrong.
+    fn suspect(
+        &mut self,
+        memory: &impl GuestMemory,
+        open: Option<Destination>,
+        index: usize,
+        position: u64,
+        mut unused: u32,
+    ) -> Option<Suspect> {
+        let begins = split(self.pages.positions(), index, self.of).start;
+        let before = open?;
+        let pages = begins.checked_sub(before.position + 1)?;
+        // A walk counts entries in a row that are no sources: none may be right before.
+        if unused > 0 || pages == 0 {
+            return None;
+        }
+        self.close(memory, open, begins, &mut unused)?;
+        let destination = before.address + pages * self.page.bytes();
+        let place = |position| self.pages.place(memory, position, destination);
+        (self.listed <= self.max_pages).then_some(Suspect {
+            first: place(begins)?,
+            last: place(position)?.index,
+        })
     }
 
     /// Ends the stretch that begins behind `open` before position `end`.

@@ -13,7 +13,28 @@ const MAX_PLACES: usize = 128;
 /// The places of some sources.
 pub type Places = Spaced<Place, MAX_PLACES>;
 
+/// Entries among which the first wrong one is, if the list is of Linux's form up to there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// The first of them; the list up to it makes the stretches of the plan.
+    pub first: Place,
+    /// The number of the last one.
+    pub last: u64,
+}
+
 impl Plan {
+    /// Returns the first error among `suspect`: that of a walk from the start, if all before it holds.
+    pub(super) fn walk_suspect(
+        &mut self,
+        memory: &impl GuestMemory,
+        suspect: Suspect,
+    ) -> Option<ListError> {
+        let bounds = self.segments.ranges().clone();
+        let walker = Walker::resume(memory, self.page.bytes(), suspect.first, &bounds);
+        let found = self.gather(memory, walker, &bounds).err()?;
+        (found.entry.index <= suspect.last).then_some(found)
+    }
+
     /// Checks the list from its start on.
     ///
     /// The segments of a `kimage` say where pages go, so that one walk is enough; without them a second one
@@ -21,19 +42,25 @@ impl Plan {
     pub(super) fn walk(&mut self, memory: &impl GuestMemory) -> Result<(), ListError> {
         self.forget_list();
         self.is_walked = true;
-        self.gather(memory)?;
+        // Where pages may go, as far as segments tell it.
+        let bounds = self.segments.ranges().clone();
+        let walker = Walker::start(memory, self.page.bytes(), self.start, &bounds)?;
+        self.gather(memory, walker, &bounds)?;
         if self.segments.is_empty() {
             self.check_overlaps(memory)?;
         }
         Ok(())
     }
 
-    /// Does the first walk: checks each page, and gathers the destinations and some places.
-    fn gather(&mut self, memory: &impl GuestMemory) -> Result<(), ListError> {
+    /// Does the first walk, from where `walker` is: checks each page, and gathers the destinations and some
+    /// places.
+    fn gather<M: GuestMemory>(
+        &mut self,
+        memory: &M,
+        mut walker: Walker<'_, M>,
+        bounds: &Ranges,
+    ) -> Result<(), ListError> {
         let page = self.page.bytes();
-        // Where pages may go, as far as segments tell it.
-        let bounds = self.segments.ranges().clone();
-        let mut walker = Walker::start(memory, page, self.start, &bounds)?;
         let mut around = Around::default();
         let mut run = Range::default();
         // From the start of the run up to here, no earlier page has a destination; 0 before the
@@ -55,7 +82,7 @@ impl Plan {
             if !memory.contains(source, page) {
                 return Err(walker.error(Fault::SourceOutside));
             }
-            if around.is_in(&bounds, source) && source != destination {
+            if around.is_in(bounds, source) && source != destination {
                 return Err(walker.error(Fault::SourceOverwritten));
             }
             let place = walker.entry().place(destination);

@@ -2,14 +2,13 @@
 //! Lists of Linux's form and of others: any number of CPUs says the same of them.
 
 use super::*;
-use std::cell::RefCell;
 use std::collections::HashSet;
 
 /// Entries of a list page.
 const ENTRIES: u64 = 512;
 
 /// Writes a list as Linux does, but without a link in its last page, and returns how many pages it has.
-fn write(ram: &Ram, entries: &[u64]) -> u64 {
+pub fn write(ram: &Ram, entries: &[u64]) -> u64 {
     write_list(ram, 0x1000, entries);
     let pages = (entries.len() as u64 - 1).div_ceil(ENTRIES - 1).max(1);
     if entries.len() as u64 == pages * (ENTRIES - 1) + 1 {
@@ -21,7 +20,7 @@ fn write(ram: &Ram, entries: &[u64]) -> u64 {
     pages
 }
 
-fn sources(count: u64) -> Vec<u64> {
+pub fn sources(count: u64) -> Vec<u64> {
     let mut entries = vec![0x5000_0000 | D];
     entries.extend((0..count).map(|number| (0xb000_0000 + 0x1000 * number) | S));
     entries.push(DONE);
@@ -382,63 +381,5 @@ fn names_a_source_outside_before_one_that_is_overwritten() {
     match verdict(&ram) {
         Err(PlanError::List(error)) => assert_eq!(error.fault, Fault::SourceOutside, "{error}"),
         other => panic!("expected a refusal, saw {other:?}"),
-    }
-}
-
-/// Memory that counts how often each word is read.
-struct Counted<'a>(&'a Ram, RefCell<std::collections::HashMap<u64, u64>>);
-
-impl GuestMemory for Counted<'_> {
-    fn read_u64(&self, address: u64) -> Option<u64> {
-        *self.1.borrow_mut().entry(address).or_default() += 1;
-        self.0.read_u64(address)
-    }
-
-    fn contains(&self, start: u64, size: u64) -> bool {
-        self.0.contains(start, size)
-    }
-}
-
-/// What the boot CPU reads alone is a small share of a long list, and so is what it takes a CPU to find the
-/// beginning of its part.
-#[test]
-fn shares_out_nearly_all_of_a_long_list() {
-    let count = 280_000;
-    let ram = Ram::new();
-    write(&ram, &sources(count));
-    let mut plan = new_plan();
-    let mut parts = vec![Part::new(); 512];
-    let reads = |memory: &Counted<'_>| memory.1.borrow().values().sum::<u64>();
-    let own = Counted(&ram, RefCell::default());
-    plan.begin(&own, PageSize::Size4K, ALL_RAM, call(LISTS), 512)
-        .expect("a list to look at");
-    loop {
-        for (index, part) in parts.iter_mut().enumerate() {
-            let memory = Counted(&ram, RefCell::default());
-            plan.work(&memory, index, part);
-            let (seen, most) = (reads(&memory), count / 512 + 16);
-            assert!(
-                seen <= most,
-                "CPU {index} read {seen} entries, expected {most}"
-            );
-        }
-        if plan.advance(&own, parts.iter()).expect("a sound list") == Round::Done {
-            break;
-        }
-    }
-    let (seen, most) = (reads(&own), 2 * count / 511 + 16);
-    assert!(
-        seen <= most,
-        "the boot CPU read {seen} entries, expected {most}"
-    );
-    for index in 0..512 {
-        let memory = Counted(&ram, RefCell::default());
-        let first = plan.share(&memory, index, 512).next();
-        assert!(matches!(first, Some(Ok(_))), "CPU {index} has no page");
-        let seen = reads(&memory);
-        assert!(
-            seen <= 16,
-            "CPU {index} read {seen} entries for its first page"
-        );
     }
 }

@@ -5,6 +5,7 @@ mod forms;
 mod lists;
 mod segments;
 mod shares;
+mod work;
 
 use super::*;
 use crate::linux::fake::Ram;
