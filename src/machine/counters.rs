@@ -62,6 +62,11 @@ impl Attempt {
         self.checked.store(before + (end - start), Relaxed);
     }
 
+    /// Returns how many ticks the CPU has checked.
+    pub fn checked(&self) -> u64 {
+        self.checked.load(Relaxed)
+    }
+
     /// The request is accepted: this is a part of the takeover's `times`.
     pub fn accept(&self, times: &Times) {
         times.arrived.store(self.came.load(Relaxed), Relaxed);

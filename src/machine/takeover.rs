@@ -39,6 +39,8 @@ pub struct Milestones {
     pub checked_alone: AtomicU64,
     /// How many ticks of these it looked at the next kernel's device tree (not a time).
     pub checked_tree: AtomicU64,
+    /// The request was refused, and the boot CPU began to have all CPUs go on.
+    pub refused: AtomicU64,
     /// All CPUs had finished phase 1.
     pub phase1_end: AtomicU64,
     /// The boot CPU had finished phase 2.
@@ -207,6 +209,17 @@ impl Takeover {
             let part = unsafe { &mut *part.0.get() };
             plan.work(&KexecMemory { ram, hot }, place, part);
         }
+    }
+
+    /// Returns how many ticks of a request that was refused were work of the boot CPU, `cpu`, rather than waits;
+    /// `now` is the time.
+    pub fn own_work(&self, cpu: &Cpu, now: u64) -> u64 {
+        let attempt = &self.attempt;
+        let since = |from: &AtomicU64, to: u64| to.saturating_sub(from.load(Relaxed));
+        since(&attempt.requested, attempt.kicked.load(Relaxed))
+            + attempt.checked_alone.load(Relaxed)
+            + cpu.attempt.checked()
+            + since(&attempt.refused, now)
     }
 
     /// Records when the takeover reached `milestone`.

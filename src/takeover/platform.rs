@@ -102,6 +102,7 @@ impl Platform for Machine {
     }
 
     fn resume_generation(&self, generation: u64) {
+        self.takeover.attempt.refused.store(time::now(), Relaxed);
         self.gic.put_back_kicks(SGI);
         self.generations.resume(generation);
     }

@@ -21,12 +21,14 @@ pub enum Refusal {
     #[error("another CPU is rebooting the machine")]
     Busy,
     /// The request is not valid.
-    #[error("{why} (all CPUs go on after {us} us)")]
+    #[error("{why} (all CPUs go on after {us} us, {own_us} of them work of this one)")]
     Invalid {
         /// Why not.
         why: InvalidRequest,
         /// How long all CPUs stood still, in microseconds.
         us: u64,
+        /// How long of that this CPU did not wait for others.
+        own_us: u64,
     },
 }
 
@@ -71,13 +73,19 @@ pub fn kexec(machine: &Machine, cpu: &Cpu, request: KexecRequest) -> Result<Next
     };
     // SAFETY: `preparation` is the right to it.
     unsafe { takeover.ask(asked, requested) }
-    let start = request
-        .check_addresses(&machine.ram)
-        .and_then(|()| platform::take_over(machine, cpu, preparation.close()))
-        .map_err(|why| Refusal::Invalid {
+    request.check_addresses(&machine.ram).map_err(|why| {
+        let us = time::us_from_ticks(time::now() - requested);
+        Refusal::Invalid {
             why,
-            us: time::us_from_ticks(time::now() - requested),
-        })?;
+            us,
+            own_us: us,
+        }
+    })?;
+    let start = platform::take_over(machine, cpu, preparation.close()).map_err(|why| {
+        let now = time::now();
+        let [us, own_us] = [now - requested, takeover.own_work(cpu, now)].map(time::us_from_ticks);
+        Refusal::Invalid { why, us, own_us }
+    })?;
     Ok(Next::Enter(start))
 }
 

@@ -29,6 +29,8 @@ pub struct Recorder {
     done: u32,
     /// The timeline of the last sample.
     pub last: Option<Timeline>,
+    /// The instructions of the boot CPU alone in the refusal that is under way.
+    refused_alone: Option<f64>,
     /// What the guest or the monitor complains of.
     pub complaint: Option<String>,
 }
@@ -43,6 +45,7 @@ impl Recorder {
             timelines: Timelines::default(),
             done: 0,
             last: None,
+            refused_alone: None,
             complaint: None,
         }
     }
@@ -62,12 +65,33 @@ impl Recorder {
             }
         }
         if self.column == Column::Refusal {
-            refusal(text)
+            self.refusal(text)
         } else if self.column.is_linux() {
             self.linux(line)
         } else {
             self.probe(text)
         }
+    }
+
+    /// The instructions of a refused request, as the probe counts them, and those of the boot CPU alone, as the
+    /// monitor does.
+    fn refusal(&mut self, text: &str) -> Option<Metrics> {
+        if let Some(alone) = text.strip_suffix(" of them work of this one)") {
+            let (_, us) = alone.rsplit_once(' ')?;
+            // Under `-icount shift=0` a nanosecond is an instruction.
+            self.refused_alone = us.parse().ok().map(|us: f64| us * 1e3);
+            return None;
+        }
+        let (_, rest) = text.split_once("probe: cost: refusal: ")?;
+        let all = exit_cost::instructions_each(rest)?;
+        let alone = self.refused_alone.take()?;
+        Some(vec![
+            ("refusal instructions".to_owned(), format!("{alone:.0}")),
+            (
+                "refusal instructions of all".to_owned(),
+                format!("{all:.0}"),
+            ),
+        ])
     }
 
     fn linux(&mut self, line: &Line) -> Option<Metrics> {
@@ -143,16 +167,6 @@ impl Recorder {
         }
         metrics
     }
-}
-
-/// The instructions of a refused request, as the probe counts them.
-fn refusal(text: &str) -> Option<Metrics> {
-    let (_, rest) = text.split_once("probe: cost: refusal: ")?;
-    let count = exit_cost::instructions_each(rest)?;
-    Some(vec![(
-        "refusal instructions".to_owned(),
-        format!("{count:.0}"),
-    )])
 }
 
 /// The figures that a timeline has, whatever its clock was.
@@ -231,10 +245,12 @@ mod tests {
     fn a_refused_kexec_is_what_the_probe_counted() {
         let (found, _) = follow(
             Column::Refusal,
-            "probe: cost: refusal: 1 times in 59968 ns\nprobe: cost: call: 1 times in 160 ns",
+            "baton: warning: cpu 0: KEXEC refused: it (all CPUs go on after 50 us, 31 of them work of this one)\n\
+             probe: cost: refusal: 1 times in 59968 ns\nprobe: cost: call: 1 times in 160 ns",
         );
         assert_eq!(found.len(), 1, "seen {found:?}");
-        assert_eq!(value(&found[0], "refusal instructions"), 59_968.0);
+        assert_eq!(value(&found[0], "refusal instructions"), 31_000.0);
+        assert_eq!(value(&found[0], "refusal instructions of all"), 59_968.0);
     }
 
     #[test]
