@@ -126,12 +126,14 @@ fn row_offset(times: usize, index: usize) -> usize {
 
 /// Writes the row of `cpu`, which runs this and has finished phase 3 but for this, to where the report is.
 ///
-/// It waits until the boot CPU has put the rest there, which has no bound of its own: the boot CPU does that
-/// before its share of the copy, or resets the machine.
+/// It waits until the boot CPU has put the rest there, as long as for a CPU to arrive: the row stays as it was
+/// begun else.
 pub fn write_row(machine: &Machine, cpu: &Cpu) {
     let prepared = &machine.takeover.report;
-    while !prepared.is_ready(machine.takeover.rendezvous.generation()) {
-        barrier::wfe();
+    let generation = machine.takeover.rendezvous.generation();
+    let most_us = machine.options.wait.as_micros() as u64;
+    if time::wait_us(most_us, || prepared.is_ready(generation)).is_err() {
+        return;
     }
     let (tree, table) = (
         prepared.tree_times.load(Relaxed),
