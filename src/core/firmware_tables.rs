@@ -142,6 +142,8 @@ mod tests {
             spcr: None,
             dbg2: None,
             srat: Some(&srat),
+            mcfg: None,
+            iort: None,
             devices: Default::default(),
         };
         let claimed = FirmwareTables::Acpi(tables).claimed();

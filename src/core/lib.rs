@@ -28,6 +28,7 @@ pub mod memory;
 pub mod mpidr;
 pub mod options;
 pub mod os_lock;
+pub mod pci;
 pub mod power_state;
 pub mod psci;
 pub mod pstate;

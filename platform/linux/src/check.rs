@@ -166,13 +166,15 @@ fn hardware(root: &Root) -> Result<(&'static str, Hardware), String> {
             table(name).ok_or(missing)
         };
         let (madt, fadt) = (needed("APIC")?, needed("FACP")?);
-        let (spcr, dbg2, srat) = (table("SPCR"), table("DBG2"), table("SRAT"));
+        let [spcr, dbg2, srat, mcfg, iort] = ["SPCR", "DBG2", "SRAT", "MCFG", "IORT"].map(table);
         let tables = FirmwareTables::Acpi(Tables {
             madt: &madt,
             fadt: &fadt,
             spcr: spcr.as_deref(),
             dbg2: dbg2.as_deref(),
             srat: srat.as_deref(),
+            mcfg: mcfg.as_deref(),
+            iort: iort.as_deref(),
             devices: Devices::default(),
         });
         return tables

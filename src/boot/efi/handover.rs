@@ -72,6 +72,10 @@ pub struct Handover {
     pub dbg2: Bytes,
     /// ACPI's SRAT; empty if there is none.
     pub srat: Bytes,
+    /// ACPI's MCFG; empty if there is none.
+    pub mcfg: Bytes,
+    /// ACPI's IORT; empty if there is none.
+    pub iort: Bytes,
     /// What ACPI's DSDT and SSDTs name of the CPUs' devices.
     pub devices: Devices,
     /// The monitor's options.
@@ -95,8 +99,8 @@ impl Handover {
     /// As [`Bytes::get`], for all of it.
     pub unsafe fn tables<'a>(&self) -> FirmwareTables<'a> {
         // SAFETY: The caller's promise.
-        let [tree, madt, fadt, spcr, dbg2, srat] = [
-            self.tree, self.madt, self.fadt, self.spcr, self.dbg2, self.srat,
+        let [tree, madt, fadt, spcr, dbg2, srat, mcfg, iort] = [
+            self.tree, self.madt, self.fadt, self.spcr, self.dbg2, self.srat, self.mcfg, self.iort,
         ]
         .map(|bytes| unsafe { bytes.get() });
         let optional = |table: &'a [u8]| Some(table).filter(|table| !table.is_empty());
@@ -106,6 +110,8 @@ impl Handover {
             spcr: optional(spcr),
             dbg2: optional(dbg2),
             srat: optional(srat),
+            mcfg: optional(mcfg),
+            iort: optional(iort),
             devices: self.devices,
         }))
     }

@@ -143,17 +143,29 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     firmware::version().map_err(InstallError::Psci)?;
 
     let by_acpi = matches!(tables, FirmwareTables::Acpi(_));
-    let [madt, fadt, spcr, dbg2, srat] = match tables {
-        FirmwareTables::Tree(_) => [&[] as &[u8]; 5],
+    let [madt, fadt, spcr, dbg2, srat, mcfg, iort] = match tables {
+        FirmwareTables::Tree(_) => [&[] as &[u8]; 7],
         FirmwareTables::Acpi(tables) => [
             tables.madt,
             tables.fadt,
             tables.spcr.unwrap_or(&[]),
             tables.dbg2.unwrap_or(&[]),
             tables.srat.unwrap_or(&[]),
+            tables.mcfg.unwrap_or(&[]),
+            tables.iort.unwrap_or(&[]),
         ],
     };
-    let parts = [tree, madt, fadt, spcr, dbg2, srat, options.as_bytes()];
+    let parts = [
+        tree,
+        madt,
+        fadt,
+        spcr,
+        dbg2,
+        srat,
+        mcfg,
+        iort,
+        options.as_bytes(),
+    ];
     let map_room = map.len() as u64 + MAP_GROWTH;
     let given = size_of::<Handover>() as u64
         + parts.iter().map(|part| padded(part.len())).sum::<u64>()
@@ -174,7 +186,8 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
     let given = given.next_multiple_of(PAGE);
     let about = About { options };
     let mut pen = Pen(place.end() - given + padded(size_of::<Handover>()));
-    let [tree, madt, fadt, spcr, dbg2, srat, options] = parts.map(|part| pen.write(part));
+    let [tree, madt, fadt, spcr, dbg2, srat, mcfg, iort, options] =
+        parts.map(|part| pen.write(part));
     // Nothing fails after this, and nothing looks at firmware's tables any more, which it may move.
     let report = match by_acpi {
         true => report_table::install(services, cpus, &about).unwrap_or_else(|error| {
@@ -197,6 +210,8 @@ pub fn install(services: &Services, options: &str, started: u64) -> Result<Waiti
         spcr,
         dbg2,
         srat,
+        mcfg,
+        iort,
         devices: hardware.devices,
         options,
         memory_map: Bytes::new(pen.0, place.end() - pen.0),

@@ -14,7 +14,9 @@ mod cpus;
 pub mod error;
 mod fadt;
 mod gic;
+mod iort;
 mod madt;
+mod mcfg;
 mod root;
 #[cfg(any(test, fuzzing))]
 pub mod sample;
@@ -27,7 +29,7 @@ pub use root::{Tables, find_table};
 pub use signature::Signature;
 pub use table::sum;
 
-use crate::hardware::Hardware;
+use crate::hardware::{Dma, Hardware};
 use crate::memory::region::RegionSet;
 
 /// Physical memory, as the caller can read it.
@@ -53,7 +55,19 @@ pub fn hardware(tables: &Tables<'_>) -> Result<Hardware, AcpiError> {
         external_debug: RegionSet::new(),
         counter_frequency: None,
         console: console::find(tables).ok(),
+        dma: dma(tables),
     })
+}
+
+fn dma(tables: &Tables<'_>) -> Dma {
+    let mut dma = Dma::default();
+    if let Some(table) = tables.mcfg {
+        mcfg::add(table, &mut dma);
+    }
+    if let Some(table) = tables.iort {
+        iort::add(table, &mut dma);
+    }
+    dma
 }
 
 #[cfg(test)]

@@ -40,6 +40,10 @@ pub struct Tables<'a> {
     pub dbg2: Option<&'a [u8]>,
     /// System Resource Affinity Table; `None` as with the SPCR.
     pub srat: Option<&'a [u8]>,
+    /// Table of PCI's configuration space (MCFG); `None` as with the SPCR.
+    pub mcfg: Option<&'a [u8]>,
+    /// IO Remapping Table; `None` as with the SPCR.
+    pub iort: Option<&'a [u8]>,
     /// What DSDT and SSDTs name of the CPUs' devices; nothing of one that is broken.
     pub devices: Devices,
 }
@@ -76,6 +80,8 @@ impl<'a> Tables<'a> {
             spcr: useful(Signature(*b"SPCR")),
             dbg2: useful(Signature(*b"DBG2")),
             srat: useful(Signature(*b"SRAT")),
+            mcfg: useful(Signature(*b"MCFG")),
+            iort: useful(Signature(*b"IORT")),
         })
     }
 

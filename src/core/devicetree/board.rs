@@ -6,6 +6,7 @@ use super::chosen;
 use super::claimed;
 use super::console::{self, Console, Silent};
 use super::cpus::{self, Cpu, EnableMethod, Unusable};
+use super::dma;
 use super::error::BoardError;
 use super::external_debug;
 use super::gic;
@@ -113,6 +114,7 @@ pub fn hardware(fdt: Fdt<'_>) -> Result<Hardware, BoardError> {
         external_debug: external_debug::registers(fdt),
         counter_frequency: timer::frequency(fdt),
         console: console(fdt).ok(),
+        dma: dma::read(fdt),
     })
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod chosen;
 pub(crate) mod claimed;
 pub mod console;
 pub mod cpus;
+pub mod dma;
 pub mod error;
 pub mod external_debug;
 pub mod gic;

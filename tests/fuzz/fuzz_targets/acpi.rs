@@ -70,6 +70,8 @@ fuzz_target!(|data: &[u8]| {
             spcr: Some(spcr),
             dbg2: Some(dbg2),
             srat: Some(rest),
+            mcfg: Some(rest),
+            iort: Some(rest),
             devices: Devices::default(),
         };
         tables.hot_pluggable();

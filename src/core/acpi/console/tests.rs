@@ -10,6 +10,8 @@ fn tables<'a>(spcr: Option<&'a [u8]>, dbg2: Option<&'a [u8]>) -> Tables<'a> {
         spcr,
         dbg2,
         srat: None,
+        mcfg: None,
+        iort: None,
         devices: Default::default(),
     }
 }

@@ -8,6 +8,7 @@ use crate::devicetree::console::Console;
 use crate::devicetree::cpus::{Cpu, Devices, EnableMethod};
 use crate::devicetree::gic::{Gic, GicV2, GicV3};
 use crate::devicetree::psci::{Conduit, Psci, PsciVersion};
+use crate::hardware::Dma;
 use crate::little_endian::u32_at;
 use crate::memory::region::{Region, RegionSet};
 use crate::uart::Uart;
@@ -68,6 +69,7 @@ fn machine(cpus: u64, gic: Gic) -> Hardware {
             uart: Uart::PL011,
             registers: region(0x900_0000, 0x1000),
         }),
+        dma: Dma::default(),
     }
 }
 
@@ -130,6 +132,8 @@ fn whatever_byte_is_wrong_it_ends() {
                     spcr: Some(&spcr),
                     dbg2: Some(&dbg2),
                     srat: None,
+                    mcfg: None,
+                    iort: None,
                     devices: Devices::default(),
                 })
                 .is_err(),

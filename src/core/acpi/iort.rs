@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The SMMUs, as the IORT has them (Arm DEN0049E).
+
+use crate::hardware::{Dma, SMMU_SIZE};
+use crate::little_endian::{u16_at, u32_at, u64_at};
+use crate::memory::region::Region;
+use alloc::format;
+
+/// Where the header says how many nodes there are, and where the first is.
+const NODES: usize = 36;
+const FIRST: usize = 40;
+/// The most nodes that are looked at: a server has some hundred.
+const MOST: u32 = 4096;
+/// Types of nodes: SMMUv1 and v2, and SMMUv3; and where each has its address.
+const SMMU: u8 = 3;
+const SMMU_V3: u8 = 4;
+const BASE: usize = 16;
+
+/// Adds the SMMUs of an IORT, up to a node that is cut off.
+pub fn add(iort: &[u8], dma: &mut Dma) {
+    let count = u32_at(iort, NODES).unwrap_or_default().min(MOST);
+    let mut at = u32_at(iort, FIRST).unwrap_or_default() as usize;
+    for _ in 0..count {
+        let node = iort.get(at..).unwrap_or_default();
+        let (Some(kind), Some(length @ 1..)) = (node.first(), u16_at(node, 1)) else {
+            return;
+        };
+        let Some(node) = node.get(..length.into()) else {
+            return;
+        };
+        let base = u64_at(node, BASE).unwrap_or_default();
+        let registers = Region::new(base, SMMU_SIZE).ok();
+        match (*kind, registers.filter(|_| base != 0 && base & 0xffff == 0)) {
+            (SMMU_V3, Some(registers)) => dma.smmus.push(registers),
+            (SMMU_V3, None) => dma.others.push(format!("SMMU at {base:#x}: no such place")),
+            (SMMU, _) => dma.others.push(format!("IOMMU at {base:#x}: no SMMUv3")),
+            _ => {}
+        }
+        at = at.saturating_add(length.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acpi::sample::table;
+    use alloc::vec::Vec;
+
+    /// Of nodes with their type, their bytes, and what an SMMU has as its address.
+    fn iort(nodes: &[(u8, u16, u64)]) -> Vec<u8> {
+        let mut body = Vec::from((nodes.len() as u32).to_le_bytes());
+        body.extend(48u32.to_le_bytes());
+        body.extend([0; 4]);
+        for (kind, length, base) in nodes {
+            let mut node = alloc::vec![0; usize::from(*length).max(24)];
+            node[0] = *kind;
+            node[1..3].copy_from_slice(&length.to_le_bytes());
+            node[16..24].copy_from_slice(&base.to_le_bytes());
+            node.truncate((*length).into());
+            body.extend(node);
+        }
+        table(b"IORT", 5, &body)
+    }
+
+    fn read(table: &[u8]) -> Dma {
+        let mut dma = Dma::default();
+        add(table, &mut dma);
+        dma
+    }
+
+    /// As QEMU has them: an ITS group, an SMMUv3, a root complex.
+    #[test]
+    fn smmus_are_found_between_other_nodes() {
+        let dma = read(&iort(&[(0, 24, 0), (4, 88, 0x905_0000), (2, 56, 0)]));
+        let expected = Dma {
+            smmus: Vec::from_iter(Region::new(0x905_0000, 0x1000)),
+            ..Dma::default()
+        };
+        assert_eq!(dma, expected);
+    }
+
+    #[test]
+    fn what_is_not_served_is_named() {
+        let dma = read(&iort(&[(3, 76, 0x5000_0000), (4, 88, 0), (4, 88, 0x1234)]));
+        let expected = [
+            "IOMMU at 0x50000000: no SMMUv3",
+            "SMMU at 0x0: no such place",
+            "SMMU at 0x1234: no such place",
+        ];
+        assert_eq!(
+            (dma.smmus.len(), dma.others),
+            (0, expected.map(Into::into).into())
+        );
+    }
+
+    #[test]
+    fn reading_ends_at_a_node_that_is_cut_off_or_has_no_length() {
+        let whole = iort(&[(4, 88, 0x1_0000), (4, 88, 0x2_0000)]);
+        for length in 0..=whole.len() {
+            let seen = read(&whole[..length]).smmus.len();
+            assert_eq!(seen, length.saturating_sub(48) / 88, "{length}");
+        }
+        let mut endless = whole;
+        endless[49..51].copy_from_slice(&[0, 0]);
+        assert_eq!(read(&endless), Dma::default());
+    }
+}
