@@ -267,6 +267,11 @@ test-cards: build linux
 	@$(HOST)/setup.sh u-boot
 	@$(U_BOOT)/test-cards.sh platform/qemu-virt $(BARE)/baton.img $(TARGET)/guest
 
+# QEMU for the tests of an SMMU, beside the one that is installed.
+.PHONY: qemu-10
+qemu-10: setup
+	@$(HOST)/fetch.sh qemu
+
 # The disk of the tests that start by firmware in the guest.
 .PHONY: test-esp
 test-esp: linux
@@ -312,7 +317,7 @@ bench-test: setup ## the tests of what measures
 
 # What the tests in QEMU start from.
 .PHONY: test-guests
-test-guests: build command linux boards test-cards test-esp loaders
+test-guests: build command linux boards qemu-10 test-cards test-esp loaders
 	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
 
 .PHONY: test

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Fetches arm64 packages of Debian into the cache, checked by apt's signatures.
+# Fetches packages of Debian into the cache, checked by apt's signatures: for arm64, but for QEMU.
 #
 #   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/: Image, and in modules/ what a
 #                                         virtio disk, virtio memory and UEFI's variables need, in
@@ -15,6 +15,8 @@
 #   fetch.sh systemd-boot                 $cache/systemd-boot/systemd-bootaa64.efi
 #   fetch.sh u-boot-menu                  $cache/u-boot-menu/u-boot-menu.deb, for any architecture
 #   fetch.sh edk2 [RELEASE]               $cache/edk2/RELEASE/QEMU_EFI.fd: EDK2 for QEMU's virt
+#   fetch.sh qemu                         $cache/qemu/: QEMU 10 of Debian 12's backports, for this machine, beside
+#                                         the one that is installed: bin/qemu-system-aarch64
 #   fetch.sh secure-boot                  $cache/secure-boot/: EDK2 that goes by keys (CODE.fd), Microsoft's
 #                                         keys in its variables (VARS.fd), and shimaa64.efi, mmaa64.efi and
 #                                         grubaa64.efi with their signatures, of Debian 13
@@ -52,9 +54,13 @@ sources() {
 # `deb', or `deb-src' for sources.
 deb=deb
 
-# open_apt RELEASE: makes `$apt' the configuration of an apt for arm64 that knows that release alone.
+# The architecture of what is fetched.
+architecture=arm64
+
+# open_apt RELEASE: makes `$apt' the configuration of an apt that knows that release alone.
 open_apt() {
 	apt=$cache/apt/$1${deb#deb}
+	[ "$architecture" = arm64 ] || apt=$apt-$architecture
 	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/sources" "$apt/preferences"
 	apt=$(cd "$apt" && pwd)
 	: >"$apt/status"
@@ -69,7 +75,7 @@ open_apt() {
 		Dir::Etc::SourceParts "$apt/sources";
 		Dir::Etc::Preferences "/dev/null";
 		Dir::Etc::PreferencesParts "$apt/preferences";
-		APT::Architecture "arm64";
+		APT::Architecture "$architecture";
 		APT::Install-Recommends "false";
 		APT::Sandbox::User "root";
 		Acquire::Languages "none";
@@ -221,7 +227,7 @@ libraries() {
 # Opens the apt of `$release', and has it read what that has today.
 read_lists() {
 	open_apt "$release"
-	step "apt: reading the package lists of Debian $release for arm64" apt-get -c "$apt/apt.conf" update
+	step "apt: reading the package lists of Debian $release for $architecture" apt-get -c "$apt/apt.conf" update
 }
 
 userland() {
@@ -271,6 +277,41 @@ edk2() {
 	step "unpacking it" unpack "$work" "$work/root"
 	cp "$work/root/usr/share/qemu-efi-aarch64/QEMU_EFI.fd" "$work/out/"
 	finish "$work/out" "$cache/edk2/$release"
+	rm -rf "$work"
+}
+
+# QEMU 10, whose SMMUv3 does what GBPA says: with its libraries, run by their own loader.
+qemu() {
+	[ ! -x "$cache/qemu/bin/qemu-system-aarch64" ] || return 0
+	architecture=$(dpkg --print-architecture)
+	release=bookworm-backports
+	read_lists
+	work=$cache/work/qemu
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out/bin" "$work/out/lib" "$work/out/share"
+	packages=$(closure qemu-system-arm | tr '\n' ' ')
+	# shellcheck disable=SC2086 # a list of words
+	step "apt: fetching QEMU of Debian $release, and its libraries" download "$work" $packages
+	step "unpacking them" unpack "$work" "$work/root"
+	emulator=$work/root/usr/bin/qemu-system-aarch64
+	modules=$(find "$work/root/usr/lib" -path '*/qemu/*.so' -type f)
+	# shellcheck disable=SC2086 # a list of files
+	libraries "$work/root" "$emulator" $modules | while read -r library; do
+		cp -L "$library" "$work/out/lib/"
+	done
+	# shellcheck disable=SC2086 # a list of files
+	cp "$emulator" $modules "$work/out/lib/"
+	cp -RL "$work/root/usr/share/qemu" "$work/out/share/" 2>/dev/null || :
+	loader=$(cd "$work/out/lib" && echo ld-linux*.so.*)
+	cat >"$work/out/bin/qemu-system-aarch64" <<-END
+		#!/bin/sh
+		here=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
+		# Its modules too, and none of the one that is installed.
+		export QEMU_MODULE_DIR="\$here/lib"
+		exec "\$here/lib/$loader" --library-path "\$here/lib" "\$here/lib/qemu-system-aarch64" -L "\$here/share/qemu" "\$@"
+	END
+	chmod +x "$work/out/bin/qemu-system-aarch64"
+	finish "$work/out" "$cache/qemu"
 	rm -rf "$work"
 }
 
@@ -370,8 +411,9 @@ userland) userland ;;
 dtbs) dtbs ;;
 grub) grub ;;
 edk2) edk2 ;;
+qemu) qemu ;;
 systemd-boot) systemd_boot ;;
 u-boot-menu) u_boot_menu ;;
 secure-boot) secure_boot ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | u-boot-menu | secure-boot | edk2 [RELEASE] | dtbs [RELEASE]" ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | u-boot-menu | secure-boot | qemu | edk2 [RELEASE] | dtbs [RELEASE]" ;;
 esac
