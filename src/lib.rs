@@ -3,7 +3,7 @@
 //!
 //! Imports go one way, from the top of this list to its end (docs/ARCHITECTURE.md):
 //! [`boot`] → [`exit`] → [`psci`], [`kexec_hooks`], [`baton_calls`] → [`takeover`] → [`report`],
-//! [`firmware`] → [`machine`] → [`gic`], [`vcpu`], [`console`], [`memory`] → [`arch`] → the crates
+//! [`firmware`] → [`machine`] → [`gic`], [`vcpu`], [`console`], [`memory`], [`dma`] → [`arch`] → the crates
 //! `baton-core` and `baton-abi`.
 #![no_std]
 
@@ -18,6 +18,7 @@ pub mod baton_calls;
 #[cfg(target_os = "none")]
 pub mod boot;
 pub mod console;
+pub mod dma;
 #[cfg(target_os = "none")]
 pub mod exit;
 pub mod firmware;

@@ -45,6 +45,8 @@ pub fn header(machine: &Machine) -> Option<ReportHeader> {
         entered: times.entered.load(Acquire),
         copied: sum(&|cpu| cpu.times.copied.load(Relaxed)),
         zeroed: sum(&|cpu| cpu.times.zeroed.load(Relaxed)),
+        pci_stopped: machine.dma.stopped(),
+        smmus_shut: machine.dma.shut(),
         failed_steps: sum(&|cpu| cpu.failed.lock().count),
         exits_call: exits(Cause::Call),
         exits_hook: exits(Cause::Hook),

@@ -8,6 +8,7 @@ use crate::list::List;
 use crate::machine::{Gic, Machine, Reserved, keep};
 use crate::mmu;
 use crate::outcome::{Failure, Outcome, fail};
+use crate::pci::Pci;
 use crate::tree::bootargs;
 use baton_core::acpi::Physical;
 use baton_core::description::Description;
@@ -85,6 +86,7 @@ pub fn read(fdt: Fdt<'static>) -> Outcome<Machine> {
     let Some(console) = board.hardware.console else {
         fail!("expected a UART in SPCR or DBG2, seen none")
     };
+    let segment = board.hardware.dma.segments.first();
     Ok(Machine {
         log: None,
         fdt: fdt.data(),
@@ -97,6 +99,11 @@ pub fn read(fdt: Fdt<'static>) -> Outcome<Machine> {
             ByFirmware::Hvc => Conduit::Hvc,
         },
         gic: gic(&board.hardware.gic)?,
+        pci: segment.map(|ecam| Pci {
+            ecam: ecam.region.start(),
+            window: (0, 0),
+        }),
+        smmu: board.hardware.dma.smmus.first().map(Region::start),
         bootargs: bootargs(fdt),
     })
 }

@@ -5,6 +5,7 @@ use crate::call::Conduit;
 use crate::cpu::MAX_CPUS;
 use crate::list::List;
 use crate::outcome::{Failure, Outcome};
+use crate::pci::Pci;
 
 /// An address range: base and size in bytes.
 pub type Range = (u64, u64);
@@ -49,6 +50,10 @@ pub struct Machine {
     pub psci: Conduit,
     /// The interrupt controller, if it is a GICv3 or GICv2.
     pub gic: Option<Gic>,
+    /// The first host bridge of PCI, if the tree has one with ECAM.
+    pub pci: Option<Pci>,
+    /// Physical address of the first SMMUv3, if there is one.
+    pub smmu: Option<u64>,
     /// The command line.
     pub bootargs: &'static str,
 }

@@ -6,6 +6,7 @@ use crate::cpu::AFFINITY_MASK;
 use crate::list::List;
 use crate::machine::{Gic, Machine, Range, Reserved, keep};
 use crate::outcome::{Failure, Outcome, ensure};
+use crate::pci::Pci;
 use baton_abi::log::NODE;
 use core::fmt::Display;
 use dtoolkit::fdt::{Fdt, FdtNode};
@@ -73,6 +74,22 @@ fn regions(node: FdtNode<'static>) -> impl Iterator<Item = Range> {
         .into_iter()
         .flatten()
         .filter_map(|r| Some((r.address().ok()?, r.size().ok()?)))
+}
+
+/// The window of memory of 32 bits of a host bridge (PCI Bus Binding to IEEE 1275, 2.2.1.1), if it has the CPU's
+/// addresses.
+fn window(node: FdtNode<'static>) -> Option<Range> {
+    const KIND: u32 = 3 << 24;
+    const MEMORY_32: u32 = 2 << 24;
+    let property = node.property("ranges")?;
+    let (words, _) = property.value().as_chunks::<4>();
+    let words = words.chunks_exact(7).map(|range| {
+        let word = |n: usize| range.get(n).map_or(0, |word| u32::from_be_bytes(*word));
+        let wide = |n| u64::from(word(n)) << 32 | u64::from(word(n + 1));
+        (word(0), wide(1), wide(3), wide(5))
+    });
+    let mut memory = words.filter(|(kind, bus, cpu, _)| kind & KIND == MEMORY_32 && bus == cpu);
+    memory.next().map(|(_, _, cpu, size)| (cpu, size))
 }
 
 /// Whether a CPU's `status` says that it does not work. One that is `"disabled"` waits to be started.
@@ -196,6 +213,19 @@ pub fn read(fdt: Fdt<'static>) -> Outcome<Machine> {
         });
     }
 
+    let is_ecam = |n: &FdtNode| n.is_compatible("pci-host-ecam-generic");
+    let bridge = root.children().find(is_ecam);
+    let pci = bridge.and_then(|node| {
+        let (ecam, _) = regions(node).next()?;
+        Some(Pci {
+            ecam,
+            window: window(node)?,
+        })
+    });
+
+    let smmu = root.children().find(|n| n.is_compatible("arm,smmu-v3"));
+    let smmu = smmu.and_then(|node| regions(node).next());
+
     let is_v2 = |n: &FdtNode| GICV2.iter().any(|name| n.is_compatible(name));
     if let Some(node) = root.children().find(is_v2) {
         let mut regions = regions(node).map(|(base, _)| base);
@@ -216,6 +246,8 @@ pub fn read(fdt: Fdt<'static>) -> Outcome<Machine> {
         uart: console(fdt).ok_or_else(|| missing("a PL011"))?,
         psci,
         gic,
+        pci,
+        smmu: smmu.map(|(base, _)| base),
         bootargs: bootargs(fdt),
     })
 }

@@ -93,7 +93,7 @@ pub const IND_SOURCE: u64 = 8;
 /// `"BATONRPT"`, the first eight bytes of a report.
 pub const REPORT_MAGIC: u64 = u64::from_le_bytes(*b"BATONRPT");
 /// Version of the layout of [`ReportHeader`] and [`ReportRow`].
-pub const REPORT_VERSION: u64 = 3;
+pub const REPORT_VERSION: u64 = 4;
 
 /// [`ReportHeader::source`]: the request came from Linux's own kexec, by the patched calls in
 /// `kernel_kexec()`.
@@ -168,6 +168,10 @@ pub struct ReportHeader {
     pub checked_alone: u64,
     /// How many ticks of these it looked at the next kernel's device tree.
     pub checked_tree: u64,
+    /// How many functions of PCI lost their bus mastering (since version 4).
+    pub pci_stopped: u64,
+    /// How many SMMUs were shut, until a driver sets them up (since version 4).
+    pub smmus_shut: u64,
 }
 
 impl ReportHeader {

@@ -28,6 +28,10 @@ pub const REDISTRIBUTOR: &str = "redistributor";
 pub const LPIS: &str = "lpis";
 /// What the CPU has cached of the old kernel's translations.
 pub const TRANSLATIONS: &str = "translations";
+/// What functions of PCI may write to memory.
+pub const PCI_DMA: &str = "pci-dma";
+/// What SMMUs let through.
+pub const SMMU: &str = "smmu";
 /// The distributor's groups, and the enables of SPIs.
 pub const DISTRIBUTOR: &str = "distributor";
 /// The redistributors of CPUs that the old kernel never turned on.
@@ -48,7 +52,7 @@ pub const SGIS: &str = "sgis";
 pub const COPY: &str = "copy";
 
 /// All steps, in the order of the monitor's table.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 24] = [
     TIMERS,
     PMU,
     CLUSTER_PMU,
@@ -62,6 +66,8 @@ pub const ALL: [&str; 22] = [
     REDISTRIBUTOR,
     LPIS,
     TRANSLATIONS,
+    PCI_DMA,
+    SMMU,
     DISTRIBUTOR,
     ABSENT_CPUS,
     ITS,
@@ -78,7 +84,7 @@ pub const ENTRY: &str = "entry";
 
 /// What rows of the audit can be named after, in the order in which it prints them: what each CPU has
 /// first. The other steps leave nothing that a kernel could read.
-pub const AUDITED: [&str; 15] = [
+pub const AUDITED: [&str; 17] = [
     ENTRY,
     TIMERS,
     PMU,
@@ -91,6 +97,8 @@ pub const AUDITED: [&str; 15] = [
     REDISTRIBUTOR,
     LPIS,
     SGIS,
+    PCI_DMA,
+    SMMU,
     DISTRIBUTOR,
     SPIS,
     ITS,

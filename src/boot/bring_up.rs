@@ -8,6 +8,7 @@ use super::stop::stop;
 use super::{early_map, el3, interrupt_controller, spin_table};
 use crate::arch::cache;
 use crate::arch::sysreg::current_mpidr;
+use crate::dma::Dma;
 use crate::exit::run;
 use crate::firmware;
 use crate::gic::Gic;
@@ -83,6 +84,7 @@ pub struct Ground {
     pub ram: GuestRam,
     /// The interrupt controller.
     pub gic: Gic,
+    dma: Dma,
     /// The ACPI table that has the report, if there is one.
     pub report: Option<ReportTable>,
     /// The log's pages, if the guest is told that it may read them.
@@ -119,8 +121,18 @@ impl Ground {
             early_map::add(&layout.heap, MemoryKind::Data);
             HEAP.add(layout.heap.start() as usize, layout.heap.size() as usize);
         }
-        let mmu = map(hardware, layout, &banks, given, geometry.pa_range())
-            .unwrap_or_else(|error| stop(format_args!("cannot map the machine: {error}")));
+        let mut taken = banks.clone();
+        taken.insert(layout.whole);
+        let described = hardware.dma.clone().within(&taken, geometry.end());
+        let mmu = map(
+            hardware,
+            &described,
+            layout,
+            &banks,
+            given,
+            geometry.pa_range(),
+        )
+        .unwrap_or_else(|error| stop(format_args!("cannot map the machine: {error}")));
         // SAFETY: The map has all that runs: image, stacks, heap, what was given and console.
         unsafe { enable_mmu(&mmu) };
         let withheld = Withheld::new(&hardware.external_debug, &banks, geometry.end());
@@ -134,11 +146,17 @@ impl Ground {
         );
         log::info!("no SMMU protection: DMA and ITS commands can reach the monitor");
         log_external_debug(&withheld);
+        described.others.iter().for_each(|other| {
+            log::info!("{other}: DMA behind it goes on at a takeover");
+        });
         check_firmware(hardware);
         let gic = interrupt_controller::find(&hardware.gic);
+        // SAFETY: `map` mapped the registers as devices.
+        let dma = unsafe { Dma::new(&described) };
         Self {
             ram,
             gic,
+            dma,
             report: None,
             log: None,
             memory_reserve: None,
@@ -261,6 +279,7 @@ fn machine(
     let Ground {
         ram,
         gic,
+        dma,
         report,
         log,
         memory_reserve,
@@ -316,6 +335,7 @@ fn machine(
         by_mpidr: by_mpidr.into(),
         kinds: Lock::new(Kinds::new()),
         gic,
+        dma,
         devices: hardware.devices,
         uart,
         tee,

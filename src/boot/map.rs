@@ -12,24 +12,25 @@ use aarch64_paging::paging::El2;
 use aarch64_paging::{MapError, Mapping};
 use alloc::vec::Vec;
 use baton_core::devicetree::gic::Gic as GicNode;
-use baton_core::hardware::Hardware;
+use baton_core::hardware::{Dma, Hardware};
 use baton_core::memory::region::{Region, RegionSet};
 use core::{mem, slice};
 
 /// Maps all that the monitor reaches for, with its RAM in `banks` and what the loader left to be read
-/// at `given`, for ever. `pa_range` is what each CPU has of physical addresses.
+/// at `given`, for ever; of registers by which DMA is stopped, those of `dma`. `pa_range` is what each CPU has of physical addresses.
 ///
 /// # Errors
 ///
 /// [`MapError`] if something lies beyond what this CPU can address.
 pub fn map(
     hardware: &Hardware,
+    dma: &Dma,
     layout: &Layout,
     banks: &RegionSet,
     given: Option<Region>,
     pa_range: u64,
 ) -> Result<MmuConfig, MapError> {
-    let devices: Vec<Region> = devices(hardware).collect();
+    let devices: Vec<Region> = devices(hardware).chain(dma.registers()).collect();
     let given = given.filter(|given| !banks.contains(given.start(), given.size()));
     let low = banks.iter().find(|bank| bank.start() == 0);
     let alias = low.and_then(|bank| Region::new(ZERO_ALIAS, bank.size()).ok());

@@ -41,6 +41,26 @@ pub enum Tee {
     Forward,
 }
 
+/// What becomes of devices' accesses to memory at a takeover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceDma {
+    /// They end.
+    #[default]
+    Stop,
+    /// They go on.
+    Keep,
+}
+
+/// What an SMMU lets through at the beginning of the next kernel, whose driver has not set it up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Smmu {
+    /// Nothing.
+    #[default]
+    Abort,
+    /// Everything, untranslated.
+    Bypass,
+}
+
 /// How the CPUs walk the table of teardown steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Teardown {
@@ -85,6 +105,10 @@ pub struct Options {
     pub teardown: Teardown,
     /// `tee=deny|forward`.
     pub tee: Tee,
+    /// `dma=stop|keep`.
+    pub dma: DeviceDma,
+    /// `smmu=abort|bypass`.
+    pub smmu: Smmu,
     /// `report=table|rows`.
     pub report: Report,
     /// `wait=<ms>`, 1 to 60000: how long the boot CPU of a takeover waits for the others to arrive.
@@ -117,6 +141,8 @@ impl Default for Options {
             log_to_uart: false,
             teardown: Teardown::Parallel,
             tee: Tee::Deny,
+            dma: DeviceDma::Stop,
+            smmu: Smmu::Abort,
             report: Report::Table,
             wait: Duration::from_secs(1),
             park: Some(Duration::from_secs(30)),
@@ -183,6 +209,8 @@ impl Options {
             "log" => "off, error, warn, info, debug, trace or uart",
             "teardown" => "parallel or serial",
             "tee" => "deny or forward",
+            "dma" => "stop or keep",
+            "smmu" => "abort or bypass",
             "report" => "table or rows",
             "wait" => "milliseconds from 1 to 60000",
             "park" => "milliseconds from 1 to 3600000, or keep",
@@ -214,6 +242,10 @@ impl Options {
             ("teardown", "serial") => self.teardown = Teardown::Serial,
             ("tee", "deny") => self.tee = Tee::Deny,
             ("tee", "forward") => self.tee = Tee::Forward,
+            ("dma", "stop") => self.dma = DeviceDma::Stop,
+            ("dma", "keep") => self.dma = DeviceDma::Keep,
+            ("smmu", "abort") => self.smmu = Smmu::Abort,
+            ("smmu", "bypass") => self.smmu = Smmu::Bypass,
             ("report", "table") => self.report = Report::Table,
             ("report", "rows") => self.report = Report::Rows,
             ("wait", ms) => self.wait = milliseconds(ms, WAIT_MS)?,
@@ -295,6 +327,10 @@ mod tests {
         assert_eq!(clean("teardown=parallel").teardown, Teardown::Parallel);
         assert_eq!(clean("tee=deny").tee, Tee::Deny);
         assert_eq!(clean("tee=forward").tee, Tee::Forward);
+        assert_eq!(clean("dma=stop").dma, DeviceDma::Stop);
+        assert_eq!(clean("dma=keep").dma, DeviceDma::Keep);
+        assert_eq!(clean("smmu=abort").smmu, Smmu::Abort);
+        assert_eq!(clean("smmu=bypass").smmu, Smmu::Bypass);
         assert_eq!(clean("report=table").report, Report::Table);
         assert_eq!(clean("report=rows").report, Report::Rows);
         for ms in [1, 250, 60_000] {
@@ -318,6 +354,8 @@ mod tests {
             log_to_uart: true,
             teardown: Teardown::Serial,
             tee: Tee::Forward,
+            dma: DeviceDma::Keep,
+            smmu: Smmu::Bypass,
             report: Report::Rows,
             wait: Duration::from_millis(20),
             park: Some(Duration::from_millis(5)),
@@ -329,7 +367,7 @@ mod tests {
             skip_steps: Some("pmu".into()),
             fault_injection: Some((FaultInjection::Heap, 3)),
         };
-        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep no=mpam no=brbe  teardown=serial tee=forward report=rows wait=20 park=keep park=5\thooks=refuse";
+        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep no=mpam no=brbe  teardown=serial tee=forward dma=keep smmu=bypass report=rows wait=20 park=keep park=5\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 

@@ -7,6 +7,7 @@ use super::cpu::Cpu;
 use super::hook_state::Patcher;
 use super::takeover::Takeover;
 use crate::arch::fake::mmio::{self, Memory};
+use crate::dma::fake::Pci;
 use crate::gic::Gic;
 use crate::gic::fake::{PLPIS, V3};
 use crate::memory::guest_ram::GuestRam;
@@ -33,6 +34,8 @@ pub struct Bench {
     pub machine: Machine,
     /// The registers of its GIC.
     pub gic: V3,
+    /// The bus of PCI.
+    pub pci: Pci,
     /// The guest's memory.
     pub ram: Memory,
 }
@@ -43,6 +46,7 @@ impl Bench {
     pub fn new(options: Options) -> Self {
         vcpu::fake::max();
         let gic = V3::new(&AFFINITIES, PLPIS);
+        let pci = Pci::empty();
         let ram = Memory::new(RAM as usize);
         let mut banks = RegionSet::new();
         banks.insert(Region::new(ram.base() as u64, RAM).expect("a region"));
@@ -72,6 +76,7 @@ impl Bench {
             by_mpidr: [0, 1].into(),
             kinds: Lock::new(Kinds::new()),
             gic: Gic::V3(gic.gic()),
+            dma: pci.dma(),
             uart: None,
             tee: None,
             devices: Devices {
@@ -92,7 +97,12 @@ impl Bench {
         machine.cpus[0].power.set_on();
         machine.generations.begin(0).expect("all roots are free");
         assert!(machine.generations.enter(0));
-        Self { machine, gic, ram }
+        Self {
+            machine,
+            gic,
+            pci,
+            ram,
+        }
     }
 
     /// Writes a list that moves a page from each source to its destination, all of them offsets in the

@@ -15,6 +15,7 @@ pub mod request;
 pub mod takeover;
 pub mod validated;
 
+use crate::dma::Dma;
 use crate::gic::Gic;
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::stage2::Generations;
@@ -57,6 +58,8 @@ pub struct Machine {
     pub kinds: Lock<Kinds>,
     /// The interrupt controller.
     pub gic: Gic,
+    /// Where devices' DMA is stopped.
+    pub dma: Dma,
     /// What the CPUs have that the device tree alone says.
     pub devices: Devices,
     /// The UART of the monitor's console, if there is one.

@@ -9,7 +9,7 @@ use crate::vcpu;
 use baton_abi::steps as names;
 use baton_core::hw_error::HwError;
 use baton_core::mpidr;
-use baton_core::options::Teardown;
+use baton_core::options::{DeviceDma, Smmu, Teardown};
 use baton_core::smp::steps::{self, Phase, Step};
 use baton_sysreg::read_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
@@ -27,7 +27,7 @@ macro_rules! step {
 }
 
 /// All steps, each in the order in which it is taken within its phase.
-pub static TABLE: [Step<Cpu, Machine>; 22] = [
+pub static TABLE: [Step<Cpu, Machine>; 24] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!(TIMERS, Private, |_, _| vcpu::timer::reset()),
     step!(PMU, Private, |cpu, _| vcpu::pmu::reset(cpu.features())),
@@ -66,7 +66,9 @@ pub static TABLE: [Step<Cpu, Machine>; 22] = [
             .reset_lpis(cpu.mpidr))
     },
     step!(TRANSLATIONS, Private, translations),
-    // Phase 2, on the boot CPU.
+    // Phase 2, on the boot CPU. Devices first: their interrupts are writes to memory too.
+    step!(PCI_DMA, Shared, pci_dma),
+    step!(SMMU, Shared, smmus),
     step!(DISTRIBUTOR, Shared, |_, machine| machine
         .gic
         .quiesce_distributor()),
@@ -145,6 +147,29 @@ fn cluster_pmu(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
     let _alone = clusters[cluster % clusters.len()].lock();
     // SAFETY: The device tree has a node for it, which the kernel uses too.
     unsafe { vcpu::pmu::reset_cluster() }
+}
+
+/// Devices write nothing into memory that is copied to, or that is the next kernel's.
+fn pci_dma(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
+    match machine.options.dma {
+        DeviceDma::Stop => machine.dma.stop_pci(),
+        DeviceDma::Keep => {
+            machine.dma.keep_pci();
+            Ok(())
+        }
+    }
+}
+
+/// Nor do those that are no function of PCI, where an SMMU stands before them. It is set up by addresses of the old
+/// kernel's.
+fn smmus(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
+    match machine.options.dma {
+        DeviceDma::Stop => machine.dma.shut_smmus(machine.options.smmu == Smmu::Bypass),
+        DeviceDma::Keep => {
+            machine.dma.keep_smmus();
+            Ok(())
+        }
+    }
 }
 
 /// What the old kernel left, from outside, in the redistributors of CPUs that never ran.

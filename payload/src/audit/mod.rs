@@ -15,8 +15,10 @@ mod indexed;
 pub mod interrupts;
 mod interrupts_v2;
 pub mod its;
+pub mod pci;
 mod registers;
 pub mod sheet;
+pub mod smmu;
 mod vectors;
 
 use crate::cpu::Cpu;

@@ -7,7 +7,7 @@
 use crate::audit::interrupts::{self, Controller};
 use crate::audit::its::{self, Its};
 use crate::audit::sheet::{self, SHEET};
-use crate::audit::{self, AUDITED, dirty};
+use crate::audit::{self, AUDITED, dirty, pci, smmu};
 use crate::call::code;
 use crate::console::say;
 use crate::context::Context;
@@ -17,6 +17,7 @@ use crate::kexec;
 use crate::machine::Gic;
 use crate::options::After;
 use crate::outcome::{Outcome, ensure, expect, fail};
+use crate::smmu::Smmu;
 use crate::time::TIMEOUT_MS;
 use crate::{gic, time};
 use baton_abi::steps;
@@ -58,11 +59,17 @@ fn leave_everything(context: &Context) -> Outcome {
     cpus.bring_up(cpus.others())?;
     on_all(cpus, "timers armed", dirty::timers, |_| 0)?;
     leave_interrupts(context)?;
+    if let Some(bus) = context.machine.pci {
+        pci::dirty(bus);
+    }
+    if let Some(base) = context.machine.smmu {
+        Smmu::set_up(base, context.arena, context.machine)?.fail();
+    }
     on_all(cpus, "registers filled", dirty::registers, |_| 0)?;
     dirty::wait_for_timers();
 
     // What the next generation would find if nothing were cleared.
-    audit_interrupts(context);
+    audit_machine(context);
     on_all(cpus, "audit", audit::now, |_| 0)?;
     {
         let mut page = SHEET.lock();
@@ -128,9 +135,15 @@ fn leave_interrupts(context: &Context) -> Outcome {
     Ok(())
 }
 
-/// Adds the rows of the interrupt controller, of all CPUs: by the boot CPU.
-fn audit_interrupts(context: &Context) {
+/// Adds the rows of PCI, of the SMMU, and of the interrupt controller, of all CPUs: by the boot CPU.
+fn audit_machine(context: &Context) {
     let cpus = context.cpus;
+    if let Some(bus) = context.machine.pci {
+        pci::audit(&mut SHEET.lock(), bus, cpus.boot.place());
+    }
+    if let Some(base) = context.machine.smmu {
+        smmu::audit(&mut SHEET.lock(), base, cpus.boot.place());
+    }
     let Some(gic) = &context.machine.gic else {
         return;
     };
@@ -158,7 +171,7 @@ fn audit(context: &Context) -> Outcome {
         Controller::new(gic);
     }
     audit::boot_cpu(cpus.boot);
-    audit_interrupts(context);
+    audit_machine(context);
     for cpu in cpus.others() {
         let what = format_args!("AFFINITY_INFO of CPU {:#x}", cpu.mpidr());
         expect(what, code::AFFINITY_OFF, cpu.affinity_info())?;

@@ -6,6 +6,7 @@ mod board_tree;
 mod cost;
 mod debug_registers;
 mod device_fetch;
+mod dma;
 mod far_memory;
 mod firmware;
 mod flip;
@@ -71,6 +72,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "device-fetch",
         run: device_fetch::run,
+    },
+    Test {
+        name: "dma",
+        run: dma::run,
     },
     Test {
         name: "far-memory",

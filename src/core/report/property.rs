@@ -50,10 +50,14 @@ pub struct About<'a> {
 /// Bytes of the options that are told.
 const OPTIONS_MAX: usize = 256;
 
-const LINES: [Line; 10] = [
+const LINES: [Line; 12] = [
     Line::new("reboot", Kind::Count, |header| header.generation),
     Line::new("CPUs", Kind::Count, |header| header.rows),
     Line::new("CPUs missing", Kind::Count, |header| header.missing),
+    Line::new("PCI functions stopped", Kind::Count, |header| {
+        header.pci_stopped
+    }),
+    Line::new("SMMUs shut", Kind::Count, |header| header.smmus_shut),
     Line::new("memory taken away, CPUs kicked", Kind::Time, |header| {
         header.kicked
     }),
@@ -311,6 +315,8 @@ mod tests {
             generation: u64::MAX,
             rows: 1024,
             missing: 1023,
+            pci_stopped: u64::MAX,
+            smmus_shut: u64::MAX,
             frequency: 1,
             source: SOURCE_HOOK,
             phase1_end: u64::MAX / 2,
@@ -362,6 +368,8 @@ mod tests {
         let header = ReportHeader {
             generation: 3,
             rows: 80,
+            pci_stopped: 2,
+            smmus_shut: 1,
             frequency: 62_500_000,
             source: SOURCE_HOOK,
             requested: 1_000,
@@ -383,6 +391,8 @@ mod tests {
              reboot                                         3\n\
              CPUs                                          80\n\
              CPUs missing                                   0\n\
+             PCI functions stopped                          2\n\
+             SMMUs shut                                     1\n\
              list validated                               2.0 us\n\
              copied or zeroed                           34816 KiB\n\
              log:\n"

@@ -110,6 +110,10 @@ pub fn write(
         copied(rows.clone()).min().unwrap_or(0) >> 10
     ));
     line(format_args!(
+        "PCI functions that lost their bus mastering: {}; SMMUs shut: {}",
+        header.pci_stopped, header.smmus_shut
+    ));
+    line(format_args!(
         "hook to first instruction: {} us",
         since(header, header.requested, header.entered)
     ));
@@ -259,6 +263,8 @@ mod tests {
             phase3_end: 1_300,
             entered: 1_310,
             copied: 4 << 20,
+            pci_stopped: 5,
+            smmus_shut: 1,
             missing: 1,
             exits_call: 12,
             ..Default::default()
@@ -328,6 +334,11 @@ mod tests {
             .filter(|line| line.starts_with("copying"))
             .count();
         assert_eq!(seen, 0, "no CPU has begun to copy");
+    }
+
+    #[test]
+    fn counts_what_was_stopped_of_devices() {
+        assert_line("PCI functions that lost their bus mastering: 5; SMMUs shut: 1");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::machine::request::KexecRequest;
 use crate::machine::validated::Asked;
 use crate::takeover::request;
 use baton_core::devicetree::next_tree::Needs;
-use baton_core::options::Options;
+use baton_core::options::{DeviceDma, Options};
 use baton_core::smp::power::Start;
 use baton_sysreg::fake;
 use dtoolkit::model::DeviceTree;
@@ -54,6 +54,20 @@ fn a_cluster_pmu_that_the_tree_does_not_name_is_not_touched() {
     let before = fake::writes().len();
     assert_eq!(take(&bench, "cluster-pmu", 0), Ok(()));
     assert_eq!(fake::writes().len(), before);
+}
+
+#[test]
+fn pci_dma_unless_it_is_to_be_kept() {
+    for (dma, command, stopped) in [(DeviceDma::Stop, 3, 1), (DeviceDma::Keep, 7, 0)] {
+        let bench = Bench::new(Options {
+            dma,
+            ..Options::default()
+        });
+        let register = bench.pci.add(5);
+        assert_eq!(take(&bench, "pci-dma", 0), Ok(()));
+        assert_eq!(mmio::peek(register), command, "{dma:?}: Command");
+        assert_eq!(bench.machine.dma.stopped(), stopped, "{dma:?}");
+    }
 }
 
 /// Where the route of the first SPI is.

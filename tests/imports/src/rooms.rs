@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 8] = [
     &["takeover"],
     &["report", "firmware"],
     &["machine"],
-    &["gic", "vcpu", "console", "memory"],
+    &["gic", "vcpu", "console", "memory", "dma"],
 ];
 /// Below all of [`FLOORS`] but the crates.
 const GROUND: &str = "arch";

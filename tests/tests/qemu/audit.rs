@@ -60,6 +60,7 @@ pub fn clean_on(machine: &Machine, seconds: u64) {
             steps::ENTRY | steps::TRACE => continue,
             steps::PAUTH => cpu == MAX,
             steps::LPIS | steps::ITS => its,
+            steps::SMMU => machine.smmu,
             _ => true,
         };
         let left = rows(&boot, "left", step);
@@ -144,6 +145,7 @@ fn finds_what_a_step_would_have_cleared() {
         steps::REDISTRIBUTOR,
         "redistributor,sgis",
         steps::LPIS,
+        steps::PCI_DMA,
         steps::DISTRIBUTOR,
         steps::SPIS,
         steps::ITS,

@@ -6,6 +6,7 @@ mod bad_hardware;
 mod bad_input;
 mod boards;
 mod command;
+mod dma;
 mod door;
 mod e2h;
 mod el3;

@@ -72,6 +72,9 @@ pub struct Machine {
     /// The version of its interrupt controller, 2 or 3 (`GIC=`); the former serves 8 CPUs, and has
     /// no ITS.
     pub gic: u32,
+    /// Whether an SMMUv3 stands before PCI, and its disks' DMA goes through it. QEMU has to be 9.1 or newer for the
+    /// SMMU to do what its register says that decides when it is off.
+    pub smmu: bool,
     /// Firmware that starts the monitor, or the guest, from a disk (`BOOT=uefi`); none: QEMU does.
     pub uefi: Option<Uefi>,
     /// Its disks.
@@ -250,12 +253,13 @@ impl Machine {
             3 if !self.its => ",its=off",
             _ => "",
         };
+        let smmu = if self.smmu { ",iommu=smmuv3" } else { "" };
         let el2 = if el2 { ",virtualization=on" } else { "" };
         let el3 = if self.el3 { ",secure=on" } else { "" };
         command
             .args([
                 "-machine",
-                &format!("virt{el2}{el3},gic-version={}{its}", self.gic),
+                &format!("virt{el2}{el3},gic-version={}{its}{smmu}", self.gic),
             ])
             .args([
                 "-cpu",
@@ -281,12 +285,17 @@ impl Machine {
         } in &self.disks
         {
             let file = escape(&file.to_string_lossy());
+            let by_smmu = if self.smmu {
+                "iommu_platform=on,disable-legacy=on"
+            } else {
+                "iommu_platform=off"
+            };
             let readonly = if *writable { "off" } else { "on" };
             command.args([
                 "-drive",
                 &format!("if=none,id={serial},format=raw,readonly={readonly},file={file}"),
                 "-device",
-                &format!("virtio-blk-pci,drive={serial},serial={serial},iommu_platform=off"),
+                &format!("virtio-blk-pci,drive={serial},serial={serial},{by_smmu}"),
             ]);
         }
         if self.watched {

@@ -103,6 +103,11 @@ pub fn edk2_of(release: &str) -> PathBuf {
     cache().join("edk2").join(release).join("QEMU_EFI.fd")
 }
 
+/// QEMU 10, beside the one that is installed, as `fetch.sh qemu` leaves it.
+pub fn qemu_10() -> PathBuf {
+    cache().join("qemu/bin/qemu-system-aarch64")
+}
+
 /// Debian's GRUB, as `fetch.sh grub` leaves it.
 pub fn grub() -> PathBuf {
     cache().join("grub/grubaa64.efi")

@@ -57,6 +57,7 @@ impl Machine {
             baton: variable("BATON").unwrap_or_default(),
             its: switch("ITS", true)? && gic == 3,
             gic,
+            smmu: false,
             uefi: uefi()?,
             disks: Vec::new(),
             el2: true,

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Devices' accesses to memory: they end with the kernel that has set them up.
+
+mod segment;
+mod smmu;
+
+use crate::arch::time::Deadline;
+use alloc::vec::Vec;
+use baton_core::hardware::Dma as Described;
+use baton_core::hw_error::HwError;
+use baton_core::memory::region::Region;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use segment::Segment;
+use smmu::Smmu;
+
+/// How long the walk through all of PCI may take, in microseconds, at a takeover and at boot. A read of a function
+/// that is there takes about one, where it is not, less; one whose link is down answers at once.
+const WALK_US: u64 = 100_000;
+
+/// Where devices' accesses to memory can be stopped.
+pub struct Dma {
+    segments: Vec<Segment>,
+    smmus: Vec<Smmu>,
+    /// How many functions of PCI the last takeover has stopped, and how many SMMUs it has shut.
+    stopped: AtomicU64,
+    shut: AtomicU64,
+}
+
+impl Dma {
+    /// Takes all that is described.
+    ///
+    /// # Safety
+    ///
+    /// The registers that are described are there, and mapped as device memory as long as the monitor lives. This is
+    /// called once.
+    pub unsafe fn new(described: &Described) -> Self {
+        let deadline = Deadline::after_us(WALK_US);
+        let segments = described.segments.iter();
+        let smmu = |registers: &Region| {
+            // SAFETY: The caller's promise.
+            let smmu = unsafe { Smmu::new(registers) };
+            if smmu.is_none() {
+                log::warn!("SMMU at {registers}: it does not answer, and is left alone");
+            }
+            smmu
+        };
+        Self {
+            // SAFETY: The caller's promise.
+            segments: segments
+                .map(|ecam| unsafe { Segment::new(*ecam, &deadline) })
+                .collect(),
+            smmus: described.smmus.iter().filter_map(smmu).collect(),
+            stopped: AtomicU64::new(0),
+            shut: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns how many functions of PCI the last takeover has stopped.
+    pub fn stopped(&self) -> u64 {
+        self.stopped.load(Relaxed)
+    }
+
+    /// Returns how many SMMUs the last takeover has shut.
+    pub fn shut(&self) -> u64 {
+        self.shut.load(Relaxed)
+    }
+
+    /// Functions of PCI go on at this takeover.
+    pub fn keep_pci(&self) {
+        self.stopped.store(0, Relaxed);
+    }
+
+    /// SMMUs go on at this takeover.
+    pub fn keep_smmus(&self) {
+        self.shut.store(0, Relaxed);
+    }
+
+    /// Shuts all SMMUs; with `open`, they then let everything through.
+    ///
+    /// To be called by one CPU, when nobody else uses them.
+    ///
+    /// # Errors
+    ///
+    /// The first [`HwError`] of an SMMU that is not shut as it should be. All others are.
+    pub fn shut_smmus(&self, open: bool) -> Result<(), HwError> {
+        let mut result = Ok(());
+        let mut shut = 0;
+        for smmu in &self.smmus {
+            match smmu.shut(open) {
+                Ok(()) if open => log::info!("SMMU at {:#x}: open (smmu=bypass)", smmu.base()),
+                Ok(()) => {
+                    shut += 1;
+                    log::info!("SMMU at {:#x}: shut until a driver sets it up", smmu.base());
+                }
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        self.shut.store(shut, Relaxed);
+        result
+    }
+
+    /// Takes bus mastering away from all functions of PCI. What they had written before is in memory when this
+    /// returns, and nothing comes after it.
+    ///
+    /// To be called by one CPU, when nobody else uses configuration space.
+    ///
+    /// # Errors
+    ///
+    /// [`HwError::Sticky`] for a function that stays a master of its bus, [`HwError::Timeout`] if there may be more
+    /// functions than were found in time. All others are stopped.
+    pub fn stop_pci(&self) -> Result<(), HwError> {
+        let deadline = Deadline::after_us(WALK_US);
+        let mut result = Ok(());
+        let mut stopped = 0;
+        for segment in &self.segments {
+            let (count, stop) = segment.stop(&deadline, WALK_US);
+            stopped += count;
+            result = result.and(stop);
+        }
+        self.stopped.store(stopped, Relaxed);
+        result
+    }
+}
+
+#[cfg(test)]
+pub mod fake;
+#[cfg(test)]
+mod tests;
