@@ -17,7 +17,7 @@ use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// How long it may take to take a value on, or to do a few commands, in microseconds.
-const ACKNOWLEDGED_US: u64 = 20_000;
+const ACKNOWLEDGED_US: u64 = 10_000;
 
 /// `SMMU_IDR0.Hyp`: it has translations of EL2.
 const HYP: u32 = 1 << 9;

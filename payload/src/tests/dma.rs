@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `test=dma`: generation 0 has two devices write, 100 ms later, and reboots at once: one into memory that the reboot
+//! `test=dma`: generation 0 makes all functions of PCI masters of their bus, has two devices write, 100 ms later, and
+//! reboots at once: one into memory that the reboot
 //! leaves alone, the other into what it copies. Generation 1 looks whether they have.
 
 use crate::console::say;
@@ -24,7 +25,11 @@ pub fn run(context: &Context) -> Outcome {
         fail!("expected two edu devices, seen fewer")
     };
     match context.generation {
-        0 => start(context, &kept, &moved),
+        0 => {
+            pci.functions()
+                .for_each(|(_, function)| function.make_master());
+            start(context, &kept, &moved)
+        }
         _ => look(context, &kept, &moved),
     }
 }
