@@ -316,8 +316,9 @@ mod tests {
         fake.function(at(0, 2, 7), 0);
         fake.function(at(0, 3, 0), 0);
         fake.function(at(0, 3, 1), 0);
-        let (_, order) = stop_all(&ecam(0, 255), &fake);
+        let (stopped, order) = stop_all(&ecam(0, 255), &fake);
         assert_eq!(order, ["00:02.0", "00:02.7", "00:03.0"]);
+        assert_eq!(stopped.functions, 3);
         assert!(fake.is_master(at(0, 3, 1)), "an alias of function 0");
     }
 

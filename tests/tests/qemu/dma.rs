@@ -5,7 +5,7 @@ use crate::audit::{MAX, clean_on, finds_what_is_left_without_on, with};
 use crate::probe;
 use baton_abi::steps;
 use baton_qemu::{Machine, Task, kexec, linux, paths, scratch};
-use baton_tests::{Boot, Scratch, boot, machine};
+use baton_tests::{Boot, Scratch, boot, machine, uefi_machine};
 
 /// Two `edu` devices that reach all memory, on a machine whose time goes by its instructions: a takeover takes less
 /// than 100 ms.
@@ -125,6 +125,14 @@ fn an_smmu_is_open_for_a_kernel_without_a_driver_if_it_is_told_so() {
 #[test]
 fn audit_finds_nothing_of_an_smmu() {
     clean_on(&with(with_smmu(machine(4)), MAX, true), 120);
+}
+
+/// By the IORT, and configuration space by the MCFG.
+#[test]
+fn audit_finds_nothing_of_an_smmu_by_acpi() {
+    let scratch = Scratch::new("smmu-acpi");
+    let machine = with(with_smmu(uefi_machine(4, &scratch)), MAX, true);
+    clean_on(&machine, 180);
 }
 
 #[test]
