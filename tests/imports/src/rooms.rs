@@ -19,7 +19,7 @@ const GROUND: &str = "arch";
 
 /// The rule, as a fault shows it.
 const RULE: &str = "boot → exit → {psci, kexec_hooks, baton_calls, tee} → takeover → {report, firmware} → \
-                    machine → {gic, vcpu, console, memory} → arch";
+                    machine → {gic, vcpu, console, memory, dma} → arch";
 
 /// Returns a line for each import that does not lead downward.
 pub fn upward(graph: &Graph) -> Vec<String> {
