@@ -3,6 +3,7 @@
 //! `include/linux/kexec.h`). Its first fields have been the same from 5.10 to 7.3.
 
 use crate::memory::guest_memory::GuestMemory;
+use baton_abi::IND_DONE;
 use thiserror::Error;
 
 /// How many segments Linux allows (`KEXEC_SEGMENT_MAX`).
@@ -31,6 +32,12 @@ pub enum KimageError {
     /// The number of segments is not between 1 and [`MAX_SEGMENTS`].
     #[error("the kimage has {0} segments")]
     Segments(u64),
+    /// The image of a crash kernel has a list of pages, where nothing is left to copy.
+    #[error("the crash kimage has a list of pages, {0:#x}")]
+    Listed(u64),
+    /// The crash kernel's entry is in none of its segments.
+    #[error("the crash kimage begins at {0:#x}, in none of its segments")]
+    Entry(u64),
 }
 
 /// A part of what the next kernel finds in memory.
@@ -95,6 +102,26 @@ impl Kimage {
         Ok(kimage)
     }
 
+    /// Checks what is so of a crash kernel's image: all of it was put in place when it was loaded, and it begins
+    /// in one of its segments.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`KimageError`] if it is not.
+    pub fn check_crash(&self) -> Result<(), KimageError> {
+        if self.head != IND_DONE {
+            return Err(KimageError::Listed(self.head));
+        }
+        let begins = |segment: &Segment| {
+            let offset = self.start.checked_sub(segment.start);
+            offset.is_some_and(|offset| offset < segment.size)
+        };
+        match self.segments().iter().any(begins) {
+            true => Ok(()),
+            false => Err(KimageError::Entry(self.start)),
+        }
+    }
+
     /// Returns the physical address of the structure; its first word is [`Self::head`].
     pub const fn address(&self) -> u64 {
         self.address
@@ -157,6 +184,29 @@ mod tests {
                 }
             ]
         );
+    }
+
+    #[test]
+    fn a_crash_image_is_in_place_and_begins_in_a_segment() {
+        let ram = Ram::new();
+        let at = Ram::START;
+        let check = |head: u64, start: u64| {
+            ram.write(at, head);
+            ram.write(at + START, start);
+            Kimage::read(&ram, at).unwrap().check_crash()
+        };
+        ram.write(at + NR_SEGMENTS, 1);
+        ram.write(at + SEGMENTS + SEGMENT_MEM, 0x4300_0000);
+        ram.write(at + SEGMENTS + SEGMENT_MEMSZ, 0x2000);
+        for start in [0x4300_0000, 0x4300_1fff] {
+            assert_eq!(check(4, start), Ok(()), "{start:#x}");
+        }
+        for start in [0x42ff_ffff, 0x4300_2000, 0, u64::MAX] {
+            assert_eq!(check(4, start), Err(KimageError::Entry(start)));
+        }
+        for head in [0, 5, 0x4123_4002, 0x4123_4004, u64::MAX] {
+            assert_eq!(check(head, 0x4300_0000), Err(KimageError::Listed(head)));
+        }
     }
 
     #[test]

@@ -124,6 +124,14 @@ impl Plan {
         }
     }
 
+    /// Returns how many of them are on the list, and not in place already.
+    pub const fn listed_pages(&self) -> u64 {
+        match self.stage {
+            Stage::Done => self.listed,
+            _ => 0,
+        }
+    }
+
     /// Returns the page size in bytes.
     pub const fn page_size(&self) -> u64 {
         self.page.bytes()
