@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The two calls patched into an unmodified kernel.
+//! The calls patched into an unmodified kernel: two of its kexec, and two by which it leaves for its crash kernel.
+
+mod pt_regs;
 
 use crate::arch::translate::translate;
 use crate::arch::{cache, time};
@@ -8,7 +10,7 @@ use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
 use crate::machine::hook_state::{FirstCall, Patched};
 use crate::machine::next::Next;
-use crate::machine::request::KexecRequest;
+use crate::machine::request::{KexecRequest, Way};
 use crate::memory::guest_ram::{GuestRam, GuestRange};
 use crate::memory::kexec_memory::LinearMap;
 use crate::report;
@@ -16,7 +18,8 @@ use crate::takeover::interrupts;
 use crate::takeover::request::{self, Refusal};
 use crate::vcpu::frame::Frame;
 use arm_psci::AffinityInfo;
-use baton_abi::hooks::{HOOK1, HOOK2, hvc};
+use baton_abi::hooks::{CRASH_HOOK1, CRASH_HOOK2, HOOK1, HOOK2, hvc};
+use baton_core::linux::image::PageSize;
 use baton_core::linux::image::{HEADER_SIZE, ImageHeader};
 use baton_core::linux::sites::{self, Site};
 use baton_core::options::Hooks;
@@ -38,6 +41,9 @@ const EL1H: u64 = 0x5;
 /// SPSR.I.
 const MASKED: u64 = 1 << 7;
 
+/// The ways on which calls are patched.
+const WAYS: [Way; 2] = [Way::Kexec, Way::Crash];
+
 /// Why no calls are patched: the guest's own kexec stays as it is.
 #[derive(Debug, Error)]
 enum NotPatched {
@@ -47,8 +53,6 @@ enum NotPatched {
     NoImage(u64),
     #[error("other CPUs are running")]
     OthersRun,
-    #[error("{0}")]
-    Sites(#[from] sites::NoSites),
     #[error("the Image at {0:#x} does not say its page size")]
     PageSize(u64),
 }
@@ -99,19 +103,7 @@ pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
     }
     let start = time::now();
     match find(machine, cpu, caller) {
-        Ok(found) => {
-            write(&machine.ram, found.image, found.sites.shutdown, hvc(HOOK1));
-            write(&machine.ram, found.image, found.sites.kexec, hvc(HOOK2));
-            log::log!(
-                level,
-                "hooks: kernel at {:#x}, patched at offsets {:#x} and {:#x} in {} us",
-                found.image,
-                found.sites.shutdown.offset,
-                found.sites.kexec.offset,
-                time::us_from_ticks(time::now() - start)
-            );
-            *patched = Some(found);
-        }
+        Ok((image, page, found)) => *patched = patch(machine, level, start, (image, page), found),
         Err(why) => {
             log::log!(
                 level,
@@ -119,6 +111,63 @@ pub fn patch_if_due(machine: &Machine, cpu: &Cpu, frame: &Frame) {
             );
         }
     }
+}
+
+/// Patches the calls that were found in the kernel at `image`, since `start`, and says so.
+fn patch(
+    machine: &Machine,
+    level: Level,
+    start: u64,
+    (image, page): (u64, PageSize),
+    found: sites::Found,
+) -> Option<Patched> {
+    let patched = Patched {
+        image,
+        page,
+        kexec: found.kexec.ok(),
+        crash: found.crash.ok().filter(|_| machine.options.crash),
+        kexec_first: None,
+        crash_first: None,
+    };
+    for (site, hook) in WAYS.into_iter().flat_map(|way| patched.sites(way)) {
+        write(&machine.ram, image, site, hvc(hook));
+    }
+    match &found.kexec {
+        Ok(sites) => log::log!(
+            level,
+            "hooks: kernel at {image:#x}, patched at offsets {:#x} and {:#x} in {} us",
+            sites.shutdown.offset,
+            sites.kexec.offset,
+            time::us_from_ticks(time::now() - start)
+        ),
+        Err(why) => log::log!(
+            level,
+            "hooks: none, kexec takes the guest's own path: {why}"
+        ),
+    }
+    match &found.crash {
+        _ if !machine.options.crash => {
+            log::log!(
+                level,
+                "crash hooks: off: a panic takes the kernel's own path"
+            );
+        }
+        Ok(sites) => {
+            for copy in sites.copies() {
+                log::log!(
+                    level,
+                    "crash hooks: patched at offsets {:#x} and {:#x}",
+                    copy.shutdown.offset,
+                    copy.kexec.offset
+                );
+            }
+        }
+        Err(why) => log::log!(
+            level,
+            "crash hooks: none, a panic takes the kernel's own path: {why}"
+        ),
+    }
+    (patched.kexec.is_some() || patched.crash.is_some()).then_some(patched)
 }
 
 /// Returns whether the kernel that calls is the one with the calls in it. The memory of one that has
@@ -135,17 +184,26 @@ fn is_the_patched(patched: &Patched, caller: &Result<Caller, NotPatched>, ram: &
 pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> Option<Next> {
     let hook = u16::try_from(immediate).ok()?;
     let call = frame.elr.wrapping_sub(4);
-    let patched = reached(machine, frame, hook, call)?;
+    let (mut patched, way) = reached(machine, frame, hook, call)?;
     // Before it is served: from the second one there may be no return.
     cpu.exits.count(Cause::Hook);
-    if hook == HOOK1 {
+    let generation = cpu.member.generation();
+    match hook {
         // Past the call, which returns nothing: the kernel's own way through the CPUs never begins.
-        return Some(Next::Resume);
+        HOOK1 => return Some(Next::Resume),
+        CRASH_HOOK1 => {
+            let registers = pt_regs::read(&machine.ram, frame.x[0]);
+            cpu.caught.keep_kernels(registers.as_ref(), generation);
+            return Some(Next::Resume);
+        }
+        CRASH_HOOK2 => cpu.caught.keep_unless_kernels(frame, generation),
+        _ => {}
     }
     // A kimage is in the linear map: physically in one piece.
     let kimage = translate(frame.x[0]);
     let request = KexecRequest::Hook {
         kimage: kimage.unwrap_or(frame.x[0]),
+        way,
         page: patched.page,
         linear: kimage.map(|kimage| LinearMap::of(frame.x[0], kimage)),
     };
@@ -158,47 +216,52 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
         }
         Err(refusal) => log::warn!("cpu {}: kexec refused: {refusal}", cpu.index),
     }
-    log::warn!(
-        "cpu {}: hooks: removed, this kexec takes the kernel's own path",
-        cpu.index
-    );
-    take_out(machine, &patched);
+    let what = match way {
+        Way::Kexec => "hooks: removed, this kexec",
+        Way::Crash => "crash hooks: removed, this panic",
+    };
+    log::warn!("cpu {}: {what} takes the kernel's own path", cpu.index);
+    take_out(machine, &patched, way);
     // The other CPUs are up still, so the kernel must take them down after all. What it passed on the
     // way from there to here, its messages, is passed again.
-    match patched.hook1 {
+    match *patched.first(way) {
         Some(first) => (frame.elr, frame.x) = (first.address, first.x),
         None => frame.elr = call,
     }
     Some(Next::Resume)
 }
 
-/// Returns what is patched, if the guest is at `hook` of it, by its call at virtual address `call`. At
-/// HOOK1 it is kept how the guest came there.
-fn reached(machine: &Machine, frame: &Frame, hook: u16, call: u64) -> Option<Patched> {
-    let mut guard = machine.hooks.patched.lock();
-    let patched = guard.as_mut()?;
-    let site = match hook {
-        HOOK1 => patched.sites.shutdown,
-        HOOK2 => patched.sites.kexec,
+/// Returns what is patched, and the way that the guest takes, if it is at `hook` of it, by its call at virtual
+/// address `call`. At the first call it is kept how the guest came there.
+fn reached(machine: &Machine, frame: &Frame, hook: u16, call: u64) -> Option<(Patched, Way)> {
+    let way = match hook {
+        HOOK1 | HOOK2 => Way::Kexec,
+        CRASH_HOOK1 | CRASH_HOOK2 => Way::Crash,
         _ => return None,
     };
-    let here = frame.spsr & 0xf == EL1H && translate(call) == Some(patched.image + site.offset);
-    if here && hook == HOOK1 {
-        patched.hook1 = Some(FirstCall {
+    let mut guard = machine.hooks.patched.lock();
+    let patched = guard.as_mut()?;
+    let offset = translate(call)?.checked_sub(patched.image)?;
+    let is_there = |(site, hook_there): (Site, u16)| site.offset == offset && hook_there == hook;
+    let here = frame.spsr & 0xf == EL1H && patched.sites(way).any(is_there);
+    if here && matches!(hook, HOOK1 | CRASH_HOOK1) {
+        *patched.first(way) = Some(FirstCall {
             address: call,
             x: frame.x,
         });
     }
-    here.then_some(*patched)
+    here.then_some((*patched, way))
 }
 
-/// Puts the kernel's own instructions back.
-fn take_out(machine: &Machine, patched: &Patched) {
+/// Puts the kernel's own instructions back that were patched for `way`.
+fn take_out(machine: &Machine, patched: &Patched, way: Way) {
     let mut guard = machine.hooks.patched.lock();
-    for site in [patched.sites.shutdown, patched.sites.kexec] {
+    for (site, _) in patched.sites(way) {
         write(&machine.ram, patched.image, site, site.word);
     }
-    *guard = None;
+    if !guard.as_mut().is_some_and(|patched| patched.forget(way)) {
+        *guard = None;
+    }
 }
 
 /// Returns whether `cpu` is the only one that its guest has on. One that was lost in a takeover before
@@ -226,11 +289,12 @@ fn image_of_caller(ram: &GuestRam) -> Result<Caller, NotPatched> {
     image_around(ram, vectors).ok_or(NotPatched::NoImage(vectors))
 }
 
+/// Returns where the calling kernel is, its page size, and what was found in it.
 fn find(
     machine: &Machine,
     cpu: &Cpu,
     caller: Result<Caller, NotPatched>,
-) -> Result<Patched, NotPatched> {
+) -> Result<(u64, PageSize, sites::Found), NotPatched> {
     // Its memory is read as a whole: nobody else may write it meanwhile.
     if !is_alone(machine, cpu) {
         return Err(NotPatched::OthersRun);
@@ -242,13 +306,7 @@ fn find(
     } = caller?;
     let page = header.page_size().ok_or(NotPatched::PageSize(image))?;
     // SAFETY: No other vCPU runs, this one is here, and the slice is gone before it goes on.
-    let sites = sites::find(unsafe { range.bytes() })?;
-    Ok(Patched {
-        image,
-        sites,
-        page,
-        hook1: None,
-    })
+    Ok((image, page, sites::find(unsafe { range.bytes() })))
 }
 
 /// Returns the Image that has physical address `inside` in it.

@@ -100,6 +100,9 @@ pub const REPORT_VERSION: u64 = 4;
 pub const SOURCE_HOOK: u64 = 1;
 /// [`ReportHeader::source`]: the request came from the call [`KEXEC`].
 pub const SOURCE_CALL: u64 = 2;
+/// [`ReportHeader::source`]: the kernel had panicked, and left for its crash kernel by the patched calls in
+/// `__crash_kexec()`.
+pub const SOURCE_CRASH: u64 = 3;
 
 /// [`ReportRow::flags`]: the CPU took part in the takeover.
 pub const ROW_TOOK_PART: u64 = 1;
@@ -128,7 +131,7 @@ pub struct ReportHeader {
     pub generation: u64,
     /// Ticks per second (`CNTFRQ_EL0`).
     pub frequency: u64,
-    /// [`SOURCE_HOOK`] or [`SOURCE_CALL`].
+    /// [`SOURCE_HOOK`], [`SOURCE_CALL`] or [`SOURCE_CRASH`].
     pub source: u64,
     /// When the request reached the monitor.
     pub requested: u64,

@@ -97,6 +97,9 @@ pub struct Options {
     pub given: String,
     /// `hooks=on|off|refuse`.
     pub hooks: Hooks,
+    /// `crash=on|off`: whether the two calls by which a Linux guest leaves for its crash kernel are patched
+    /// too; not with `hooks=off`.
+    pub crash: bool,
     /// `log=error|warn|info|debug|trace|off`: the least severe messages that are logged.
     pub log: LevelFilter,
     /// `log=uart`: the log goes to the UART while a guest runs too, whose console that may not be.
@@ -137,6 +140,7 @@ impl Default for Options {
         Self {
             given: String::new(),
             hooks: Hooks::On,
+            crash: true,
             log: LevelFilter::Info,
             log_to_uart: false,
             teardown: Teardown::Parallel,
@@ -206,6 +210,7 @@ impl Options {
         let (key, value) = word.split_once('=').ok_or(Problem::Unknown(word))?;
         let expected = match key {
             "hooks" => "on, off or refuse",
+            "crash" => "on or off",
             "log" => "off, error, warn, info, debug, trace or uart",
             "teardown" => "parallel or serial",
             "tee" => "deny or forward",
@@ -236,6 +241,8 @@ impl Options {
             ("hooks", "on") => self.hooks = Hooks::On,
             ("hooks", "off") => self.hooks = Hooks::Off,
             ("hooks", "refuse") => self.hooks = Hooks::Refuse,
+            ("crash", "on") => self.crash = true,
+            ("crash", "off") => self.crash = false,
             ("log", "uart") => self.log_to_uart = true,
             ("log", level) => self.log = level.parse().ok()?,
             ("teardown", "parallel") => self.teardown = Teardown::Parallel,
@@ -323,6 +330,8 @@ mod tests {
             let seen = (options.log, options.log_to_uart);
             assert_eq!(seen, (LevelFilter::Warn, true), "{line}");
         }
+        assert!(!clean("crash=off").crash);
+        assert!(clean("crash=on").crash);
         assert_eq!(clean("teardown=serial").teardown, Teardown::Serial);
         assert_eq!(clean("teardown=parallel").teardown, Teardown::Parallel);
         assert_eq!(clean("tee=deny").tee, Tee::Deny);
@@ -350,6 +359,7 @@ mod tests {
         let expected = Options {
             given: String::new(),
             hooks: Hooks::Refuse,
+            crash: false,
             log: LevelFilter::Debug,
             log_to_uart: true,
             teardown: Teardown::Serial,
@@ -367,7 +377,7 @@ mod tests {
             skip_steps: Some("pmu".into()),
             fault_injection: Some((FaultInjection::Heap, 3)),
         };
-        let line = "inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep no=mpam no=brbe  teardown=serial tee=forward dma=keep smmu=bypass report=rows wait=20 park=keep park=5\thooks=refuse";
+        let line = "crash=on crash=off inject=stack@0 inject=heap@3 hooks=off log=debug log=uart skip-steps=pmu lpis=keep no=mpam no=brbe  teardown=serial tee=forward dma=keep smmu=bypass report=rows wait=20 park=keep park=5\thooks=refuse";
         assert_eq!(clean(line), expected);
     }
 
@@ -404,7 +414,7 @@ mod tests {
 
     #[test]
     fn reports_what_it_ignores() {
-        let line = "console=ttyAMA0 quiet hooks=maybe log=loud teardown= wait=0 wait=60001 wait=-1 park=0 park=3600001 log=warn inject=stack@ inject=x@1 no=mpam,x";
+        let line = "console=ttyAMA0 quiet hooks=maybe crash=yes log=loud teardown= wait=0 wait=60001 wait=-1 park=0 park=3600001 log=warn inject=stack@ inject=x@1 no=mpam,x";
         let (options, problems) = Options::parse(line);
         assert_eq!(
             options,
@@ -421,6 +431,7 @@ mod tests {
             "unknown option \"console=ttyAMA0\" ignored".into(),
             "unknown option \"quiet\" ignored".into(),
             "option \"hooks=maybe\" ignored: expected on, off or refuse".into(),
+            "option \"crash=yes\" ignored: expected on or off".into(),
             "option \"log=loud\" ignored: expected off, error, warn, info, debug, trace or uart"
                 .into(),
             "option \"teardown=\" ignored: expected parallel or serial".into(),

@@ -22,7 +22,7 @@ pub fn run(machine: &Machine, cpu: &Cpu, next: Next, frame: &mut Frame) {
         Next::Resume => {}
         Next::Enter(start) => enter(machine, cpu, start, frame),
         Next::Join => {
-            if let Some(start) = rejoin(machine, cpu) {
+            if let Some(start) = cpu.join_from(frame, || rejoin(machine, cpu)) {
                 enter(machine, cpu, start, frame);
             }
         }

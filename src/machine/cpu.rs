@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A CPU of the machine, as the monitor knows it.
 
+use super::caught::Caught;
 use super::counters::{Attempt, Exits, Times};
 use crate::memory::layout::{GUARD, STACK};
 use crate::memory::stage1::MmuConfig;
 use crate::vcpu::features::Features;
+use crate::vcpu::frame::Frame;
 use baton_core::el3_features::El3Features;
 use baton_core::hw_error::HwError;
 use baton_core::os_lock::OsLocks;
@@ -14,7 +16,9 @@ use baton_core::smp::rendezvous::{Member, Participant};
 use baton_core::sync::{Lock, Relax};
 use baton_sysreg::{read_sysreg, write_sysreg};
 use core::ops::Range;
-use core::sync::atomic::AtomicBool;
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicPtr};
 use spin::once::Once;
 
 /// One CPU. `head.S` reads the first two fields, the first with the MMU off; they never change.
@@ -44,6 +48,10 @@ pub struct Cpu {
     pub panicked: AtomicBool,
     /// It sleeps in the monitor in its guest's place, and a kick must open its redistributor first.
     pub listens: AtomicBool,
+    /// Its guest's registers while it waits in a takeover, in its own stack; null if it came without any.
+    pub joining: AtomicPtr<Frame>,
+    /// Its registers where a crash has stopped it.
+    pub caught: Caught,
     /// What it did in the takeover that is under way, before that is certain.
     pub attempt: Attempt,
     /// When it did what in the last takeover.
@@ -79,6 +87,8 @@ impl Cpu {
             os_locks: OsLocks::new(),
             panicked: AtomicBool::new(false),
             listens: AtomicBool::new(false),
+            joining: AtomicPtr::new(null_mut()),
+            caught: Caught::new(),
             attempt: Attempt::default(),
             times: Times::new(),
             exits: Exits::new(),
@@ -114,6 +124,22 @@ impl Cpu {
             let closed = self.closed.get().copied().unwrap_or_default();
             Features::of_this_cpu().without(closed)
         })
+    }
+
+    /// Has the CPU that runs this, `self`, join a takeover by `join`, from where its guest is at `frame`.
+    pub fn join_from<T>(&self, frame: &mut Frame, join: impl FnOnce() -> T) -> T {
+        self.joining.store(frame, Relaxed);
+        let result = join();
+        self.joining.store(null_mut(), Relaxed);
+        result
+    }
+
+    /// Keeps the registers of the CPU that runs this, `self`, if it joins a takeover from its guest.
+    pub fn keep_registers(&self) {
+        // SAFETY: It is null, or points to what `join_from` has borrowed, on this CPU, up to its end.
+        if let Some(frame) = unsafe { self.joining.load(Relaxed).as_ref() } {
+            self.caught.keep(frame, self.member.generation());
+        }
     }
 
     /// Returns the addresses below the CPU's stack that are not mapped.

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which calls are patched into the kernel that runs.
 
+use crate::machine::request::Way;
 use crate::memory::guest_ram::GuestRam;
-use baton_abi::hooks::{HOOK1, HOOK2, hvc};
+use baton_abi::hooks::{CRASH_HOOK1, CRASH_HOOK2, HOOK1, HOOK2, hvc};
 use baton_core::linux::image::PageSize;
+use baton_core::linux::sites::crash::CrashSites;
 use baton_core::linux::sites::{HookSites, Site};
 use baton_core::sync::Lock;
 use core::sync::atomic::AtomicU64;
 
-/// The guest at the first call, before it is made.
+/// The guest at the first call of a pair, before it is made.
 #[derive(Clone, Copy)]
 pub struct FirstCall {
     /// Virtual address of the call.
@@ -17,20 +19,44 @@ pub struct FirstCall {
     pub x: [u64; 31],
 }
 
-/// A kernel with both calls patched.
+/// A kernel with at least one pair of calls patched.
 #[derive(Clone, Copy)]
 pub struct Patched {
     /// Physical address of the kernel's Image.
     pub image: u64,
-    /// Where the calls are, and the instructions that stood there.
-    pub sites: HookSites,
+    /// Where the calls of its kexec are, and the instructions that stood there.
+    pub kexec: Option<HookSites>,
+    /// The same of those by which it leaves after a panic.
+    pub crash: Option<CrashSites>,
     /// The kernel's page size.
     pub page: PageSize,
     /// The guest at HOOK1, once that was passed.
-    pub hook1: Option<FirstCall>,
+    pub kexec_first: Option<FirstCall>,
+    /// The guest at CRASH_HOOK1, once that was passed.
+    pub crash_first: Option<FirstCall>,
 }
 
 impl Patched {
+    /// Returns each call that is patched for `way`, and the immediate of the instruction that is there instead.
+    pub fn sites(&self, way: Way) -> impl Iterator<Item = (Site, u16)> {
+        let kexec = self.kexec.iter().filter(move |_| way == Way::Kexec);
+        let crash = self.crash.iter().filter(move |_| way == Way::Crash);
+        let pairs = kexec.chain(crash.flat_map(CrashSites::copies));
+        let (first, second) = match way {
+            Way::Kexec => (HOOK1, HOOK2),
+            Way::Crash => (CRASH_HOOK1, CRASH_HOOK2),
+        };
+        pairs.flat_map(move |pair| [(pair.shutdown, first), (pair.kexec, second)])
+    }
+
+    /// Returns where the guest was at the first call of `way`, once that was passed.
+    pub fn first(&mut self, way: Way) -> &mut Option<FirstCall> {
+        match way {
+            Way::Kexec => &mut self.kexec_first,
+            Way::Crash => &mut self.crash_first,
+        }
+    }
+
     /// Returns whether the kernel in memory is still the one with the calls in it.
     pub fn is_in_place(&self, ram: &GuestRam) -> bool {
         let word = |site: Site| {
@@ -38,7 +64,17 @@ impl Patched {
                 .copy()
                 .map(u32::from_le_bytes)
         };
-        word(self.sites.shutdown) == Some(hvc(HOOK1)) && word(self.sites.kexec) == Some(hvc(HOOK2))
+        let mut sites = self.sites(Way::Kexec).chain(self.sites(Way::Crash));
+        sites.all(|(site, hook)| word(site) == Some(hvc(hook)))
+    }
+
+    /// Forgets the calls of `way`; returns whether others are left.
+    pub fn forget(&mut self, way: Way) -> bool {
+        match way {
+            Way::Kexec => self.kexec = None,
+            Way::Crash => self.crash = None,
+        }
+        self.kexec.is_some() || self.crash.is_some()
     }
 }
 

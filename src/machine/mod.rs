@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine: what was found at boot and never changes, and the state of its CPUs.
 
+pub mod caught;
 pub mod counters;
 pub mod cpu;
 mod el2;

@@ -10,6 +10,15 @@ use baton_core::linux::kimage::KimageError;
 use baton_core::memory::guest_memory::GuestMemory;
 use thiserror::Error;
 
+/// Which way a kernel of Linux leaves for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By its kexec, in `kernel_kexec()`.
+    Kexec,
+    /// After a panic, in `__crash_kexec()`: the next kernel is in place already.
+    Crash,
+}
+
 /// Which kernel is to be the next one, and where the request came from.
 #[derive(Clone, Copy, Debug)]
 pub enum KexecRequest {
@@ -17,6 +26,8 @@ pub enum KexecRequest {
     Hook {
         /// Physical address of the kimage.
         kimage: u64,
+        /// Which call that is.
+        way: Way,
         /// The kernel's page size.
         page: PageSize,
         /// Where the kernel has its memory.
@@ -104,11 +115,20 @@ impl KexecRequest {
         }
     }
 
+    /// Returns which way the kernel leaves, if that is Linux.
+    pub fn way(&self) -> Option<Way> {
+        match *self {
+            Self::Hook { way, .. } => Some(way),
+            Self::Call { .. } => None,
+        }
+    }
+
     /// Returns what the report calls it.
     pub fn source(&self) -> u64 {
-        match self {
-            Self::Hook { .. } => baton_abi::SOURCE_HOOK,
-            Self::Call { .. } => baton_abi::SOURCE_CALL,
+        match self.way() {
+            Some(Way::Kexec) => baton_abi::SOURCE_HOOK,
+            Some(Way::Crash) => baton_abi::SOURCE_CRASH,
+            None => baton_abi::SOURCE_CALL,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::arch::time;
 use crate::machine::cpu::Cpu;
 use crate::machine::next_tree::NextTree;
 use crate::machine::prepared_report::PreparedReport;
-use crate::machine::request::InvalidRequest;
+use crate::machine::request::{InvalidRequest, Way};
 use crate::machine::validated::{Asked, SIZE_WORD, Validated, write_tree};
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::hotplug::HotPlugged;
@@ -88,6 +88,8 @@ pub struct Takeover {
     tree: TreeCell,
     /// What of the report is written in phase 3.
     pub report: Box<PreparedReport>,
+    /// What is asked for, or was last, came after a panic.
+    is_crash: AtomicBool,
     /// A CPU could not copy its share.
     copy_failed: AtomicBool,
     /// A CPU was given up, or a step failed.
@@ -96,7 +98,7 @@ pub struct Takeover {
     reboots: AtomicU64,
     /// The boot CPU's index.
     pub boot_cpu: AtomicU64,
-    /// [`baton_abi::SOURCE_HOOK`] or [`baton_abi::SOURCE_CALL`].
+    /// [`baton_abi::SOURCE_HOOK`], [`baton_abi::SOURCE_CALL`] or [`baton_abi::SOURCE_CRASH`].
     pub source: AtomicU64,
     /// CPUs that were given up.
     pub missing: AtomicU64,
@@ -128,6 +130,7 @@ impl Takeover {
                 .collect(),
             tree: TreeCell(UnsafeCell::new(None)),
             report: Box::default(),
+            is_crash: AtomicBool::new(false),
             copy_failed: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
             reboots: AtomicU64::new(0),
@@ -153,8 +156,16 @@ impl Takeover {
     /// The caller has the gate's `Preparation`.
     pub unsafe fn ask(&self, asked: Asked, requested: u64) {
         self.attempt.requested.store(requested, Relaxed);
+        let is_crash = asked.request.way() == Some(Way::Crash);
+        // Whoever sees the generation end sees this too.
+        self.is_crash.store(is_crash, Relaxed);
         // SAFETY: The caller is the only one that has the plan.
         unsafe { (*self.plan.0.get()).asked = Some(asked) }
+    }
+
+    /// Returns whether the takeover is one after a panic: the memory of the kernel that it ends is evidence.
+    pub fn is_crash(&self) -> bool {
+        self.is_crash.load(Relaxed)
     }
 
     /// Prepares round `round` of the check of what is asked for. Returns false if all is checked.
@@ -298,7 +309,7 @@ impl Takeover {
     pub unsafe fn next_tree(&self) -> (Option<&mut NextTree>, u64) {
         // SAFETY: In phase 3 nobody writes the plan, and the tree is the caller's.
         let (plan, tree) = unsafe { (&(*self.plan.0.get()).plan, &mut *self.tree.0.get()) };
-        (tree.as_mut(), plan.pages() * plan.page_size())
+        (tree.as_mut(), plan.listed_pages() * plan.page_size())
     }
 
     /// Returns whether the copy changes any of the `size` bytes from `start` on. To be called by the boot

@@ -2,7 +2,7 @@
 //! A request as it is checked, by all CPUs at once, and what is to be done for it.
 
 use super::next_tree::NextTree;
-use super::request::{InvalidRequest, KexecRequest};
+use super::request::{InvalidRequest, KexecRequest, Way};
 use crate::arch::{cache, time};
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::hotplug::HotPlugged;
@@ -172,8 +172,14 @@ fn with_request(
     request: &KexecRequest,
     with: impl FnOnce(&mut Plan, PageSize, Request<'_>) -> Result<(), PlanError>,
 ) -> Result<(), InvalidRequest> {
-    if let KexecRequest::Hook { kimage, page, .. } = *request {
+    if let KexecRequest::Hook {
+        kimage, page, way, ..
+    } = *request
+    {
         let kimage = Kimage::read(memory, kimage)?;
+        if way == Way::Crash {
+            kimage.check_crash()?;
+        }
         with(plan, page, Request::Kimage(&kimage))?;
     } else if let Some(call) = request.as_call() {
         with(plan, PageSize::Size4K, call)?;

@@ -38,7 +38,9 @@ pub fn share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
         if let Ok(op) = &op
             && tree.contains(&op.destination)
         {
-            copied += op.copied + op.zeroed;
+            if !op.is_in_place() {
+                copied += op.copied + op.zeroed;
+            }
             continue;
         }
         // The list is the guest's memory: each entry is checked as it is used, whatever it was.
@@ -49,6 +51,7 @@ pub fn share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
             })
             .and_then(|op| move_page(&memory, &op).map(|()| op));
         match moved {
+            Ok(op) if op.is_in_place() => {}
             Ok(op) => {
                 copied += op.copied;
                 zeroed += op.zeroed;

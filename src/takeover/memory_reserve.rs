@@ -26,10 +26,15 @@ impl Physical for Quiet<'_> {
 /// Empties the list, if there is one, and no redistributor uses its tables on. To be called by the boot
 /// CPU in phase 2.
 ///
+/// Not after a panic: the list is in memory that is evidence then. The next takeover empties it.
+///
 /// # Errors
 ///
 /// [`HwError::Absent`] if the list is not in the guest's memory: the next kernel's tables come on top.
 pub fn empty(machine: &Machine) -> Result<(), HwError> {
+    if machine.takeover.is_crash() {
+        return Ok(());
+    }
     let Some(first) = machine.memory_reserve.or_else(|| find(machine)) else {
         return Ok(());
     };

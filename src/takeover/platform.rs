@@ -84,6 +84,9 @@ impl Platform for Machine {
 
     fn mark_arrived(&self, cpu: &Cpu) {
         cpu.attempt.came(time::now());
+        if self.takeover.is_crash() {
+            cpu.keep_registers();
+        }
     }
 
     fn begin_round(&self, round: u8) -> Result<bool, InvalidRequest> {

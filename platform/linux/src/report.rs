@@ -2,7 +2,7 @@
 //! `baton report`: the last reboot, as the monitor itself prints it, or as JSON.
 
 use crate::evidence::{Evidence, Times};
-use baton_abi::{ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART, SOURCE_HOOK};
+use baton_abi::{ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART, SOURCE_CRASH, SOURCE_HOOK};
 use baton_core::report::table;
 use serde::Serialize;
 use std::fmt::Write;
@@ -90,6 +90,7 @@ impl From<&Times> for Report {
             generation: header.generation,
             source: match header.source {
                 SOURCE_HOOK => "kernel_kexec",
+                SOURCE_CRASH => "crash_kexec",
                 _ => "call",
             },
             cpus: header.rows,

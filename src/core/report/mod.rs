@@ -7,12 +7,13 @@ pub mod property;
 pub mod table;
 pub mod times;
 
-use baton_abi::{ReportHeader, SOURCE_HOOK};
+use baton_abi::{ReportHeader, SOURCE_CRASH, SOURCE_HOOK};
 
 /// Returns the name of the request source.
 fn source(header: &ReportHeader) -> &'static str {
     match header.source {
         SOURCE_HOOK => "kernel_kexec()",
+        SOURCE_CRASH => "__crash_kexec()",
         _ => "the KEXEC call",
     }
 }

@@ -15,6 +15,8 @@ const REBOOT: u64 = 0x1800;
 const CALLER: u64 = 0x2000;
 const SHUTDOWN: u64 = 0x1400;
 const KEXEC: u64 = 0x9000;
+const CRASH: u64 = 0x3000;
+const CRASH_SHUTDOWN: u64 = 0x6000;
 
 /// Returns the small kernels, one of each layout, cut off behind their tables.
 fn kernels() -> &'static Vec<(Vec<u8>, Tables)> {
@@ -26,6 +28,8 @@ fn kernels() -> &'static Vec<(Vec<u8>, Tables)> {
                 (CALLER, "kernel_kexec"),
                 (SHUTDOWN, "machine_shutdown"),
                 (KEXEC, "machine_kexec"),
+                (CRASH, "__crash_kexec"),
+                (CRASH_SHUTDOWN, "machine_crash_shutdown"),
             ] {
                 kernel.rename(at, 'T', name);
             }
@@ -33,6 +37,8 @@ fn kernels() -> &'static Vec<(Vec<u8>, Tables)> {
                 (REBOOT + 8, CALLER),
                 (CALLER + 8, SHUTDOWN),
                 (CALLER + 0x14, KEXEC),
+                (CRASH + 8, CRASH_SHUTDOWN),
+                (CRASH + 0x14, KEXEC),
             ];
             for (from, to) in calls {
                 let call = 0x9400_0000 | (to.wrapping_sub(from) >> 2) as u32 & 0x03ff_ffff;
@@ -91,19 +97,20 @@ fn check(image: &[u8], sound: bool) {
             assert!(matches.count == 0 || matches.last < symbols.count());
         }
     }
-    match sites::find(image) {
-        Err(error) => {
-            assert!(!sound, "a sound kernel: {error}");
-            assert!(!error.to_string().is_empty());
-        }
-        Ok(found) => {
-            assert!(found.shutdown.offset < found.kexec.offset);
-            for site in [found.shutdown, found.kexec] {
-                assert!(site.offset.is_multiple_of(4), "{site:x?}");
-                let word = &image[site.offset as usize..][..4];
-                assert_eq!(word, site.word.to_le_bytes(), "{site:x?}");
-                assert_eq!(site.word & 0xfc00_0000, 0x9400_0000, "{site:x?}");
-            }
+    let found = sites::find(image);
+    let is_whole = found.kexec.is_ok() && found.crash.is_ok();
+    assert!(!sound || is_whole, "a sound kernel: {found:?}");
+    for error in [found.kexec.err(), found.crash.err()].into_iter().flatten() {
+        assert!(!error.to_string().is_empty());
+    }
+    let crash = found.crash.iter().flat_map(|sites| sites.copies());
+    for pair in crash.chain(&found.kexec) {
+        assert!(pair.shutdown.offset < pair.kexec.offset);
+        for site in [pair.shutdown, pair.kexec] {
+            assert!(site.offset.is_multiple_of(4), "{site:x?}");
+            let word = &image[site.offset as usize..][..4];
+            assert_eq!(word, site.word.to_le_bytes(), "{site:x?}");
+            assert_eq!(site.word & 0xfc00_0000, 0x9400_0000, "{site:x?}");
         }
     }
 }

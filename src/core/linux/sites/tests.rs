@@ -5,13 +5,13 @@ use crate::linux::kallsyms::synthetic::{Kernel, LAYOUTS, Layout};
 const CALLER_AT: u64 = 0x2000;
 const SHUTDOWN_AT: u64 = 0x1400;
 const CPUS_DOWN_AT: u64 = 0x5000;
-const KEXEC_AT: u64 = 0x9000;
+pub(super) const KEXEC_AT: u64 = 0x9000;
 /// A call of `kernel_kexec`.
 const REBOOT: u64 = 0x1808;
 const FIRST: u64 = CALLER_AT + 8;
 const SECOND: u64 = CALLER_AT + 0x14;
 
-fn kernel(layout: Layout) -> Kernel {
+pub(super) fn kernel(layout: Layout) -> Kernel {
     let mut kernel = Kernel::new(layout);
     kernel.rename(CALLER_AT, 'T', CALLER);
     kernel.rename(SHUTDOWN_AT, 'T', SHUTDOWN);
@@ -34,7 +34,7 @@ fn kernel(layout: Layout) -> Kernel {
     kernel
 }
 
-fn call(kernel: &mut Kernel, from: u64, to: u64) {
+pub(super) fn call(kernel: &mut Kernel, from: u64, to: u64) {
     kernel.words.push((from, branch_with_link(from, to)));
 }
 
@@ -47,7 +47,8 @@ fn found(change: impl Fn(&mut Kernel)) -> HookSites {
     let found = LAYOUTS.map(|layout| {
         let mut kernel = kernel(layout);
         change(&mut kernel);
-        find(&kernel.build()).unwrap_or_else(|error| panic!("{layout:?}: {error}"))
+        let found = find(&kernel.build()).kexec;
+        found.unwrap_or_else(|error| panic!("{layout:?}: {error}"))
     });
     assert!(found.iter().all(|sites| *sites == found[0]), "{found:?}");
     found[0]
@@ -57,7 +58,7 @@ fn refused(change: impl Fn(&mut Kernel)) -> NoSites {
     let errors = LAYOUTS.map(|layout| {
         let mut kernel = kernel(layout);
         change(&mut kernel);
-        find(&kernel.build()).expect_err("expected no sites")
+        find(&kernel.build()).kexec.expect_err("expected no sites")
     });
     assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
     errors[0]
@@ -203,7 +204,12 @@ fn refuses_without_certainty() {
             kexec: FIRST
         }
     );
-    assert_eq!(find(&[]), Err(NoSites::Kallsyms(KallsymsError::NoTokens)));
+    let none = NoSites::Kallsyms(KallsymsError::NoTokens);
+    let expected = Found {
+        kexec: Err(none),
+        crash: Err(none),
+    };
+    assert_eq!(find(&[]), expected);
 }
 
 #[test]
@@ -275,7 +281,7 @@ fn finds_both_calls_of_built_kernels() {
     for (facts, shutdown, kexec) in BUILT {
         for layout in LAYOUTS {
             assert_eq!(
-                find(&Kernel::from_facts(layout, facts).build()),
+                find(&Kernel::from_facts(layout, facts).build()).kexec,
                 Ok(HookSites { shutdown, kexec }),
                 "{layout:?}: {facts}"
             );

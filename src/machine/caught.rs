@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The registers of a CPU where a crash has stopped it.
+
+use crate::vcpu::frame::Frame;
+use baton_sysreg::read_sysreg;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU64};
+
+/// How many there are: x0 to x30, SP, PC and PSTATE, as in Linux's `struct user_pt_regs`.
+pub const REGISTERS: usize = 34;
+
+/// SPSR.M\[4\]: AArch32.
+const AARCH32: u64 = 1 << 4;
+/// SPSR.M\[0\] of AArch64: the exception level's own SP, and not SP_EL0.
+const OWN_SP: u64 = 1;
+
+/// What is known of a CPU that a crash has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// x0 to x30, SP, PC and PSTATE.
+    pub registers: [u64; REGISTERS],
+    /// TPIDR_EL1, which Linux keeps the offset of the CPU's own data in.
+    pub per_cpu: u64,
+}
+
+/// The registers of one CPU, kept by itself and read by the boot CPU once it has arrived.
+pub struct Caught {
+    registers: [AtomicU64; REGISTERS],
+    per_cpu: AtomicU64,
+    /// The generation that it was stopped in.
+    generation: AtomicU64,
+    /// The kernel itself has said what they are.
+    by_kernel: AtomicBool,
+}
+
+impl Caught {
+    /// Returns those of a CPU that no crash has stopped.
+    pub const fn new() -> Self {
+        Self {
+            registers: [const { AtomicU64::new(0) }; REGISTERS],
+            per_cpu: AtomicU64::new(0),
+            generation: AtomicU64::new(u64::MAX),
+            by_kernel: AtomicBool::new(false),
+        }
+    }
+
+    /// Keeps those of the CPU that runs this, whose guest in `generation` is at `frame`.
+    pub fn keep(&self, frame: &Frame, generation: u64) {
+        // SAFETY: Both are the guest's, and reading them changes nothing.
+        let (el0, el1) = unsafe { (read_sysreg!(SP_EL0), read_sysreg!(SP_EL1)) };
+        let sp = match frame.spsr {
+            // A32 and T32 have it in R13, which is x13 or another, by the mode; the user's is x13.
+            spsr if spsr & AARCH32 != 0 => frame.x[13],
+            spsr if spsr & OWN_SP != 0 => el1,
+            _ => el0,
+        };
+        let rest = [sp, frame.elr, frame.spsr];
+        self.store(frame.x.iter().chain(&rest), generation);
+        self.by_kernel.store(false, Relaxed);
+    }
+
+    /// Keeps `registers`, which the kernel says are those where it panicked; `None`: it says nothing.
+    pub fn keep_kernels(&self, registers: Option<&[u64; REGISTERS]>, generation: u64) {
+        self.by_kernel.store(registers.is_some(), Relaxed);
+        self.store(registers.into_iter().flatten(), generation);
+    }
+
+    /// As [`Caught::keep`], but for what the kernel has said itself.
+    pub fn keep_unless_kernels(&self, frame: &Frame, generation: u64) {
+        match self.by_kernel.load(Relaxed) {
+            true => self.generation.store(generation, Relaxed),
+            false => self.keep(frame, generation),
+        }
+    }
+
+    /// Returns what is known of a CPU that was stopped in `generation`; `None` if it was not.
+    pub fn stopped(&self, generation: u64) -> Option<Stopped> {
+        let is_of_it = self.generation.load(Relaxed) == generation;
+        is_of_it.then(|| Stopped {
+            registers: core::array::from_fn(|number| self.registers[number].load(Relaxed)),
+            per_cpu: self.per_cpu.load(Relaxed),
+        })
+    }
+
+    fn store<'a>(&self, values: impl Iterator<Item = &'a u64>, generation: u64) {
+        for (register, value) in self.registers.iter().zip(values) {
+            register.store(*value, Relaxed);
+        }
+        // SAFETY: It is the guest's, and reading it changes nothing.
+        self.per_cpu
+            .store(unsafe { read_sysreg!(TPIDR_EL1) }, Relaxed);
+        self.generation.store(generation, Relaxed);
+    }
+}
+
+impl Default for Caught {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_sysreg::fake;
+
+    fn frame(spsr: u64) -> Frame {
+        Frame {
+            x: core::array::from_fn(|number| 0x100 + number as u64),
+            elr: 0x7000,
+            spsr,
+        }
+    }
+
+    #[test]
+    fn keeps_the_stack_pointer_that_was_in_use() {
+        fake::set("SP_EL0", 0xe10);
+        fake::set("SP_EL1", 0xe11);
+        fake::set("TPIDR_EL1", 0xe1_0000);
+        for (spsr, sp) in [(0x3c5, 0xe11), (0x3c4, 0xe10), (0, 0xe10), (0x10, 0x10d)] {
+            let caught = Caught::new();
+            caught.keep(&frame(spsr), 3);
+            let Stopped { registers, per_cpu } = caught.stopped(3).expect("registers");
+            assert_eq!(registers[..31], frame(spsr).x, "{spsr:#x}");
+            assert_eq!(registers[31..], [sp, 0x7000, spsr], "{spsr:#x}");
+            assert_eq!(per_cpu, 0xe1_0000);
+        }
+    }
+
+    #[test]
+    fn has_those_of_one_generation() {
+        let caught = Caught::new();
+        assert_eq!(caught.stopped(0), None);
+        caught.keep(&frame(5), 3);
+        assert!(caught.stopped(3).is_some());
+        assert_eq!((caught.stopped(2), caught.stopped(4)), (None, None));
+    }
+
+    #[test]
+    fn what_the_kernel_says_counts() {
+        let caught = Caught::new();
+        let said = core::array::from_fn(|number| number as u64);
+        caught.keep_kernels(Some(&said), 3);
+        caught.keep_unless_kernels(&frame(5), 4);
+        assert_eq!(caught.stopped(4).expect("registers").registers, said);
+        // Without a word of it, what is seen does.
+        caught.keep_kernels(None, 4);
+        caught.keep_unless_kernels(&frame(5), 5);
+        let seen = caught.stopped(5).expect("registers").registers;
+        assert_eq!(seen[32], 0x7000);
+    }
+}
