@@ -9,7 +9,7 @@ use baton_qemu::{Machine, paths, symbols};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long QEMU may take to answer.
@@ -152,6 +152,13 @@ impl Debugger {
     pub fn word(&mut self, cpu: u32, address: u64) -> u64 {
         self.choose(cpu);
         little_endian(&self.ask(&format!("m{address:x},8")))
+    }
+
+    /// Has QEMU write the `size` bytes of memory at physical address `start` to `file`.
+    pub fn save(&mut self, start: u64, size: u64, file: &Path) {
+        let command = format!("pmemsave {start:#x} {size:#x} \"{}\"", file.display());
+        let hex: String = command.bytes().map(|byte| format!("{byte:02x}")).collect();
+        self.expect_ok(&format!("qRcmd,{hex}"));
     }
 
     fn choose(&mut self, cpu: u32) {

@@ -163,22 +163,6 @@ fn kexecs_serially_on_4_cpus() {
 }
 
 #[test]
-fn hooks_the_kernel_that_a_crash_kernel_kexecs() {
-    let boot = run(4, "", Task::Crash, 2, 400);
-    let hooks = boot
-        .lines
-        .iter()
-        .filter(|line| line.text.contains("baton: hooks: kernel at "));
-    let seen = hooks.count();
-    if seen != 3 {
-        boot.fail(format_args!(
-            "expected three kernels with the hooks, the crash kernel's too; seen {seen}"
-        ));
-    }
-    boot.expect("baton: reboot 1 by kernel_kexec(): 4 of 4 CPUs taken, 0 missing, 0 steps failed");
-}
-
-#[test]
 fn a_kernel_that_came_by_the_stock_path_finds_its_its_as_at_reset() {
     for baton in ["hooks=off", "hooks=refuse"] {
         let boot = run(4, baton, KEXEC_UNCHECKED, 1, 400);

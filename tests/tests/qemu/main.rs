@@ -7,6 +7,7 @@ mod bad_input;
 mod boards;
 mod command;
 mod dma;
+mod crash;
 mod door;
 mod e2h;
 mod el3;

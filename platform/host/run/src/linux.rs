@@ -54,8 +54,12 @@ pub enum Task {
     Try,
     /// kexec with the device tree that the disk [`KERNELS`] is, then once more; then switch off.
     Tree,
-    /// Load a crash kernel and panic; the crash kernel kexecs once, then switches off.
-    Crash,
+    /// Load a crash kernel and panic, and have the crash kernel do the same, so many times; the last crash kernel
+    /// kexecs once, then switches off.
+    Crash {
+        /// How many times.
+        times: u32,
+    },
     /// Take each CPU but the first off and on again.
     Hotplug {
         /// How many times.
@@ -85,7 +89,13 @@ impl Task {
             Task::Audit => "audit".into(),
             Task::Try => "try".into(),
             Task::Tree => "tree".into(),
-            Task::Crash => "crash crashkernel=600M".into(),
+            // Each crash kernel has 500 MiB for itself, and the last one 100 more.
+            Task::Crash { times } => {
+                format!(
+                    "crash baton.crashes={times} crashkernel={}M",
+                    100 + 500 * times
+                )
+            }
             Task::Hotplug { rounds } => format!("hotplug baton.rounds={rounds}"),
         };
         let line = format!("console=ttyAMA0 earlycon panic=-1 baton.do={task} {append}");
