@@ -6,12 +6,14 @@
 //! - [`sites`]: the two calls in `kernel_kexec()` that the monitor patches, found by those symbols;
 //! - [`kimage`]: what the kernel has prepared for its kexec;
 //! - [`kexec_list`]: the list of pages to move;
-//! - [`kexec_plan`]: that list, checked and copied by all CPUs at once.
+//! - [`kexec_plan`]: that list, checked and copied by all CPUs at once;
+//! - [`crash`]: what it has prepared for its crash.
 //!
 //! All of it reads memory that a guest has written. Whatever is there, no function panics, runs
 //! without end, or returns an address that it has not checked.
 #![forbid(unsafe_code)]
 
+pub mod crash;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod image;

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a Linux kernel has prepared for its crash, by `kexec -p`.
+//!
+//! - [`core_header`]: the header of the dump, with the places for the CPUs' registers;
+//! - [`prstatus`]: the note that the registers go into.
+
+pub mod core_header;
+pub mod prstatus;
