@@ -2,7 +2,11 @@
 //! What a Linux kernel has prepared for its crash, by `kexec -p`.
 //!
 //! - [`core_header`]: the header of the dump, with the places for the CPUs' registers;
-//! - [`prstatus`]: the note that the registers go into.
+//! - [`prstatus`]: the note that the registers go into;
+//! - [`owners`]: which CPU's a note is;
+//! - [`save_function`]: what the kernel's code says of that.
 
 pub mod core_header;
+pub mod owners;
 pub mod prstatus;
+pub mod save_function;
