@@ -6,6 +6,7 @@
 pub mod mmio;
 
 use super::copy::TURN;
+use baton_core::linux::crash::sha256;
 use baton_sysreg::{instruction, read_sysreg, write_sysreg};
 use core::cell::RefCell;
 use core::ptr;
@@ -42,6 +43,21 @@ pub fn clean_turns(start: usize, size: usize) {
 pub unsafe fn zero_words(start: *mut u64, size: usize) {
     // SAFETY: The caller's promise.
     unsafe { ptr::write_bytes(start.cast::<u8>(), 0, size) }
+}
+
+/// As on the bare machine; that the instructions were there for it is noted.
+///
+/// # Safety
+///
+/// `state` is valid for eight words, and `blocks` for `count` blocks.
+pub unsafe fn sha256_blocks(state: *mut u32, blocks: *const u8, count: usize) {
+    // SAFETY: The caller's promise.
+    let (state, blocks) = unsafe {
+        instruction!("sha256h", count as u64);
+        let blocks = core::slice::from_raw_parts(blocks.cast(), count);
+        (&mut *state.cast(), blocks)
+    };
+    sha256::mix(state, blocks);
 }
 
 /// As on the bare machine; each `dc zva` is noted.

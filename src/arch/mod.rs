@@ -16,6 +16,7 @@ pub mod barrier;
 pub mod cache;
 pub mod copy;
 pub mod probe;
+pub mod sha256;
 pub mod sysreg;
 pub mod time;
 pub mod tlb;
