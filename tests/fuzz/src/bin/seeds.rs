@@ -78,6 +78,32 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             vec![0, 7, 60, 41, 11, 0, 60, 4, 8, 9, 20, 1, 4, 60, 8, 20, 4, 7],
         ),
         ("kimage", "loop", vec![0x10, 1, 40, 41, 14]),
+        // Notes of three CPUs, VMCOREINFO and RAM; one on a segment; one that wraps around; a purgatory
+        // that is sound, one with a changed entry, and one that shall not look.
+        (
+            "core_header",
+            "dump",
+            vec![
+                0, 0, 0, 40, 8, 0, 41, 8, 1, 42, 16, 4, 60, 0, 16, 0x44, 8, 0, 0x70,
+            ],
+        ),
+        (
+            "core_header",
+            "on-segment",
+            vec![1, 40, 4, 0, 16, 0, 0, 0, 0, 40, 8],
+        ),
+        ("core_header", "wraps", vec![0, 0, 0, 40, 8, 6, 60, 3, 3]),
+        ("purgatory", "sound", vec![3, 40, 16, 60, 4, 70, 1, 0x40, 2]),
+        (
+            "purgatory",
+            "damaged",
+            vec![3, 40, 16, 60, 4, 70, 1, 0x40, 2, 2, 2, 1, 20],
+        ),
+        (
+            "purgatory",
+            "unchecked",
+            vec![1, 40, 16, 0, 0, 2, 0, 0, 0, 2, 1, 0, 0, 2, 36, 0, 1],
+        ),
         // Sound tables with ranges of redistributors, with one for each CPU, of a GICv2, without PSCI;
         // by the RSDT; with a CPU that is not there, one that can be brought in, a broken checksum, and
         // an entry more.
