@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn ldr(register: u32, base: u32, offset: u32) -> u32 {
-        0xf940_0000 | offset / 8 << 10 | base << 5 | register
+        0xf940_0000 | (offset / 8) << 10 | base << 5 | register
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
         code.extend([adrp(0, 32), ldr(1, 0, 0)]);
         assert_eq!(offsets(&code), [0; 0]);
         let (image, _) = image(&[]);
-        for code in [u64::MAX - 3..u64::MAX, 0x10_0000..0x10_0010, 8..0] {
+        for code in [u64::MAX - 3..u64::MAX, 0x10_0000..0x10_0010, 8..8] {
             assert_eq!(variables(&image, code), Variables::default());
         }
     }

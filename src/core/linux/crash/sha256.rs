@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn pieces_may_be_of_any_size() {
-        let bytes: Vec<u8> = (0..300u32).map(|n| (n * n >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..300u32).map(|n| ((n * n) >> 3) as u8).collect();
         for length in 0..bytes.len() {
             let bytes = &bytes[..length];
             let expected: [u8; 32] = sha2::Sha256::digest(bytes).into();

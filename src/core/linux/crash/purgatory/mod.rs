@@ -26,6 +26,10 @@ const MAX_SIZE: u64 = 1 << 20;
 
 /// What the crash image says of its own contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and no heap for its regions"
+)]
 pub enum Recorded {
     /// Nothing: it has no purgatory, as `kexec_file_load()` gives it none on arm64.
     NoPurgatory,
