@@ -23,6 +23,12 @@ pub struct Stopped {
     pub per_cpu: u64,
 }
 
+/// Where the vectors of IRQ and FIQ are behind VBAR_EL1 (DDI 0487, D1.3.1): from EL1 with its own stack pointer, from
+/// AArch64 at EL0, and from AArch32.
+const INTERRUPTS: [u64; 6] = [0x280, 0x300, 0x480, 0x500, 0x680, 0x700];
+/// PSTATE of who has just taken an interrupt: EL1 with its own SP, IRQ masked.
+const TAKEN: (u64, u64) = (0x8f, 0x85);
+
 /// The registers of one CPU, kept by itself and read by the boot CPU once it has arrived.
 pub struct Caught {
     registers: [AtomicU64; REGISTERS],
@@ -46,15 +52,16 @@ impl Caught {
 
     /// Keeps those of the CPU that runs this, whose guest in `generation` is at `frame`.
     pub fn keep(&self, frame: &Frame, generation: u64) {
+        let (pc, pstate) = before_the_kick(frame);
         // SAFETY: Both are the guest's, and reading them changes nothing.
         let (el0, el1) = unsafe { (read_sysreg!(SP_EL0), read_sysreg!(SP_EL1)) };
-        let sp = match frame.spsr {
+        let sp = match pstate {
             // A32 and T32 have it in R13, which is x13 or another, by the mode; the user's is x13.
             spsr if spsr & AARCH32 != 0 => frame.x[13],
             spsr if spsr & OWN_SP != 0 => el1,
             _ => el0,
         };
-        let rest = [sp, frame.elr, frame.spsr];
+        let rest = [sp, pc, pstate];
         self.store(frame.x.iter().chain(&rest), generation);
         self.by_kernel.store(false, Relaxed);
     }
@@ -93,6 +100,25 @@ impl Caught {
     }
 }
 
+/// Returns PC and PSTATE of the guest at `frame`, whose CPU this is. One that has interrupts on takes the kick as one,
+/// and is stopped at the first instruction of its vector, before that was executed: it was interrupted where
+/// ELR_EL1 says.
+fn before_the_kick(frame: &Frame) -> (u64, u64) {
+    // SAFETY: They are the guest's, and reading them changes nothing.
+    let (vectors, elr, spsr) = unsafe {
+        (
+            read_sysreg!(VBAR_EL1),
+            read_sysreg!(ELR_EL1),
+            read_sysreg!(SPSR_EL1),
+        )
+    };
+    let is_taken = frame.spsr & TAKEN.0 == TAKEN.1;
+    match is_taken && INTERRUPTS.contains(&frame.elr.wrapping_sub(vectors)) {
+        true => (elr, spsr),
+        false => (frame.elr, frame.spsr),
+    }
+}
+
 impl Default for Caught {
     fn default() -> Self {
         Self::new()
@@ -125,6 +151,24 @@ mod tests {
             assert_eq!(registers[31..], [sp, 0x7000, spsr], "{spsr:#x}");
             assert_eq!(per_cpu, 0xe1_0000);
         }
+    }
+
+    #[test]
+    fn a_kick_that_came_as_an_interrupt_is_not_what_the_cpu_did() {
+        fake::set("SP_EL0", 0xe10);
+        fake::set("VBAR_EL1", 0x6d80);
+        fake::set("ELR_EL1", 0x40_0000);
+        fake::set("SPSR_EL1", 0x6000_0000);
+        let kept = |spsr| {
+            let caught = Caught::new();
+            caught.keep(&frame(spsr), 3);
+            caught.stopped(3).expect("registers").registers
+        };
+        assert_eq!(kept(0x3c5)[31..], [0xe10, 0x40_0000, 0x6000_0000]);
+        // Not with interrupts on, and not elsewhere.
+        assert_eq!(kept(0x345)[32..], [0x7000, 0x345]);
+        fake::set("VBAR_EL1", 0x6d80 + 4);
+        assert_eq!(kept(0x3c5)[32..], [0x7000, 0x3c5]);
     }
 
     #[test]
