@@ -4,6 +4,7 @@
 pub mod caught;
 pub mod counters;
 pub mod cpu;
+pub mod dump;
 mod el2;
 #[cfg(test)]
 pub mod fake;

@@ -3,6 +3,7 @@
 
 use crate::arch::time;
 use crate::machine::cpu::Cpu;
+use crate::machine::dump::Dump;
 use crate::machine::next_tree::NextTree;
 use crate::machine::prepared_report::PreparedReport;
 use crate::machine::request::{InvalidRequest, Way};
@@ -16,6 +17,7 @@ use alloc::boxed::Box;
 use baton_core::devicetree::guest_console::Usage;
 use baton_core::devicetree::uefi::Uefi;
 use baton_core::linux::kexec_plan::{NextKernel, Part, Plan};
+use baton_core::linux::kimage::Kimage;
 use baton_core::smp::platform::Milestone;
 use baton_core::smp::rendezvous::Rendezvous;
 use baton_core::sync::Lock;
@@ -90,6 +92,8 @@ pub struct Takeover {
     pub report: Box<PreparedReport>,
     /// What is asked for, or was last, came after a panic.
     is_crash: AtomicBool,
+    /// Where the registers of all CPUs go after a panic.
+    pub dump: Lock<Dump>,
     /// A CPU could not copy its share.
     copy_failed: AtomicBool,
     /// A CPU was given up, or a step failed.
@@ -131,6 +135,7 @@ impl Takeover {
             tree: TreeCell(UnsafeCell::new(None)),
             report: Box::default(),
             is_crash: AtomicBool::new(false),
+            dump: Lock::new(Dump::new(cpus)),
             copy_failed: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
             reboots: AtomicU64::new(0),
@@ -166,6 +171,13 @@ impl Takeover {
     /// Returns whether the takeover is one after a panic: the memory of the kernel that it ends is evidence.
     pub fn is_crash(&self) -> bool {
         self.is_crash.load(Relaxed)
+    }
+
+    /// Returns the image of the crash kernel as it was found valid, if the takeover is one after a panic. To be
+    /// called by the boot CPU, once all is checked.
+    pub fn crash_image(&self) -> Option<Kimage> {
+        // SAFETY: Nobody writes it before the gate is open again.
+        unsafe { (*self.plan.0.get()).crash }
     }
 
     /// Prepares round `round` of the check of what is asked for. Returns false if all is checked.

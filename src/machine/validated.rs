@@ -47,6 +47,8 @@ pub struct Validated {
     pub tree_ticks: u64,
     /// Hot-plugged memory that the plan names.
     pub hot: HotPlugged,
+    /// The image of the crash kernel, if it is one.
+    pub crash: Option<Kimage>,
 }
 
 impl Validated {
@@ -59,6 +61,7 @@ impl Validated {
             uefi: None,
             tree_ticks: 0,
             hot,
+            crash: None,
         }
     }
 
@@ -95,7 +98,10 @@ impl Validated {
                         parts.clone().count(),
                     )
                 };
-                with_request(&mut self.plan, &memory, &asked.request, begin).map(|()| Round::More)
+                with_request(&mut self.plan, &memory, &asked.request, begin).map(|crash| {
+                    self.crash = crash;
+                    Round::More
+                })
             }
             _ => self
                 .plan
@@ -128,7 +134,7 @@ impl Validated {
         let prepare = |plan: &mut Plan, page, request: Request<'_>| {
             plan.prepare(&memory, page, pages(ram, page), request, &mut [Part::new()])
         };
-        with_request(&mut self.plan, &memory, request, prepare)?;
+        self.crash = with_request(&mut self.plan, &memory, request, prepare)?;
         log::debug!(
             "the kexec is in {} blocks of hot-plugged memory",
             self.hot.blocks()
@@ -165,13 +171,14 @@ fn pages(ram: &GuestRam, page: PageSize) -> u64 {
     ram.banks().total() / page.bytes()
 }
 
-/// Has `plan` do something with `request`, of which the kimage is read from `memory`.
+/// Has `plan` do something with `request`, of which the kimage is read from `memory`; returns it if it is a crash
+/// kernel's.
 fn with_request(
     plan: &mut Plan,
     memory: &impl GuestMemory,
     request: &KexecRequest,
     with: impl FnOnce(&mut Plan, PageSize, Request<'_>) -> Result<(), PlanError>,
-) -> Result<(), InvalidRequest> {
+) -> Result<Option<Kimage>, InvalidRequest> {
     if let KexecRequest::Hook {
         kimage, page, way, ..
     } = *request
@@ -181,10 +188,12 @@ fn with_request(
             kimage.check_crash()?;
         }
         with(plan, page, Request::Kimage(&kimage))?;
-    } else if let Some(call) = request.as_call() {
+        return Ok((way == Way::Crash).then_some(kimage));
+    }
+    if let Some(call) = request.as_call() {
         with(plan, PageSize::Size4K, call)?;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Writes `tree` where it is to be, but for what is there already.

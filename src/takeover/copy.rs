@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Putting the next kernel where it belongs: each CPU its share.
 
-use super::beside_copy;
+use super::{beside_copy, crash};
 use crate::arch::copy::{TURN, copy_and_clean, zero};
 use crate::arch::{barrier, cache, time};
 use crate::machine::Machine;
@@ -12,6 +12,9 @@ use baton_core::linux::kexec_plan::Op;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Copies this CPU's share, and cleans it to the point of coherency.
+///
+/// The image of a crash kernel is in place, and Linux has cleaned it when it loaded it
+/// (`machine_kexec_post_load()`, before 5.12 `arch_kexec_protect_crashkres()`), as its own path needs it.
 ///
 /// # Errors
 ///
@@ -28,13 +31,20 @@ pub fn share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
     let boot_cpu = takeover.boot_cpu.load(Relaxed) as usize;
     let (mut copied, mut zeroed) = (0, 0);
     if cpu.index == boot_cpu {
+        if takeover.is_crash()
+            && let Err(why) = crash::verify(machine)
+        {
+            log::error!("crash: {why}");
+            takeover.note_copy_failure();
+        }
         beside_copy::run(machine);
     }
     let boot_cpu = machine.cpus.get(boot_cpu);
     let boot_place = boot_cpu.map_or(0, |cpu| takeover.rendezvous.share_of(cpu).0);
     let busy = (boot_place, beside_copy::busy_pages(tree.end - tree.start));
     let mut result = Ok(());
-    for op in plan.share_beside(&memory, place, of, busy) {
+    let share = (!takeover.is_crash()).then(|| plan.share_beside(&memory, place, of, busy));
+    for op in share.into_iter().flatten() {
         if let Ok(op) = &op
             && tree.contains(&op.destination)
         {

@@ -14,6 +14,7 @@
 
 mod beside_copy;
 mod copy;
+mod crash;
 mod fault_injection;
 pub mod guest_console;
 pub mod interrupts;

@@ -2,7 +2,7 @@
 //! The machine as the platform that the three phases run on.
 
 use super::steps::TABLE;
-use super::{fault_injection, guest_console};
+use super::{crash, fault_injection, guest_console};
 use crate::arch::time::Deadline;
 use crate::arch::{barrier, time};
 use crate::console;
@@ -34,6 +34,9 @@ pub enum NoNextKernel {
     /// A CPU did not copy its share: half of a kernel is no kernel.
     #[error("the kexec list changed while the CPUs were taken")]
     CopyFailed,
+    /// The crash kernel is not as it was loaded.
+    #[error("the crash kernel is damaged")]
+    Damaged,
     /// It has no stage 2.
     #[error(transparent)]
     NoRoot(#[from] NoRoot),
@@ -111,6 +114,9 @@ impl Platform for Machine {
     }
 
     fn accept(&self, cpu: &Cpu, missing: usize) {
+        if self.takeover.is_crash() {
+            crash::write_notes(self);
+        }
         // What allocates in a takeover has done so: nothing can fail for want of memory.
         HEAP.seal(true);
         self.takeover.accept(cpu, missing);
@@ -168,7 +174,10 @@ impl Platform for Machine {
     fn begin_generation(&self, generation: u64) -> Result<Start, NoNextKernel> {
         report::print_trouble(self);
         if self.takeover.copy_failed() {
-            return Err(NoNextKernel::CopyFailed);
+            return Err(match self.takeover.is_crash() {
+                true => NoNextKernel::Damaged,
+                false => NoNextKernel::CopyFailed,
+            });
         }
         HEAP.seal(false);
         self.generations.begin(generation)?;

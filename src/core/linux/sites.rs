@@ -11,6 +11,7 @@
 pub mod crash;
 
 use super::kallsyms::{KallsymsError, Matches, Symbols};
+use crate::linux::crash::save_function;
 use crate::little_endian::u32_at;
 use core::ops::Range;
 use crash::{CrashSites, LEAVERS};
@@ -142,6 +143,7 @@ pub fn find(image: &[u8]) -> Found {
         cpus_down,
         kexec,
         crash_shutdown,
+        save,
         leavers @ ..,
     ] = symbols.text([
         CALLER,
@@ -149,6 +151,7 @@ pub fn find(image: &[u8]) -> Found {
         CPUS_DOWN,
         KEXEC,
         CRASH_SHUTDOWN,
+        save_function::NAME,
         first_leaver,
         second_leaver,
     ]);
@@ -190,7 +193,11 @@ pub fn find(image: &[u8]) -> Found {
             *place = function(name, matches)?.map(|start| start..end(matches));
         }
         let shutdown = there(CRASH_SHUTDOWN, crash_shutdown)?;
-        CrashSites::find(image, functions, shutdown, kexec?)
+        let save = match function(save_function::NAME, save) {
+            Ok(Some(start)) => Some(start..end(save)),
+            _ => None,
+        };
+        CrashSites::find(image, functions, shutdown, kexec?, save)
     };
     Found {
         kexec: of_kexec(),

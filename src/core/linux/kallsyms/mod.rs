@@ -49,7 +49,7 @@ pub enum KallsymsError {
 }
 
 /// Marks a token that is the type of a text symbol and nothing else.
-const BARE: u8 = 0x80;
+const BARE: u16 = 0x8000;
 
 /// How many steps a search may still take.
 struct Fuel(usize);
@@ -148,17 +148,17 @@ impl<'a> Symbols<'a> {
     /// Finds the text symbols (types `t`, `T`, and the weak `w`, `W`) of these names, all in one
     /// pass.
     pub fn text<const N: usize>(&self, wanted: [&str; N]) -> [Matches; N] {
-        const { assert!(N < 8, "a bit of a byte for each name, and one for BARE") }
+        const { assert!(N < 16, "a bit of a word for each name, and one for BARE") }
         let beginning = |start: &[u8]| {
             let bits = wanted.iter().enumerate();
-            bits.fold(0u8, |bits, (bit, name)| {
-                bits | u8::from(name.as_bytes().starts_with(start)) << bit
+            bits.fold(0u16, |bits, (bit, name)| {
+                bits | u16::from(name.as_bytes().starts_with(start)) << bit
             })
         };
         // Which of the names a symbol can have by its first token, which begins with its type, and
         // by its second one if the first is the type alone. Nearly all symbols can have none.
-        let mut first = [0u8; 256];
-        let mut second = [0u8; 256];
+        let mut first = [0u16; 256];
+        let mut second = [0u16; 256];
         for ((token, first), second) in (0..=255).zip(&mut first).zip(&mut second) {
             let text = self.tokens.text(token);
             *second = beginning(text);
@@ -172,7 +172,7 @@ impl<'a> Symbols<'a> {
                 };
             }
         }
-        let by = |table: &[u8; 256], token: Option<&u8>| {
+        let by = |table: &[u16; 256], token: Option<&u8>| {
             token
                 .and_then(|&token| table.get(usize::from(token)))
                 .copied()

@@ -7,6 +7,7 @@
 //! runs.
 
 use super::{HookSites, NoSites, calls};
+use crate::linux::crash::save_function::{self, Variables};
 use core::ops::Range;
 
 /// The functions that are looked at.
@@ -16,11 +17,13 @@ pub(super) const LEAVERS: [&str; 2] = ["__crash_kexec", "crash_kexec"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CrashSites {
     copies: [Option<HookSites>; LEAVERS.len()],
+    variables: Variables,
 }
 
 impl CrashSites {
     /// Finds them in `functions`, those of [`LEAVERS`] that there are; `shutdown` and `kexec` are where the
-    /// functions are that they call. All are offsets from the start of the Image.
+    /// functions are that they call, and `save` is `crash_save_cpu()`, if there is one. All are offsets from the
+    /// start of the Image.
     ///
     /// # Errors
     ///
@@ -30,7 +33,9 @@ impl CrashSites {
         functions: [Option<Range<u64>>; LEAVERS.len()],
         shutdown: u64,
         kexec: u64,
+        save: Option<Range<u64>>,
     ) -> Result<Self, NoSites> {
+        let variables = save.map(|code| save_function::variables(image, code));
         let mut copies = [None; LEAVERS.len()];
         for ((copy, name), function) in copies.iter_mut().zip(LEAVERS).zip(functions) {
             if let Some(function) = function {
@@ -38,9 +43,17 @@ impl CrashSites {
             }
         }
         match copies.iter().any(Option::is_some) {
-            true => Ok(Self { copies }),
+            true => Ok(Self {
+                copies,
+                variables: variables.unwrap_or_default(),
+            }),
             false => Err(NoSites::NoCrash),
         }
+    }
+
+    /// Returns the variables of the kernel among which is where the notes for the CPUs' registers are.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
     }
 
     /// Returns each copy.

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a panic leaves for its crash kernel: the registers of all CPUs in the notes of the dump; and whether that
+//! kernel is as it was loaded.
+
+use crate::arch::cache;
+use crate::arch::sha256::mix_of_this_cpu;
+use crate::arch::translate::translate;
+use crate::machine::Machine;
+use crate::machine::caught::Stopped;
+use crate::machine::cpu::Cpu;
+use crate::machine::dump::Dump;
+use baton_core::linux::crash::owners::{self, Owner};
+use baton_core::linux::crash::prstatus::{self, Registers};
+use baton_core::linux::crash::purgatory::{self, Mismatch, PurgatoryError, Recorded};
+use baton_core::linux::crash::save_function::MAX_VARIABLES;
+use baton_core::linux::crash::sha256::Sha256;
+use core::iter::zip;
+use thiserror::Error;
+
+/// Bytes that are hashed in one go: each piece is looked up in the guest's memory.
+const PIECE: u64 = 1 << 20;
+
+/// Why the crash kernel is not entered: the machine is reset.
+#[derive(Debug, Error)]
+pub enum Damaged {
+    /// What is recorded of it cannot be read.
+    #[error(transparent)]
+    Purgatory(#[from] PurgatoryError),
+    /// A part of it is not in guest memory.
+    #[error("{0:#x}, which is to be verified, is not in guest memory")]
+    Outside(u64),
+    /// It is not what it was.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+}
+
+/// How many notes there are of each kind.
+#[derive(Default)]
+struct Written {
+    registers: usize,
+    kernels: usize,
+    empty: usize,
+}
+
+/// Writes the registers of each CPU into its note. One that the kernel has written stays; that of a CPU that was
+/// off, or has not come, has no registers, so that no tool takes the next one for it.
+///
+/// To be called by the boot CPU when all have gathered, with the kernel's memory as it was.
+pub fn write_notes(machine: &Machine) {
+    let Some(kimage) = machine.takeover.crash_image() else {
+        return;
+    };
+    let mut dump = machine.takeover.dump.lock();
+    let Dump {
+        header,
+        cpus,
+        owners,
+    } = &mut *dump;
+    if let Err(why) = header.read(&machine.ram, kimage.segments()) {
+        log::warn!("crash: no registers in the dump: {why}");
+        return;
+    }
+    cpus.clear();
+    owners.clear();
+    for (cpu, stopped) in stopped(machine) {
+        cpus.push(cpu.index);
+        owners.push(Owner {
+            offset: stopped.per_cpu,
+            note: None,
+        });
+    }
+    let mut pointers = [0; MAX_VARIABLES];
+    let count = crash_notes(machine, &mut pointers);
+    let pointers = pointers.get(..count).unwrap_or_default();
+    let found = machine
+        .generations
+        .looking(|| owners::find(header.notes(), owners, pointers, translate));
+    if let Err(why) = found {
+        log::warn!("crash: no registers in the dump: {why}");
+    }
+    let mut written = Written::default();
+    for &note in header.notes() {
+        if prstatus::is_filled(&machine.ram, note) {
+            written.kernels += 1;
+            continue;
+        }
+        let owner = zip(&*cpus, &*owners).find(|(_, owner)| owner.note == Some(note));
+        let registers = owner.and_then(|(&cpu, _)| registers(machine, cpu));
+        match registers {
+            Some(_) => written.registers += 1,
+            None => written.empty += 1,
+        }
+        registers
+            .unwrap_or(Registers::NONE)
+            .write(&machine.ram, note);
+        cache::clean_to_poc(note as usize, prstatus::SIZE);
+    }
+    log::info!(
+        "crash: {} notes with registers, {} as the kernel has written them, {} without",
+        written.registers,
+        written.kernels,
+        written.empty
+    );
+}
+
+/// Returns the CPUs that have come from their guest, with what they kept then.
+fn stopped(machine: &Machine) -> impl Iterator<Item = (&Cpu, Stopped)> {
+    let generation = machine.takeover.rendezvous.generation();
+    let has_come = move |cpu: &&Cpu| cpu.member.arrival().has_arrived(generation);
+    let cpus = machine.cpus.iter().filter(has_come);
+    // The kernel's generation is the one before.
+    cpus.filter_map(move |cpu| Some((cpu, cpu.caught.stopped(generation.wrapping_sub(1))?)))
+}
+
+/// Returns the registers of CPU `index`, if it has come.
+fn registers(machine: &Machine, index: usize) -> Option<Registers> {
+    let (_, Stopped { registers, .. }) = stopped(machine).find(|(cpu, _)| cpu.index == index)?;
+    let (x, rest) = registers.split_first_chunk()?;
+    let &[sp, pc, pstate] = rest else { return None };
+    Some(Registers {
+        x: *x,
+        sp,
+        pc,
+        pstate,
+    })
+}
+
+/// Puts what may be the value of the kernel's `crash_notes` into `pointers`; returns how many there are.
+fn crash_notes(machine: &Machine, pointers: &mut [u64; MAX_VARIABLES]) -> usize {
+    let patched = *machine.hooks.patched.lock();
+    let Some((image, sites)) = patched.and_then(|patched| Some((patched.image, patched.crash?)))
+    else {
+        return 0;
+    };
+    let variables = sites.variables();
+    let values = variables.offsets().iter().filter_map(|offset| {
+        let place = machine.ram.range(image + offset, 8)?;
+        place.read_u64()
+    });
+    let mut count = 0;
+    for (pointer, value) in zip(pointers, values) {
+        *pointer = value;
+        count += 1;
+    }
+    count
+}
+
+/// Verifies the crash image, as its purgatory would, but with the caches on. To be called by the boot CPU in phase 3,
+/// before anything of the image is changed.
+///
+/// # Errors
+///
+/// [`Damaged`]: it must not be entered.
+pub fn verify(machine: &Machine) -> Result<(), Damaged> {
+    let Some(kimage) = machine.takeover.crash_image() else {
+        return Ok(());
+    };
+    let regions = match purgatory::find(&machine.ram, kimage.segments(), kimage.start()) {
+        Ok(Recorded::Digest(regions)) => regions,
+        Ok(Recorded::NoPurgatory | Recorded::Unchecked) => {
+            log::info!("crash: the crash kernel has no digest to be verified by");
+            return Ok(());
+        }
+        // It may be another's purgatory, and is no reason to lose the dump.
+        Err(why @ (PurgatoryError::NoTable(_) | PurgatoryError::TooLarge(_))) => {
+            log::warn!("crash: the crash kernel is not verified: {why}");
+            return Ok(());
+        }
+        Err(why) => return Err(why.into()),
+    };
+    let mut digest = Sha256::new(mix_of_this_cpu(true));
+    for region in regions.as_slice() {
+        for start in (region.start..region.end).step_by(PIECE as usize) {
+            let size = PIECE.min(region.end - start);
+            let piece = machine.ram.range(start, size);
+            let piece = piece.ok_or(Damaged::Outside(start))?;
+            // SAFETY: All vCPUs are in the monitor, and no other CPU writes the image.
+            digest.update(unsafe { piece.bytes() });
+        }
+    }
+    Ok(regions.check(&machine.ram, digest.finish())?)
+}
