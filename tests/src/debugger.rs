@@ -154,6 +154,14 @@ impl Debugger {
         little_endian(&self.ask(&format!("m{address:x},8")))
     }
 
+    /// Inverts the bits of `mask` in the byte of memory at physical address `address`.
+    pub fn flip(&mut self, address: u64, mask: u8) {
+        self.expect_ok("Qqemu.PhyMemMode:1");
+        let byte = little_endian(&self.ask(&format!("m{address:x},1"))) as u8;
+        self.expect_ok(&format!("M{address:x},1:{:02x}", byte ^ mask));
+        self.expect_ok("Qqemu.PhyMemMode:0");
+    }
+
     /// Has QEMU write the `size` bytes of memory at physical address `start` to `file`.
     pub fn save(&mut self, start: u64, size: u64, file: &Path) {
         let command = format!("pmemsave {start:#x} {size:#x} \"{}\"", file.display());
@@ -249,6 +257,11 @@ impl Monitor {
             base: 0x4020_0000,
             image: paths::monitor(),
         }
+    }
+
+    /// Where its memory begins.
+    pub fn address(&self) -> u64 {
+        self.base
     }
 
     /// The address of a function, by its path.

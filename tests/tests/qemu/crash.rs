@@ -2,9 +2,10 @@
 //! Debian's kernel panics, and its crash kernel follows.
 
 use crate::linux::{expect_stock, run_on};
-use baton_qemu::{Machine, Task, kexec, paths};
-use baton_tests::debugger::{CPSR, Monitor, PC, Stub};
+use baton_qemu::{End, Machine, Task, kexec, paths};
+use baton_tests::debugger::{CPSR, Debugger, Monitor, PC, Stub};
 use baton_tests::{Boot, Scratch, boot_answered, boot_observed, machine, number};
+use std::ops::Range;
 
 const SMP: u32 = 4;
 const SECONDS: u64 = 600;
@@ -20,6 +21,8 @@ const HUNG_AT: &str = "guest: hang: _stext is at 0x";
 const MASKED: u64 = 0x3c5;
 /// `b .`
 const SPIN: [u8; 4] = 0x1400_0000_u32.to_le_bytes();
+/// Bytes of a note, without the empty one behind it.
+const NOTE: usize = 412;
 /// How far `_stext` is from the start of the Image.
 const STEXT: u64 = 0x1_0000;
 /// What is in x19 of CPU n while it hangs, but for n.
@@ -30,6 +33,42 @@ fn crash_machine(baton: &str) -> Machine {
         baton: baton.to_owned(),
         ..machine(SMP)
     }
+}
+
+/// As [`boot_observed`]; when the guest waits for it, a debugger is connected, and has the address of `_stext`. It
+/// lets the machine go on.
+#[track_caller]
+fn boot_debugged(
+    mut machine: Machine,
+    scratch: &Scratch,
+    act: impl FnOnce(&mut Debugger, u64, &[String]),
+) -> Boot {
+    let stub = Stub::add(&mut machine, scratch);
+    let mut lines = Vec::new();
+    let mut act = Some(act);
+    let mut debugger = None;
+    boot_observed(&machine, &CRASH.guest("baton.hang=on"), SECONDS, |line| {
+        lines.push(line.to_owned());
+        let Some((_, stext)) = line.split_once(HUNG_AT) else {
+            return;
+        };
+        if let Some(act) = act.take() {
+            let stext = u64::from_str_radix(stext.trim(), 16).expect("an address");
+            // To connect stops the machine.
+            let debugger = debugger.insert(stub.connect());
+            act(debugger, stext, &lines);
+        }
+    })
+}
+
+/// How many notes of the dump must have registers, were written by the kernel, and have no registers.
+#[track_caller]
+fn expect_notes(boot: &Boot, registers: u32, kernels: u32, empty: u32) {
+    boot.expect(&format!(
+        "baton: crash: {registers} notes with registers, {kernels} as the kernel has written them, {empty} without"
+    ));
+    // As the crash kernel shows them.
+    boot.expect(&format!("guest: vmcore: notes: {SMP}"));
 }
 
 /// The monitor must have carried `times` panics, and the last crash kernel's kexec.
@@ -65,6 +104,7 @@ fn run_panic(how: &str) -> Boot {
 fn a_crash_kernel_has_all_cpus_and_kexecs() {
     let boot = run_on(&crash_machine(""), CRASH, 2, SECONDS);
     expect_carried(&boot, 1);
+    expect_notes(&boot, 4, 0, 0);
     boot.expect("guest: tree: asked for by                     __crash_kexec()");
     boot.expect("guest: tree: copied or zeroed                               0 KiB");
 }
@@ -106,117 +146,150 @@ fn the_stock_path_runs_when_a_crash_kimage_is_refused() {
 fn cpus_that_are_off_come_back() {
     let boot = run_panic("off");
     boot.expect("guest: CPUs online: 2");
+    expect_notes(&boot, 2, 0, 2);
 }
 
 #[test]
 fn a_cpu_in_user_space_is_taken() {
-    run_panic("user");
+    let boot = run_panic("user");
+    expect_notes(&boot, 4, 0, 0);
+    // Of CPU 1, which computes without an end.
+    let note = boot.expect("guest: vmcore: note 1: pc ");
+    let mode = note.split_once(", pstate ").map(|(_, rest)| &rest[15..16]);
+    if mode != Some("0") {
+        boot.fail(format_args!("expected a PSTATE of EL0, seen {note}"));
+    }
 }
 
 /// The kernel has its notifiers called first: its other CPUs turn themselves off for that.
 #[test]
 fn a_panic_with_notifiers_first_is_carried() {
-    run_panic("late");
+    let boot = run_panic("late");
+    expect_notes(&boot, 1, 3, 0);
 }
 
 #[test]
 fn two_cpus_panic_at_once() {
-    run_panic("two");
+    expect_notes(&run_panic("two"), 4, 0, 0);
 }
 
 #[test]
 fn a_panic_in_an_interrupt_handler_is_carried() {
-    run_panic("interrupt");
+    expect_notes(&run_panic("interrupt"), 4, 0, 0);
 }
 
 /// All CPUs but the one that panics spin with their interrupts masked, each with a mark in x19.
 #[test]
 fn hung_cpus_are_taken() {
     let scratch = Scratch::new("hung");
-    let mut machine = crash_machine("");
-    let stub = Stub::add(&mut machine, &scratch);
     let image = scratch.read(&paths::linux());
-    let text = image[STEXT as usize..].chunks_exact(4);
-    let spin = text.into_iter().position(|word| word == SPIN);
-    let spin = 4 * spin.expect("a kernel with \"b .\" in it") as u64;
-    let guest = CRASH.guest("baton.hang=on");
-    let mut place = None;
-    let boot = boot_observed(&machine, &guest, SECONDS, |line| {
-        let Some((_, address)) = line.split_once(HUNG_AT) else {
-            return;
-        };
-        if place.is_some() {
-            return;
-        }
-        let stext = u64::from_str_radix(address.trim(), 16).expect("an address");
-        // To connect stops the machine.
-        let mut debugger = stub.connect();
+    let text = (0..)
+        .step_by(4)
+        .zip(image[STEXT as usize..].chunks_exact(4));
+    let spins: Vec<u64> = text
+        .filter(|(_, word)| *word == SPIN)
+        .map(|(at, _)| at)
+        .collect();
+    let mut place = 0;
+    let boot = boot_debugged(crash_machine(""), &scratch, |debugger, stext, _| {
+        // Some of them the kernel has patched since.
+        let mut is_there =
+            |at: &&u64| debugger.word(0, stext + **at) as u32 == u32::from_le_bytes(SPIN);
+        place = stext
+            + spins
+                .iter()
+                .find(&mut is_there)
+                .expect("a kernel with \"b .\" in it");
         for cpu in 1..SMP {
             debugger.set_register(cpu, CPSR, MASKED);
-            debugger.set_register(cpu, PC, stext + spin);
+            debugger.set_register(cpu, PC, place);
             debugger.set_register(cpu, 19, MARK + u64::from(cpu));
         }
         debugger.go_on_without(SMP, &[]);
-        place = Some((stext + spin, debugger));
     });
     boot.expect_ok(baton_qemu::linux::check(&boot, 2, SMP));
     expect_carried(&boot, 1);
+    expect_notes(&boot, 4, 0, 0);
+    for cpu in 1..SMP {
+        let mark = MARK + u64::from(cpu);
+        boot.expect(&format!(
+            "guest: vmcore: note {cpu}: pc {place:016x}, pstate {MASKED:016x}, x19 {mark:016x}"
+        ));
+    }
 }
 
 /// Where QEMU's RAM begins.
 const RAM: u64 = 0x4000_0000;
 
-/// From where all CPUs have come to the monitor up to the crash kernel's first instruction, nothing writes the
-/// memory below the crash kernel's, which is the old kernel's.
+/// From where all CPUs have come to the monitor up to the crash kernel's first instruction, nothing is written
+/// but the CPUs' notes to memory that is not the crash kernel's.
 #[test]
 fn the_memory_of_the_kernel_that_panicked_is_not_written() {
     let scratch = Scratch::new("evidence");
-    let (before, after) = (scratch.path("before"), scratch.path("after"));
+    let names = ["before", "after"]
+        .map(|name| ["low", "high"].map(|part| scratch.path(&format!("{name}-{part}"))));
     let mut machine = crash_machine("");
     machine.mem = 1024;
-    let stub = Stub::add(&mut machine, &scratch);
-    let (mut monitor, mut area) = (None, None);
-    let mut connection = None;
-    let boot = boot_observed(&machine, &CRASH.guest("baton.hang=on"), SECONDS, |line| {
-        monitor = monitor.take().or_else(|| Monitor::at(line));
-        area = area.or_else(|| area_in(line));
-        let (Some(monitor), Some(area)) = (&monitor, area) else {
-            return;
-        };
-        if connection.is_some() || !line.contains(HUNG_AT) {
-            return;
-        }
-        let mut debugger = stub.connect();
+    let boot = boot_debugged(machine, &scratch, |debugger, _, lines| {
+        let place = lines.iter().find_map(|line| Monitor::at(line));
+        let monitor = place.expect("a line of the monitor's");
+        let area = area_in(lines);
+        // The monitor is at the end.
+        let parts = [RAM..area.start, area.end..monitor.address()];
         let checked = monitor.function("<baton_core::linux::kimage::Kimage>::check_crash");
-        for (place, file) in [(checked, &before), (area, &after)] {
+        for (place, files) in [checked, area.start].into_iter().zip(&names) {
             debugger.break_at(place);
             debugger.go_on_without(SMP, &[]);
             let cpu = debugger.wait();
             assert_eq!(cpu, Some(0), "the CPU that panicked comes to {place:#x}");
             debugger.do_not_break_at(place);
-            debugger.save(RAM, area - RAM, file);
+            for (part, file) in parts.iter().zip(files) {
+                debugger.save(part.start, part.end - part.start, file);
+            }
         }
         debugger.go_on_without(SMP, &[]);
-        connection = Some(debugger);
     });
     boot.expect_ok(baton_qemu::linux::check(&boot, 2, SMP));
     expect_carried(&boot, 1);
-    let (before, after) = (scratch.read(&before), scratch.read(&after));
-    assert!(before.len() == after.len() && before.len() > 64 << 20);
+    let [before, after] = names.map(|files| files.map(|file| scratch.read(&file)).concat());
+    assert!(before.len() == after.len() && before.len() > 300 << 20);
     let differs = |&at: &usize| before[at] != after[at];
     let written: Vec<_> = (0..before.len()).filter(differs).collect();
-    if let (Some(first), Some(last)) = (written.first(), written.last()) {
+    // Notes are of CPUs' own memory: no two are near each other.
+    let notes = written.chunk_by(|a, b| b - a < NOTE);
+    let sizes: Vec<_> = notes
+        .map(|note| note[note.len() - 1] - note[0] + 1)
+        .collect();
+    if sizes.len() != SMP as usize || sizes.iter().any(|size| *size > NOTE) {
         boot.fail(format_args!(
-            "expected no byte written, seen {} from {:#x} to {:#x}",
-            written.len(),
-            RAM + *first as u64,
-            RAM + *last as u64
+            "expected {SMP} notes of {NOTE} bytes written, and nothing else; seen so many bytes: {sizes:?}"
         ));
     }
 }
 
-/// Where the crash kernel's memory begins, by the first kernel's line.
-fn area_in(line: &str) -> Option<u64> {
-    let (_, range) = line.split_once("crashkernel reserved: 0x")?;
-    u64::from_str_radix(range.split_once(' ')?.0, 16).ok()
+#[test]
+fn a_damaged_crash_kernel_is_not_entered() {
+    let scratch = Scratch::new("damaged");
+    let boot = boot_debugged(crash_machine(""), &scratch, |debugger, _, lines| {
+        // In the middle of the kernel.
+        debugger.flip(area_in(lines).start + (10 << 20), 1);
+        debugger.go_on_without(SMP, &[]);
+    });
+    boot.expect("baton: error: crash: the SHA-256 of the crash image's ");
+    boot.expect("baton: error: the crash kernel is damaged; resetting the machine");
+    boot.expect_no("guest: generation 1");
+    if !matches!(boot.end, End::Reset) {
+        boot.fail(format_args!("expected a reset, seen: {}", boot.end));
+    }
+}
+
+/// The crash kernel's memory, by the first kernel's line.
+fn area_in(lines: &[String]) -> Range<u64> {
+    let area = lines.iter().find_map(|line| {
+        let (_, range) = line.split_once("crashkernel reserved: 0x")?;
+        let (start, rest) = range.split_once(" - 0x")?;
+        let address = |text| u64::from_str_radix(text, 16).ok();
+        Some(address(start)?..address(rest.split_once(' ')?.0)?)
+    });
+    area.expect("memory for a crash kernel")
 }
