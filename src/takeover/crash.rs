@@ -50,6 +50,9 @@ pub fn write_notes(machine: &Machine) {
     let Some(kimage) = machine.takeover.crash_image() else {
         return;
     };
+    let mut pointers = [0; MAX_VARIABLES];
+    let count = crash_notes(machine, &mut pointers);
+    let pointers = pointers.get(..count).unwrap_or_default();
     let mut dump = machine.takeover.dump.lock();
     let Dump {
         header,
@@ -69,9 +72,6 @@ pub fn write_notes(machine: &Machine) {
             note: None,
         });
     }
-    let mut pointers = [0; MAX_VARIABLES];
-    let count = crash_notes(machine, &mut pointers);
-    let pointers = pointers.get(..count).unwrap_or_default();
     let found = machine
         .generations
         .looking(|| owners::find(header.notes(), owners, pointers, translate));
