@@ -100,10 +100,9 @@ fn by_pointer(
 /// Finds the one distance between offsets and notes with which each CPU has a note.
 fn by_distances(notes: &[u64], cpus: &mut [Owner]) -> Result<(), NoOwners> {
     clear(cpus);
-    let origin = cpus.first().ok_or(NoOwners::NoFit)?.offset;
     // Offsets may be on both sides of 0, where the image is above the linear map.
-    let place = |cpu: &Owner| cpu.offset.wrapping_sub(origin) as i64;
-    let lowest = cpus.iter().map(place).min().unwrap_or(0);
+    let place = |cpu: &Owner| cpu.offset as i64;
+    let lowest = cpus.iter().map(place).min().ok_or(NoOwners::NoFit)?;
     let note_of = |cpu: &Owner, first: u64| {
         let address = first.wrapping_add(place(cpu).wrapping_sub(lowest) as u64);
         notes.binary_search(&address).ok().map(|_| address)
@@ -246,6 +245,16 @@ mod tests {
             assert!(result.is_err(), "{pointers:x?}: {result:?}");
             assert_eq!(found(&cpus), [None; 4]);
         }
+    }
+
+    #[test]
+    fn two_cpus_at_one_place_have_no_note() {
+        // There is one way for both distances.
+        let (notes, mut cpus) = linear(&even(3));
+        cpus[1].offset = cpus[2].offset;
+        let result = find(&notes, &mut cpus, &[], |_| None);
+        assert_eq!(result, Err(NoOwners::NoFit));
+        assert_eq!(found(&cpus), [None; 3]);
     }
 
     #[test]
