@@ -22,7 +22,7 @@ use baton_abi::hooks::{CRASH_HOOK1, CRASH_HOOK2, HOOK1, HOOK2, hvc};
 use baton_core::linux::image::PageSize;
 use baton_core::linux::image::{HEADER_SIZE, ImageHeader};
 use baton_core::linux::sites::{self, Site};
-use baton_core::options::Hooks;
+use baton_core::options::{Crash, Hooks};
 use baton_sysreg::read_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
 use log::Level;
@@ -125,7 +125,10 @@ fn patch(
         image,
         page,
         kexec: found.kexec.ok(),
-        crash: found.crash.ok().filter(|_| machine.options.crash),
+        crash: found
+            .crash
+            .ok()
+            .filter(|_| machine.options.crash != Crash::Off),
         kexec_first: None,
         crash_first: None,
     };
@@ -146,7 +149,7 @@ fn patch(
         ),
     }
     match &found.crash {
-        _ if !machine.options.crash => {
+        _ if machine.options.crash == Crash::Off => {
             log::log!(
                 level,
                 "crash hooks: off: a panic takes the kernel's own path"

@@ -41,6 +41,18 @@ pub enum Tee {
     Forward,
 }
 
+/// What becomes of a Linux guest that panics, and has a crash kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Crash {
+    /// The two calls by which it leaves are patched: all CPUs are taken.
+    #[default]
+    On,
+    /// The same, but devices' accesses to memory go on.
+    KeepDma,
+    /// Nothing is patched.
+    Off,
+}
+
 /// What becomes of devices' accesses to memory at a takeover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceDma {
@@ -97,9 +109,8 @@ pub struct Options {
     pub given: String,
     /// `hooks=on|off|refuse`.
     pub hooks: Hooks,
-    /// `crash=on|off`: whether the two calls by which a Linux guest leaves for its crash kernel are patched
-    /// too; not with `hooks=off`.
-    pub crash: bool,
+    /// `crash=on|off|keep-dma`: what becomes of a panic; nothing is patched for it with `hooks=off`.
+    pub crash: Crash,
     /// `log=error|warn|info|debug|trace|off`: the least severe messages that are logged.
     pub log: LevelFilter,
     /// `log=uart`: the log goes to the UART while a guest runs too, whose console that may not be.
@@ -140,7 +151,7 @@ impl Default for Options {
         Self {
             given: String::new(),
             hooks: Hooks::On,
-            crash: true,
+            crash: Crash::default(),
             log: LevelFilter::Info,
             log_to_uart: false,
             teardown: Teardown::Parallel,
@@ -210,7 +221,7 @@ impl Options {
         let (key, value) = word.split_once('=').ok_or(Problem::Unknown(word))?;
         let expected = match key {
             "hooks" => "on, off or refuse",
-            "crash" => "on or off",
+            "crash" => "on, off or keep-dma",
             "log" => "off, error, warn, info, debug, trace or uart",
             "teardown" => "parallel or serial",
             "tee" => "deny or forward",
@@ -241,8 +252,9 @@ impl Options {
             ("hooks", "on") => self.hooks = Hooks::On,
             ("hooks", "off") => self.hooks = Hooks::Off,
             ("hooks", "refuse") => self.hooks = Hooks::Refuse,
-            ("crash", "on") => self.crash = true,
-            ("crash", "off") => self.crash = false,
+            ("crash", "on") => self.crash = Crash::On,
+            ("crash", "off") => self.crash = Crash::Off,
+            ("crash", "keep-dma") => self.crash = Crash::KeepDma,
             ("log", "uart") => self.log_to_uart = true,
             ("log", level) => self.log = level.parse().ok()?,
             ("teardown", "parallel") => self.teardown = Teardown::Parallel,
@@ -330,8 +342,9 @@ mod tests {
             let seen = (options.log, options.log_to_uart);
             assert_eq!(seen, (LevelFilter::Warn, true), "{line}");
         }
-        assert!(!clean("crash=off").crash);
-        assert!(clean("crash=on").crash);
+        assert_eq!(clean("crash=off").crash, Crash::Off);
+        assert_eq!(clean("crash=keep-dma").crash, Crash::KeepDma);
+        assert_eq!(clean("crash=keep-dma crash=on").crash, Crash::On);
         assert_eq!(clean("teardown=serial").teardown, Teardown::Serial);
         assert_eq!(clean("teardown=parallel").teardown, Teardown::Parallel);
         assert_eq!(clean("tee=deny").tee, Tee::Deny);
@@ -359,7 +372,7 @@ mod tests {
         let expected = Options {
             given: String::new(),
             hooks: Hooks::Refuse,
-            crash: false,
+            crash: Crash::Off,
             log: LevelFilter::Debug,
             log_to_uart: true,
             teardown: Teardown::Serial,
@@ -431,7 +444,7 @@ mod tests {
             "unknown option \"console=ttyAMA0\" ignored".into(),
             "unknown option \"quiet\" ignored".into(),
             "option \"hooks=maybe\" ignored: expected on, off or refuse".into(),
-            "option \"crash=yes\" ignored: expected on or off".into(),
+            "option \"crash=yes\" ignored: expected on, off or keep-dma".into(),
             "option \"log=loud\" ignored: expected off, error, warn, info, debug, trace or uart"
                 .into(),
             "option \"teardown=\" ignored: expected parallel or serial".into(),

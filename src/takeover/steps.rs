@@ -9,7 +9,7 @@ use crate::vcpu;
 use baton_abi::steps as names;
 use baton_core::hw_error::HwError;
 use baton_core::mpidr;
-use baton_core::options::{DeviceDma, Smmu, Teardown};
+use baton_core::options::{Crash, DeviceDma, Smmu, Teardown};
 use baton_core::smp::steps::{self, Phase, Step};
 use baton_sysreg::read_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
@@ -149,9 +149,17 @@ fn cluster_pmu(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
     unsafe { vcpu::pmu::reset_cluster() }
 }
 
+/// What becomes of devices' accesses to memory: a crash kernel may want to see what they do.
+fn device_dma(machine: &Machine) -> DeviceDma {
+    match machine.options.crash {
+        Crash::KeepDma if machine.takeover.crash_image().is_some() => DeviceDma::Keep,
+        _ => machine.options.dma,
+    }
+}
+
 /// Devices write nothing into memory that is copied to, or that is the next kernel's.
 fn pci_dma(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
-    match machine.options.dma {
+    match device_dma(machine) {
         DeviceDma::Stop => machine.dma.stop_pci(),
         DeviceDma::Keep => {
             machine.dma.keep_pci();
@@ -163,7 +171,7 @@ fn pci_dma(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
 /// Nor do those that are no function of PCI, where an SMMU stands before them. It is set up by addresses of the old
 /// kernel's.
 fn smmus(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
-    match machine.options.dma {
+    match device_dma(machine) {
         DeviceDma::Stop => machine.dma.shut_smmus(machine.options.smmu == Smmu::Bypass),
         DeviceDma::Keep => {
             machine.dma.keep_smmus();

@@ -2,9 +2,9 @@
 //! Debian's kernel panics, and its crash kernel follows.
 
 use crate::linux::{expect_stock, run_on};
-use baton_qemu::{End, Machine, Task, kexec, paths};
+use baton_qemu::{End, Machine, Task, kexec, paths, scratch};
 use baton_tests::debugger::{CPSR, Debugger, Monitor, PC, Stub};
-use baton_tests::{Boot, Scratch, boot_answered, boot_observed, machine, number};
+use baton_tests::{Boot, Scratch, boot, boot_answered, boot_observed, machine, number};
 use std::ops::Range;
 
 const SMP: u32 = 4;
@@ -107,6 +107,25 @@ fn a_crash_kernel_has_all_cpus_and_kexecs() {
     expect_notes(&boot, 4, 0, 0);
     boot.expect("guest: tree: asked for by                     __crash_kexec()");
     boot.expect("guest: tree: copied or zeroed                               0 KiB");
+}
+
+#[test]
+fn devices_stop_at_a_panic_unless_they_are_to_be_kept() {
+    let files = Scratch::new("crash-dma");
+    let disk = scratch::create(&files.path("disk"), 3).unwrap();
+    for (baton, stopped) in [("", "1"), ("crash=keep-dma", "0")] {
+        let mut machine = crash_machine(baton);
+        machine.disks.push(disk.clone());
+        let boot = boot(&machine, &CRASH.guest("baton.disk=on"), SECONDS);
+        expect_carried(&boot, 1);
+        // The crash kernel's own line is the first one.
+        let line = boot.expect("guest: tree: PCI functions stopped ");
+        if line.rsplit(' ').next() != Some(stopped) {
+            boot.fail(format_args!(
+                "expected {stopped} with \"{baton}\", seen \"{line}\""
+            ));
+        }
+    }
 }
 
 /// `BATON_CRASHES=10` for more of them; each needs memory of its own in that of the one before.
