@@ -140,20 +140,19 @@ fn acpi_table(machine: &Machine) -> Option<&GuestRange> {
     acpi::is_table(machine.cpus.len(), &place.copy()?).then_some(place)
 }
 
-/// Writes the text to `place`: by itself, as a CPU's stack has no room for two of them.
-#[inline(never)]
+/// Writes the text to `place`.
 fn write_text(machine: &Machine, place: &GuestRange, header: Option<&ReportHeader>) {
-    let mut text = [0; property::SIZE];
+    let mut text = machine.takeover.report.text.lock();
+    let Some(text) = text.first_chunk_mut() else {
+        return;
+    };
     console::with_log(|log| {
-        fill(&mut text, &machine.options, header, |most| {
-            log.last_lines(most)
-        });
+        fill(text, &machine.options, header, |most| log.last_lines(most));
     });
-    write_clean(place, &text);
+    write_clean(place, text);
 }
 
 /// Writes the ACPI table at `place` but for the log, part by part, as a CPU's stack has no room for all of it.
-#[inline(never)]
 fn write_table(machine: &Machine, place: &GuestRange, header: &ReportHeader) {
     let cpus = machine.cpus.len();
     let part = |offset: usize, size: usize| {
@@ -161,15 +160,18 @@ fn write_table(machine: &Machine, place: &GuestRange, header: &ReportHeader) {
             .ram
             .range(place.start() + offset as u64, size as u64)
     };
-    let mut text = [0; property::SIZE];
-    fill(&mut text, &machine.options, Some(header), no_lines);
+    let mut text = machine.takeover.report.text.lock();
+    let Some(text) = text.first_chunk_mut() else {
+        return;
+    };
+    fill(text, &machine.options, Some(header), no_lines);
     let (Some(behind), Some(last)) = (part(TEXT, text.len()), part(TIMES, report_size(cpus)))
     else {
         return;
     };
-    write_clean(&behind, &text);
+    write_clean(&behind, text);
     let times = write_times(machine, &last, header);
-    write_clean(place, &acpi::header(cpus, sum(&text).wrapping_add(times)));
+    write_clean(place, &acpi::header(cpus, sum(text).wrapping_add(times)));
 }
 
 /// Writes header and rows to `place`, which has room for them, and returns what their bytes add up to.

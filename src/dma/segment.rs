@@ -61,6 +61,7 @@ impl Segment {
     }
 
     /// Returns a register, if there is one.
+    #[inline]
     fn register(
         &self,
         function: Function,
@@ -75,6 +76,7 @@ impl Segment {
 }
 
 impl ConfigSpace for Segment {
+    #[inline]
     fn read(&self, function: Function, register: u16) -> u32 {
         let register = self.register(function, register);
         register.map_or(ABSENT, |register| register.read())

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The report of the takeover that is under way, as far as it is written while CPUs copy.
 
+use alloc::vec;
+use alloc::vec::Vec;
+use baton_core::report::property::SIZE;
+use baton_core::sync::Lock;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
@@ -36,12 +40,14 @@ pub struct PreparedReport {
     pub zeroed: AtomicU64,
     /// The end of the log that the text has.
     pub log_end: AtomicU64,
+    /// Room for the text, which a CPU's stack has none for.
+    pub text: Lock<Vec<u8>>,
     sums: [Sum; SUMS],
 }
 
 impl PreparedReport {
     /// Returns that of no takeover.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             ready: AtomicU64::new(0),
             is_written: AtomicBool::new(false),
@@ -54,6 +60,7 @@ impl PreparedReport {
             bytes: AtomicU64::new(0),
             zeroed: AtomicU64::new(0),
             log_end: AtomicU64::new(0),
+            text: Lock::new(vec![0; SIZE]),
             sums: [const { Sum(AtomicU32::new(0)) }; SUMS],
         }
     }

@@ -77,9 +77,6 @@ fn in_tree(machine: &Machine, tree: &mut NextTree, header: &ReportHeader) -> Opt
 }
 
 /// Writes into the ACPI table, if there is one; returns false if it must be looked at when all is copied.
-///
-/// A function by itself, as its text takes much of the stack.
-#[inline(never)]
 fn in_table(machine: &Machine, header: &ReportHeader) -> bool {
     let Some(table) = &machine.report else {
         return true;
@@ -96,9 +93,12 @@ fn in_table(machine: &Machine, header: &ReportHeader) -> bool {
         }
         sum(bytes)
     };
-    let mut text = [0; SIZE];
-    fill(&mut text, &machine.options, Some(header), no_lines);
-    let mut rest = write(TEXT, &text).wrapping_add(write(TIMES, header.as_bytes()));
+    let mut text = takeover.report.text.lock();
+    let Some(text) = text.first_chunk_mut::<SIZE>() else {
+        return false;
+    };
+    fill(text, &machine.options, Some(header), no_lines);
+    let mut rest = write(TEXT, text).wrapping_add(write(TIMES, header.as_bytes()));
     for (cpu, place) in machine.cpus.iter().zip(0..) {
         // That of a CPU that takes part is added when it has written it.
         let row = match cpu.times.part.load(Relaxed) & ROW_TOOK_PART {
@@ -110,7 +110,7 @@ fn in_table(machine: &Machine, header: &ReportHeader) -> bool {
     let first = acpi::header(cpus, rest);
     write(0, &first);
     cache::clean_to_poc(start as usize, TIMES + report_size(cpus));
-    let Some(line) = late_place(&text) else {
+    let Some(line) = late_place(text) else {
         return false;
     };
     let prepared = &takeover.report;

@@ -45,7 +45,9 @@ struct Written {
 /// Writes the registers of each CPU into its note. One that the kernel has written stays; that of a CPU that was
 /// off, or has not come, has no registers, so that no tool takes the next one for it.
 ///
-/// To be called by the boot CPU when all have gathered, with the kernel's memory as it was.
+/// To be called by the boot CPU when all have gathered, with the kernel's memory as it was. Not inlined: kexecs need none
+/// of what it has on the stack.
+#[inline(never)]
 pub fn write_notes(machine: &Machine) {
     let Some(kimage) = machine.takeover.crash_image() else {
         return;
@@ -151,6 +153,7 @@ fn crash_notes(machine: &Machine, pointers: &mut [u64; MAX_VARIABLES]) -> usize 
 /// # Errors
 ///
 /// [`Damaged`]: it must not be entered.
+#[inline(never)]
 pub fn verify(machine: &Machine) -> Result<(), Damaged> {
     let Some(kimage) = machine.takeover.crash_image() else {
         return Ok(());

@@ -79,6 +79,7 @@ impl Ecam {
 
     /// Returns the physical address of a 32-bit register, which lies in [`Self::region`]; `None` if the function
     /// is on another bus, or has no such register.
+    #[inline]
     pub fn address(&self, function: Function, register: u16) -> Option<u64> {
         if !(self.first..=self.last).contains(&function.bus)
             || !register.is_multiple_of(4)

@@ -159,6 +159,7 @@ fn is_used(space: &impl ConfigSpace, bus: u8) -> bool {
     (0..DEVICES).any(|device| is_there(space, first(device)))
 }
 
+#[inline]
 fn is_there(space: &impl ConfigSpace, function: Function) -> bool {
     // One in reset answers 0x0001, and has its Vendor ID later (2.3.2).
     space.read(function, VENDOR) as u16 != ABSENT as u16
@@ -207,7 +208,8 @@ impl<'a, S: ConfigSpace, L: FnMut() -> bool> Walk<'a, S, L> {
             let mut devices = if self.links.has(bus) { 1 } else { DEVICES };
             let mut device = 0;
             while device < devices {
-                if (self.late)() {
+                // To look at the time takes as long as to read a few that are not there.
+                if device.is_multiple_of(8) && (self.late)() {
                     self.is_late = true;
                     return;
                 }
@@ -421,10 +423,10 @@ mod tests {
         let fake = Fake::default();
         fake.function(at(0, 0, 0), 0);
         fake.function(at(0, 20, 0), 0);
-        let mut devices = 0;
+        let mut looks = 0;
         let late = || {
-            devices += 1;
-            devices > 10
+            looks += 1;
+            looks > 2
         };
         let ecam = ecam(0, 255);
         let stopped = stop(&ecam, roots(&ecam, &fake, || false), &fake, late, |_| {});
