@@ -15,7 +15,7 @@ use std::process::Command;
 const PROMPT: &[u8] = b"(qemu) ";
 /// A page of the monitor's, and the stacks between guard pages (`src/boot/relocate.rs`).
 const PAGE: usize = 4096;
-const STACK: usize = 16 << 10;
+const STACK: usize = 24 << 10;
 
 /// Runs the probe with a command line until it says that it is done, and checks that the monitor's
 /// memory is then what it was: its text and constants are those of its image, and the pages that
