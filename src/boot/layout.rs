@@ -2,7 +2,7 @@
 //! How the monitor divides its own memory.
 
 use super::image;
-use crate::memory::layout::{GUARD, PAGE, STACK};
+use baton_core::memory::layout::{GUARD, PAGE, STACK};
 use baton_core::memory::region::Region;
 
 /// The monitor's memory starts and ends on the largest blocks that Linux maps its memory with.

@@ -3,10 +3,10 @@
 
 use super::early_map;
 use crate::console;
-use crate::memory::layout::PAGE;
 use crate::memory::stage1::MemoryKind;
 use baton_core::devicetree::blob;
 use baton_core::devicetree::console::Console;
+use baton_core::memory::layout::PAGE;
 use baton_core::memory::region::Region;
 use baton_core::uart::Uart;
 use core::slice;

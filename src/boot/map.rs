@@ -4,7 +4,6 @@
 use super::layout::Layout;
 use super::{image, spin_table};
 use crate::memory::guest_ram::ZERO_ALIAS;
-use crate::memory::layout::{GUARD, STACK};
 use crate::memory::stage1::{self, MemoryKind, MmuConfig, VaSize};
 use aarch64_paging::descriptor::El23Attributes;
 use aarch64_paging::idmap::IdTranslation;
@@ -13,6 +12,7 @@ use aarch64_paging::{MapError, Mapping};
 use alloc::vec::Vec;
 use baton_core::devicetree::gic::Gic as GicNode;
 use baton_core::hardware::{Dma, Hardware};
+use baton_core::memory::layout::{GUARD, STACK};
 use baton_core::memory::region::{Region, RegionSet};
 use core::{mem, slice};
 

@@ -3,12 +3,12 @@
 
 use super::caught::Caught;
 use super::counters::{Attempt, Exits, Times};
-use crate::memory::layout::{GUARD, STACK};
 use crate::memory::stage1::MmuConfig;
 use crate::vcpu::features::Features;
 use crate::vcpu::frame::Frame;
 use baton_core::el3_features::El3Features;
 use baton_core::hw_error::HwError;
+use baton_core::memory::layout::{GUARD, STACK};
 use baton_core::os_lock::OsLocks;
 use baton_core::smp::platform::HasPower;
 use baton_core::smp::power::Power;

@@ -5,6 +5,5 @@ pub mod guest_ram;
 pub mod heap;
 pub mod hotplug;
 pub mod kexec_memory;
-pub mod layout;
 pub mod stage1;
 pub mod stage2;

@@ -3,6 +3,7 @@
 
 use crate::boot::{Boot, watched};
 use crate::scratch::Scratch;
+use baton_core::memory::layout;
 use baton_qemu::{Guest, Machine, paths, symbols};
 use std::fs;
 use std::io::{Read, Write};
@@ -13,9 +14,9 @@ use std::process::Command;
 
 /// QEMU's prompt.
 const PROMPT: &[u8] = b"(qemu) ";
-/// A page of the monitor's, and the stacks between guard pages (`src/boot/relocate.rs`).
-const PAGE: usize = 4096;
-const STACK: usize = 24 << 10;
+/// A page of the monitor's, and the stacks between guard pages.
+const PAGE: usize = layout::GUARD as usize;
+const STACK: usize = layout::STACK as usize;
 
 /// Runs the probe with a command line until it says that it is done, and checks that the monitor's
 /// memory is then what it was: its text and constants are those of its image, and the pages that

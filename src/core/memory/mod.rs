@@ -7,5 +7,6 @@ pub mod geometry;
 pub mod guest_memory;
 pub mod guest_walk;
 pub mod hotplug;
+pub mod layout;
 pub mod region;
 pub mod withheld;

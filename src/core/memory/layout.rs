@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sizes in the monitor's own memory that several modules use.
+//! Sizes in the monitor's own memory, for the monitor and for tests that look at it from outside.
 
 /// Size of a page in bytes.
 pub const PAGE: u64 = 4096;
