@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What of a function's capabilities says which other functions there are: its port, and its virtual functions.
 
-use super::{ABSENT, ConfigSpace, Function};
+use super::{ABSENT, COMMAND_STATUS, ConfigSpace, Function};
 
 /// Registers of every function, and bits in them (PCI Express Base Specification 6.0, 7.5.1).
-const COMMAND_STATUS: u16 = 0x04;
 const HAS_CAPABILITIES: u32 = 1 << 20;
 const CAPABILITIES: u16 = 0x34;
 /// The most capabilities that fit in 256 bytes, and in 4 KiB.

@@ -13,6 +13,9 @@ use core::fmt::{Display, Formatter};
 const BUS_SIZE: u64 = 1 << 20;
 const FUNCTION_SIZE: u64 = 1 << 12;
 
+/// The register of every function with Command, and Status in its upper half (7.5.1.1).
+const COMMAND_STATUS: u16 = 0x04;
+
 /// What a read of a function that is not there returns.
 pub const ABSENT: u32 = !0;
 

@@ -5,11 +5,10 @@
 //! leads to it, so that the walk ends; and it ends early where it takes too long.
 
 use super::capabilities::Express;
-use super::{ABSENT, ConfigSpace, Ecam, Function};
+use super::{ABSENT, COMMAND_STATUS, ConfigSpace, Ecam, Function};
 
 /// Registers of every function, and bits in them (PCI Express Base Specification 6.0, 7.5.1).
 const VENDOR: u16 = 0x00;
-const COMMAND_STATUS: u16 = 0x04;
 /// Of Command: the function may write to memory, and read it.
 pub const BUS_MASTER: u32 = 1 << 2;
 /// Status, whose bits a one clears.
