@@ -261,12 +261,16 @@ pub fn number(cells: Cells<'_>) -> Option<u64> {
 
 // Not inlined, this and the next ones: they are called from everywhere.
 
+/// Returns a property's value.
+#[inline(never)]
+pub fn value<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a [u8]> {
+    node.property(name)?.value_as().ok()
+}
+
 /// Returns a property's value; no bytes if it is absent.
 #[inline(never)]
 pub fn bytes<'a>(node: &FdtNode<'a>, name: &str) -> &'a [u8] {
-    node.property(name)
-        .and_then(|property| property.value_as().ok())
-        .unwrap_or_default()
+    value(node, name).unwrap_or_default()
 }
 
 /// Returns the number in a property of one or two cells.

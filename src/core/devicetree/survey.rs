@@ -70,17 +70,24 @@ enum Child {
     ReservedMemory,
 }
 
+/// Their names.
+const CHILDREN: [(Child, &[u8]); 4] = [
+    (Child::Chosen, b"chosen"),
+    (Child::Cpus, b"cpus"),
+    (Child::Psci, b"psci"),
+    (Child::ReservedMemory, b"reserved-memory"),
+];
+
 impl Child {
     /// Returns that of the name of `node`, whatever its unit address.
     fn of(node: Node<'_>) -> Option<Self> {
-        let (child, whole) = match () {
-            () if node.begins(*b"chos") => (Self::Chosen, "chosen"),
-            () if node.begins(*b"cpus") => (Self::Cpus, "cpus"),
-            () if node.begins(*b"psci") => (Self::Psci, "psci"),
-            () if node.begins(*b"rese") => (Self::ReservedMemory, "reserved-memory"),
-            () => return None,
+        // The first cell differs nearly always, and is compared sooner than a name is found.
+        let is = |name: &[u8]| {
+            let first = name.first_chunk();
+            first.is_some_and(|first| node.begins(*first)) && split(node.name(), b'@').0 == name
         };
-        (split(node.name(), b'@').0 == whole.as_bytes()).then_some(child)
+        let (child, _) = CHILDREN.iter().find(|(_, name)| is(name))?;
+        Some(*child)
     }
 }
 
@@ -232,18 +239,13 @@ impl Walk {
 
     /// Takes the entries of the memory reservation block.
     fn reserve_entries(&mut self, tree: &[u8]) {
-        let block = blob::word_at(tree, blob::header::OFF_MEM_RSVMAP);
-        let block = block.and_then(|start| tree.get(start as usize..));
-        for entry in block.unwrap_or_default().chunks_exact(ENTRY) {
+        let start = blob::word_at(tree, blob::header::OFF_MEM_RSVMAP).unwrap_or_default() as usize;
+        let end = blob::reservations_end(tree, start).unwrap_or(start);
+        for entry in tree.get(start..end).unwrap_or_default().chunks_exact(ENTRY) {
             let (cells, _) = entry.as_chunks::<4>();
             let (start, size) = cells.split_at(cells.len() / 2);
-            match (number(start), number(size)) {
-                (0, 0) => break,
-                (start, size) => {
-                    if let Ok(region) = Region::new(start, size) {
-                        self.reserve(region);
-                    }
-                }
+            if let Ok(region) = Region::new(number(start), number(size)) {
+                self.reserve(region);
             }
         }
     }

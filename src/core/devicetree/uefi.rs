@@ -2,10 +2,10 @@
 //! What `/chosen` says of UEFI: Linux's EFI stub writes it for the kernel, and each kernel hands it on to
 //! the next one (Linux, Documentation/arch/arm/uefi.rst).
 
-use super::node::{Located, big_endian};
+use super::node::{Located, big_endian, value};
 use crate::memory::region::Region;
+use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
-use dtoolkit::{Node, Property};
 use thiserror::Error;
 
 const SYSTEM_TABLE: &str = "linux,uefi-system-table";
@@ -51,7 +51,7 @@ impl Uefi {
         let Some(chosen) = Located::find(fdt, "/chosen") else {
             return Ok(None);
         };
-        Self::of_chosen(|name| chosen.node.property(name)?.value_as().ok())
+        Self::of_chosen(|name| value(&chosen.node, name))
     }
 
     /// Reads `/chosen`, of which `property` returns the values; `None` if the machine has no UEFI.
