@@ -87,7 +87,8 @@ pub fn write_notes(machine: &Machine) {
             continue;
         }
         let owner = zip(&*cpus, &*owners).find(|(_, owner)| owner.note == Some(note));
-        let registers = owner.and_then(|(&cpu, _)| registers(machine, cpu));
+        let cpu = owner.and_then(|(&cpu, _)| machine.cpus.get(cpu));
+        let registers = cpu.and_then(|cpu| registers(machine, cpu));
         match registers {
             Some(_) => written.registers += 1,
             None => written.empty += 1,
@@ -107,16 +108,22 @@ pub fn write_notes(machine: &Machine) {
 
 /// Returns the CPUs that have come from their guest, with what they kept then.
 fn stopped(machine: &Machine) -> impl Iterator<Item = (&Cpu, Stopped)> {
-    let generation = machine.takeover.rendezvous.generation();
-    let has_come = move |cpu: &&Cpu| cpu.member.arrival().has_arrived(generation);
-    let cpus = machine.cpus.iter().filter(has_come);
-    // The kernel's generation is the one before.
-    cpus.filter_map(move |cpu| Some((cpu, cpu.caught.stopped(generation.wrapping_sub(1))?)))
+    let cpus = machine.cpus.iter();
+    cpus.filter_map(|cpu| Some((cpu, kept(machine, cpu)?)))
 }
 
-/// Returns the registers of CPU `index`, if it has come.
-fn registers(machine: &Machine, index: usize) -> Option<Registers> {
-    let (_, Stopped { registers, .. }) = stopped(machine).find(|(cpu, _)| cpu.index == index)?;
+/// Returns what `cpu` kept when it came from its guest, if it has come.
+fn kept(machine: &Machine, cpu: &Cpu) -> Option<Stopped> {
+    let generation = machine.takeover.rendezvous.generation();
+    let has_come = cpu.member.arrival().has_arrived(generation);
+    // The kernel's generation is the one before.
+    let stopped = || cpu.caught.stopped(generation.wrapping_sub(1));
+    has_come.then(stopped).flatten()
+}
+
+/// Returns the registers of `cpu`, if it has come.
+fn registers(machine: &Machine, cpu: &Cpu) -> Option<Registers> {
+    let Stopped { registers, .. } = kept(machine, cpu)?;
     let (x, rest) = registers.split_first_chunk()?;
     let &[sp, pc, pstate] = rest else { return None };
     Some(Registers {

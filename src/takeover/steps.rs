@@ -152,7 +152,7 @@ fn cluster_pmu(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
 /// What becomes of devices' accesses to memory: a crash kernel may want to see what they do.
 fn device_dma(machine: &Machine) -> DeviceDma {
     match machine.options.crash {
-        Crash::KeepDma if machine.takeover.crash_image().is_some() => DeviceDma::Keep,
+        Crash::KeepDma if machine.takeover.is_crash() => DeviceDma::Keep,
         _ => machine.options.dma,
     }
 }
