@@ -211,9 +211,10 @@ fn hung_cpus_are_taken() {
         .collect();
     let mut place = 0;
     let boot = boot_debugged(crash_machine(""), &scratch, |debugger, stext, _| {
-        // Some of them the kernel has patched since.
-        let mut is_there =
-            |at: &&u64| debugger.word(0, stext + **at) as u32 == u32::from_le_bytes(SPIN);
+        // Some of them the kernel has patched since, and a CPU in user space sees none.
+        let mut is_there = |at: &&u64| {
+            (0..SMP).any(|cpu| debugger.word(cpu, stext + **at) as u32 == u32::from_le_bytes(SPIN))
+        };
         place = stext
             + spins
                 .iter()
