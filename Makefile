@@ -44,7 +44,7 @@ TEST_KERNELS := bookworm trixie $(if $(filter test-long,$(MAKECMDGOALS)),sid)
 export BATON_KERNEL_DISK := $(TARGET)/guest/$(if $(filter kernels,$(MAKECMDGOALS)),kernels,$(or $(filter test-long,$(MAKECMDGOALS)),test)-kernels).tar
 
 # Bytes that the monitor's image may have.
-IMAGE_MAX := 524288
+IMAGE_MAX := 655360
 
 .DEFAULT_GOAL := help
 
