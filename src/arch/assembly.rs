@@ -362,14 +362,21 @@ pub unsafe fn clear_z() -> u64 {
 global_asm!(include_str!("probe.S"));
 
 unsafe extern "C" {
-    /// Loads the word at `address`; returns 0 if that is aborted.
+    /// Loads the word at `address`; returns 0, or all ones if that is aborted.
     ///
     /// # Safety
     ///
     /// As [`answers`](super::probe::answers).
     pub fn try_load(address: u64) -> u64;
 
-    /// `probe.S`: returns `DBGAUTHSTATUS_EL1`; 0 if it is UNDEFINED.
+    /// Loads the word of 32 bits at `address`, and returns it; all ones if that is aborted.
+    ///
+    /// # Safety
+    ///
+    /// As [`word`](super::probe::word).
+    pub fn try_load_word(address: u64) -> u32;
+
+    /// `probe.S`: returns `DBGAUTHSTATUS_EL1`; all ones if it is UNDEFINED.
     ///
     /// # Safety
     ///

@@ -9,7 +9,10 @@ use super::copy::TURN;
 use baton_core::linux::crash::sha256;
 use baton_sysreg::{instruction, read_sysreg, write_sysreg};
 use core::cell::RefCell;
-use core::ptr;
+use core::num::NonZero;
+use core::ptr::{self, NonNull};
+use safe_mmio::UniqueMmioPointer;
+use safe_mmio::fields::ReadPure;
 use smccc::Call;
 
 /// As on the bare machine; an `stnp` of each turn is noted.
@@ -109,7 +112,21 @@ pub unsafe fn clear_z() -> u64 {
 pub unsafe fn try_load(address: u64) -> u64 {
     // SAFETY: Fakes need none.
     unsafe { instruction!("ldr", address) };
-    1
+    0
+}
+
+/// As on the bare machine; it is always answered.
+///
+/// # Safety
+///
+/// As there.
+pub unsafe fn try_load_word(address: u64) -> u32 {
+    let address = NonNull::<ReadPure<u32>>::with_exposed_provenance(
+        NonZero::new(address as usize).expect("an address"),
+    );
+    // SAFETY: The caller's promise.
+    let word = unsafe { UniqueMmioPointer::new(address) };
+    word.read()
 }
 
 /// `probe.S`: the register is there.

@@ -1,47 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-// A load, and a read of a register, with vectors of their own: what they end in is passed over. ELR_EL2 and
-// SPSR_EL2 are in the frame of the guest's exit, and interrupts and SErrors are masked at EL2.
+// Loads, and the read of a register, that may end in an exception: that is passed over.
+//
+// The vectors send a synchronous exception of an instruction from tries on to tries_passed, and need SP_EL0 and
+// TPIDR_EL0 for that, which are the guest's: they are in x4 and x5 meanwhile. ELR_EL2 and SPSR_EL2 are in the frame
+// of the guest's exit, and interrupts and SErrors are masked at EL2.
 
     .section .text.probe, "ax"
-    .balign 0x800
-probe_vectors:
-    .org    probe_vectors + 0x200           // synchronous, of EL2 with its own stack
-    mov     x0, #0
-    msr     elr_el2, x3
-    eret
-    dsb     nsh
-    isb
+    .global tries
+    .global tries_passed
 
-// A function whose instructions up to passed_over go on there, with 0 in x0, if they end in an exception.
-// Clobbers x1, x2, x3.
-.macro passing_over name
+.macro try name
     .global \name
     .type   \name, %function
 \name:
     .cfi_startproc
-    mrs     x1, vbar_el2
-    adr     x2, probe_vectors
-    msr     vbar_el2, x2
-    isb
-    adr     x3, 1f
+    mrs     x4, sp_el0
+    mrs     x5, tpidr_el0
 .endm
 
-.macro passed_over name
-1:  msr     vbar_el2, x1
-    isb
+.macro tried name
     ret
     .cfi_endproc
     .size   \name, . - \name
 .endm
 
-// x0: the address. Returns 0 in x0 if the load was aborted, else 1.
-    passing_over try_load
+tries:
+// x0: the address. Returns 0 in x0, or all ones if the load was aborted.
+    try     try_load
     ldr     x2, [x0]
-    mov     x0, #1
+    mov     x0, #0
     dsb     sy                              // the load is over
-    passed_over try_load
+    tried   try_load
 
-// Returns DBGAUTHSTATUS_EL1 in x0, or 0 where it is UNDEFINED.
-    passing_over try_debug_authentication
+// x0: the address. Returns the word of 32 bits there, or all ones if the load was aborted. An abort that is
+// synchronous is one of the load itself, whoever uses what it has loaded.
+    try     try_load_word
+    ldr     w0, [x0]
+    tried   try_load_word
+
+// Returns DBGAUTHSTATUS_EL1 in x0, or all ones where it is UNDEFINED.
+    try     try_debug_authentication
     mrs     x0, dbgauthstatus_el1
-    passed_over try_debug_authentication
+    tried   try_debug_authentication
+
+tries_passed:
+    msr     sp_el0, x4
+    msr     tpidr_el0, x5
+    mov     x0, #-1
+    ret

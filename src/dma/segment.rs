@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Configuration space in memory.
 
+use crate::arch::probe;
 use crate::arch::time::Deadline;
 use baton_core::hw_error::HwError;
 use baton_core::pci::stop::{self, Buses};
@@ -59,32 +60,27 @@ impl Segment {
         };
         (stopped.cleared, result)
     }
-
-    /// Returns a register, if there is one.
-    #[inline]
-    fn register(
-        &self,
-        function: Function,
-        register: u16,
-    ) -> Option<UniqueMmioPointer<'_, ReadPureWrite<u32>>> {
-        let address = self.ecam.address(function, register)?;
-        let address = NonZero::new(address as usize)?;
-        // SAFETY: It is in the region that `new` was promised to be there, and only one CPU uses that at a time:
-        // the boot CPU, at boot and in phase 2.
-        Some(unsafe { UniqueMmioPointer::new(NonNull::with_exposed_provenance(address)) })
-    }
 }
 
 impl ConfigSpace for Segment {
     #[inline]
     fn read(&self, function: Function, register: u16) -> u32 {
-        let register = self.register(function, register);
-        register.map_or(ABSENT, |register| register.read())
+        let address = self.ecam.address(function, register);
+        // Some bridges abort a read of a function that is not there, and others answer with ones.
+        // SAFETY: It is in the region that `new` was promised to be there, and is a multiple of 4. A load changes
+        // nothing in configuration space.
+        address.map_or(ABSENT, |address| unsafe { probe::word(address) })
     }
 
     fn write(&self, function: Function, register: u16, value: u32) {
-        if let Some(mut register) = self.register(function, register) {
-            register.write(value);
-        }
+        let address = self.ecam.address(function, register);
+        let Some(address) = address.and_then(|address| NonZero::new(address as usize)) else {
+            return;
+        };
+        let address = NonNull::<ReadPureWrite<u32>>::with_exposed_provenance(address);
+        // SAFETY: It is in the region that `new` was promised to be there, and only one CPU uses that at a time:
+        // the boot CPU, at boot and in phase 2.
+        let mut register = unsafe { UniqueMmioPointer::new(address) };
+        register.write(value);
     }
 }

@@ -5,7 +5,7 @@
 //! and does what GBPA says (6.3.9.6).
 
 use crate::arch::verify::expect;
-use crate::arch::{cache, time};
+use crate::arch::{cache, probe, time};
 use alloc::boxed::Box;
 use baton_core::hw_error::HwError;
 use baton_core::memory::region::Region;
@@ -117,13 +117,14 @@ impl Smmu {
     /// They are there, and mapped as device memory as long as the monitor lives. There is no other pointer to them.
     pub unsafe fn new(registers: &Region) -> Option<Self> {
         let address = NonZero::new(registers.start() as usize)?;
-        // SAFETY: The caller's promise.
-        let page =
-            unsafe { UniqueMmioPointer::<Page0>::new(NonNull::with_exposed_provenance(address)) };
-        let idr0 = field_shared!(page, idr0).read();
+        // SAFETY: The caller's promise; IDR0 comes first, and a load of it changes nothing.
+        let idr0 = unsafe { probe::word(registers.start()) };
         if matches!(idr0, 0 | u32::MAX) {
             return None;
         }
+        // SAFETY: The caller's promise.
+        let page =
+            unsafe { UniqueMmioPointer::<Page0>::new(NonNull::with_exposed_provenance(address)) };
         let queue = Box::new(Queue([[0; 2]; 1 << QUEUE_BITS]));
         Some(Self {
             base: registers.start(),

@@ -55,12 +55,18 @@
     end_of_slot
 .endm
 
-// An exception of the monitor itself never returns: it starts at the top of the CPU's stack, as it
+// A fatal exception of the monitor never returns: it starts at the top of the CPU's stack, as it
 // may be one that the end of the stack caused. SP_EL0 is the guest's, which will not run again.
 .macro fatal kind
     .balign 0x80
     .cfi_startproc
 9:  msr     sp_el0, x0
+    die     \kind
+    end_of_slot
+.endm
+
+// x0 is in SP_EL0.
+.macro die kind
     mrs     x0, tpidr_el2
     cbz     x0, 1f
     ldr     x0, [x0, #{CPU_STACK_TOP}]
@@ -71,7 +77,6 @@
     save_frame
     mov     x1, #\kind
     bl      exit_from_el2
-    end_of_slot
 .endm
 
 .equ SMC64_0, 0x5e000000                     // ESR_EL2 of SMC #0 from AArch64
@@ -90,7 +95,8 @@ vectors:
     fatal   2
     fatal   3
 
-    fatal   4
+    .balign 0x80
+    b       from_el2
     fatal   5
     fatal   6
     fatal   7
@@ -106,6 +112,28 @@ vectors:
     vector  exit_unexpected, 14
     vector  exit_unexpected, 15
     .size   vectors, . - vectors
+
+// A synchronous exception of the monitor: of an instruction that may end in one (arch/probe.S), or fatal.
+    .type   from_el2, %function
+from_el2:
+    .cfi_startproc
+    msr     sp_el0, x0
+    msr     tpidr_el0, x1
+    mrs     x0, elr_el2
+    adr     x1, tries
+    cmp     x0, x1
+    b.lo    3f
+    adr     x1, tries_passed
+    cmp     x0, x1
+    b.hs    3f
+    msr     elr_el2, x1
+    eret
+    dsb     nsh
+    isb
+3:  mrs     x1, tpidr_el0
+    die     4
+    .cfi_endproc
+    .size   from_el2, . - from_el2
 
 // SMCCC_ARCH_WORKAROUND_1 to 3 go to firmware with nothing but themselves: where a CPU needs one,
 // Linux makes it at each change of process, or at each entry from EL0. Whose generation has ended

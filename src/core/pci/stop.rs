@@ -6,6 +6,7 @@
 
 use super::capabilities::Express;
 use super::{ABSENT, COMMAND_STATUS, ConfigSpace, Ecam, Function};
+use arrayvec::ArrayVec;
 
 /// Registers of every function, and bits in them (PCI Express Base Specification 6.0, 7.5.1).
 const VENDOR: u16 = 0x00;
@@ -104,22 +105,19 @@ pub fn stop(
     mut each: impl FnMut(Function),
 ) -> Stopped {
     let mut stopped = Stopped::default();
-    let mut bridges = [Function { bus: 0, number: 0 }; BRIDGES];
-    let mut kept = 0;
+    let mut bridges = ArrayVec::<Function, BRIDGES>::new();
     let mut walk = Walk::new(ecam, space, late);
     let mut roots = roots;
     while let Some(root) = roots.take() {
         walk.reach(root, false);
     }
-    walk.all(|function, is_bridge| match bridges.get_mut(kept) {
-        Some(place) if is_bridge => {
-            *place = function;
-            kept += 1;
+    walk.all(|function, is_bridge| {
+        if !is_bridge || bridges.try_push(function).is_err() {
+            clear(space, function, &mut stopped, &mut each);
         }
-        _ => clear(space, function, &mut stopped, &mut each),
     });
     stopped.is_late = walk.is_late;
-    for bridge in bridges.iter().take(kept).rev() {
+    for bridge in bridges.iter().rev() {
         clear(space, *bridge, &mut stopped, &mut each);
     }
     stopped
@@ -208,7 +206,7 @@ impl<'a, S: ConfigSpace, L: FnMut() -> bool> Walk<'a, S, L> {
             let mut device = 0;
             while device < devices {
                 // To look at the time takes as long as to read a few that are not there.
-                if device.is_multiple_of(8) && (self.late)() {
+                if device.is_multiple_of(16) && (self.late)() {
                     self.is_late = true;
                     return;
                 }
@@ -425,7 +423,7 @@ mod tests {
         let mut looks = 0;
         let late = || {
             looks += 1;
-            looks > 2
+            looks > 1
         };
         let ecam = ecam(0, 255);
         let stopped = stop(&ecam, roots(&ecam, &fake, || false), &fake, late, |_| {});

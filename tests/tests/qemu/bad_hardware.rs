@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hardware that does not work as it should: it is named in the report, and the reboot goes on.
 
+use crate::probe;
 use baton_qemu::{Machine, layout, paths};
-use baton_tests::{Blob, Scratch, boot_by_hand, machine, tree};
+use baton_tests::{Blob, Scratch, boot_by_hand, boot_changed, machine, tree};
 use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::{Node, Property};
 
@@ -50,5 +51,42 @@ fn redistributor_that_is_not_there() {
     // SGIs.
     boot.expect("probe: memory content came over");
     boot.expect("probe: FAIL failed_steps: expected 0, seen 4");
+    boot.expect_end();
+}
+
+/// The device tree has a host bridge and an SMMU where every load is aborted.
+#[test]
+fn configuration_space_and_smmu_that_do_not_answer() {
+    const NOTHING: u64 = 0x50_0000_0000;
+    let machine = machine(4);
+    let boot = boot_changed(
+        &machine,
+        &probe::guest("test=kexec"),
+        Vec::new(),
+        60,
+        |tree| {
+            let nodes: [(&str, &[u8], &[u8], u64); 2] = [
+                ("pcie", b"pci\0", b"pci-host-ecam-generic\0", 16 << 20),
+                ("iommu", b"\0", b"arm,smmu-v3\0", 0x2_0000),
+            ];
+            for (name, device_type, compatible, size) in nodes {
+                let name = format!("{name}@{NOTHING:x}");
+                let mut node = DeviceTreeNode::new(name).unwrap();
+                for (name, value) in [
+                    ("device_type", device_type.to_vec()),
+                    ("compatible", compatible.to_vec()),
+                    ("reg", [NOTHING, size].map(u64::to_be_bytes).concat()),
+                ] {
+                    node.add_property(DeviceTreeProperty::new(name, value).unwrap());
+                }
+                tree.root.add_child(node);
+            }
+        },
+    );
+    boot.expect(
+        "baton: warning: SMMU at 0x5000000000-0x5000001000 (4 KiB): it does not answer, and is left alone",
+    );
+    boot.expect("baton: PCI functions that lost their bus mastering: ");
+    boot.expect("probe: PASS");
     boot.expect_end();
 }
