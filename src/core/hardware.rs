@@ -43,6 +43,8 @@ pub struct Dma {
     pub segments: Vec<Ecam>,
     /// The registers of each SMMUv3.
     pub smmus: Vec<Region>,
+    /// All registers of each SMMUv1 and v2.
+    pub smmus_v2: Vec<Region>,
     /// What there is beside that, in words: its devices are not stopped.
     pub others: Vec<String>,
 }
@@ -60,14 +62,17 @@ impl Dma {
         };
         self.segments
             .retain(|ecam| fits(&ecam.region, "PCI configuration space"));
-        self.smmus.retain(|region| fits(region, "SMMU"));
+        for smmus in [&mut self.smmus, &mut self.smmus_v2] {
+            smmus.retain(|region| fits(region, "SMMU"));
+        }
         self
     }
 
     /// Returns where all registers are.
     pub fn registers(&self) -> impl Iterator<Item = Region> {
         let segments = self.segments.iter().map(|ecam| ecam.region);
-        segments.chain(self.smmus.iter().copied())
+        let smmus = self.smmus.iter().chain(&self.smmus_v2);
+        segments.chain(smmus.copied())
     }
 }
 
@@ -98,13 +103,14 @@ mod tests {
         let dma = Dma {
             segments: [0x1000_0000, 0x4000_0000, 0x100_0000_0000].map(ecam).into(),
             smmus: [0x905_0000, 0x4000_0000].map(region).into(),
+            smmus_v2: [0x906_0000, 0x4001_0000].map(region).into(),
             others: Vec::new(),
         };
         let mut taken = RegionSet::new();
         taken.insert(Region::new(0x4000_0000, 0x4000_0000).expect("memory"));
         let within = dma.within(&taken, 1 << 40);
         let starts: Vec<_> = within.registers().map(|region| region.start()).collect();
-        assert_eq!(starts, [0x1000_0000, 0x905_0000]);
-        assert_eq!(within.others.len(), 3, "{:?}", within.others);
+        assert_eq!(starts, [0x1000_0000, 0x905_0000, 0x906_0000]);
+        assert_eq!(within.others.len(), 4, "{:?}", within.others);
     }
 }

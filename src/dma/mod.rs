@@ -3,6 +3,7 @@
 
 mod segment;
 mod smmu;
+mod smmu_v2;
 
 use crate::arch::time::Deadline;
 use alloc::vec::Vec;
@@ -12,6 +13,7 @@ use baton_core::memory::region::Region;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use segment::Segment;
 use smmu::Smmu;
+use smmu_v2::SmmuV2;
 
 /// How long the walk through all of PCI may take, in microseconds, at a takeover and at boot. A read of a function
 /// that is there takes about one, where it is not, less; one whose link is down answers at once.
@@ -21,6 +23,7 @@ const WALK_US: u64 = 100_000;
 pub struct Dma {
     segments: Vec<Segment>,
     smmus: Vec<Smmu>,
+    smmus_v2: Vec<SmmuV2>,
     /// How many functions of PCI the last takeover has stopped, and how many SMMUs it has shut.
     stopped: AtomicU64,
     shut: AtomicU64,
@@ -36,20 +39,17 @@ impl Dma {
     pub unsafe fn new(described: &Described) -> Self {
         let deadline = Deadline::after_us(WALK_US);
         let segments = described.segments.iter();
-        let smmu = |registers: &Region| {
-            // SAFETY: The caller's promise.
-            let smmu = unsafe { Smmu::new(registers) };
-            if smmu.is_none() {
-                log::warn!("SMMU at {registers}: it does not answer, and is left alone");
-            }
-            smmu
-        };
+        // SAFETY: The caller's promise.
+        let smmu = |registers: &Region| answering(registers, unsafe { Smmu::new(registers) });
+        // SAFETY: The caller's promise.
+        let smmu_v2 = |registers: &Region| answering(registers, unsafe { SmmuV2::new(registers) });
         Self {
             // SAFETY: The caller's promise.
             segments: segments
                 .map(|ecam| unsafe { Segment::new(*ecam, &deadline) })
                 .collect(),
             smmus: described.smmus.iter().filter_map(smmu).collect(),
+            smmus_v2: described.smmus_v2.iter().filter_map(smmu_v2).collect(),
             stopped: AtomicU64::new(0),
             shut: AtomicU64::new(0),
         }
@@ -85,12 +85,14 @@ impl Dma {
     pub fn shut_smmus(&self, open: bool) -> Result<(), HwError> {
         let mut result = Ok(());
         let mut shut = 0;
-        for smmu in &self.smmus {
-            match smmu.shut(open) {
-                Ok(()) if open => log::info!("SMMU at {:#x}: open (smmu=bypass)", smmu.base()),
+        let v3 = self.smmus.iter().map(|smmu| (smmu.base(), smmu.shut(open)));
+        let v2 = self.smmus_v2.iter();
+        for (base, done) in v3.chain(v2.map(|smmu| (smmu.base(), smmu.shut(open)))) {
+            match done {
+                Ok(()) if open => log::info!("SMMU at {base:#x}: open (smmu=bypass)"),
                 Ok(()) => {
                     shut += 1;
-                    log::info!("SMMU at {:#x}: shut until a driver sets it up", smmu.base());
+                    log::info!("SMMU at {base:#x}: shut until a driver sets it up");
                 }
                 Err(error) => result = result.and(Err(error)),
             }
@@ -120,6 +122,14 @@ impl Dma {
         self.stopped.store(stopped, Relaxed);
         result
     }
+}
+
+/// Names an SMMU that is not served.
+fn answering<T>(registers: &Region, smmu: Option<T>) -> Option<T> {
+    if smmu.is_none() {
+        log::warn!("SMMU at {registers}: it does not answer, and is left alone");
+    }
+    smmu
 }
 
 #[cfg(test)]

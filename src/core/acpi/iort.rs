@@ -12,9 +12,11 @@ const FIRST: usize = 40;
 /// The most nodes that are looked at: a server has some hundred.
 const MOST: u32 = 4096;
 /// Types of nodes: SMMUv1 and v2, and SMMUv3; and where each has its address.
-const SMMU: u8 = 3;
+const SMMU_V2: u8 = 3;
 const SMMU_V3: u8 = 4;
 const BASE: usize = 16;
+/// Where an SMMUv1 or v2 has the size of its registers.
+const SPAN: usize = 24;
 
 /// Adds the SMMUs of an IORT, up to a node that is cut off.
 pub fn add(iort: &[u8], dma: &mut Dma) {
@@ -29,11 +31,17 @@ pub fn add(iort: &[u8], dma: &mut Dma) {
             return;
         };
         let base = u64_at(node, BASE).unwrap_or_default();
-        let registers = Region::new(base, SMMU_SIZE).ok();
-        match (*kind, registers.filter(|_| base != 0 && base & 0xffff == 0)) {
+        let size = match *kind {
+            SMMU_V2 => u64_at(node, SPAN).unwrap_or_default(),
+            _ => SMMU_SIZE,
+        };
+        let registers = Region::new(base, size).ok();
+        match (*kind, registers.filter(|_| base != 0 && base & 0xfff == 0)) {
             (SMMU_V3, Some(registers)) => dma.smmus.push(registers),
-            (SMMU_V3, None) => dma.others.push(format!("SMMU at {base:#x}: no such place")),
-            (SMMU, _) => dma.others.push(format!("IOMMU at {base:#x}: no SMMUv3")),
+            (SMMU_V2, Some(registers)) => dma.smmus_v2.push(registers),
+            (SMMU_V2 | SMMU_V3, None) => {
+                dma.others.push(format!("SMMU at {base:#x}: no such place"));
+            }
             _ => {}
         }
         at = at.saturating_add(length.into());
@@ -52,10 +60,13 @@ mod tests {
         body.extend(48u32.to_le_bytes());
         body.extend([0; 4]);
         for (kind, length, base) in nodes {
-            let mut node = alloc::vec![0; usize::from(*length).max(24)];
+            let mut node = alloc::vec![0; usize::from(*length).max(32)];
             node[0] = *kind;
             node[1..3].copy_from_slice(&length.to_le_bytes());
             node[16..24].copy_from_slice(&base.to_le_bytes());
+            if *kind == SMMU_V2 {
+                node[24..32].copy_from_slice(&0x8_0000u64.to_le_bytes());
+            }
             node.truncate((*length).into());
             body.extend(node);
         }
@@ -80,10 +91,20 @@ mod tests {
     }
 
     #[test]
+    fn those_of_v1_and_v2_have_a_size() {
+        let dma = read(&iort(&[(3, 76, 0x5000_0000), (3, 30, 0x6000_0000)]));
+        assert_eq!(
+            dma.smmus_v2,
+            Vec::from_iter(Region::new(0x5000_0000, 0x8_0000))
+        );
+        assert_eq!(dma.others, ["SMMU at 0x60000000: no such place"]);
+    }
+
+    #[test]
     fn what_is_not_served_is_named() {
-        let dma = read(&iort(&[(3, 76, 0x5000_0000), (4, 88, 0), (4, 88, 0x1234)]));
+        let dma = read(&iort(&[(3, 76, 0x1234), (4, 88, 0), (4, 88, 0x1234)]));
         let expected = [
-            "IOMMU at 0x50000000: no SMMUv3",
+            "SMMU at 0x1234: no such place",
             "SMMU at 0x0: no such place",
             "SMMU at 0x1234: no such place",
         ];

@@ -13,6 +13,18 @@ use dtoolkit::fdt::Fdt;
 
 const ECAM: &[u8] = b"pci-host-ecam-generic";
 const SMMU_V3: &[u8] = b"arm,smmu-v3";
+/// SMMUv1 and v2 (arm,smmu.yaml). Qualcomm's are not among them: their firmware has them to itself.
+const SMMU_V2: [&[u8]; 7] = [
+    b"arm,smmu-v1",
+    b"arm,smmu-v2",
+    b"arm,mmu-400",
+    b"arm,mmu-401",
+    b"arm,mmu-500",
+    b"cavium,smmu-v2",
+    b"nvidia,smmu-500",
+];
+/// Those may be off.
+const POWER: &str = "power-domains";
 
 /// Returns all that the tree names, and what of it cannot be served.
 pub fn read(fdt: Fdt<'_>) -> Dma {
@@ -47,11 +59,31 @@ fn add(node: &Located<'_>, dma: &mut Dma) {
             Ok(region) => dma.smmus.push(region),
             Err(error) => dma.others.push(format!("SMMU {error}")),
         }
+    } else if SMMU_V2.iter().any(|name| has(compatible, 0, name)) && is_on(node, compatible) {
+        // Some are several with the same registers, which are to be written alike.
+        for index in 0.. {
+            match node.reg(index) {
+                Ok(region) => dma.smmus_v2.push(region),
+                Err(RegError::Missing { .. }) if index > 0 => break,
+                Err(error) => {
+                    dma.others.push(format!("SMMU {error}"));
+                    break;
+                }
+            }
+        }
     } else if node.node.property("#iommu-cells").is_some() {
         let path = node.path();
-        dma.others.push(format!("IOMMU {path}: no SMMUv3"));
+        dma.others.push(format!("IOMMU {path}: it is not served"));
     }
     node.children().for_each(|child| add(&child, dma));
+}
+
+/// Returns whether an SMMU has power whenever a kernel runs, and is no firmware's.
+fn is_on(node: &Located<'_>, compatible: &[u8]) -> bool {
+    let is_qualcomm = compatible
+        .split(|byte| *byte == 0)
+        .any(|name| name.starts_with(b"qcom,"));
+    node.node.property(POWER).is_none() && !is_qualcomm
 }
 
 fn segment(node: &Located<'_>, compatible: &[u8]) -> Option<Ecam> {
@@ -113,9 +145,50 @@ mod tests {
         let expected = Dma {
             segments: Vec::from_iter(Ecam::new(2, 0, 0xff, 0x40_1000_0000, true)),
             smmus: Vec::from_iter(Region::new(0x905_0000, 0x1000)),
-            others: Vec::new(),
+            ..Dma::default()
         };
         assert_eq!(virt().read(read), expected);
+    }
+
+    /// As on Arm's Juno, and as on NVIDIA's Tegra194, where one node has two.
+    #[test]
+    fn those_of_v1_and_v2_are_found_with_all_registers() {
+        let two = [0x1200_0000, 0x80_0000, 0x1100_0000, 0x80_0000];
+        for (compatible, reg, starts) in [
+            (
+                "arm,mmu-401",
+                &[0x7fb0_0000, 0x1_0000][..],
+                &[0x7fb0_0000][..],
+            ),
+            ("nvidia,smmu-500", &two, &[0x1200_0000, 0x1100_0000]),
+        ] {
+            let mut tree = virt();
+            tree.set(SMMU, "compatible", compatible)
+                .set(SMMU, "reg", wide(reg));
+            let dma = tree.read(read);
+            let seen: Vec<_> = dma.smmus_v2.iter().map(|region| region.start()).collect();
+            assert_eq!(
+                (seen.as_slice(), dma.smmus.len()),
+                (starts, 0),
+                "{compatible}"
+            );
+            assert!(dma.others.is_empty(), "{:?}", dma.others);
+        }
+    }
+
+    #[test]
+    fn those_that_may_be_off_or_are_firmwares_are_named() {
+        for (name, value) in [
+            ("power-domains", "x"),
+            ("compatible", "qcom,sc7180-smmu-500\0arm,mmu-500"),
+        ] {
+            let mut tree = virt();
+            tree.set(SMMU, "compatible", "arm,mmu-500")
+                .set(SMMU, name, value);
+            let dma = tree.read(read);
+            assert_eq!((dma.smmus.len(), dma.smmus_v2.len()), (0, 0), "{name}");
+            assert_eq!(dma.others, ["IOMMU /smmuv3@9050000: it is not served"]);
+        }
     }
 
     #[test]
@@ -149,12 +222,12 @@ mod tests {
     fn what_is_not_served_is_named() {
         let mut tree = virt();
         tree.set(PCIE, "compatible", "snps,dw-pcie")
-            .set(SMMU, "compatible", "arm,mmu-500");
+            .set(SMMU, "compatible", "renesas,ipmmu-vmsa");
         let dma = tree.read(read);
         assert_eq!((dma.segments.len(), dma.smmus.len()), (0, 0));
         let expected = [
             "PCI host bridge /pcie@10000000: no ECAM that is known",
-            "IOMMU /smmuv3@9050000: no SMMUv3",
+            "IOMMU /smmuv3@9050000: it is not served",
         ];
         assert_eq!(dma.others, expected);
     }
