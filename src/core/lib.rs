@@ -34,6 +34,7 @@ pub mod psci;
 pub mod pstate;
 pub mod report;
 pub mod smccc;
+pub mod smmu;
 pub mod smp;
 pub mod sync;
 pub mod tee;

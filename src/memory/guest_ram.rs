@@ -95,6 +95,12 @@ impl GuestMemory for GuestRam {
     }
 
     #[inline]
+    fn read_pair(&self, address: u64) -> Option<[u64; 2]> {
+        let mut words = self.range(address, 16)?.words();
+        Some([words.next()?, words.next()?])
+    }
+
+    #[inline]
     fn contains(&self, start: u64, size: u64) -> bool {
         Region::new(start, size).is_ok_and(|region| self.encloses(&region))
     }

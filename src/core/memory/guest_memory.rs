@@ -6,6 +6,12 @@ pub trait GuestMemory {
     /// Returns the number at `address`, a multiple of 8; `None` if that is not RAM of the guest.
     fn read_u64(&self, address: u64) -> Option<u64>;
 
+    /// Returns the two numbers at `address`, a multiple of 16; `None` if they are not RAM of the guest.
+    #[inline]
+    fn read_pair(&self, address: u64) -> Option<[u64; 2]> {
+        Some([self.read_u64(address)?, self.read_u64(address + 8)?])
+    }
+
     /// Returns the numbers from `address` on, `count` of them, but none from the first one on that is not RAM of
     /// the guest.
     #[inline]
