@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use baton_core::memory::addresses::GIB;
 use baton_core::memory::geometry::{Geometry, TooFewBits};
 use baton_core::memory::region::{Region, RegionSet};
+use baton_core::smmu::entry::Stage2;
 use baton_core::sync::Lock;
 use baton_sysreg::{read_sysreg, write_sysreg};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -30,6 +31,8 @@ const NEVER_HAD: u64 = u64::MAX;
 const NO_VMID: u64 = 0;
 /// The VMID of [`Generations::looking`].
 const LOOKING_VMID: u64 = ROOTS as u64 + 1;
+/// The VMID of devices' translations.
+const DEVICES_VMID: u16 = ROOTS as u16 + 2;
 
 /// No root is free for a new generation: CPUs were left behind in all the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -51,6 +54,8 @@ pub struct Generations {
     empty: Roots,
     /// What a CPU has in [`Generations::looking`]; empty otherwise.
     looking: Roots,
+    /// What devices have behind an SMMU with a fence: one for all generations, empty between them.
+    devices: Roots,
     /// How many CPUs are left behind in each root: it is not filled again before they all came.
     left_behind: [AtomicU32; ROOTS],
     /// The number of the generation that had each root last, or [`NEVER_HAD`].
@@ -94,6 +99,7 @@ impl Generations {
             roots: Roots::new(&geometry, ROOTS),
             empty: Roots::new(&geometry, 1),
             looking: Roots::new(&geometry, 1),
+            devices: Roots::new(&geometry, 1),
             left_behind: [const { AtomicU32::new(0) }; ROOTS],
             numbers: [const { AtomicU64::new(NEVER_HAD) }; ROOTS],
             current: AtomicU64::new(0),
@@ -149,6 +155,7 @@ impl Generations {
     /// Makes `root`, which is filled, that of the current generation, `number`.
     fn open(&self, shared: &mut Shared, root: usize, number: u64) {
         shared.open = true;
+        fill(&self.devices, 0, shared);
         self.numbers[root].store(number, Ordering::Relaxed);
         self.current
             .store(number << ROOT_BITS | root as u64, Ordering::Release);
@@ -285,7 +292,37 @@ impl Generations {
             return false;
         }
         fill(&self.roots, self.current().1, &shared);
+        fill(&self.devices, 0, &shared);
         true
+    }
+
+    /// Returns stage 2 as devices have it.
+    pub fn of_devices(&self) -> Stage2 {
+        Stage2 {
+            vmid: DEVICES_VMID,
+            vtcr: self.geometry.vtcr(),
+            root: self.devices.address(0),
+        }
+    }
+
+    /// Takes all memory from devices behind SMMUs, which are to forget their translations after.
+    pub fn end_devices(&self) {
+        self.devices.empty(0);
+        barrier::dsb_sy();
+    }
+
+    /// Lets the guest read a guarded page, or takes that from it, in every generation.
+    pub fn let_read(&self, page: &Region, readable: bool) {
+        let changed = self.shared.lock().let_read(page, readable);
+        if let Err(error) = changed {
+            log::error!("cannot map {page}: {error}");
+        }
+        if readable {
+            barrier::dsb_ishst();
+            barrier::isb();
+        } else {
+            tlb::invalidate_current_vmid();
+        }
     }
 
     /// Returns whether there are registers at the physical `address` that the guest does not get.

@@ -132,6 +132,16 @@ impl Shared {
         self.map_all(start, end).is_ok()
     }
 
+    /// Maps a guarded page, which is mapped by itself, so that it may be read, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`] if it lies beyond 48 bits.
+    pub fn let_read(&mut self, page: &Region, readable: bool) -> Result<(), MapError> {
+        let attributes = if readable { READ_THROUGH } else { WITHHELD };
+        map(&mut self.mapping, page.start(), page.end(), attributes)
+    }
+
     /// Returns whether what is at `address` may be executed.
     pub fn may_execute(&self, address: u64) -> bool {
         self.devices.enclosing(address).is_none()

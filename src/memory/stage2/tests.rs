@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+mod devices;
+
 use super::shared::TABLES_ON_DEMAND;
 use super::*;
 use baton_core::memory::addresses::Addresses;
