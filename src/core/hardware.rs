@@ -47,6 +47,8 @@ pub struct Dma {
     pub smmus_v2: Vec<Region>,
     /// What there is beside that, in words: its devices are not stopped.
     pub others: Vec<String>,
+    /// What may write to memory, as far as it is described, and is behind no SMMU, in words.
+    pub unguarded: Vec<String>,
 }
 
 impl Dma {
@@ -104,7 +106,7 @@ mod tests {
             segments: [0x1000_0000, 0x4000_0000, 0x100_0000_0000].map(ecam).into(),
             smmus: [0x905_0000, 0x4000_0000].map(region).into(),
             smmus_v2: [0x906_0000, 0x4001_0000].map(region).into(),
-            others: Vec::new(),
+            ..Dma::default()
         };
         let mut taken = RegionSet::new();
         taken.insert(Region::new(0x4000_0000, 0x4000_0000).expect("memory"));

@@ -11,14 +11,35 @@ const NODES: usize = 36;
 const FIRST: usize = 40;
 /// The most nodes that are looked at: a server has some hundred.
 const MOST: u32 = 4096;
-/// Types of nodes: SMMUv1 and v2, and SMMUv3; and where each has its address.
+/// Types of nodes: a device that is named, PCI, SMMUv1 and v2, and SMMUv3; and where SMMUs have their address.
+const NAMED: u8 = 1;
+const PCI: u8 = 2;
 const SMMU_V2: u8 = 3;
 const SMMU_V3: u8 = 4;
 const BASE: usize = 16;
 /// Where an SMMUv1 or v2 has the size of its registers.
 const SPAN: usize = 24;
 
-/// Adds the SMMUs of an IORT, up to a node that is cut off.
+/// Where a node says how many mappings it has, and where in it they are; bytes of one, and where in it the node is that
+/// it leads to. Where PCI has its segment.
+const MAPPINGS: usize = 8;
+const FIRST_MAPPING: usize = 12;
+const MAPPING: usize = 20;
+const LEADS_TO: usize = 12;
+const SEGMENT: usize = 28;
+
+/// Returns whether the IDs of a device lead to an SMMU.
+fn is_behind_smmu(iort: &[u8], node: &[u8]) -> bool {
+    let count = u32_at(node, MAPPINGS).unwrap_or_default() as usize;
+    let first = u32_at(node, FIRST_MAPPING).unwrap_or_default() as usize;
+    let mappings = node.get(first..).unwrap_or_default().chunks_exact(MAPPING);
+    let to = |mapping: &[u8]| iort.get(u32_at(mapping, LEADS_TO)? as usize).copied();
+    mappings
+        .take(count)
+        .any(|mapping| matches!(to(mapping), Some(SMMU_V2 | SMMU_V3)))
+}
+
+/// Adds the SMMUs of an IORT, and devices behind none, up to a node that is cut off.
 pub fn add(iort: &[u8], dma: &mut Dma) {
     let count = u32_at(iort, NODES).unwrap_or_default().min(MOST);
     let mut at = u32_at(iort, FIRST).unwrap_or_default() as usize;
@@ -41,6 +62,13 @@ pub fn add(iort: &[u8], dma: &mut Dma) {
             (SMMU_V2, Some(registers)) => dma.smmus_v2.push(registers),
             (SMMU_V2 | SMMU_V3, None) => {
                 dma.others.push(format!("SMMU at {base:#x}: no such place"));
+            }
+            (NAMED, _) if !is_behind_smmu(iort, node) => {
+                dma.unguarded.push("a device that the IORT names".into());
+            }
+            (PCI, _) if !is_behind_smmu(iort, node) => {
+                let segment = u32_at(node, SEGMENT).unwrap_or_default();
+                dma.unguarded.push(format!("PCI segment {segment}"));
             }
             _ => {}
         }
@@ -85,6 +113,7 @@ mod tests {
         let dma = read(&iort(&[(0, 24, 0), (4, 88, 0x905_0000), (2, 56, 0)]));
         let expected = Dma {
             smmus: Vec::from_iter(Region::new(0x905_0000, 0x1000)),
+            unguarded: Vec::from(["PCI segment 0".into()]),
             ..Dma::default()
         };
         assert_eq!(dma, expected);
@@ -98,6 +127,21 @@ mod tests {
             Vec::from_iter(Region::new(0x5000_0000, 0x8_0000))
         );
         assert_eq!(dma.others, ["SMMU at 0x60000000: no such place"]);
+    }
+
+    #[test]
+    fn devices_whose_ids_lead_to_no_smmu_are_named() {
+        let mut table = iort(&[(4, 88, 0x905_0000), (2, 56, 0), (1, 84, 0)]);
+        // One mapping, behind the node's own fields: to the SMMU, then to the ITS of another table.
+        let pci = 48 + 88;
+        table[pci + 8] = 1;
+        table[pci + 12] = 36;
+        table[pci + 28] = 7;
+        let named = ["a device that the IORT names"];
+        for (to, expected) in [(48, &named[..]), (pci, &["PCI segment 7", named[0]])] {
+            table[pci + 36 + 12] = to as u8;
+            assert_eq!(read(&table).unguarded, expected, "to {to}");
+        }
     }
 
     #[test]

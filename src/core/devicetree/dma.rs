@@ -6,7 +6,7 @@ use super::node::{Located, RegError, bytes, cell, text};
 use crate::hardware::{Dma, SMMU_SIZE};
 use crate::memory::region::Region;
 use crate::pci::Ecam;
-use crate::words::has;
+use crate::words;
 use alloc::format;
 use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
@@ -44,7 +44,18 @@ fn add(node: &Located<'_>, dma: &mut Dma) {
         return;
     }
     let compatible = bytes(&node.node, "compatible");
-    if text(&node.node, "device_type") == Some("pci") {
+    let is_pci = text(&node.node, "device_type") == Some("pci");
+    // Linux's dma-coherent is a master's; an SMMU has it too, which goes through none.
+    let has = |name| node.node.property(name).is_some();
+    let is_master = is_pci || has("dma-coherent") && !has("#iommu-cells");
+    if is_master && !has("iommus") && !has("iommu-map") {
+        let name = node.node.name();
+        let kind = name.split('@').next().unwrap_or_default();
+        if !dma.unguarded.iter().any(|known| known == kind) {
+            dma.unguarded.push(kind.into());
+        }
+    }
+    if is_pci {
         // Below it are its own functions.
         return match segment(node, compatible) {
             Some(ecam) => dma.segments.push(ecam),
@@ -54,12 +65,13 @@ fn add(node: &Located<'_>, dma: &mut Dma) {
             )),
         };
     }
-    if has(compatible, 0, SMMU_V3) {
+    if words::has(compatible, 0, SMMU_V3) {
         match registers(node) {
             Ok(region) => dma.smmus.push(region),
             Err(error) => dma.others.push(format!("SMMU {error}")),
         }
-    } else if SMMU_V2.iter().any(|name| has(compatible, 0, name)) && is_on(node, compatible) {
+    } else if SMMU_V2.iter().any(|name| words::has(compatible, 0, name)) && is_on(node, compatible)
+    {
         // Some are several with the same registers, which are to be written alike.
         for index in 0.. {
             match node.reg(index) {
@@ -87,7 +99,7 @@ fn is_on(node: &Located<'_>, compatible: &[u8]) -> bool {
 }
 
 fn segment(node: &Located<'_>, compatible: &[u8]) -> Option<Ecam> {
-    if !has(compatible, 0, ECAM) {
+    if !words::has(compatible, 0, ECAM) {
         return None;
     }
     let region = node.reg(0).ok()?;
@@ -145,6 +157,7 @@ mod tests {
         let expected = Dma {
             segments: Vec::from_iter(Ecam::new(2, 0, 0xff, 0x40_1000_0000, true)),
             smmus: Vec::from_iter(Region::new(0x905_0000, 0x1000)),
+            unguarded: alloc::vec!["pcie".into()],
             ..Dma::default()
         };
         assert_eq!(virt().read(read), expected);
@@ -230,6 +243,25 @@ mod tests {
             "IOMMU /smmuv3@9050000: it is not served",
         ];
         assert_eq!(dma.others, expected);
+    }
+
+    #[test]
+    fn masters_behind_no_smmu_are_named_once() {
+        let mut tree = virt();
+        tree.set(PCIE, "iommu-map", cells(&[0, 1, 0, 0x1_0000]))
+            .set(SMMU, "dma-coherent", "");
+        for path in [
+            "/virtio_mmio@a000000",
+            "/virtio_mmio@a000200",
+            "/fw-cfg@9020000",
+        ] {
+            tree.set(path, "dma-coherent", "");
+        }
+        tree.set("/gpu@0", "dma-coherent", "")
+            .set("/gpu@0", "iommus", 1u32);
+        let mut seen = tree.read(read).unguarded;
+        seen.sort();
+        assert_eq!(seen, ["fw-cfg", "virtio_mmio"]);
     }
 
     #[test]
