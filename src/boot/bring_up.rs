@@ -37,7 +37,7 @@ use baton_core::memory::geometry::{Geometry, MOST_BITS, physical_bits};
 use baton_core::memory::layout::{GUARD, STACK};
 use baton_core::memory::region::{Region, RegionSet};
 use baton_core::memory::withheld::Withheld;
-use baton_core::options::{Options, Tee};
+use baton_core::options::{Options, Smmu, Tee};
 use baton_core::power_state::Format;
 use baton_core::smp::power::Start;
 use baton_core::sync::Lock;
@@ -144,7 +144,6 @@ impl Ground {
             hardware.cpus.len(),
             layout.whole
         );
-        log::info!("no SMMU protection: DMA and ITS commands can reach the monitor");
         log_external_debug(&withheld);
         described.others.iter().for_each(|other| {
             log::info!("{other}: DMA behind it goes on at a takeover");
@@ -279,7 +278,7 @@ fn machine(
     let Ground {
         ram,
         gic,
-        dma,
+        mut dma,
         report,
         log,
         memory_reserve,
@@ -288,6 +287,15 @@ fn machine(
         withheld,
         geometry,
     } = ground;
+    if options.smmu == Smmu::Fence {
+        dma.prepare_fences(geometry.bits());
+    }
+    match dma.fenced().next() {
+        Some(_) => log::info!(
+            "what is behind no SMMU with a fence, and ITS commands, can reach the monitor"
+        ),
+        None => log::info!("no SMMU protection: DMA and ITS commands can reach the monitor"),
+    }
     let cpus: Box<[Cpu]> = hardware
         .cpus
         .iter()
@@ -306,7 +314,8 @@ fn machine(
     by_mpidr.sort_unstable_by_key(|&index| cpus[usize::from(index)].mpidr);
     // SAFETY: The map is for ever, and nobody else has its tables.
     let takeover = unsafe { Takeover::new(&mmu, cpus.len()) };
-    let read_only = gic.guarded().chain(log);
+    let smmus = dma.fenced().filter_map(|smmu| smmu.guarded());
+    let read_only = gic.guarded().chain(log).chain(smmus);
     let generations = Generations::new(
         geometry,
         layout.whole,
@@ -316,6 +325,10 @@ fn machine(
         withheld,
     )
     .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
+    dma.open_fences(generations.of_devices());
+    dma.fenced()
+        .filter_map(|smmu| smmu.page())
+        .for_each(|page| generations.let_read(&page, false));
     let (gibs, split) = generations.gibs(ram.banks());
     log::debug!("stage 2: {geometry}; {split} of {gibs} GiB with memory are in smaller blocks");
     let tee = match options.tee {

@@ -71,6 +71,8 @@ pub enum Smmu {
     Abort,
     /// Everything, untranslated.
     Bypass,
+    /// Nothing; and at any time no more than a CPU of the guest reaches, whatever its driver sets up.
+    Fence,
 }
 
 /// How the CPUs walk the table of teardown steps.
@@ -121,7 +123,7 @@ pub struct Options {
     pub tee: Tee,
     /// `dma=stop|keep`.
     pub dma: DeviceDma,
-    /// `smmu=abort|bypass`.
+    /// `smmu=abort|bypass|fence`.
     pub smmu: Smmu,
     /// `report=table|rows`.
     pub report: Report,
@@ -226,7 +228,7 @@ impl Options {
             "teardown" => "parallel or serial",
             "tee" => "deny or forward",
             "dma" => "stop or keep",
-            "smmu" => "abort or bypass",
+            "smmu" => "abort, bypass or fence",
             "report" => "table or rows",
             "wait" => "milliseconds from 1 to 60000",
             "park" => "milliseconds from 1 to 3600000, or keep",
@@ -265,6 +267,7 @@ impl Options {
             ("dma", "keep") => self.dma = DeviceDma::Keep,
             ("smmu", "abort") => self.smmu = Smmu::Abort,
             ("smmu", "bypass") => self.smmu = Smmu::Bypass,
+            ("smmu", "fence") => self.smmu = Smmu::Fence,
             ("report", "table") => self.report = Report::Table,
             ("report", "rows") => self.report = Report::Rows,
             ("wait", ms) => self.wait = milliseconds(ms, WAIT_MS)?,

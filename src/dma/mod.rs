@@ -2,17 +2,21 @@
 //! Devices' accesses to memory: they end with the kernel that has set them up.
 
 mod segment;
+mod shadow;
 mod smmu;
 mod smmu_v2;
+
+pub use shadow::Full;
+pub use smmu::Smmu;
 
 use crate::arch::time::Deadline;
 use alloc::vec::Vec;
 use baton_core::hardware::Dma as Described;
 use baton_core::hw_error::HwError;
 use baton_core::memory::region::Region;
+use baton_core::smmu::entry::Stage2;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use segment::Segment;
-use smmu::Smmu;
 use smmu_v2::SmmuV2;
 
 /// How long the walk through all of PCI may take, in microseconds, at a takeover and at boot. A read of a function
@@ -24,6 +28,8 @@ pub struct Dma {
     segments: Vec<Segment>,
     smmus: Vec<Smmu>,
     smmus_v2: Vec<SmmuV2>,
+    /// Places in `smmus` of those that get a fence.
+    fenced: Vec<usize>,
     /// How many functions of PCI the last takeover has stopped, and how many SMMUs it has shut.
     stopped: AtomicU64,
     shut: AtomicU64,
@@ -50,9 +56,49 @@ impl Dma {
                 .collect(),
             smmus: described.smmus.iter().filter_map(smmu).collect(),
             smmus_v2: described.smmus_v2.iter().filter_map(smmu_v2).collect(),
+            fenced: Vec::new(),
             stopped: AtomicU64::new(0),
             shut: AtomicU64::new(0),
         }
+    }
+
+    /// Prepares a fence for each SMMU that can have one, where stage 2 has `bits` of address, and says which have none.
+    pub fn prepare_fences(&mut self, bits: u32) {
+        for (place, smmu) in self.smmus.iter().enumerate() {
+            match smmu.prepare_fence(bits) {
+                Ok(()) => self.fenced.push(place),
+                Err(error) => log::warn!("SMMU at {:#x}: no fence: {error}", smmu.base()),
+            }
+        }
+        if self.smmus.is_empty() {
+            log::warn!("smmu=fence: there is no SMMUv3");
+        }
+    }
+
+    /// Returns the SMMUs with a fence.
+    pub fn fenced(&self) -> impl Iterator<Item = &Smmu> {
+        self.fenced
+            .iter()
+            .filter_map(|place| self.smmus.get(*place))
+    }
+
+    /// Opens those to stage 2.
+    pub fn open_fences(&self, stage2: Stage2) {
+        for smmu in self.fenced() {
+            let base = smmu.base();
+            match smmu.open_to_stage_2(stage2) {
+                Ok(()) => log::info!(
+                    "SMMU at {base:#x}: its devices reach the guest's memory alone; {} groups of 64 streams at most",
+                    shadow::GROUPS
+                ),
+                Err(error) => log::warn!("SMMU at {base:#x}: {error}; it is shut"),
+            }
+        }
+    }
+
+    /// Returns the SMMU with a fence that has registers at the physical `address`.
+    pub fn fenced_at(&self, address: u64) -> Option<&Smmu> {
+        self.fenced().find(|smmu| smmu.guards(address))
     }
 
     /// Returns how many functions of PCI the last takeover has stopped.

@@ -4,6 +4,8 @@
 //! A stream table of the monitor's own is not needed to shut all streams: with SMMUEN = 0 the SMMU looks at none,
 //! and does what GBPA says (6.3.9.6).
 
+pub mod fence;
+
 use crate::arch::verify::expect;
 use crate::arch::{cache, probe, time};
 use alloc::boxed::Box;
@@ -12,6 +14,7 @@ use baton_core::memory::region::Region;
 use baton_core::sync::Lock;
 use core::num::NonZero;
 use core::ptr::NonNull;
+use fence::Fence;
 use safe_mmio::fields::{ReadPure, ReadPureWrite};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -27,8 +30,9 @@ const QUEUES_PRESET: u32 = 1 << 29;
 const SMMUEN: u32 = 1 << 0;
 const CMDQEN: u32 = 1 << 3;
 const ENABLES: u32 = 0xf;
-/// `SMMU_CR1`: queues are inner shareable, write-back.
+/// `SMMU_CR1`: queues are inner shareable, write-back; and tables too.
 const CACHED_QUEUES: u32 = 3 << 4 | 1 << 2 | 1;
+const CACHED: u32 = CACHED_QUEUES << 6 | CACHED_QUEUES;
 /// `SMMU_GBPA.Update`, `ABORT`.
 const UPDATE: u32 = 1 << 31;
 const ABORT: u32 = 1 << 20;
@@ -55,14 +59,24 @@ struct Page0 {
     idr0: ReadPure<u32>,
     /// `SMMU_IDR1`, at 4.
     idr1: ReadPure<u32>,
-    _reserved0: [u32; 6],
+    /// `SMMU_IDR2` to `SMMU_IDR5`, from 8 on.
+    idr2: ReadPure<u32>,
+    idr3: ReadPure<u32>,
+    idr4: ReadPure<u32>,
+    idr5: ReadPure<u32>,
+    /// `SMMU_IIDR`, at 0x18.
+    iidr: ReadPure<u32>,
+    /// `SMMU_AIDR`, at 0x1c.
+    aidr: ReadPure<u32>,
     /// `SMMU_CR0`, at 0x20.
     cr0: ReadPureWrite<u32>,
     /// `SMMU_CR0ACK`, at 0x24.
     cr0ack: ReadPure<u32>,
     /// `SMMU_CR1`, at 0x28.
     cr1: ReadPureWrite<u32>,
-    _reserved1: [u32; 6],
+    /// `SMMU_CR2`, at 0x2c.
+    cr2: ReadPureWrite<u32>,
+    _reserved1: [u32; 5],
     /// `SMMU_GBPA`, at 0x44.
     gbpa: ReadPureWrite<u32>,
     _reserved2: [u32; 2],
@@ -75,13 +89,20 @@ struct Page0 {
     gerror: ReadPure<u32>,
     /// `SMMU_GERRORN`, at 0x64.
     gerrorn: ReadPureWrite<u32>,
-    _reserved4: [u32; 10],
+    _reserved4: [u32; 6],
+    /// `SMMU_STRTAB_BASE`, at 0x80.
+    strtab_base: ReadPureWrite<u64>,
+    /// `SMMU_STRTAB_BASE_CFG`, at 0x88.
+    strtab_base_cfg: ReadPureWrite<u32>,
+    _reserved5: u32,
     /// `SMMU_CMDQ_BASE`, at 0x90.
     cmdq_base: ReadPureWrite<u64>,
     /// `SMMU_CMDQ_PROD`, at 0x98.
     cmdq_prod: ReadPureWrite<u32>,
     /// `SMMU_CMDQ_CONS`, at 0x9c.
     cmdq_cons: ReadPureWrite<u32>,
+    /// `SMMU_EVENTQ_BASE`, at 0xa0.
+    eventq_base: ReadPureWrite<u64>,
 }
 
 const _: () = {
@@ -89,8 +110,10 @@ const _: () = {
     assert!(core::mem::offset_of!(Page0, gbpa) == 0x44);
     assert!(core::mem::offset_of!(Page0, irq_ctrl) == 0x50);
     assert!(core::mem::offset_of!(Page0, gerror) == 0x60);
+    assert!(core::mem::offset_of!(Page0, strtab_base) == 0x80);
     assert!(core::mem::offset_of!(Page0, cmdq_base) == 0x90);
     assert!(core::mem::offset_of!(Page0, cmdq_cons) == 0x9c);
+    assert!(core::mem::offset_of!(Page0, eventq_base) == 0xa0);
 };
 
 /// The monitor's command queue: the guest's may be anything.
@@ -107,6 +130,8 @@ pub struct Smmu {
 struct Registers {
     page: UniqueMmioPointer<'static, Page0>,
     queue: Box<Queue>,
+    /// What is in front of its streams, if anything is.
+    fence: Option<Fence>,
 }
 
 impl Smmu {
@@ -125,10 +150,15 @@ impl Smmu {
         // SAFETY: The caller's promise.
         let page =
             unsafe { UniqueMmioPointer::<Page0>::new(NonNull::with_exposed_provenance(address)) };
-        let queue = Box::new(Queue([[0; 2]; 1 << QUEUE_BITS]));
+        let base = registers.start();
+        let registers = Registers {
+            page,
+            queue: Box::new(Queue([[0; 2]; 1 << QUEUE_BITS])),
+            fence: None,
+        };
         Some(Self {
-            base: registers.start(),
-            registers: Lock::new(Registers { page, queue }),
+            base,
+            registers: Lock::new(registers),
         })
     }
 
@@ -150,6 +180,7 @@ impl Smmu {
         let mut registers = self.registers.lock();
         let shut = registers.shut();
         registers.acknowledge_errors();
+        registers.forget_guest();
         if open && shut.is_ok() {
             return registers.set_abort(false);
         }

@@ -2,6 +2,8 @@
 //! Stage 2 faults: the guest reached for what is not there or not its own, stored where it may only read, or
 //! executed what is a device's.
 
+mod smmu;
+
 use super::{class, inject};
 use crate::arch::translate::translate;
 use crate::machine::Machine;
@@ -42,10 +44,15 @@ pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
     // HPFAR_EL2.FIPA holds bits 47:12 in bits 39:4; in the place of a walk FAR_EL2 has no part.
     let offset = if walk { 0 } else { far & 0xfff };
     let ipa = (hpfar & 0xff_ffff_fff0) << 8 | offset;
-    cpu.exits.count(Cause::Fault);
-    if esr & FAULT == TRANSLATION && machine.generations.map_on_demand(ipa) {
+    if let Some(smmu) = machine.dma.fenced_at(ipa) {
+        if !walk && !fetch && esr & ISV != 0 {
+            return smmu::access(machine, cpu, frame, esr, smmu, ipa);
+        }
+    } else if esr & FAULT == TRANSLATION && machine.generations.map_on_demand(ipa) {
+        cpu.exits.count(Cause::Fault);
         return;
     }
+    cpu.exits.count(Cause::Fault);
     if !walk && !fetch && machine.generations.withholds(ipa) {
         return withheld(cpu, frame, esr, ipa, far);
     }
@@ -104,16 +111,16 @@ fn fetched(machine: &Machine, cpu: &Cpu, frame: &mut Frame, address: u64, far: u
 ///
 /// If `address` is of no such page, the guest has just mapped another one there, and tries again.
 fn store(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64, address: u64, far: u64) {
-    // SAS, where the ISS has it.
     let plain = esr & ISV != 0;
-    let size = if plain { 1 << (esr >> 22 & 3) } else { 0 };
-    let mask = u64::MAX.checked_shr(64 - 8 * size).unwrap_or(0);
-    let value = frame.x.get(register(esr)).copied().unwrap_or(0) & mask;
+    if plain && let Some(smmu) = machine.dma.fenced_at(address) {
+        return smmu::access(machine, cpu, frame, esr, smmu, address);
+    }
+    let (size, value) = stored(frame, esr);
     if machine.log.is_some_and(|log| log.contains(address)) {
         return store_to_log(cpu, frame, plain, far);
     }
     let memory = machine.ram.with_hot_plugged();
-    let Some(made) = machine.gic.store(address, size.into(), value, &memory) else {
+    let Some(made) = machine.gic.store(address, size, value, &memory) else {
         return;
     };
     let Err(refused) = made else {
@@ -151,6 +158,19 @@ fn withheld(cpu: &Cpu, frame: &mut Frame, esr: u64, ipa: u64, far: u64) {
         *loaded = 0;
     }
     frame.skip();
+}
+
+/// Returns how many bytes are stored, and what; none where the ISS does not say it.
+fn stored(frame: &Frame, esr: u64) -> (u64, u64) {
+    // SAS, where the ISS has it.
+    let size = if esr & ISV != 0 {
+        1 << (esr >> 22 & 3)
+    } else {
+        0
+    };
+    let mask = u64::MAX.checked_shr(64 - 8 * size).unwrap_or(0);
+    let value = frame.x.get(register(esr)).copied().unwrap_or(0) & mask;
+    (size.into(), value)
 }
 
 /// Returns the number of the register that is loaded or stored (`ISS.SRT`); 31 is zero.

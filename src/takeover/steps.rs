@@ -171,8 +171,14 @@ fn pci_dma(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
 /// Nor do those that are no function of PCI, where an SMMU stands before them. It is set up by addresses of the old
 /// kernel's.
 fn smmus(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
+    // The next kernel finds each as it is described to it, by the monitor.
+    let pages = machine.dma.fenced().filter_map(|smmu| smmu.page());
+    pages.for_each(|page| machine.generations.let_read(&page, false));
     match device_dma(machine) {
-        DeviceDma::Stop => machine.dma.shut_smmus(machine.options.smmu == Smmu::Bypass),
+        DeviceDma::Stop => {
+            machine.generations.end_devices();
+            machine.dma.shut_smmus(machine.options.smmu == Smmu::Bypass)
+        }
         DeviceDma::Keep => {
             machine.dma.keep_smmus();
             Ok(())

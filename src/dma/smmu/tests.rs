@@ -10,13 +10,13 @@ use std::vec::Vec;
 type Told = Rc<RefCell<Vec<(&'static str, u64)>>>;
 
 /// An SMMU that a kernel has set up, and that does what it is told.
-struct Fake {
-    memory: Memory,
-    told: Told,
+pub(super) struct Fake {
+    pub memory: Memory,
+    pub told: Told,
 }
 
 impl Fake {
-    fn new(idr0: u32) -> Self {
+    pub fn new(idr0: u32) -> Self {
         let memory = Memory::new(0x1000);
         let base = memory.base();
         mmio::poke(base, idr0);
@@ -62,13 +62,13 @@ impl Fake {
         Self { memory, told }
     }
 
-    fn smmu(&self) -> Smmu {
+    pub fn smmu(&self) -> Smmu {
         let region = Region::new(self.memory.base() as u64, 0x1000).expect("a page");
         // SAFETY: It is memory of the test's own.
         unsafe { Smmu::new(&region) }.expect("an SMMU")
     }
 
-    fn register(&self, offset: usize) -> u32 {
+    pub fn register(&self, offset: usize) -> u32 {
         mmio::peek(self.memory.base() + offset)
     }
 }
