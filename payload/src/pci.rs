@@ -71,7 +71,8 @@ impl Pci {
     pub fn edus(self) -> impl Iterator<Item = Edu> {
         let edus = self.functions().filter(|(_, f)| read32(f.0) == EDU);
         let base = self.window.0.next_multiple_of(EDU_SIZE);
-        (0..).zip(edus).map(move |(place, (_, function))| Edu {
+        (0..).zip(edus).map(move |(place, (number, function))| Edu {
+            number,
             function,
             registers: base + place * EDU_SIZE,
         })
@@ -80,6 +81,8 @@ impl Pci {
 
 /// An `edu`.
 pub struct Edu {
+    /// Its number on its bus, which is the first: what an SMMU knows it by.
+    pub number: u16,
     function: Function,
     registers: u64,
 }

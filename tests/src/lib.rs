@@ -14,5 +14,5 @@ pub use boot::{
     boot_u_boot, machine, number, uefi_machine,
 };
 pub use loader::{Blob, boot_by_hand, boot_changed, tree};
-pub use memory::boot_and_look;
+pub use memory::{boot_and_look, boot_and_save};
 pub use scratch::Scratch;

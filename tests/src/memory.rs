@@ -25,6 +25,17 @@ const STACK: usize = layout::STACK as usize;
 /// Each vCPU has a host thread, so that they run at the same time.
 #[track_caller]
 pub fn boot_and_look(name: &str, machine: &Machine, append: &str, seconds: u64) -> Boot {
+    let (boot, memory) = boot_and_save(name, machine, append, seconds);
+    let image = fs::read(paths::monitor()).unwrap_or_else(|e| panic!("the monitor's image: {e}"));
+    let ends = symbol("__rodata_end").and_then(|constant| Ok((constant, symbol("__image_end")?)));
+    let cpus = machine.smp as usize;
+    boot.expect_ok(ends.and_then(|ends| check(&memory, &image, ends, cpus)));
+    boot
+}
+
+/// As [`boot_and_look`], and returns the monitor's memory unchecked.
+#[track_caller]
+pub fn boot_and_save(name: &str, machine: &Machine, append: &str, seconds: u64) -> (Boot, Vec<u8>) {
     let scratch = Scratch::new(name);
     let (socket, dump) = (scratch.path("monitor"), scratch.path("memory"));
     let mut machine = machine.clone();
@@ -56,11 +67,7 @@ pub fn boot_and_look(name: &str, machine: &Machine, append: &str, seconds: u64) 
         boot.fail(format_args!("QEMU's monitor: {error}"));
     }
     boot.expect("probe: PASS");
-    let image = scratch.read(&paths::monitor());
-    let ends = symbol("__rodata_end").and_then(|constant| Ok((constant, symbol("__image_end")?)));
-    let cpus = machine.smp as usize;
-    boot.expect_ok(ends.and_then(|ends| check(&scratch.read(&dump), &image, ends, cpus)));
-    boot
+    (boot, scratch.read(&dump))
 }
 
 /// The same command, with a host thread for each vCPU.

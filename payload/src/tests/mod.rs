@@ -8,6 +8,8 @@ mod debug_registers;
 mod device_fetch;
 mod dma;
 mod far_memory;
+mod fence;
+mod fence_fuzz;
 mod firmware;
 mod flip;
 mod fuzz;
@@ -80,6 +82,18 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "far-memory",
         run: far_memory::run,
+    },
+    Test {
+        name: "fence",
+        run: fence::run,
+    },
+    Test {
+        name: "fence-cost",
+        run: fence::cost,
+    },
+    Test {
+        name: "fence-fuzz",
+        run: fence_fuzz::run,
     },
     Test {
         name: "flip",

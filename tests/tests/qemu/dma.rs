@@ -9,7 +9,7 @@ use baton_tests::{Boot, Scratch, boot, machine, uefi_machine};
 
 /// Two `edu` devices that reach all memory, on a machine whose time goes by its instructions: a takeover takes less
 /// than 100 ms.
-fn with_edus() -> Machine {
+pub fn with_edus() -> Machine {
     let mut machine = machine(4);
     machine
         .extra
@@ -84,7 +84,7 @@ fn of_64_functions_is_stopped_within_200_us() {
 }
 
 /// A machine of QEMU 10, whose SMMUv3 does what GBPA says, before PCI.
-fn with_smmu(machine: Machine) -> Machine {
+pub fn with_smmu(machine: Machine) -> Machine {
     Machine {
         qemu: paths::qemu_10().display().to_string(),
         smmu: true,

@@ -17,6 +17,7 @@ mod errata;
 mod external_debug;
 mod fault_injection;
 mod faults;
+mod fence;
 mod firmware;
 mod gicv2;
 mod hostile;

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Devices behind an SMMU with stage 2 of the monitor's in front of its streams (`smmu=fence`), in QEMU 10.
+
+use crate::audit;
+use crate::dma::{with_edus, with_smmu};
+use crate::probe;
+use baton_qemu::{Machine, Task, kexec, linux, paths, scratch};
+use baton_tests::{Scratch, boot, boot_and_look, boot_and_save, machine, number};
+use std::fs;
+
+/// A machine with the fence, and what that says at boot.
+fn fenced() -> Machine {
+    Machine {
+        baton: "smmu=fence".into(),
+        ..with_smmu(machine(4))
+    }
+}
+
+/// The same with a device that writes where it is told.
+fn with_edu(mut machine: Machine) -> Machine {
+    let edu = "edu,dma_mask=0xffffffffffffffff";
+    machine.extra.extend(["-device", edu].map(str::to_owned));
+    machine
+}
+
+const FENCED: &str = "its devices reach the guest's memory alone";
+
+/// Debian's kernel, three times, each with its disk behind the fence: strict, lazy, and untranslated.
+#[test]
+fn linux_has_its_disk_behind_it_in_every_kernel() {
+    for (name, append) in [
+        ("strict", "iommu.strict=1"),
+        ("lazy", "iommu.strict=0"),
+        ("passthrough", "iommu.passthrough=1"),
+    ] {
+        let files = Scratch::new(&format!("fence-{name}"));
+        let disk = scratch::create(&files.path("disk"), 3).unwrap();
+        let mut machine = fenced();
+        machine.disks.push(disk.clone());
+        let boot = boot(&machine, &Task::Disk { times: 3 }.guest(append), 400);
+        boot.expect_ok(linux::check(&boot, 3, machine.smp));
+        boot.expect(FENCED);
+        boot.expect(kexec::STARTING);
+        boot.expect_no(kexec::BYE);
+        boot.expect("Adding to iommu group");
+        boot.expect("shut until a driver sets it up");
+        boot.expect_no("arm-smmu-v3 9050000.smmuv3: event");
+        boot.expect_ok(scratch::check(&boot, &disk, 3));
+        boot.expect_end();
+    }
+}
+
+/// What a device that is aimed there changes in the monitor's memory: the SMMU untouched, bypass, stage 1, an entry
+/// with words of the guest's, the SMMU turned off; and where events go.
+const AIMED: [usize; 5] = [0x38, 0x50, 0x108, 0x130, 0x158];
+const EVENTS: usize = 0x1c0;
+
+#[test]
+fn no_device_reaches_the_monitor() {
+    let machine = with_edu(fenced());
+    let boot = boot_and_look("fence-probe", &machine, "test=fence", 120);
+    boot.expect(FENCED);
+    boot.expect("probe: the SMMU shows no stage 2");
+    boot.expect("SMMU_EVENTQ_BASE leads outside its memory; it is dropped");
+    boot.expect("probe: events in the monitor's memory: the queue is off");
+    boot.expect("probe: SMMU turned off: a write does not land");
+}
+
+/// `SEED=` and `CALLS=` (each CPU's) repeat a run, or make it longer.
+#[test]
+fn whatever_all_cpus_store_no_device_reaches_the_monitor() {
+    let machine = with_edu(fenced());
+    let (seed, calls) = (number("SEED", 1), number("CALLS", 20_000));
+    let append = format!("test=fence-fuzz seed={seed} calls={calls}");
+    let boot = boot_and_look("fence-fuzz", &machine, &append, 120 + calls / 500);
+    boot.expect_no("baton: error: ");
+    boot.expect_no("panicked at");
+}
+
+/// By instructions of a nanosecond each: an unmap, of a TLBI and a CMD_SYNC, with the fence and without.
+#[test]
+fn an_unmap_costs_one_exit_of_500_instructions_at_most() {
+    let [with, without] = ["smmu=fence", ""].map(|baton| {
+        let mut machine = with_smmu(machine(1));
+        machine.baton = baton.to_owned();
+        let icount = ["-icount", "shift=0,sleep=off"].map(str::to_owned);
+        machine.extra.extend(icount);
+        let boot = boot(&machine, &probe::guest("test=fence-cost calls=1000"), 120);
+        let line = boot.expect("cost: unmap: 1000 times in ");
+        let words = line.split_once(" times in ").map_or("", |(_, words)| words);
+        let ns = words
+            .split(' ')
+            .next()
+            .and_then(|word| word.parse::<f64>().ok());
+        ns.unwrap_or_else(|| boot.fail(format_args!("expected nanoseconds, seen \"{line}\"")))
+            / 1000.0
+    });
+    let cost = with - without;
+    println!("{cost:.0} instructions an unmap, of {with:.0}");
+    assert!(
+        cost > 0.0 && cost <= 500.0,
+        "expected at most 500, seen {cost:.0}"
+    );
+}
+
+/// A kexec with devices that write 100 ms later, by the SMMU alone.
+#[test]
+fn what_an_old_kernel_has_started_does_not_land() {
+    let mut machine = with_smmu(with_edus());
+    machine.baton = "smmu=fence skip-steps=pci-dma".into();
+    let boot = boot(&machine, &probe::guest("test=dma"), 120);
+    boot.expect(FENCED);
+    boot.expect("probe: PASS");
+    boot.expect("shut until a driver sets it up");
+    boot.expect_end();
+}
+
+#[test]
+fn audit_finds_nothing_of_an_smmu_with_it() {
+    let mut machine = audit::with(fenced(), audit::MAX, true);
+    machine.baton = "smmu=fence".into();
+    audit::clean_on(&machine, 120);
+}
+
+/// Each way of them, without the fence.
+#[test]
+fn a_device_reaches_the_monitor_without_it() {
+    let machine = with_edu(with_smmu(machine(4)));
+    let (boot, memory) = boot_and_save("no-fence-probe", &machine, "test=fence", 120);
+    boot.expect("probe: the SMMU shows stage 2");
+    boot.expect("probe: SMMU turned off: a write lands");
+    let image = fs::read(paths::monitor()).unwrap();
+    for at in AIMED {
+        let (before, after) = (&image[at..at + 8], &memory[at..at + 8]);
+        assert!(
+            before.iter().any(|byte| *byte != 0),
+            "{at:#x} is zero anyway"
+        );
+        assert_eq!(after, [0; 8], "the monitor's memory at {at:#x}");
+    }
+    let events = EVENTS..EVENTS + 32;
+    assert_ne!(
+        memory[events.clone()],
+        image[events],
+        "events in the monitor's memory"
+    );
+}
