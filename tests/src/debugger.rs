@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A debugger on QEMU's stub: holds CPUs, and stands in for firmware that misbehaves.
-//!
-//! It speaks the remote serial protocol (GDB manual, appendix E) as far as QEMU's `gdbstub.c` needs
-//! it: threads are vCPUs, counted from 1.
 
 use crate::scratch::Scratch;
-use baton_qemu::{Machine, paths, symbols};
+use baton_qemu::gdb::{self, Gdb, GdbError};
+use baton_qemu::{Machine, hang, paths, symbols};
 use std::fs;
-use std::io::{Read, Write};
+use std::ops::Range;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// How long QEMU may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub use baton_qemu::gdb::{CPSR, PC};
+
 /// `SMC #0`.
 const SMC: u32 = 0xd400_0003;
-/// Number of the program counter among the registers of `org.gnu.gdb.aarch64.core`.
-pub const PC: u32 = 32;
-/// Number of CPSR, whose bits 3:2 are the exception level.
-pub const CPSR: u32 = 33;
 
 /// Where a machine waits for a debugger.
 pub struct Stub(PathBuf);
@@ -28,13 +21,7 @@ impl Stub {
     /// Gives `machine` a stub. The machine runs until somebody connects.
     pub fn add(machine: &mut Machine, scratch: &Scratch) -> Self {
         let path = scratch.path("gdb");
-        let chardev = format!(
-            "socket,id=stub,server=on,wait=off,path={}",
-            path.to_string_lossy().replace(',', ",,")
-        );
-        for argument in ["-chardev", &chardev, "-gdb", "chardev:stub"] {
-            machine.extra.push(argument.into());
-        }
+        machine.extra.extend(gdb::arguments(&path));
         Self(path)
     }
 
@@ -72,43 +59,38 @@ impl Beginning {
 }
 
 /// A connection to the stub. Panics where QEMU does not do as it is told.
-pub struct Debugger {
-    stream: UnixStream,
-}
+pub struct Debugger(Gdb);
 
 impl Debugger {
     fn new(stream: UnixStream) -> Self {
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time that is not zero");
-        let mut debugger = Self { stream };
-        // QEMU may say by itself that the machine has stopped, before it answers.
-        debugger.send("qC");
-        while !debugger.answer("qC").starts_with("QC") {}
-        // QEMU reads single registers only for those who have asked for their description.
-        debugger.ask("qXfer:features:read:target.xml:0,40");
-        debugger
+        Self(expect(Gdb::new(stream)))
     }
 
     /// Lets all vCPUs run but `held`, by their indices.
     pub fn go_on_without(&mut self, smp: u32, held: &[u32]) {
-        let threads: String = (0..smp)
-            .filter(|cpu| !held.contains(cpu))
-            .map(|cpu| format!(";c:{:x}", cpu + 1))
-            .collect();
-        self.send(&format!("vCont{threads}"));
+        self.0.go_on_without(smp, held);
+    }
+
+    /// Has `cpus` of `smp` hang in Debian's kernel, whose `_stext` is at `stext`, and the others go on. Returns where
+    /// they do.
+    pub fn hang(&mut self, smp: u32, cpus: Range<u32>, stext: u64) -> u64 {
+        let image = paths::linux();
+        let image = fs::read(&image).unwrap_or_else(|error| panic!("{}: {error}", image.display()));
+        let place = expect(hang::hang(&mut self.0, smp, cpus, &image, stext));
+        self.go_on_without(smp, &[]);
+        place.expect("a kernel with \"b .\" in it")
     }
 
     /// Stops all vCPUs.
     pub fn stop(&mut self) {
-        self.write(&[3]);
+        self.0.write(&[3]);
         self.wait();
     }
 
     /// Waits until a vCPU comes to a breakpoint, and returns its index; all are stopped then.
     /// `None` if the machine has ended.
     pub fn wait(&mut self) -> Option<u32> {
-        let reply = self.receive()?;
+        let reply = expect(self.0.receive())?;
         let thread = reply.split("thread:").nth(1)?.split(';').next()?;
         let thread = u32::from_str_radix(thread, 16);
         let thread = thread.unwrap_or_else(|_| panic!("expected a stopped vCPU, seen {reply:?}"));
@@ -117,118 +99,63 @@ impl Debugger {
 
     /// Has `cpu` execute one instruction, breakpoint or not, all others stopped.
     pub fn step(&mut self, cpu: u32) {
-        self.send(&format!("vCont;s:{:x}", cpu + 1));
+        self.0.send(&format!("vCont;s:{:x}", cpu + 1));
         self.wait();
     }
 
     /// Ends QEMU.
     pub fn end(&mut self) {
-        self.send("k");
+        self.0.send("k");
     }
 
     /// Stops a vCPU that comes to the instruction at `address`.
     pub fn break_at(&mut self, address: u64) {
-        self.expect_ok(&format!("Z1,{address:x},4"));
+        self.tell(&format!("Z1,{address:x},4"));
     }
 
     /// Removes the breakpoint at `address`.
     pub fn do_not_break_at(&mut self, address: u64) {
-        self.expect_ok(&format!("z1,{address:x},4"));
+        self.tell(&format!("z1,{address:x},4"));
     }
 
     /// Reads a register: 0 to 30, [`PC`] or [`CPSR`].
     pub fn register(&mut self, cpu: u32, number: u32) -> u64 {
-        self.choose(cpu);
-        little_endian(&self.ask(&format!("p{number:x}")))
+        expect(self.0.register(cpu, number))
     }
 
-    /// Writes a register: 0 to 30, or [`PC`].
+    /// Writes a register: 0 to 30, [`PC`] or [`CPSR`].
     pub fn set_register(&mut self, cpu: u32, number: u32, value: u64) {
-        self.choose(cpu);
-        self.expect_ok(&format!("P{number:x}={:016x}", value.swap_bytes()));
+        expect(self.0.set_register(cpu, number, value));
     }
 
     /// Reads the word at a virtual address, as `cpu` sees it.
     pub fn word(&mut self, cpu: u32, address: u64) -> u64 {
-        self.choose(cpu);
-        little_endian(&self.ask(&format!("m{address:x},8")))
+        let word = expect(self.0.word(cpu, address));
+        word.unwrap_or_else(|| panic!("expected memory at {address:#x}"))
     }
 
     /// Inverts the bits of `mask` in the byte of memory at physical address `address`.
     pub fn flip(&mut self, address: u64, mask: u8) {
-        self.expect_ok("Qqemu.PhyMemMode:1");
-        let byte = little_endian(&self.ask(&format!("m{address:x},1"))) as u8;
-        self.expect_ok(&format!("M{address:x},1:{:02x}", byte ^ mask));
-        self.expect_ok("Qqemu.PhyMemMode:0");
+        self.tell("Qqemu.PhyMemMode:1");
+        let byte = expect(self.0.number(&format!("m{address:x},1"))) as u8;
+        self.tell(&format!("M{address:x},1:{:02x}", byte ^ mask));
+        self.tell("Qqemu.PhyMemMode:0");
     }
 
     /// Has QEMU write the `size` bytes of memory at physical address `start` to `file`.
     pub fn save(&mut self, start: u64, size: u64, file: &Path) {
         let command = format!("pmemsave {start:#x} {size:#x} \"{}\"", file.display());
         let hex: String = command.bytes().map(|byte| format!("{byte:02x}")).collect();
-        self.expect_ok(&format!("qRcmd,{hex}"));
+        self.tell(&format!("qRcmd,{hex}"));
     }
 
-    fn choose(&mut self, cpu: u32) {
-        self.expect_ok(&format!("Hg{:x}", cpu + 1));
-    }
-
-    fn expect_ok(&mut self, packet: &str) {
-        let reply = self.ask(packet);
-        assert_eq!(reply, "OK", "QEMU's answer to {packet}");
-    }
-
-    fn ask(&mut self, packet: &str) -> String {
-        self.send(packet);
-        self.answer(packet)
-    }
-
-    fn answer(&mut self, packet: &str) -> String {
-        self.receive()
-            .unwrap_or_else(|| panic!("expected an answer to {packet}, seen QEMU's end"))
-    }
-
-    fn send(&mut self, packet: &str) {
-        let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
-        self.write(format!("${packet}#{sum:02x}").as_bytes());
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // It fails when QEMU has ended, which the next answer shows.
-        let _ = self.stream.write_all(bytes);
-    }
-
-    /// Returns the next packet, or `None` at the end of QEMU.
-    fn receive(&mut self) -> Option<String> {
-        let mut packet = String::new();
-        while self.byte()? != b'$' {}
-        loop {
-            match self.byte()? {
-                b'#' => break,
-                byte => packet.push(byte.into()),
-            }
-        }
-        // The checksum: a stream loses nothing, so it is not checked.
-        let _ = (self.byte()?, self.byte()?);
-        self.write(b"+");
-        Some(packet)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let mut byte = [0];
-        match self.stream.read(&mut byte) {
-            Ok(1) => Some(byte[0]),
-            Ok(_) => None,
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("expected QEMU's stub to say something: {error}"),
-        }
+    fn tell(&mut self, packet: &str) {
+        expect(self.0.expect_ok(packet));
     }
 }
 
-fn little_endian(hex: &str) -> u64 {
-    let value = u64::from_str_radix(hex, 16)
-        .unwrap_or_else(|_| panic!("expected a register or a word, seen {hex:?}"));
-    value.swap_bytes() >> (64 - 4 * hex.len())
+fn expect<T>(result: Result<T, GdbError>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The monitor in memory: where its functions and its calls of firmware are.

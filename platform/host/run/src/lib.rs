@@ -10,6 +10,8 @@ pub mod console;
 pub mod door;
 pub mod environment;
 pub mod firmware;
+pub mod gdb;
+pub mod hang;
 pub mod kexec;
 pub mod layout;
 pub mod linux;
