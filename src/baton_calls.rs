@@ -48,6 +48,10 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
             Ok((size, next)) => (frame.x[0], frame.x[1]) = (size, next),
             Err(code) => frame.x[0] = error_answer(code),
         },
+        baton_abi::REGISTERS => {
+            let written = write_registers(machine, frame.x[1], frame.x[2], frame.x[3]);
+            frame.x[0] = written.unwrap_or_else(error_answer);
+        }
         _ => frame.x[0] = error_answer(ErrorCode::NotSupported),
     }
     Next::Resume
@@ -81,6 +85,28 @@ fn write_report(machine: &Machine, buffer: u64, size: u64) -> Result<u64, ErrorC
         write(header_size + index * row_size, row.as_bytes())?;
     }
     Ok(whole)
+}
+
+/// Writes the registers that the last panic found in the CPU `index` to `size` bytes from `buffer` on; returns how many
+/// bytes that are.
+fn write_registers(
+    machine: &Machine,
+    buffer: u64,
+    size: u64,
+    index: u64,
+) -> Result<u64, ErrorCode> {
+    let cpu = usize::try_from(index).ok();
+    let cpu = cpu.and_then(|index| machine.cpus.get(index));
+    let cpu = cpu.ok_or(ErrorCode::InvalidParameters)?;
+    let stopped = report::stopped(cpu).ok_or(ErrorCode::NotPresent)?;
+    let bytes = stopped.as_bytes();
+    let whole = bytes.len() as u64;
+    if size < whole || !buffer.is_multiple_of(8) {
+        return Err(ErrorCode::InvalidParameters);
+    }
+    let range = machine.ram.range(buffer, whole);
+    let written = range.is_some_and(|range| range.write(bytes));
+    written.then_some(whole).ok_or(ErrorCode::InvalidAddress)
 }
 
 /// Writes the log from `offset` on to `size` bytes from `buffer` on; returns how many bytes that are,

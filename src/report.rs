@@ -2,8 +2,10 @@
 //! The report of the last reboot: gathered for the REPORT call, and printed.
 
 mod beside;
+mod stopped;
 
 pub use beside::{finish, prepare, write_row};
+pub use stopped::stopped;
 
 use crate::arch::{cache, time};
 use crate::console;
@@ -256,6 +258,7 @@ fn row(machine: &Machine, cpu: &Cpu) -> ReportRow {
         check_end: time(&cpu.times.check_end),
         checked: time(&cpu.times.checked),
         phase1_start: time(&cpu.times.phase1_start),
+        ..stopped::in_row(machine, cpu)
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`KEXEC`]          | `0xC6000001` | x1: list, x2: entry, x3: device tree | x0: an error; none on success |
 //! | [`REPORT`]         | `0xC6000002` | x1: buffer, x2: its size    | x0: size of the report in bytes, or an error |
 //! | [`LOG`]            | `0xC6000003` | x1: buffer, x2: its size, x3: offset | x0: bytes written, or an error; x1: the next offset |
+//! | [`REGISTERS`]      | `0xC6000004` | x1: buffer, x2: its size, x3: CPU | x0: bytes written, or an error |
 //!
 //! # KEXEC
 //!
@@ -48,6 +49,18 @@
 //! log is lines of text, each with a newline at its end. Its last [`LOG_SIZE`](log::LOG_SIZE) bytes are kept: where
 //! those at x3 are gone, it begins with the oldest whole line; x1 - x0 says where that is. Returns
 //! `INVALID_ADDRESS` if not all of the buffer is in guest memory.
+//!
+//! # REGISTERS
+//!
+//! Writes a [`StoppedCpu`]: the registers that the last panic found in the CPU with the number x3, counted from 0 in
+//! the order of [`ReportRow`]s, as they went into its note of the dump. They are there until the next panic. x1 must be
+//! a multiple of 8.
+//!
+//! | x0                   | meaning                                                     |
+//! |----------------------|-------------------------------------------------------------|
+//! | `INVALID_ADDRESS`    | not all of the buffer is in guest memory                    |
+//! | `INVALID_PARAMETERS` | there is no such CPU, or x1 is no multiple of 8, or x2 is less than a [`StoppedCpu`] has |
+//! | `NOT_PRESENT`        | no panic was carried so far                                 |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -70,16 +83,21 @@ pub const KEXEC: u32 = 0xc600_0001;
 pub const REPORT: u32 = 0xc600_0002;
 /// Function id of the call that reads the log.
 pub const LOG: u32 = 0xc600_0003;
+/// Function id of the call that returns the registers of a CPU that a panic has stopped.
+pub const REGISTERS: u32 = 0xc600_0004;
 
 /// Baton's UUID, 5c1c4a9e-6f0b-4d0e-9d52-2b4e3a6c8f17, as w0–w3 (SMCCC: each word little-endian).
 pub const UID_WORDS: [u32; 4] = [0x9e4a_1c5c, 0x0e4d_0b6f, 0x4e2b_529d, 0x178f_6c3a];
 /// Major revision: raised by changes that callers of an older one cannot take.
 pub const REVISION_MAJOR: u32 = 1;
 /// Minor revision: raised by additions.
-pub const REVISION_MINOR: u32 = 2;
+pub const REVISION_MINOR: u32 = 3;
 /// The result of [`FEATURES`]: a bit for each function, numbered by the low 16 bits of its id.
-pub const FEATURE_BITS: u64 =
-    1 << (FEATURES & 0xffff) | 1 << (KEXEC & 0xffff) | 1 << (REPORT & 0xffff) | 1 << (LOG & 0xffff);
+pub const FEATURE_BITS: u64 = 1 << (FEATURES & 0xffff)
+    | 1 << (KEXEC & 0xffff)
+    | 1 << (REPORT & 0xffff)
+    | 1 << (LOG & 0xffff)
+    | 1 << (REGISTERS & 0xffff);
 
 /// Flag of an entry that is the destination of the next source (Linux `include/linux/kexec.h`).
 pub const IND_DESTINATION: u64 = 1;
@@ -93,7 +111,7 @@ pub const IND_SOURCE: u64 = 8;
 /// `"BATONRPT"`, the first eight bytes of a report.
 pub const REPORT_MAGIC: u64 = u64::from_le_bytes(*b"BATONRPT");
 /// Version of the layout of [`ReportHeader`] and [`ReportRow`].
-pub const REPORT_VERSION: u64 = 4;
+pub const REPORT_VERSION: u64 = 5;
 
 /// [`ReportHeader::source`]: the request came from Linux's own kexec, by the patched calls in
 /// `kernel_kexec()`.
@@ -110,6 +128,19 @@ pub const ROW_TOOK_PART: u64 = 1;
 pub const ROW_MISSING: u64 = 2;
 /// [`ReportRow::flags`]: the CPU made the request, and boots the next kernel.
 pub const ROW_BOOT_CPU: u64 = 4;
+
+/// [`ReportRow::dump`]: there was no panic, or the registers are those of a panic before.
+pub const DUMP_NONE: u64 = 0;
+/// [`ReportRow::dump`]: the CPU's registers are in its note of the dump.
+pub const DUMP_REGISTERS: u64 = 1;
+/// [`ReportRow::dump`]: the kernel has written the CPU's note itself, with what it says there.
+pub const DUMP_KERNELS: u64 = 2;
+/// [`ReportRow::dump`]: the CPU was off. Its note has no registers, but for those that the kernel wrote itself.
+pub const DUMP_OFF: u64 = 3;
+/// [`ReportRow::dump`]: the CPU did not arrive in time, and its note has no registers.
+pub const DUMP_MISSING: u64 = 4;
+/// [`ReportRow::dump`]: it is not known which note is the CPU's; its registers are in none.
+pub const DUMP_NO_NOTE: u64 = 5;
 
 /// The last takeover as a whole. Times are ticks of `CNTPCT_EL0`, and 0 for what did not happen.
 #[derive(
@@ -230,4 +261,34 @@ pub struct ReportRow {
     pub checked: u64,
     /// When it began phase 1.
     pub phase1_start: u64,
+    /// What a panic has put of the CPU into the dump (since version 5): [`DUMP_REGISTERS`] and others.
+    pub dump: u64,
+    /// Where the CPU was stopped by a panic, if its registers are known (since version 5, as the following).
+    pub pc: u64,
+    /// Its stack pointer then.
+    pub sp: u64,
+    /// Its link register, x30.
+    pub lr: u64,
+    /// Its PSTATE, in the format of SPSR_EL2.
+    pub pstate: u64,
+}
+
+/// A CPU that a panic has stopped.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct StoppedCpu {
+    /// The affinity fields of the CPU's `MPIDR_EL1`.
+    pub mpidr: u64,
+    /// As [`ReportRow::dump`]. With [`DUMP_REGISTERS`] and [`DUMP_NO_NOTE`] the registers follow; else they are 0.
+    pub dump: u64,
+    /// x0 to x30.
+    pub x: [u64; 31],
+    /// The stack pointer that was in use.
+    pub sp: u64,
+    /// Where the CPU would have gone on.
+    pub pc: u64,
+    /// PSTATE in the format of SPSR_EL2.
+    pub pstate: u64,
 }

@@ -2,6 +2,7 @@
 //! The registers of a CPU where a crash has stopped it.
 
 use crate::vcpu::frame::Frame;
+use baton_abi::{DUMP_NO_NOTE, DUMP_NONE, DUMP_REGISTERS};
 use baton_sysreg::read_sysreg;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU64};
@@ -37,6 +38,8 @@ pub struct Caught {
     generation: AtomicU64,
     /// The kernel itself has said what they are.
     by_kernel: AtomicBool,
+    /// What has become of them in the dump ([`baton_abi::ReportRow::dump`]).
+    dump: AtomicU64,
 }
 
 impl Caught {
@@ -47,6 +50,7 @@ impl Caught {
             per_cpu: AtomicU64::new(0),
             generation: AtomicU64::new(u64::MAX),
             by_kernel: AtomicBool::new(false),
+            dump: AtomicU64::new(DUMP_NONE),
         }
     }
 
@@ -84,12 +88,30 @@ impl Caught {
     pub fn stopped(&self, generation: u64) -> Option<Stopped> {
         let is_of_it = self.generation.load(Relaxed) == generation;
         is_of_it.then(|| Stopped {
-            registers: core::array::from_fn(|number| self.registers[number].load(Relaxed)),
+            registers: self.registers(),
             per_cpu: self.per_cpu.load(Relaxed),
         })
     }
 
+    /// Keeps what has become of the CPU in the dump.
+    pub fn set_dump(&self, dump: u64) {
+        self.dump.store(dump, Relaxed);
+    }
+
+    /// Returns what has become of the CPU in the last dump, and its registers if they are known.
+    pub fn dump(&self) -> (u64, Option<[u64; REGISTERS]>) {
+        let dump = self.dump.load(Relaxed);
+        let known = matches!(dump, DUMP_REGISTERS | DUMP_NO_NOTE);
+        (dump, known.then(|| self.registers()))
+    }
+
+    fn registers(&self) -> [u64; REGISTERS] {
+        core::array::from_fn(|number| self.registers[number].load(Relaxed))
+    }
+
     fn store<'a>(&self, values: impl Iterator<Item = &'a u64>, generation: u64) {
+        // Those of a crash before are gone.
+        self.dump.store(DUMP_NONE, Relaxed);
         for (register, value) in self.registers.iter().zip(values) {
             register.store(*value, Relaxed);
         }
@@ -128,6 +150,7 @@ impl Default for Caught {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use baton_abi::{DUMP_KERNELS, DUMP_OFF};
     use baton_sysreg::fake;
 
     fn frame(spsr: u64) -> Frame {
@@ -178,6 +201,26 @@ mod tests {
         caught.keep(&frame(5), 3);
         assert!(caught.stopped(3).is_some());
         assert_eq!((caught.stopped(2), caught.stopped(4)), (None, None));
+    }
+
+    #[test]
+    fn registers_are_known_from_the_dump_until_the_next_ones_are_kept() {
+        let caught = Caught::new();
+        caught.keep(&frame(5), 3);
+        assert_eq!(caught.dump(), (DUMP_NONE, None), "there is no dump");
+        let kept = caught.stopped(3).map(|stopped| stopped.registers);
+        for (dump, expected) in [
+            (DUMP_REGISTERS, kept),
+            (DUMP_NO_NOTE, kept),
+            (DUMP_OFF, None),
+            (DUMP_KERNELS, None),
+        ] {
+            caught.set_dump(dump);
+            assert_eq!(caught.dump(), (dump, expected));
+        }
+        caught.set_dump(DUMP_REGISTERS);
+        caught.keep(&frame(5), 4);
+        assert_eq!(caught.dump(), (DUMP_NONE, None), "another panic, refused");
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //! What a panic leaves for its crash kernel: the registers of all CPUs in the notes of the dump; and whether that
 //! kernel is as it was loaded.
 
-use crate::arch::cache;
 use crate::arch::sha256::mix_of_this_cpu;
 use crate::arch::translate::translate;
+use crate::arch::{cache, time};
 use crate::machine::Machine;
 use crate::machine::caught::Stopped;
 use crate::machine::cpu::Cpu;
 use crate::machine::dump::Dump;
+use baton_abi::{DUMP_KERNELS, DUMP_MISSING, DUMP_NO_NOTE, DUMP_OFF, DUMP_REGISTERS};
+use baton_core::linux::crash::core_header::MAX_NOTES;
 use baton_core::linux::crash::owners::{self, Owner};
 use baton_core::linux::crash::prstatus::{self, Registers};
 use baton_core::linux::crash::purgatory::{self, Mismatch, PurgatoryError, Recorded};
@@ -42,6 +44,17 @@ struct Written {
     empty: usize,
 }
 
+impl Written {
+    /// Counts a note of which [`baton_abi::ReportRow::dump`] is `dump`.
+    fn count(&mut self, dump: u64) {
+        match dump {
+            DUMP_KERNELS => self.kernels += 1,
+            DUMP_REGISTERS => self.registers += 1,
+            _ => self.empty += 1,
+        }
+    }
+}
+
 /// Writes the registers of each CPU into its note. One that the kernel has written stays; that of a CPU that was
 /// off, or has not come, has no registers, so that no tool takes the next one for it.
 ///
@@ -52,6 +65,9 @@ pub fn write_notes(machine: &Machine) {
     let Some(kimage) = machine.takeover.crash_image() else {
         return;
     };
+    for cpu in &machine.cpus {
+        cpu.caught.set_dump(without_note(machine, cpu));
+    }
     let mut pointers = [0; MAX_VARIABLES];
     let count = crash_notes(machine, &mut pointers);
     let pointers = pointers.get(..count).unwrap_or_default();
@@ -81,22 +97,22 @@ pub fn write_notes(machine: &Machine) {
         log::warn!("crash: no registers in the dump: {why}");
     }
     let mut written = Written::default();
-    for &note in header.notes() {
-        if prstatus::is_filled(&machine.ram, note) {
-            written.kernels += 1;
-            continue;
+    let mut has_owner = [false; MAX_NOTES];
+    for (&cpu, owner) in zip(&*cpus, &*owners) {
+        if let Some(note) = owner.note
+            && let Ok(number) = header.notes().binary_search(&note)
+            && let Some(cpu) = machine.cpus.get(cpu)
+        {
+            let dump = write_note(machine, note, Some(cpu));
+            cpu.caught.set_dump(dump);
+            written.count(dump);
+            if let Some(has_owner) = has_owner.get_mut(number) {
+                *has_owner = true;
+            }
         }
-        let owner = zip(&*cpus, &*owners).find(|(_, owner)| owner.note == Some(note));
-        let cpu = owner.and_then(|(&cpu, _)| machine.cpus.get(cpu));
-        let registers = cpu.and_then(|cpu| registers(machine, cpu));
-        match registers {
-            Some(_) => written.registers += 1,
-            None => written.empty += 1,
-        }
-        registers
-            .unwrap_or(Registers::NONE)
-            .write(&machine.ram, note);
-        cache::clean_to_poc(note as usize, prstatus::SIZE);
+    }
+    for (&note, _) in zip(header.notes(), has_owner).filter(|(_, has_owner)| !has_owner) {
+        written.count(write_note(machine, note, None));
     }
     log::info!(
         "crash: {} notes with registers, {} as the kernel has written them, {} without",
@@ -104,6 +120,33 @@ pub fn write_notes(machine: &Machine) {
         written.kernels,
         written.empty
     );
+}
+
+/// Writes the note at `note`, of `cpu` if that is known; returns what it has now ([`baton_abi::ReportRow::dump`]).
+fn write_note(machine: &Machine, note: u64, cpu: Option<&Cpu>) -> u64 {
+    if prstatus::is_filled(&machine.ram, note) {
+        return DUMP_KERNELS;
+    }
+    let registers = cpu.and_then(|cpu| registers(machine, cpu));
+    registers
+        .unwrap_or(Registers::NONE)
+        .write(&machine.ram, note);
+    cache::clean_to_poc(note as usize, prstatus::SIZE);
+    match registers {
+        Some(_) => DUMP_REGISTERS,
+        None => DUMP_NO_NOTE,
+    }
+}
+
+/// Returns what becomes of `cpu` in the dump as long as no note is known to be its own.
+fn without_note(machine: &Machine, cpu: &Cpu) -> u64 {
+    let generation = machine.takeover.rendezvous.generation();
+    let arrival = cpu.member.arrival();
+    match kept(machine, cpu) {
+        Some(_) => DUMP_NO_NOTE,
+        None if arrival.is_missing(generation) => DUMP_MISSING,
+        None => DUMP_OFF,
+    }
 }
 
 /// Returns the CPUs that have come from their guest, with what they kept then.
@@ -165,6 +208,7 @@ pub fn verify(machine: &Machine) -> Result<(), Damaged> {
     let Some(kimage) = machine.takeover.crash_image() else {
         return Ok(());
     };
+    let start = time::now();
     let regions = match purgatory::find(&machine.ram, kimage.segments(), kimage.start()) {
         Ok(Recorded::Digest(regions)) => regions,
         Ok(Recorded::NoPurgatory | Recorded::Unchecked) => {
@@ -188,5 +232,11 @@ pub fn verify(machine: &Machine) -> Result<(), Damaged> {
             digest.update(unsafe { piece.bytes() });
         }
     }
-    Ok(regions.check(&machine.ram, digest.finish())?)
+    regions.check(&machine.ram, digest.finish())?;
+    log::info!(
+        "crash: {} bytes of the crash kernel verified in {} us",
+        regions.size(),
+        time::us_from_ticks(time::now() - start)
+    );
+    Ok(())
 }

@@ -29,6 +29,7 @@ mod psci;
 mod queries;
 mod refusal;
 mod refusals;
+mod registers;
 mod routes;
 mod services;
 mod soak;
@@ -130,6 +131,10 @@ pub static TESTS: &[Test] = &[
     Test {
         name: "refusals",
         run: refusals::run,
+    },
+    Test {
+        name: "registers",
+        run: registers::run,
     },
     Test {
         name: "refused-on",

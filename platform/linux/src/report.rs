@@ -2,7 +2,10 @@
 //! `baton report`: the last reboot, as the monitor itself prints it, or as JSON.
 
 use crate::evidence::{Evidence, Times};
-use baton_abi::{ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART, SOURCE_CRASH, SOURCE_HOOK};
+use baton_abi::{
+    DUMP_NO_NOTE, DUMP_REGISTERS, ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART, ReportRow,
+    SOURCE_CRASH, SOURCE_HOOK,
+};
 use baton_core::report::table;
 use serde::Serialize;
 use std::fmt::Write;
@@ -68,6 +71,32 @@ pub struct Row {
     pub phase3_end: Option<f64>,
     /// Bytes that it copied and zeroed.
     pub copied: u64,
+    /// Where a panic has stopped it, if that is known.
+    pub registers: Option<Registers>,
+}
+
+/// Some of the registers of a CPU that a panic has stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Registers {
+    /// Where it would have gone on.
+    pub pc: u64,
+    /// Its link register.
+    pub lr: u64,
+    /// The stack pointer that was in use.
+    pub sp: u64,
+    /// PSTATE in the format of SPSR_EL2.
+    pub pstate: u64,
+}
+
+impl Registers {
+    fn of(row: &ReportRow) -> Option<Self> {
+        matches!(row.dump, DUMP_REGISTERS | DUMP_NO_NOTE).then_some(Self {
+            pc: row.pc,
+            lr: row.lr,
+            sp: row.sp,
+            pstate: row.pstate,
+        })
+    }
 }
 
 impl From<&Times> for Report {
@@ -85,6 +114,7 @@ impl From<&Times> for Report {
             copy_end: times.us(row.copy_end),
             phase3_end: times.us(row.phase3_end),
             copied: row.copied,
+            registers: Registers::of(row),
         });
         Self {
             generation: header.generation,
@@ -162,12 +192,15 @@ mod tests {
     fn json_has_microseconds_and_null() {
         let mut times = fake::times();
         times.rows[1].copy_start = 0;
+        (times.rows[1].dump, times.rows[1].pc) = (DUMP_REGISTERS, 0x7000);
         let json = serde_json::to_value(Report::from(&times)).expect("JSON");
         assert_eq!(json["generation"], 2);
         assert_eq!(json["source"], "kernel_kexec");
         assert_eq!(json["entered"], 310.0);
         assert_eq!(json["rows"][0]["arrived"], 21.0);
         assert_eq!(json["rows"][1]["copy_start"], serde_json::Value::Null);
+        assert_eq!(json["rows"][1]["registers"]["pc"], 0x7000);
         assert_eq!(json["rows"][0]["boot_cpu"], true);
+        assert_eq!(json["rows"][0]["registers"], serde_json::Value::Null);
     }
 }

@@ -75,9 +75,9 @@ mod tests {
     #[test]
     fn header_is_as_documented() {
         let table = table(4, &property::empty(&About::default()));
-        assert_eq!(table.len(), 4132 + 224 + 4 * 112 + 65536);
+        assert_eq!(table.len(), 4132 + 224 + 4 * 152 + 65536);
         assert_eq!(table[..4], *b"BATN");
-        assert_eq!(table[4..9], [0xc4, 0x12, 1, 0, 2], "length and revision");
+        assert_eq!(table[4..9], [0x64, 0x13, 1, 0, 2], "length and revision");
         assert_eq!(table[10..24], *b"BATON REPORT  ");
         assert_eq!(table[24..36], *b"\x02\0\0\0BATN\x02\0\0\0");
         assert!(table[36..].starts_with(b"Baton report v1\n"));

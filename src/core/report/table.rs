@@ -2,8 +2,14 @@
 //! The report on the console: as a table, in a line, or as numbers for programs.
 
 use super::source;
-use baton_abi::{ROW_MISSING, ROW_TOOK_PART, ReportHeader, ReportRow};
+use baton_abi::{
+    DUMP_KERNELS, DUMP_MISSING, DUMP_NO_NOTE, DUMP_NONE, DUMP_OFF, DUMP_REGISTERS, ROW_MISSING,
+    ROW_TOOK_PART, ReportHeader, ReportRow,
+};
 use core::fmt::{self, Arguments, Display, Formatter};
+
+/// The bits of PSTATE that are the exception level.
+const PSTATE_LEVEL: u64 = 0xc;
 
 /// A duration in ticks, shown as microseconds with one decimal.
 struct Span {
@@ -122,7 +128,7 @@ pub fn write(
             "first instruction to last CPU back online: {} us (cpu {}), {} of {} CPUs online",
             since(header, header.entered, last.0),
             last.1,
-            rows.filter(|row| row.online != 0).count(),
+            rows.clone().filter(|row| row.online != 0).count(),
             header.rows
         ));
     }
@@ -136,6 +142,31 @@ pub fn write(
         "exits of the kernel that was left: {}",
         exits(left)
     ));
+    for (index, row) in rows.enumerate().filter(|(_, row)| row.dump != DUMP_NONE) {
+        line(format_args!("cpu {index}: {}", stopped(&row)));
+    }
+}
+
+/// Returns where a CPU was when a panic stopped it, or why that is not known.
+fn stopped(row: &ReportRow) -> impl Display {
+    let row = *row;
+    fmt::from_fn(move |f| {
+        let ReportRow {
+            pc, lr, sp, pstate, ..
+        } = row;
+        let level = if pstate & PSTATE_LEVEL == 0 { 0 } else { 1 };
+        let registers = format_args!(
+            "pc {pc:016x}, lr {lr:016x}, sp {sp:016x}, pstate {pstate:08x} (EL{level})"
+        );
+        match row.dump {
+            DUMP_REGISTERS => write!(f, "{registers}"),
+            DUMP_NO_NOTE => write!(f, "{registers}; its note was not found"),
+            DUMP_KERNELS => f.write_str("as the kernel has written it into the dump"),
+            DUMP_OFF => f.write_str("it was off"),
+            DUMP_MISSING => f.write_str("no registers: it did not arrive"),
+            other => write!(f, "no registers ({other})"),
+        }
+    })
 }
 
 /// Returns counts of exits in words: for calls, hooks, stage 2 faults, and others.
@@ -346,6 +377,44 @@ mod tests {
         assert_line(
             "first instruction to last CPU back online: 740.0 us (cpu 1), 2 of 3 CPUs online",
         );
+    }
+
+    #[test]
+    fn says_where_a_panic_has_stopped_each_cpu() {
+        let (header, mut rows) = report();
+        let row = |dump, pstate| ReportRow {
+            dump,
+            pc: 0xffff_8000_0801_0000,
+            sp: 0xffff_8000_0a00_3f00,
+            lr: 0xffff_8000_0801_0abc,
+            pstate,
+            ..Default::default()
+        };
+        rows = vec![
+            row(DUMP_REGISTERS, 0x6000_03c5),
+            row(DUMP_NO_NOTE, 0x8000_0000),
+            row(DUMP_KERNELS, 0),
+            row(DUMP_OFF, 0),
+            row(DUMP_MISSING, 0),
+            rows[0],
+        ];
+        let mut seen = Vec::new();
+        write(&header, rows.into_iter(), |line| {
+            seen.push(line.to_string())
+        });
+        let lines: Vec<_> = seen
+            .iter()
+            .filter(|line| line.starts_with("cpu "))
+            .collect();
+        let registers = "pc ffff800008010000, lr ffff800008010abc, sp ffff80000a003f00, pstate ";
+        let expected = [
+            format!("cpu 0: {registers}600003c5 (EL1)"),
+            format!("cpu 1: {registers}80000000 (EL0); its note was not found"),
+            "cpu 2: as the kernel has written it into the dump".into(),
+            "cpu 3: it was off".into(),
+            "cpu 4: no registers: it did not arrive".into(),
+        ];
+        assert_eq!(lines, expected.iter().collect::<Vec<_>>());
     }
 
     #[test]

@@ -2,31 +2,22 @@
 //! Debian's kernel panics, and its crash kernel follows.
 
 use crate::linux::{expect_stock, run_on};
-use baton_qemu::{End, Machine, Task, kexec, paths, scratch};
-use baton_tests::debugger::{CPSR, Debugger, Monitor, PC, Stub};
+use baton_qemu::{End, Machine, Task, hang, kexec, scratch};
+use baton_tests::debugger::{Debugger, Monitor, Stub};
 use baton_tests::{Boot, Scratch, boot, boot_answered, boot_observed, machine, number};
 use std::ops::Range;
 
 const SMP: u32 = 4;
 const SECONDS: u64 = 600;
-const CRASH: Task = Task::Crash { times: 1 };
+pub const CRASH: Task = Task::Crash { times: 1 };
 /// What the stock path prints when it has stopped the other CPUs (`machine_crash_shutdown()`).
 const STOCK: &str = "Starting crashdump kernel";
 /// The monitor's line about a takeover after a panic.
 const CARRIED: &str = "after __crash_kexec()";
 /// A break on QEMU's terminal, behind its escape, and the key.
 const BREAK_AND_C: &str = "\u{1}bc";
-const HUNG_AT: &str = "guest: hang: _stext is at 0x";
-/// SPSR of EL1h with D, A, I and F masked.
-const MASKED: u64 = 0x3c5;
-/// `b .`
-const SPIN: [u8; 4] = 0x1400_0000_u32.to_le_bytes();
 /// Bytes of a note, without the empty one behind it.
 const NOTE: usize = 412;
-/// How far `_stext` is from the start of the Image.
-const STEXT: u64 = 0x1_0000;
-/// What is in x19 of CPU n while it hangs, but for n.
-const MARK: u64 = 0x5eed_0000_c0de_0000;
 
 fn crash_machine(baton: &str) -> Machine {
     Machine {
@@ -38,22 +29,24 @@ fn crash_machine(baton: &str) -> Machine {
 /// As [`boot_observed`]; when the guest waits for it, a debugger is connected, and has the address of `_stext`. It
 /// lets the machine go on.
 #[track_caller]
-fn boot_debugged(
+pub fn boot_debugged(
     mut machine: Machine,
+    append: &str,
     scratch: &Scratch,
+    seconds: u64,
     act: impl FnOnce(&mut Debugger, u64, &[String]),
 ) -> Boot {
     let stub = Stub::add(&mut machine, scratch);
     let mut lines = Vec::new();
     let mut act = Some(act);
     let mut debugger = None;
-    boot_observed(&machine, &CRASH.guest("baton.hang=on"), SECONDS, |line| {
+    let guest = CRASH.guest(&format!("baton.hang=on {append}"));
+    boot_observed(&machine, &guest, seconds, |line| {
         lines.push(line.to_owned());
-        let Some((_, stext)) = line.split_once(HUNG_AT) else {
+        let Some(stext) = hang::waits(line) else {
             return;
         };
         if let Some(act) = act.take() {
-            let stext = u64::from_str_radix(stext.trim(), 16).expect("an address");
             // To connect stops the machine.
             let debugger = debugger.insert(stub.connect());
             act(debugger, stext, &lines);
@@ -63,17 +56,18 @@ fn boot_debugged(
 
 /// How many notes of the dump must have registers, were written by the kernel, and have no registers.
 #[track_caller]
-fn expect_notes(boot: &Boot, registers: u32, kernels: u32, empty: u32) {
+pub fn expect_notes(boot: &Boot, registers: u32, kernels: u32, empty: u32) {
     boot.expect(&format!(
         "baton: crash: {registers} notes with registers, {kernels} as the kernel has written them, {empty} without"
     ));
     // As the crash kernel shows them.
-    boot.expect(&format!("guest: vmcore: notes: {SMP}"));
+    let all = registers + kernels + empty;
+    boot.expect(&format!("guest: vmcore: notes: {all}"));
 }
 
 /// The monitor must have carried `times` panics, and the last crash kernel's kexec.
 #[track_caller]
-fn expect_carried(boot: &Boot, times: usize) {
+pub fn expect_carried(boot: &Boot, times: usize) {
     boot.expect_no(STOCK);
     boot.expect_no(kexec::BYE);
     let lines = boot.all("baton: generation ");
@@ -197,47 +191,6 @@ fn a_panic_in_an_interrupt_handler_is_carried() {
     expect_notes(&run_panic("interrupt"), 4, 0, 0);
 }
 
-/// All CPUs but the one that panics spin with their interrupts masked, each with a mark in x19.
-#[test]
-fn hung_cpus_are_taken() {
-    let scratch = Scratch::new("hung");
-    let image = scratch.read(&paths::linux());
-    let text = (0..)
-        .step_by(4)
-        .zip(image[STEXT as usize..].chunks_exact(4));
-    let spins: Vec<u64> = text
-        .filter(|(_, word)| *word == SPIN)
-        .map(|(at, _)| at)
-        .collect();
-    let mut place = 0;
-    let boot = boot_debugged(crash_machine(""), &scratch, |debugger, stext, _| {
-        // Some of them the kernel has patched since, and a CPU in user space sees none.
-        let mut is_there = |at: &&u64| {
-            (0..SMP).any(|cpu| debugger.word(cpu, stext + **at) as u32 == u32::from_le_bytes(SPIN))
-        };
-        place = stext
-            + spins
-                .iter()
-                .find(&mut is_there)
-                .expect("a kernel with \"b .\" in it");
-        for cpu in 1..SMP {
-            debugger.set_register(cpu, CPSR, MASKED);
-            debugger.set_register(cpu, PC, place);
-            debugger.set_register(cpu, 19, MARK + u64::from(cpu));
-        }
-        debugger.go_on_without(SMP, &[]);
-    });
-    boot.expect_ok(baton_qemu::linux::check(&boot, 2, SMP));
-    expect_carried(&boot, 1);
-    expect_notes(&boot, 4, 0, 0);
-    for cpu in 1..SMP {
-        let mark = MARK + u64::from(cpu);
-        boot.expect(&format!(
-            "guest: vmcore: note {cpu}: pc {place:016x}, pstate {MASKED:016x}, x19 {mark:016x}"
-        ));
-    }
-}
-
 /// Where QEMU's RAM begins.
 const RAM: u64 = 0x4000_0000;
 
@@ -250,7 +203,7 @@ fn the_memory_of_the_kernel_that_panicked_is_not_written() {
         .map(|name| ["low", "high"].map(|part| scratch.path(&format!("{name}-{part}"))));
     let mut machine = crash_machine("");
     machine.mem = 1024;
-    let boot = boot_debugged(machine, &scratch, |debugger, _, lines| {
+    let boot = boot_debugged(machine, "", &scratch, SECONDS, |debugger, _, lines| {
         let place = lines.iter().find_map(|line| Monitor::at(line));
         let monitor = place.expect("a line of the monitor's");
         let area = area_in(lines);
@@ -290,11 +243,17 @@ fn the_memory_of_the_kernel_that_panicked_is_not_written() {
 #[test]
 fn a_damaged_crash_kernel_is_not_entered() {
     let scratch = Scratch::new("damaged");
-    let boot = boot_debugged(crash_machine(""), &scratch, |debugger, _, lines| {
-        // In the middle of the kernel.
-        debugger.flip(area_in(lines).start + (10 << 20), 1);
-        debugger.go_on_without(SMP, &[]);
-    });
+    let boot = boot_debugged(
+        crash_machine(""),
+        "",
+        &scratch,
+        SECONDS,
+        |debugger, _, lines| {
+            // In the middle of the kernel.
+            debugger.flip(area_in(lines).start + (10 << 20), 1);
+            debugger.go_on_without(SMP, &[]);
+        },
+    );
     boot.expect("baton: error: crash: the SHA-256 of the crash image's ");
     boot.expect("baton: error: the crash kernel is damaged; resetting the machine");
     boot.expect_no("guest: generation 1");

@@ -21,6 +21,7 @@ mod fence;
 mod firmware;
 mod gicv2;
 mod hostile;
+mod hung;
 mod installed;
 mod installed_board;
 mod its;

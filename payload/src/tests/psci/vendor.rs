@@ -6,12 +6,12 @@ use crate::context::Context;
 use crate::monitor;
 use crate::outcome::{Outcome, ensure, expect};
 use baton_abi::{
-    FEATURE_BITS, FEATURES, REPORT, REVISION, REVISION_MAJOR, REVISION_MINOR, UID_WORDS,
+    FEATURE_BITS, FEATURES, REGISTERS, REPORT, REVISION, REVISION_MAJOR, REVISION_MINOR, UID_WORDS,
 };
 
 /// Function numbers that are not there.
 const UNKNOWN: &[u32] = &[
-    0xc600_0004,
+    0xc600_0005,
     0xc600_fffe,
     0x8600_0001,
     0x8600_ff00,
@@ -43,5 +43,16 @@ pub fn calls(context: &Context) -> Outcome {
         before,
         code::NOT_PRESENT,
         call::vendor(REPORT, [context.arena.report(), 4096, 0]),
+    )?;
+    let buffer = context.arena.report();
+    expect(
+        "REGISTERS before a panic",
+        code::NOT_PRESENT,
+        call::vendor(REGISTERS, [buffer, 4096, 0]),
+    )?;
+    expect(
+        "REGISTERS of a CPU that is not there",
+        code::INVALID_PARAMETERS,
+        call::vendor(REGISTERS, [buffer, 4096, context.cpus.all.len() as u64]),
     )
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Debian's kernel panics while other CPUs spin with all interrupts masked, each with a mark in a register.
+
+use crate::crash::{boot_debugged, expect_carried, expect_notes};
+use baton_qemu::hang::{MASKED, mark};
+use baton_qemu::{Disk, linux, paths};
+use baton_tests::debugger::Debugger;
+use baton_tests::{Scratch, machine};
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// CPU 0 of `smp` panics while CPUs 1 to `hung` spin.
+#[track_caller]
+fn run_hung(smp: u32, hung: u32, seconds: u64) {
+    let scratch = Scratch::new(&format!("hung-{smp}-{hung}"));
+    let cpus = 1..hung + 1;
+    let mut place = 0;
+    let start = Instant::now();
+    let machine = machine(smp);
+    let boot = boot_debugged(machine, "", &scratch, seconds, |debugger, stext, _| {
+        place = debugger.hang(smp, cpus.clone(), stext);
+    });
+    println!(
+        "{smp} vCPUs, {hung} hung: {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    boot.expect_ok(linux::check(&boot, 2, smp));
+    expect_carried(&boot, 1);
+    expect_notes(&boot, smp, 0, 0);
+    for cpu in cpus {
+        let mark = mark(cpu);
+        boot.expect(&format!(
+            "guest: vmcore: note {cpu}: pc {place:016x}, pstate {MASKED:016x}, x19 {mark:016x}"
+        ));
+    }
+}
+
+#[test]
+fn hung_cpus_are_taken() {
+    run_hung(4, 3, 600);
+}
+
+#[test]
+#[ignore = "80 vCPUs"]
+fn no_cpu_of_80_hangs() {
+    run_hung(80, 0, 1800);
+}
+
+#[test]
+#[ignore = "80 vCPUs"]
+fn one_cpu_of_80_hangs() {
+    run_hung(80, 1, 1800);
+}
+
+#[test]
+#[ignore = "80 vCPUs"]
+fn half_of_80_cpus_hang() {
+    run_hung(80, 40, 1800);
+}
+
+#[test]
+#[ignore = "80 vCPUs"]
+fn all_of_80_cpus_but_one_hang() {
+    run_hung(80, 79, 3600);
+}
+
+/// The crash kernel asks the monitor for the registers, and the monitor's report has them.
+#[test]
+fn the_monitor_tells_registers_of_hung_cpus() {
+    const SMP: u32 = 4;
+    let scratch = Scratch::new("hung-probe");
+    let mut machine = machine(SMP);
+    machine.disks = vec![Disk {
+        file: paths::probe(),
+        serial: linux::KERNELS,
+        writable: false,
+    }];
+    let mut place = 0;
+    let act = |debugger: &mut Debugger, stext, _: &[String]| {
+        place = debugger.hang(SMP, 1..SMP, stext);
+    };
+    let boot = boot_debugged(machine, "baton.crash=probe", &scratch, 600, act);
+    boot.expect("probe: PASS");
+    for cpu in 1..SMP {
+        let mark = mark(cpu);
+        let line = boot.expect(&format!(
+            "probe: registers: cpu {cpu}: 1, pc {place:016x}, pstate {MASKED:016x}, "
+        ));
+        if !line.contains(&format!("x19 {mark:016x}")) {
+            boot.fail(format_args!("expected {mark:#x} in x19, seen {line}"));
+        }
+    }
+}
+
+/// makedumpfile in the crash kernel, as kdump-tools call it, then drgn on the host.
+#[test]
+#[ignore = "fetches 0.8 GB of the kernel's debugging information"]
+fn makedumpfile_and_drgn_read_the_dump() {
+    const SMP: u32 = 4;
+    let scratch = Scratch::new("dump");
+    let dump = scratch.path("dump");
+    File::create(&dump)
+        .and_then(|file| file.set_len(512 << 20))
+        .expect("an empty disk");
+    let disk = |file: &Path, serial, writable| Disk {
+        file: file.to_owned(),
+        serial,
+        writable,
+    };
+    let mut machine = machine(SMP);
+    let tools = paths::cache().join("makedumpfile.tar");
+    machine.disks = vec![
+        disk(&tools, linux::KERNELS, false),
+        disk(&dump, linux::SCRATCH, true),
+    ];
+    let mut place = 0;
+    let act = |debugger: &mut Debugger, stext, _: &[String]| {
+        place = debugger.hang(SMP, 1..SMP, stext);
+    };
+    let boot = boot_debugged(machine, "baton.dump=on", &scratch, 900, act);
+    expect_carried(&boot, 1);
+    let size = boot.expect("guest: dump: bytes: ").rsplit(' ').next();
+    let size = size.and_then(|size| size.parse().ok()).expect("a size");
+    let file = File::options().write(true).open(&dump);
+    file.and_then(|file| file.set_len(size)).expect("the dump");
+    let seen = drgn(&dump);
+    for cpu in 1..SMP {
+        let expected = format!("cpu {cpu}: pc {place:016x}, x19 {:016x}\n", mark(cpu));
+        assert!(seen.contains(&expected), "expected {expected}seen\n{seen}");
+    }
+}
+
+/// What drgn says of the registers of each CPU in `dump`.
+fn drgn(dump: &Path) -> String {
+    let release = paths::linux().canonicalize().expect("a kernel");
+    let release = release.parent().and_then(Path::file_name);
+    let cache = paths::cache();
+    let vmlinux = cache
+        .join("debug")
+        .join(release.expect("its folder"))
+        .join("vmlinux");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest/registers.py");
+    let output = Command::new("/usr/bin/python3")
+        .env("PYTHONPATH", cache.join("drgn/python"))
+        .env("LD_LIBRARY_PATH", cache.join("drgn/lib"))
+        .args([script.as_path(), dump, &vmlinux])
+        .output()
+        .expect("a Python");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "drgn: {}\n{errors}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
