@@ -12,9 +12,10 @@ use crate::console;
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
+use crate::machine::takeover::Verification;
 use crate::memory::guest_ram::GuestRange;
 use baton_abi::acpi::{TEXT, TIMES, log};
-use baton_abi::{ReportHeader, ReportRow, report_size};
+use baton_abi::{ReportHeader, ReportRow, SOURCE_CRASH, report_size};
 use baton_core::acpi::sum;
 use baton_core::log_ring::Part;
 use baton_core::options::{Options, Report};
@@ -279,7 +280,20 @@ pub fn print(machine: &Machine) {
 pub fn print_summary(machine: &Machine) {
     if let Some(header) = header(machine) {
         log::info!("{}", table::summary(&header));
+        print_verification(machine, &header);
         print_rows(machine, &header);
+    }
+}
+
+/// Prints what the look at a crash kernel took.
+fn print_verification(machine: &Machine, header: &ReportHeader) {
+    let Verification { bytes, ticks, .. } = &machine.takeover.verification;
+    let bytes = bytes.load(Relaxed);
+    if header.source == SOURCE_CRASH && bytes > 0 {
+        log::info!(
+            "crash: {bytes} bytes of the crash kernel verified in {} us",
+            time::us_from_ticks(ticks.load(Relaxed))
+        );
     }
 }
 

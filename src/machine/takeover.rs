@@ -10,7 +10,7 @@ use crate::machine::request::{InvalidRequest, Way};
 use crate::machine::validated::{Asked, SIZE_WORD, Validated, write_tree};
 use crate::memory::guest_ram::GuestRam;
 use crate::memory::hotplug::HotPlugged;
-use crate::memory::kexec_memory::KexecMemory;
+use crate::memory::kexec_memory::{KexecMemory, LinearMap};
 use crate::memory::stage1::MmuConfig;
 use crate::memory::stage2::Generations;
 use alloc::boxed::Box;
@@ -51,6 +51,31 @@ pub struct Milestones {
     pub phase3_end: AtomicU64,
     /// The next kernel was entered.
     pub entered: AtomicU64,
+}
+
+/// How long a crash kernel may take to be verified, in microseconds: less than CPUs have for phase 3.
+pub const VERIFY_US: u64 = 50_000_000;
+
+/// The look whether a crash kernel is as it was loaded.
+pub struct Verification {
+    /// The generation whose kernel was looked at last.
+    ended: AtomicU64,
+    /// How many bytes were found to be as they were.
+    pub bytes: AtomicU64,
+    /// How many ticks of CNTPCT_EL0 that took.
+    pub ticks: AtomicU64,
+}
+
+impl Verification {
+    /// Returns whether the kernel of `generation` was looked at.
+    pub fn has_ended(&self, generation: u64) -> bool {
+        self.ended.load(Acquire) == generation
+    }
+
+    /// The kernel of `generation` was looked at.
+    pub fn end(&self, generation: u64) {
+        self.ended.store(generation, Release);
+    }
 }
 
 /// Locks for clusters. Two clusters that have the same one wait for each other.
@@ -94,6 +119,8 @@ pub struct Takeover {
     is_crash: AtomicBool,
     /// Where the registers of all CPUs go after a panic.
     pub dump: Lock<Dump>,
+    /// The look at the crash kernel.
+    pub verification: Verification,
     /// A CPU could not copy its share.
     copy_failed: AtomicBool,
     /// A CPU was given up, or a step failed.
@@ -136,6 +163,11 @@ impl Takeover {
             report: Box::default(),
             is_crash: AtomicBool::new(false),
             dump: Lock::new(Dump::new(cpus)),
+            verification: Verification {
+                ended: AtomicU64::new(u64::MAX),
+                bytes: AtomicU64::new(0),
+                ticks: AtomicU64::new(0),
+            },
             copy_failed: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
             reboots: AtomicU64::new(0),
@@ -178,6 +210,14 @@ impl Takeover {
     pub fn crash_image(&self) -> Option<Kimage> {
         // SAFETY: Nobody writes it before the gate is open again.
         unsafe { (*self.plan.0.get()).crash }
+    }
+
+    /// Returns where the kernel that made the request says that it has memory. To be called by the boot CPU, once all is
+    /// checked.
+    pub fn linear_map(&self) -> Option<LinearMap> {
+        // SAFETY: Nobody writes it before the gate is open again.
+        let asked = unsafe { &(*self.plan.0.get()).asked };
+        asked.as_ref()?.request.linear_map()
     }
 
     /// Prepares round `round` of the check of what is asked for. Returns false if all is checked.

@@ -31,6 +31,11 @@ impl LinearMap {
         }
     }
 
+    /// Returns the physical address of one of the kernel's, if that is in this map, which is not looked up.
+    pub fn physical(self, address: u64) -> Option<u64> {
+        (address & UPPER != 0).then(|| address.wrapping_sub(self.offset))
+    }
+
     /// Returns whether the guest's kernel has the page at `page` here, as memory that is cached.
     fn has(self, page: u64) -> bool {
         let address = page.wrapping_add(self.offset);

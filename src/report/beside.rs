@@ -8,6 +8,7 @@ use crate::console;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::machine::next_tree::NextTree;
+use crate::machine::takeover::VERIFY_US;
 use baton_abi::acpi::{CHECKSUM, TEXT, TIMES, size};
 use baton_abi::{ROW_TOOK_PART, ReportHeader, ReportRow, report_size};
 use baton_core::acpi::sum;
@@ -126,12 +127,15 @@ fn row_offset(times: usize, index: usize) -> usize {
 
 /// Writes the row of `cpu`, which runs this and has finished phase 3 but for this, to where the report is.
 ///
-/// It waits until the boot CPU has put the rest there, as long as for a CPU to arrive: the row stays as it was
-/// begun else.
+/// It waits until the boot CPU has put the rest there, as long as for a CPU to arrive, or for a crash kernel to be
+/// verified: the row stays as it was begun else.
 pub fn write_row(machine: &Machine, cpu: &Cpu) {
     let prepared = &machine.takeover.report;
     let generation = machine.takeover.rendezvous.generation();
-    let most_us = machine.options.wait.as_micros() as u64;
+    let most_us = match machine.takeover.is_crash() {
+        true => VERIFY_US,
+        false => machine.options.wait.as_micros() as u64,
+    };
     if time::wait_us(most_us, || prepared.is_ready(generation)).is_err() {
         return;
     }

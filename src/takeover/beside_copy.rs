@@ -2,7 +2,7 @@
 //! What the boot CPU does while the others copy: all that the next kernel needs, but for what is known at the
 //! end alone.
 
-use super::guest_console;
+use super::{crash, guest_console};
 use crate::arch::barrier;
 use crate::machine::Machine;
 use crate::memory::heap::HEAP;
@@ -32,6 +32,7 @@ pub fn run(machine: &Machine) {
         tree.usage = HEAP.open_here(|| guest_console::usage(machine, &tree.bytes));
     }
     report::prepare(machine, tree.as_deref_mut(), bytes);
+    crash::await_verified(machine);
     if let Some(tree) = tree {
         // SAFETY: As above.
         unsafe { takeover.write_tree(&machine.ram, tree) };

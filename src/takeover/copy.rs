@@ -30,17 +30,13 @@ pub fn share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
     barrier::isb();
     let boot_cpu = takeover.boot_cpu.load(Relaxed) as usize;
     let (mut copied, mut zeroed) = (0, 0);
-    if cpu.index == boot_cpu {
-        if takeover.is_crash()
-            && let Err(why) = crash::verify(machine)
-        {
-            log::error!("crash: {why}");
-            takeover.note_copy_failure();
-        }
-        beside_copy::run(machine);
-    }
+    let is_boot_cpu = cpu.index == boot_cpu;
     let boot_cpu = machine.cpus.get(boot_cpu);
     let boot_place = boot_cpu.map_or(0, |cpu| takeover.rendezvous.share_of(cpu).0);
+    crash::verify_if_due(machine, boot_place, place, of);
+    if is_boot_cpu {
+        beside_copy::run(machine);
+    }
     let busy = (boot_place, beside_copy::busy_pages(tree.end - tree.start));
     let mut result = Ok(());
     let share = (!takeover.is_crash()).then(|| plan.share_beside(&memory, place, of, busy));

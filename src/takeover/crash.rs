@@ -4,19 +4,21 @@
 
 use crate::arch::sha256::mix_of_this_cpu;
 use crate::arch::translate::translate;
-use crate::arch::{cache, time};
+use crate::arch::{barrier, cache, time};
 use crate::machine::Machine;
 use crate::machine::caught::Stopped;
 use crate::machine::cpu::Cpu;
 use crate::machine::dump::Dump;
+use crate::machine::takeover::{VERIFY_US, Verification};
 use baton_abi::{DUMP_KERNELS, DUMP_MISSING, DUMP_NO_NOTE, DUMP_OFF, DUMP_REGISTERS};
 use baton_core::linux::crash::core_header::MAX_NOTES;
-use baton_core::linux::crash::owners::{self, Owner};
+use baton_core::linux::crash::owners::{self, Found, Owner};
 use baton_core::linux::crash::prstatus::{self, Registers};
 use baton_core::linux::crash::purgatory::{self, Mismatch, PurgatoryError, Recorded};
 use baton_core::linux::crash::save_function::MAX_VARIABLES;
 use baton_core::linux::crash::sha256::Sha256;
 use core::iter::zip;
+use core::sync::atomic::Ordering::Relaxed;
 use thiserror::Error;
 
 /// Bytes that are hashed in one go: each piece is looked up in the guest's memory.
@@ -90,11 +92,13 @@ pub fn write_notes(machine: &Machine) {
             note: None,
         });
     }
-    let found = machine
-        .generations
-        .looking(|| owners::find(header.notes(), owners, pointers, translate));
-    if let Err(why) = found {
-        log::warn!("crash: no registers in the dump: {why}");
+    if !are_found_by_linear_map(machine, header.notes(), owners, pointers) {
+        let found = machine
+            .generations
+            .looking(|| owners::find(header.notes(), owners, pointers, translate));
+        if let Err(why) = found {
+            log::warn!("crash: no registers in the dump: {why}");
+        }
     }
     let mut written = Written::default();
     let mut has_owner = [false; MAX_NOTES];
@@ -120,6 +124,22 @@ pub fn write_notes(machine: &Machine) {
         written.kernels,
         written.empty
     );
+}
+
+/// Finds the notes of all `owners` where they are in the kernel's linear map, as most kernels' per-CPU memory is. That
+/// needs no translation by the kernel's tables, for which its memory would have to be mapped again. Returns false if one
+/// has none there.
+fn are_found_by_linear_map(
+    machine: &Machine,
+    notes: &[u64],
+    owners: &mut [Owner],
+    pointers: &[u64],
+) -> bool {
+    let Some(map) = machine.takeover.linear_map() else {
+        return false;
+    };
+    let found = owners::find(notes, owners, pointers, |address| map.physical(address));
+    matches!(found, Ok(Found::Pointer(_))) && owners.iter().all(|owner| owner.note.is_some())
 }
 
 /// Writes the note at `note`, of `cpu` if that is known; returns what it has now ([`baton_abi::ReportRow::dump`]).
@@ -197,17 +217,44 @@ fn crash_notes(machine: &Machine, pointers: &mut [u64; MAX_VARIABLES]) -> usize 
     count
 }
 
-/// Verifies the crash image, as its purgatory would, but with the caches on. To be called by the boot CPU in phase 3,
-/// before anything of the image is changed.
+/// Has one CPU look whether the crash image is as it was loaded, if `cpu`, the `place`-th `of` those in phase 3, is that:
+/// the one behind the boot CPU, which has other work meanwhile.
+pub fn verify_if_due(machine: &Machine, boot_place: usize, place: usize, of: usize) {
+    if !machine.takeover.is_crash() || place != (boot_place + 1) % of.max(1) {
+        return;
+    }
+    if let Err(why) = verify(machine) {
+        log::error!("crash: {why}");
+        machine.takeover.note_copy_failure();
+    }
+    let generation = machine.takeover.rendezvous.generation();
+    machine.takeover.verification.end(generation);
+    barrier::sev();
+}
+
+/// Waits until the crash image was looked at: then it may be changed. To be called by the boot CPU in phase 3.
+pub fn await_verified(machine: &Machine) {
+    let takeover = &machine.takeover;
+    let generation = takeover.rendezvous.generation();
+    let is_verified = || !takeover.is_crash() || takeover.verification.has_ended(generation);
+    if time::wait_us(VERIFY_US, is_verified).is_err() {
+        log::error!("crash: the crash kernel was not verified within {VERIFY_US} us");
+        takeover.note_copy_failure();
+    }
+}
+
+/// Verifies the crash image, as its purgatory would, but with the caches on. To be called in phase 3, before anything of
+/// the image is changed.
 ///
 /// # Errors
 ///
 /// [`Damaged`]: it must not be entered.
 #[inline(never)]
-pub fn verify(machine: &Machine) -> Result<(), Damaged> {
+fn verify(machine: &Machine) -> Result<(), Damaged> {
     let Some(kimage) = machine.takeover.crash_image() else {
         return Ok(());
     };
+    machine.takeover.verification.bytes.store(0, Relaxed);
     let start = time::now();
     let regions = match purgatory::find(&machine.ram, kimage.segments(), kimage.start()) {
         Ok(Recorded::Digest(regions)) => regions,
@@ -233,10 +280,8 @@ pub fn verify(machine: &Machine) -> Result<(), Damaged> {
         }
     }
     regions.check(&machine.ram, digest.finish())?;
-    log::info!(
-        "crash: {} bytes of the crash kernel verified in {} us",
-        regions.size(),
-        time::us_from_ticks(time::now() - start)
-    );
+    let Verification { bytes, ticks, .. } = &machine.takeover.verification;
+    bytes.store(regions.size(), Relaxed);
+    ticks.store(time::now() - start, Relaxed);
     Ok(())
 }
