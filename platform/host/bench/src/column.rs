@@ -37,6 +37,8 @@ pub enum Column {
     TreeCount,
     /// The same on a machine with ACPI, started by UEFI.
     UefiCount,
+    /// A panic of Linux, by the count of instructions.
+    CrashCount,
     /// The probe guest under the monitor, by the host's clock.
     Probe,
     /// The probe guest under the monitor, by the count of instructions.
@@ -90,6 +92,7 @@ impl Column {
             Self::BatonUefi => "baton-uefi",
             Self::TreeCount => "tree-count",
             Self::UefiCount => "uefi-count",
+            Self::CrashCount => "crash-count",
             Self::Probe => "probe",
             Self::ProbeCount => "probe-count",
             Self::List => "list-count",
@@ -116,6 +119,7 @@ impl Column {
             Self::BatonUefi => "Baton, started by UEFI",
             Self::TreeCount => "device tree",
             Self::UefiCount => "UEFI with ACPI",
+            Self::CrashCount => "a panic, instructions",
             Self::Probe => "probe guest",
             Self::ProbeCount => "probe guest, instructions",
             Self::List => "probe guest with a list of 8,700 pages, instructions",
@@ -168,7 +172,7 @@ impl Column {
 
     /// Whether time is a count of instructions.
     pub fn is_counted(self) -> bool {
-        let is_linux = matches!(self, Self::TreeCount | Self::UefiCount);
+        let is_linux = matches!(self, Self::TreeCount | Self::UefiCount | Self::CrashCount);
         is_linux || self.is_start() || self.is_probe() && self != Self::Probe
     }
 
@@ -195,7 +199,8 @@ impl Column {
             smp,
             monitor: Some(paths::monitor()),
             baton: "report=rows".into(),
-            its: self.is_uefi() || matches!(self, Self::StockIts | Self::TreeCount),
+            its: self.is_uefi()
+                || matches!(self, Self::StockIts | Self::TreeCount | Self::CrashCount),
             uefi: self
                 .is_uefi()
                 .then(|| Uefi::new(paths::target().join("bench/uefi"))),
@@ -236,6 +241,7 @@ impl Column {
             Self::Probe | Self::ProbeCount => kexec("move=16"),
             Self::List => kexec(&format!("move=1 list={}", LIST - PROBE)),
             Self::LongList => kexec(&format!("move=1 list={}", LONG_LIST - PROBE)),
+            Self::CrashCount => Task::Crash { times: 1 }.guest(""),
             Self::Refusal => probe(&format!("test=refusal list={LIST} calls={samples}")),
             _ if self.is_door() => Task::Try.guest(""),
             _ if self.is_start() => Task::PowerOff.guest(""),
@@ -255,10 +261,11 @@ impl Column {
         }
     }
 
-    /// How many samples one machine gives. The third reboot of the probe would overwrite code of the
+    /// How many samples one machine gives. A panic is one, with the hash of its crash kernel by `kexec -p`. The third reboot of the probe would overwrite code of the
     /// first, which QEMU has translated, and takes long to forget.
     pub fn in_a_row(self, samples: u32) -> u32 {
-        if self == Self::Probe { 1 } else { samples }
+        let is_one = matches!(self, Self::Probe | Self::CrashCount);
+        if is_one { 1 } else { samples }
     }
 
     /// Seconds that `samples` more samples may take, before anything was measured.
@@ -274,6 +281,7 @@ impl Column {
             }
             Self::Serial | Self::Baton | Self::BatonUefi => boots,
             Self::TreeCount | Self::UefiCount => 2.0 * boots,
+            Self::CrashCount => 3.0 * boots,
             Self::Probe => samples * (1.0 + 0.02 * smp),
             Self::ProbeCount | Self::List | Self::Refusal => {
                 1.0 + (samples + 1.0) * (0.2 + 0.025 * smp)

@@ -31,6 +31,8 @@ pub struct Recorder {
     pub last: Option<Timeline>,
     /// The instructions of the boot CPU alone in the refusal that is under way.
     refused_alone: Option<f64>,
+    /// The bytes of a crash kernel that were verified, and the instructions that it took.
+    verified: Option<(f64, f64)>,
     /// What the guest or the monitor complains of.
     pub complaint: Option<String>,
 }
@@ -46,6 +48,7 @@ impl Recorder {
             done: 0,
             last: None,
             refused_alone: None,
+            verified: None,
             complaint: None,
         }
     }
@@ -60,12 +63,15 @@ impl Recorder {
             "baton: error: ",
             "Kernel panic",
         ] {
-            if text.contains(pattern) && self.complaint.is_none() {
+            let is_meant = pattern == "Kernel panic" && self.column == Column::CrashCount;
+            if text.contains(pattern) && !is_meant && self.complaint.is_none() {
                 self.complaint = Some(text.clone());
             }
         }
         if self.column == Column::Refusal {
             self.refusal(text)
+        } else if self.column == Column::CrashCount {
+            self.crash(text)
         } else if self.column.is_linux() {
             self.linux(line)
         } else {
@@ -92,6 +98,32 @@ impl Recorder {
                 format!("{all:.0}"),
             ),
         ])
+    }
+
+    /// The way from a panic to the crash kernel, but for its verification and what the boot CPU does beside that.
+    fn crash(&mut self, text: &str) -> Option<Metrics> {
+        if let Some((_, rest)) = text.split_once("baton: crash: ") {
+            self.verified = verified(rest).or(self.verified);
+        }
+        if linux::generation(text)?.number != 1 {
+            return None;
+        }
+        let (bytes, instructions) = self.verified?;
+        let timeline = self.timelines.get(1)?.clone();
+        let path = Path::of(&timeline);
+        let mut metrics = self.timeline(&timeline);
+        metrics.extend([
+            (
+                "crash path instructions".to_owned(),
+                format!("{:.0}", path.validate + path.without_copy()),
+            ),
+            (
+                "verify instructions a byte".to_owned(),
+                format!("{:.3}", instructions / bytes),
+            ),
+        ]);
+        self.last = Some(timeline);
+        Some(metrics)
     }
 
     fn linux(&mut self, line: &Line) -> Option<Metrics> {
@@ -167,6 +199,13 @@ impl Recorder {
         }
         metrics
     }
+}
+
+/// Reads `N bytes of the crash kernel verified in M us`; under `-icount shift=0` a nanosecond is an instruction.
+fn verified(text: &str) -> Option<(f64, f64)> {
+    let (bytes, rest) = text.split_once(" bytes of the crash kernel verified in ")?;
+    let us: f64 = rest.strip_suffix(" us")?.parse().ok()?;
+    Some((bytes.parse().ok()?, us * 1e3))
 }
 
 /// The figures that a timeline has, whatever its clock was.
@@ -251,6 +290,21 @@ mod tests {
         assert_eq!(found.len(), 1, "seen {found:?}");
         assert_eq!(value(&found[0], "refusal instructions"), 31_000.0);
         assert_eq!(value(&found[0], "refusal instructions of all"), 59_968.0);
+    }
+
+    #[test]
+    fn a_panic_is_the_path_without_the_verification() {
+        let console = format!(
+            "Kernel panic - not syncing: sysrq triggered crash\n\
+             baton: crash: 1000000 bytes of the crash kernel verified in 1500 us\n{CONSOLE}\n\
+             guest: generation 1, Linux 6.1, CPUs online: 2 of 2"
+        );
+        let (found, recorder) = follow(Column::CrashCount, &console);
+        assert_eq!(recorder.complaint, None);
+        assert_eq!(value(&found[0], "verify instructions a byte"), 1.5);
+        let of = |metric| value(&found[0], metric);
+        let expected = of("validate instructions") + of("path instructions");
+        assert_eq!(of("crash path instructions"), expected);
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub fn plan(quick: bool) -> Vec<Cell> {
         cell(Column::List, 80, few),
         cell(Column::LongList, 80, few.min(3)),
         cell(Column::Refusal, 80, few),
+        cell(Column::CrashCount, 4, few.min(3)),
     ]);
     if !quick {
         cells.push(cell(Column::StockIts, 4, 1));

@@ -71,7 +71,7 @@ fn digits_of_goal(value: f64) -> String {
 
 impl Report<'_> {
     /// All goals, with the figures that there are.
-    pub(super) fn goals(&self) -> [Goal; 10] {
+    pub(super) fn goals(&self) -> [Goal; 12] {
         let median = |column, smp, metric| Some(self.summary(column, smp, metric)?.median);
         let check = |column, smp| median(column, smp, "list instructions");
         let path = |smp| median(Column::ProbeCount, smp, "path instructions");
@@ -128,6 +128,16 @@ impl Report<'_> {
                 "a refused kexec, 80 CPUs, instructions of the boot CPU",
                 60_000.0,
                 median(Column::Refusal, CPUS, "refusal instructions"),
+            ),
+            Goal::at_most(
+                "a panic, 4 CPUs, hook to entry but for the verification and what is done beside it, instructions",
+                100_000.0,
+                median(Column::CrashCount, 4, "crash path instructions"),
+            ),
+            Goal::at_most(
+                "its verification, instructions a byte",
+                5.0,
+                median(Column::CrashCount, 4, "verify instructions a byte"),
             ),
         ]
     }
