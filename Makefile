@@ -3,7 +3,7 @@
 
 # Given on the command line, or in the environment.
 export SMP MEM CPU QEMU QEMU_ARGS MONITOR ITS GIC BATON KERNEL INITRD APPEND TIMEOUT GENERATIONS QUICK ONLY SIZES N CHUNK \
-	WAY FS DTB GDB_PORT CLANG LIMIT BOOT
+	WAY FS DTB GDB_PORT CLANG LIMIT BOOT HUNG
 
 CACHE := $(or $(BATON_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -56,7 +56,7 @@ help: ## list the commands
 		awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables (VARIABLE=value behind the command):'
-	@echo '  SMP=80            vCPUs (run, try, stock, soak: 80; bench-idle, soak with Debian: 8; others: 4)'
+	@echo '  SMP=80            vCPUs (run, try, stock, crash, soak: 80; bench-idle, soak with Debian: 8; others: 4)'
 	@echo '  MEM=2G            memory'
 	@echo '  CPU=cortex-a57    the model of CPU, as QEMU names it'
 	@echo '  QEMU=path         another QEMU than qemu-system-aarch64'
@@ -73,6 +73,7 @@ help: ## list the commands
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo '  ONLY="gcc 64k"    the kernels of "make kernels-built": words of platform/host/guest/built/matrix'
 	@echo '  CLANG=16 LIMIT=7200   its version of clang, and the seconds that one build may take'
+	@echo '  HUNG=40           CPUs that hang when Linux panics (crash; half of them)'
 	@echo "  BATON=...         the monitor's command line: hooks=off, log=debug"
 	@echo '  KERNEL= INITRD= APPEND=   the guest of "make guest", card and fit; of run, shell and debug too'
 	@echo '  BOARD=virt WAY=script FS=fat   the board, way to start and file system of "make card"'
@@ -191,6 +192,10 @@ stock: tool $(WAYS) linux ## time the same kexec without the monitor
 .PHONY: its
 its: build linux ## kexec with an ITS: dies without the monitor, lives with it
 	@$(TOOL) its
+
+.PHONY: crash
+crash: build linux ## Linux panics on 80 vCPUs, HUNG=40 of them hung: the dump and the crash kernel, beside stock
+	@$(TOOL) crash
 
 .PHONY: kernels
 kernels: build linux ## a kexec from each of Debian's kernels to each, and a table
@@ -328,8 +333,15 @@ test: test-guests races-quick ## all tests: on the host, and in QEMU
 	@tests/fuzz/run.sh check 3
 	@$(CARGO) host test --release -p baton-tests -- --test-threads=2
 
+# What reads the dumps of crashes.
+.PHONY: dump-tools
+dump-tools: linux
+	@$(HOST)/fetch.sh makedumpfile
+	@$(HOST)/fetch.sh drgn
+	@$(HOST)/fetch.sh debug $(RELEASE)
+
 .PHONY: test-long
-test-long: test-guests secure-kernel deb distro-disk board-debs ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
+test-long: test-guests secure-kernel deb distro-disk board-debs dump-tools ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
 	@$(CARGO) host test --release -p baton-tests -- --ignored --test-threads=2
 
 RACES := $(CARGO) host test --quiet --profile races -p baton-races

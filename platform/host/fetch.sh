@@ -20,6 +20,10 @@
 #   fetch.sh secure-boot                  $cache/secure-boot/: EDK2 that goes by keys (CODE.fd), Microsoft's
 #                                         keys in its variables (VARS.fd), and shimaa64.efi, mmaa64.efi and
 #                                         grubaa64.efi with their signatures, of Debian 13
+#   fetch.sh makedumpfile                 $cache/makedumpfile.tar: tools/makedumpfile and its libraries in tools/lib
+#   fetch.sh drgn                         $cache/drgn/: python/ and lib/, for the Python of this machine
+#   fetch.sh debug                        $cache/debug/VERSION/vmlinux of the kernel of $cache/debian/RELEASE: its
+#                                         package has 0.8 GB
 #
 # RELEASE is bookworm, trixie, bookworm-backports, sid...; FLAVOUR is what stands between
 # linux-image- and -arm64 or behind it: cloud, rt, 16k. It is done by an apt with a state of its own,
@@ -315,6 +319,63 @@ qemu() {
 	rm -rf "$work"
 }
 
+makedumpfile() {
+	[ ! -f "$cache/makedumpfile.tar" ] || return 0
+	read_lists
+	work=$cache/work/makedumpfile
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out/tools/lib"
+	packages=$(closure makedumpfile | grep -E '^(makedumpfile|lib.*|zlib1g)$' | tr '\n' ' ')
+	# shellcheck disable=SC2086 # a list of words
+	step "apt: fetching makedumpfile and its libraries" download "$work" $packages
+	step "unpacking them" unpack "$work" "$work/root"
+	program=$work/root/usr/bin/makedumpfile
+	cp "$program" "$work/out/tools/"
+	libraries "$work/root" "$program" | while read -r library; do
+		cp -L "$library" "$work/out/tools/lib/"
+	done
+	tar -c -C "$work/out" -f "$work/tools.tar" tools
+	finish "$work/tools.tar" "$cache/makedumpfile.tar"
+	rm -rf "$work"
+}
+
+# drgn of the Debian that this machine runs, whose Python it is for. It has what is installed of libc.
+drgn() {
+	[ ! -d "$cache/drgn/python" ] || return 0
+	architecture=$(dpkg --print-architecture)
+	release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+	read_lists
+	work=$cache/work/drgn
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out/lib"
+	packages=$(closure python3-drgn | grep -E '^(python3-drgn|lib.*|zlib1g)$' | tr '\n' ' ')
+	# shellcheck disable=SC2086 # a list of words
+	step "apt: fetching drgn and its libraries" download "$work" $packages
+	step "unpacking them" unpack "$work" "$work/root"
+	module=$(find "$work/root" -name '_drgn.*.so' | head -n 1)
+	libraries "$work/root" "$module" | grep -Ev '/(ld-|libc\.|libm\.|libpython)' | while read -r library; do
+		cp -L "$library" "$work/out/lib/"
+	done
+	mv "$(dirname "$module")" "$work/out/python"
+	finish "$work/out" "$cache/drgn"
+	rm -rf "$work"
+}
+
+debug() {
+	version=$(basename "$(readlink "$cache/debian/$release")")
+	[ ! -f "$cache/debug/$version/vmlinux" ] || return 0
+	read_lists
+	work=$cache/work/debug-$version
+	rm -rf "$work"
+	mkdir -p "$work/out"
+	step "apt: fetching linux-image-$version-dbg (0.8 GB)" download "$work" "linux-image-$version-dbg"
+	step "unpacking its vmlinux" sh -c "dpkg-deb --fsys-tarfile '$work'/*.deb |
+		tar -x --to-stdout ./usr/lib/debug/boot/vmlinux-$version >'$work/out/vmlinux'"
+	[ -s "$work/out/vmlinux" ] || die "linux-image-$version-dbg has no vmlinux"
+	finish "$work/out" "$cache/debug/$version"
+	rm -rf "$work"
+}
+
 systemd_boot() {
 	[ ! -f "$cache/systemd-boot/systemd-bootaa64.efi" ] || return 0
 	read_lists
@@ -409,11 +470,14 @@ kernel) kernel ;;
 linux-source) linux_source "$3" ;;
 userland) userland ;;
 dtbs) dtbs ;;
+makedumpfile) makedumpfile ;;
+drgn) drgn ;;
+debug) debug ;;
 grub) grub ;;
 edk2) edk2 ;;
 qemu) qemu ;;
 systemd-boot) systemd_boot ;;
 u-boot-menu) u_boot_menu ;;
 secure-boot) secure_boot ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | u-boot-menu | secure-boot | qemu | edk2 [RELEASE] | dtbs [RELEASE]" ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | u-boot-menu | secure-boot | qemu | makedumpfile | drgn | debug [RELEASE] | edk2 [RELEASE] | dtbs [RELEASE]" ;;
 esac

@@ -4,6 +4,7 @@
 mod attempt;
 mod built;
 mod card;
+mod crash;
 mod debug;
 mod distro;
 mod efi;
@@ -21,7 +22,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: baton-qemu run|try|shell|debug|guest|stock|its|kernels|kernels-built FOLDER|audit|soak|card FILE|distro WAY FILE|installed FIRMWARE FILE|efi FOLDER
+const USAGE: &str = "usage: baton-qemu run|try|shell|debug|guest|stock|its|crash|kernels|kernels-built FOLDER|audit|soak|card FILE|distro WAY FILE|installed FIRMWARE FILE|efi FOLDER
 
   run      boot Debian's kernel under the monitor, kexec it, check and report
   try      boot Debian's kernel at EL2 without the monitor, kexec the monitor with it,
@@ -31,6 +32,8 @@ const USAGE: &str = "usage: baton-qemu run|try|shell|debug|guest|stock|its|kerne
   guest    run KERNEL= [INITRD=] [APPEND=], its console on standard output
   stock    measure the same kexec without the monitor
   its      kexec with an ITS, without and with the monitor, GENERATIONS= times (10)
+  crash    Debian's kernel panics while HUNG= CPUs (half of them) hang, with and without the monitor:
+           the registers in the dump, the CPUs of the crash kernel, the times
   kernels  kexec from each kernel on the disk BATON_KERNEL_DISK= to each
   kernels-built  a kexec of each kernel that kernels-built.sh built and names in FOLDER
   audit    what the next kernel finds of the one before it, register by register
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         ["guest"] => guest(),
         ["stock"] => measure(),
         ["its"] => its::its(),
+        ["crash"] => crash::crash(),
         ["kernels"] => kernels::kernels(),
         ["kernels-built", folder] => built::built(folder.as_ref()),
         ["audit"] => audit(),
