@@ -33,6 +33,7 @@ pub mod power_state;
 pub mod psci;
 pub mod pstate;
 pub mod report;
+pub mod sdei;
 pub mod smccc;
 pub mod smmu;
 pub mod smp;

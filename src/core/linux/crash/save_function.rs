@@ -49,17 +49,41 @@ impl Variables {
 /// [`MAX_VARIABLES`] of them. `image` is the kernel in memory from its header to its end.
 pub fn variables(image: &[u8], code: Range<u64>) -> Variables {
     let mut found = Variables::default();
+    let end = code.end.min(code.start.saturating_add(MAX_SIZE));
+    for load in loads(image, code.start..end) {
+        found.add(load.variable);
+    }
+    found
+}
+
+/// Returns the variable that the instruction before offset `call` of `image` loads into x0, in a function
+/// that begins at `start`: what the function called there gets as its argument.
+pub fn argument(image: &[u8], start: u64, call: u64) -> Option<u64> {
+    let load = loads(image, start..call).last()?;
+    (load.at.checked_add(4) == Some(call) && load.register == 0).then_some(load.variable)
+}
+
+/// An instruction that loads a variable.
+struct Load {
+    at: u64,
+    register: u32,
+    variable: u64,
+}
+
+/// Returns those in `code`.
+fn loads(image: &[u8], code: Range<u64>) -> impl Iterator<Item = Load> {
     // What a register was last given as an address.
     let mut addresses = [None; 32];
-    let end = code.end.min(code.start.saturating_add(MAX_SIZE));
-    for at in (code.start..end).step_by(4) {
-        let Some(word) = usize::try_from(at).ok().and_then(|at| u32_at(image, at)) else {
-            break;
-        };
+    let words = code.step_by(4).map_while(|at| {
+        let place = usize::try_from(at).ok()?;
+        Some((at, u32_at(image, place)?))
+    });
+    words.filter_map(move |(at, word)| {
         let is = |(mask, value): (u32, u32)| word & mask == value;
         let base = addresses.get((word >> 5 & 31) as usize).copied().flatten();
         let immediate = u64::from(word >> 10 & 0xfff);
         let mut address = None;
+        let mut load = None;
         if is(ADRP) {
             address = Some(page_of(at, word));
         } else if is(ADD) {
@@ -69,18 +93,21 @@ pub fn variables(image: &[u8], code: Range<u64>) -> Variables {
         {
             let variable = base.wrapping_add(immediate * 8);
             let end = variable.checked_add(8);
-            if variable.is_multiple_of(8) && end.is_some_and(|end| end <= image.len() as u64) {
-                found.add(variable);
-            }
+            let inside = end.is_some_and(|end| end <= image.len() as u64);
+            load = (variable.is_multiple_of(8) && inside).then_some(Load {
+                at,
+                register: word & 31,
+                variable,
+            });
         } else {
             // Whatever it does: what it may have written is no address of a variable that is looked for.
-            continue;
+            return None;
         }
         if let Some(register) = addresses.get_mut((word & 31) as usize) {
             *register = address;
         }
-    }
-    found
+        load
+    })
 }
 
 /// Returns the page that the `ADRP` `word` at `at` names.
@@ -165,6 +192,30 @@ mod tests {
         assert_eq!(offsets(&code), [0x2_0008]);
         let code = [adrp(0, 0xff), ldr(1, 0, 0xff8)];
         assert_eq!(offsets(&code), [0xf_fff8], "the last word");
+    }
+
+    #[test]
+    fn the_argument_is_what_is_loaded_right_before_the_call() {
+        // 6.1's: adrp x21; add x19, x21, #0xfb0; ldr x0, [x21, #0xfb0]; cbz x0; ...; ldr x0, [x21, #0xfb0]; bl
+        let code = [
+            adrp(21, 0x40),
+            0x913e_c2b3,
+            ldr(0, 21, 0xfb0),
+            0xb400_0200,
+            0xaa16_03e0,
+            ldr(0, 21, 0xfb8),
+            0x97fa_bb8f,
+        ];
+        let (bytes, range) = image(&code);
+        let call = AT + 4 * 6;
+        assert_eq!(argument(&bytes, range.start, call), Some(0x4_0fb8));
+        // Not right before it, into another register, or from no variable.
+        assert_eq!(argument(&bytes, range.start, call + 4), None);
+        assert_eq!(argument(&bytes, range.start + 4, call), None);
+        let (bytes, range) = image(&[adrp(21, 0x40), ldr(1, 21, 0xfb8)]);
+        assert_eq!(argument(&bytes, range.start, AT + 8), None);
+        assert_eq!(argument(&bytes, u64::MAX - 7, 4), None);
+        assert_eq!(argument(&bytes, u64::MAX - 7, u64::MAX), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(super) const LEAVERS: [&str; 2] = ["__crash_kexec", "crash_kexec"];
 pub struct CrashSites {
     copies: [Option<HookSites>; LEAVERS.len()],
     variables: Variables,
+    kimage: Option<u64>,
 }
 
 impl CrashSites {
@@ -37,15 +38,21 @@ impl CrashSites {
     ) -> Result<Self, NoSites> {
         let variables = save.map(|code| save_function::variables(image, code));
         let mut copies = [None; LEAVERS.len()];
+        let mut kimage = None;
         for ((copy, name), function) in copies.iter_mut().zip(LEAVERS).zip(functions) {
             if let Some(function) = function {
+                let start = function.start;
                 *copy = pair(image, name, function, shutdown, kexec)?;
+                let argument =
+                    |copy: &HookSites| save_function::argument(image, start, copy.kexec.offset);
+                kimage = kimage.or_else(|| copy.as_ref().and_then(argument));
             }
         }
         match copies.iter().any(Option::is_some) {
             true => Ok(Self {
                 copies,
                 variables: variables.unwrap_or_default(),
+                kimage,
             }),
             false => Err(NoSites::NoCrash),
         }
@@ -54,6 +61,12 @@ impl CrashSites {
     /// Returns the variables of the kernel among which is where the notes for the CPUs' registers are.
     pub fn variables(&self) -> &Variables {
         &self.variables
+    }
+
+    /// Returns where the kernel has `kexec_crash_image`, the pointer to its crash kernel's kimage, if the code shows
+    /// it: an offset in bytes, a multiple of 8 inside the Image.
+    pub fn kimage(&self) -> Option<u64> {
+        self.kimage
     }
 
     /// Returns each copy.
