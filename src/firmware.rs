@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The PSCI of firmware, below the monitor, by SMC. A board whose CPUs wait in a spin table may have none.
 
+pub mod sdei;
+
 use crate::arch::routines::Smc;
 use crate::machine::cpu::Cpu;
 use arm_psci::{ErrorCode, SuspendMode};
 use baton_core::el3_features::El3Register;
 use baton_core::smccc::SMCCC_VERSION;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
 use smccc::Call;
 use smccc::arch;
@@ -22,18 +24,23 @@ const PSCI_1_0: psci::Version = psci::Version { major: 1, minor: 0 };
 /// From here on there is SMCCC_ARCH_FEATURES.
 const SMCCC_1_1: arch::Version = arch::Version { major: 1, minor: 1 };
 
-/// Read by `vectors.S`.
+/// Why the guest's calls of `SMCCC_ARCH_WORKAROUND_<n>` do not go to firmware directly: [`ABSENT`], [`EVENT_WAITS`].
+/// Read by `vectors.S`, which sets the second one too.
 #[unsafe(no_mangle)]
-static FIRMWARE_ABSENT: AtomicBool = AtomicBool::new(false);
+static NOT_DIRECTLY: AtomicU8 = AtomicU8::new(0);
+/// There is no firmware.
+const ABSENT: u8 = 1 << 0;
+/// An event of SDEI has found a CPU in the monitor, and is seen to when a CPU leaves for the guest.
+pub const EVENT_WAITS: u8 = 1 << 1;
 
 /// Nobody answers an SMC on this board: none is made from now on.
 pub fn set_absent() {
-    FIRMWARE_ABSENT.store(true, Relaxed);
+    NOT_DIRECTLY.fetch_or(ABSENT, Relaxed);
 }
 
 /// Returns whether nobody answers an SMC on this board.
 pub fn is_absent() -> bool {
-    FIRMWARE_ABSENT.load(Relaxed)
+    NOT_DIRECTLY.load(Relaxed) & ABSENT != 0
 }
 
 /// Calls of firmware, which supports nothing where there is none.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The calls patched into an unmodified kernel: two of its kexec, and two by which it leaves for its crash kernel.
 
+pub mod crash_interrupt;
 mod pt_regs;
 
-use crate::arch::translate::translate;
+use crate::arch::translate::{stage1, translate};
 use crate::arch::{cache, time};
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
@@ -124,6 +125,7 @@ fn patch(
     let patched = Patched {
         image,
         page,
+        stage1: stage1(),
         kexec: found.kexec.ok(),
         crash: found
             .crash
@@ -207,6 +209,7 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
     let request = KexecRequest::Hook {
         kimage: kimage.unwrap_or(frame.x[0]),
         way,
+        by_interrupt: false,
         page: patched.page,
         linear: kimage.map(|kimage| LinearMap::of(frame.x[0], kimage)),
     };

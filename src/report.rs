@@ -15,7 +15,7 @@ use crate::machine::cpu::Cpu;
 use crate::machine::takeover::Verification;
 use crate::memory::guest_ram::GuestRange;
 use baton_abi::acpi::{TEXT, TIMES, log};
-use baton_abi::{ReportHeader, ReportRow, SOURCE_CRASH, report_size};
+use baton_abi::{ReportHeader, ReportRow, is_crash, report_size};
 use baton_core::acpi::sum;
 use baton_core::log_ring::Part;
 use baton_core::options::{Options, Report};
@@ -289,7 +289,7 @@ pub fn print_summary(machine: &Machine) {
 fn print_verification(machine: &Machine, header: &ReportHeader) {
     let Verification { bytes, ticks, .. } = &machine.takeover.verification;
     let bytes = bytes.load(Relaxed);
-    if header.source == SOURCE_CRASH && bytes > 0 {
+    if is_crash(header.source) && bytes > 0 {
         log::info!(
             "crash: {bytes} bytes of the crash kernel verified in {} us",
             time::us_from_ticks(ticks.load(Relaxed))

@@ -121,6 +121,14 @@ pub const SOURCE_CALL: u64 = 2;
 /// [`ReportHeader::source`]: the kernel had panicked, and left for its crash kernel by the patched calls in
 /// `__crash_kexec()`.
 pub const SOURCE_CRASH: u64 = 3;
+/// [`ReportHeader::source`]: the interrupt for that has come (`crash-irq=`), and the monitor has ended the kernel for
+/// its crash kernel.
+pub const SOURCE_INTERRUPT: u64 = 4;
+
+/// Returns whether a [`ReportHeader::source`] leads to a crash kernel.
+pub const fn is_crash(source: u64) -> bool {
+    matches!(source, SOURCE_CRASH | SOURCE_INTERRUPT)
+}
 
 /// [`ReportRow::flags`]: the CPU took part in the takeover.
 pub const ROW_TOOK_PART: u64 = 1;
@@ -162,7 +170,7 @@ pub struct ReportHeader {
     pub generation: u64,
     /// Ticks per second (`CNTFRQ_EL0`).
     pub frequency: u64,
-    /// [`SOURCE_HOOK`], [`SOURCE_CALL`] or [`SOURCE_CRASH`].
+    /// [`SOURCE_HOOK`], [`SOURCE_CALL`], [`SOURCE_CRASH`] or [`SOURCE_INTERRUPT`].
     pub source: u64,
     /// When the request reached the monitor.
     pub requested: u64,

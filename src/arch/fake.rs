@@ -186,3 +186,7 @@ impl Call for Smc {
 /// `head.S` has the bare machine's: where firmware enters a CPU.
 #[unsafe(no_mangle)]
 extern "C" fn secondary_entry() {}
+
+/// As in `vectors.S`.
+#[unsafe(no_mangle)]
+extern "C" fn sdei_event() {}

@@ -2,6 +2,7 @@
 //! The guest's stage 1 (Arm ARM, AT S1E1R).
 
 use super::barrier;
+use baton_core::memory::guest_walk::Stage1;
 use baton_sysreg::{instruction, read_sysreg, write_sysreg};
 
 /// `PAR_EL1.F`: the translation faulted.
@@ -13,6 +14,18 @@ const ADDRESS: u64 = 0xffff_ffff_f000;
 const ATTRIBUTES: u32 = 56;
 /// Of either half: Normal memory, Write-Back, non-transient.
 const WRITE_BACK: u64 = 0xc;
+
+/// Returns the guest's stage 1 on this CPU.
+pub fn stage1() -> Stage1 {
+    // SAFETY: These are the guest's registers.
+    unsafe {
+        Stage1 {
+            tcr: read_sysreg!(TCR_EL1),
+            ttbr0: read_sysreg!(TTBR0_EL1),
+            ttbr1: read_sysreg!(TTBR1_EL1),
+        }
+    }
+}
 
 /// Returns the physical address of the guest's virtual `address`, if it can be read at EL1.
 pub fn translate(address: u64) -> Option<u64> {

@@ -22,7 +22,7 @@ use crate::memory::guest_ram::GuestRam;
 use crate::memory::heap::HEAP;
 use crate::memory::stage1::{MemoryKind, MmuConfig};
 use crate::memory::stage2::Generations;
-use crate::takeover::steps;
+use crate::takeover::{crash_interrupt, steps};
 use crate::vcpu::{self, frame::Frame};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -185,6 +185,7 @@ impl Ground {
         boot_cpu.make_current();
         el3::announce(machine, boot_cpu);
         configure(machine, boot_cpu);
+        crash_interrupt::arm(machine, boot_cpu);
         machine.takeover.rendezvous.expect_boot_cpu(boot_cpu);
         steps::log_unusual(machine);
         for cpu in machine
@@ -357,6 +358,7 @@ fn machine(
         suspend_mode: Lock::new(None),
         generations,
         takeover,
+        crash_interrupt: Lock::new(None),
         hooks: Patcher::new(),
     }
 }

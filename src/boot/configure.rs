@@ -5,6 +5,7 @@ use super::el3;
 use crate::arch::sysreg;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
+use crate::takeover::crash_interrupt;
 use crate::vcpu;
 use baton_core::errata::Names;
 
@@ -33,6 +34,7 @@ pub fn configure(machine: &Machine, cpu: &Cpu) {
             );
         }
     }
+    crash_interrupt::unmask(machine, cpu);
 }
 
 /// Says once of each kind of CPU which errata are worked around.

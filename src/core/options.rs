@@ -17,6 +17,8 @@ const PREFIX: &str = "baton.";
 const WAIT_MS: RangeInclusive<u64> = 1..=60_000;
 /// The values that `park=` may have, in milliseconds.
 const PARK_MS: RangeInclusive<u64> = 1..=3_600_000;
+/// The interrupts that `crash-irq=` may name: SPIs (IHI 0069, 2.2).
+const SPIS: RangeInclusive<u32> = 32..=1019;
 
 /// What the monitor does with the two calls in a Linux guest's `kernel_kexec()` that lead to the
 /// next kernel.
@@ -113,6 +115,9 @@ pub struct Options {
     pub hooks: Hooks,
     /// `crash=on|off|keep-dma`: what becomes of a panic; nothing is patched for it with `hooks=off`.
     pub crash: Crash,
+    /// `crash-irq=<INTID>`, 32 to 1019: the interrupt, an SPI, on which the guest is ended for its crash kernel,
+    /// whatever its CPUs have masked.
+    pub crash_irq: Option<u32>,
     /// `log=error|warn|info|debug|trace|off`: the least severe messages that are logged.
     pub log: LevelFilter,
     /// `log=uart`: the log goes to the UART while a guest runs too, whose console that may not be.
@@ -154,6 +159,7 @@ impl Default for Options {
             given: String::new(),
             hooks: Hooks::On,
             crash: Crash::default(),
+            crash_irq: None,
             log: LevelFilter::Info,
             log_to_uart: false,
             teardown: Teardown::Parallel,
@@ -224,6 +230,7 @@ impl Options {
         let expected = match key {
             "hooks" => "on, off or refuse",
             "crash" => "on, off or keep-dma",
+            "crash-irq" => "the number of an SPI, 32 to 1019",
             "log" => "off, error, warn, info, debug, trace or uart",
             "teardown" => "parallel or serial",
             "tee" => "deny or forward",
@@ -257,6 +264,9 @@ impl Options {
             ("crash", "on") => self.crash = Crash::On,
             ("crash", "off") => self.crash = Crash::Off,
             ("crash", "keep-dma") => self.crash = Crash::KeepDma,
+            ("crash-irq", intid) => {
+                self.crash_irq = Some(intid.parse().ok().filter(|intid| SPIS.contains(intid))?);
+            }
             ("log", "uart") => self.log_to_uart = true,
             ("log", level) => self.log = level.parse().ok()?,
             ("teardown", "parallel") => self.teardown = Teardown::Parallel,
@@ -348,6 +358,15 @@ mod tests {
         assert_eq!(clean("crash=off").crash, Crash::Off);
         assert_eq!(clean("crash=keep-dma").crash, Crash::KeepDma);
         assert_eq!(clean("crash=keep-dma crash=on").crash, Crash::On);
+        for (word, intid) in [("32", Some(32)), ("1019", Some(1019))] {
+            let options = clean(&alloc::format!("crash-irq={word}"));
+            assert_eq!(options.crash_irq, intid, "{word}");
+        }
+        for word in ["31", "1020", "-1", "0x22", ""] {
+            let line = alloc::format!("crash-irq={word}");
+            let (options, problems) = Options::parse(&line);
+            assert_eq!((options.crash_irq, problems.len()), (None, 1), "{word}");
+        }
         assert_eq!(clean("teardown=serial").teardown, Teardown::Serial);
         assert_eq!(clean("teardown=parallel").teardown, Teardown::Parallel);
         assert_eq!(clean("tee=deny").tee, Tee::Deny);
@@ -376,6 +395,7 @@ mod tests {
             given: String::new(),
             hooks: Hooks::Refuse,
             crash: Crash::Off,
+            crash_irq: None,
             log: LevelFilter::Debug,
             log_to_uart: true,
             teardown: Teardown::Serial,

@@ -5,13 +5,12 @@
 mod smmu;
 
 use super::{class, inject};
-use crate::arch::translate::translate;
+use crate::arch::translate::{stage1, translate};
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
 use crate::vcpu::frame::Frame;
 use baton_core::gic_tables::Denied;
-use baton_core::memory::guest_walk::Stage1;
 use baton_sysreg::read_sysreg;
 
 /// ISS.S1PTW: the fault is of a stage 1 table walk.
@@ -75,18 +74,6 @@ pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
     );
     let level = walk.then(|| stage1().level_at(&machine.ram, far, ipa));
     inject::abort(frame, far, fetch, level);
-}
-
-/// The guest's stage 1.
-fn stage1() -> Stage1 {
-    // SAFETY: These are the guest's registers.
-    unsafe {
-        Stage1 {
-            tcr: read_sysreg!(TCR_EL1),
-            ttbr0: read_sysreg!(TTBR0_EL1),
-            ttbr1: read_sysreg!(TTBR1_EL1),
-        }
-    }
 }
 
 /// A fetch from `address`, where there may be devices: gets an abort.

@@ -155,8 +155,8 @@ from_guest:
     b.eq    2f
     cmp     w1, #(WORKAROUND_3 - 0x80000000 + 1)
     b.ne    1f
-2:  adrp    x1, FIRMWARE_ABSENT
-    ldrb    w1, [x1, :lo12:FIRMWARE_ABSENT]
+2:  adrp    x1, NOT_DIRECTLY
+    ldrb    w1, [x1, :lo12:NOT_DIRECTLY]
     cbnz    w1, 1f
     ldr     x1, [sp, #8]
     smc     #0
@@ -187,6 +187,9 @@ from_guest:
 leave_for_guest:
     .cfi_startproc
     cfi_frame
+    mrs     x0, tpidr_el2
+    ldrb    w0, [x0, #{CPU_CRASH_ASKED}]
+    cbnz    w0, leave_by_crash_interrupt
     ldr     x30, [sp, #{FRAME_X} + 16 * 15]
     ldp     x0, x1, [sp, #{FRAME_ELR}]
     msr     elr_el2, x0
@@ -212,3 +215,69 @@ leave_for_guest:
     isb
     .cfi_endproc
     .size   leave_for_guest, . - leave_for_guest
+
+    .type   leave_by_crash_interrupt, %function
+leave_by_crash_interrupt:
+    .cfi_startproc
+    cfi_frame
+    mov     x0, sp
+    bl      exit_by_crash_interrupt
+    b       leave_for_guest
+    .cfi_endproc
+    .size   leave_by_crash_interrupt, . - leave_by_crash_interrupt
+
+// Firmware calls this for the event of the crash interrupt (DEN0054, "Event handler"), whatever the CPU does: x2 is
+// where it was, x3 its PSTATE. x0 to x17 are firmware's to put back, and there is no stack to be used. From the guest,
+// firmware goes on as if that had trapped. In the monitor, what it does is done first; if it was about to leave, it
+// may have looked already, and leaves once more.
+    .global sdei_event
+    .type   sdei_event, %function
+sdei_event:
+    .cfi_startproc
+    .cfi_undefined x30
+    mrs     x4, tpidr_el2
+    mov     w5, #1
+    strb    w5, [x4, #{CPU_CRASH_ASKED}]
+    adrp    x4, NOT_DIRECTLY
+    mov     w5, #{EVENT_WAITS}
+    strb    w5, [x4, :lo12:NOT_DIRECTLY]
+    movz    w0, #({EVENT_COMPLETE} >> 16), lsl #16
+    movk    w0, #({EVENT_COMPLETE} & 0xffff)
+    adr     x1, event_from_guest
+    tbz     x3, #3, 1f                      // not from EL2
+    adr     x1, leave_again
+    adr     x4, leave_for_guest
+    sub     x4, x2, x4
+    cmp     x4, #(leave_by_crash_interrupt - leave_for_guest)
+    b.lo    1f
+    mov     x1, #0                          // EV_HANDLED
+    b       2f
+1:  add     w0, w0, #1                      // EVENT_COMPLETE_AND_RESUME
+2:  smc     #0
+3:  wfe                                     // firmware has refused: the event never ends
+    b       3b
+    .cfi_endproc
+    .size   sdei_event, . - sdei_event
+
+// Reached by firmware, as if by an exception of the guest.
+    .type   event_from_guest, %function
+event_from_guest:
+    .cfi_startproc
+    hint    #22                             // CLRBHB
+    isb
+    save_frame
+    b       leave_for_guest
+    .cfi_endproc
+    .size   event_from_guest, . - event_from_guest
+
+// Reached by firmware from within leave_for_guest, whose frame is whole still.
+    .type   leave_again, %function
+leave_again:
+    .cfi_startproc
+    .cfi_undefined x30
+    mrs     x0, tpidr_el2
+    ldr     x0, [x0, #{CPU_STACK_TOP}]
+    sub     sp, x0, #{FRAME_SIZE}
+    b       leave_for_guest
+    .cfi_endproc
+    .size   leave_again, . - leave_again

@@ -3,13 +3,18 @@
 //! handed it.
 
 use super::{dispatch, inject, panic, run};
+use crate::firmware::EVENT_WAITS;
+use crate::firmware::sdei;
+use crate::kexec_hooks::crash_interrupt;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::report;
 use crate::vcpu::frame::Frame;
+use baton_core::sdei::id;
 use baton_sysreg::read_sysreg;
 use core::arch::global_asm;
 use core::mem::offset_of;
+use core::sync::atomic::Ordering::Relaxed;
 
 global_asm!(
     include_str!("vectors.S"),
@@ -17,10 +22,15 @@ global_asm!(
     FRAME_X = const offset_of!(Frame, x),
     FRAME_ELR = const offset_of!(Frame, elr),
     CPU_STACK_TOP = const offset_of!(Cpu, stack_top),
+    CPU_CRASH_ASKED = const offset_of!(Cpu, crash_asked),
+    EVENT_WAITS = const EVENT_WAITS,
+    EVENT_COMPLETE = const id::EVENT_COMPLETE,
 );
 
 // `vectors.S` stores them as a pair.
 const _: () = assert!(offset_of!(Frame, spsr) == offset_of!(Frame, elr) + 8);
+// It counts on this.
+const _: () = assert!(id::EVENT_COMPLETE_AND_RESUME == id::EVENT_COMPLETE + 1);
 
 /// A synchronous exception of the guest.
 #[unsafe(no_mangle)]
@@ -30,6 +40,20 @@ extern "C" fn exit_from_guest(frame: &mut Frame) {
         panic!("a guest runs before the machine is installed");
     };
     let next = dispatch(machine, cpu, frame);
+    run::run(machine, cpu, next, frame);
+    report::show_log(machine);
+}
+
+/// The crash interrupt has come to this CPU, which is about to leave for its guest at `frame`.
+#[unsafe(no_mangle)]
+extern "C" fn exit_by_crash_interrupt(frame: &mut Frame) {
+    panic::stop_if_over();
+    let (Some(machine), Some(cpu)) = (Machine::installed(), Cpu::current()) else {
+        panic!("an interrupt is bound before the machine is installed");
+    };
+    sdei::seen_to();
+    cpu.crash_asked.store(false, Relaxed);
+    let next = crash_interrupt::asked(machine, cpu, frame);
     run::run(machine, cpu, next, frame);
     report::show_log(machine);
 }

@@ -359,6 +359,22 @@ impl Gic {
         }
     }
 
+    /// Has the SPI `intid`, which is disabled, come once for each time that its device begins to signal.
+    ///
+    /// # Errors
+    ///
+    /// [`HwError::Absent`] if there is no such SPI, or the interrupt controller is no GICv3.
+    pub fn trigger_by_edge(&self, intid: u32) -> Result<(), HwError> {
+        let done = match self {
+            Self::V3(gic) => gic.distributor.lock().trigger_by_edge(intid),
+            Self::V2(_) | Self::Bcm2836(_) => false,
+        };
+        done.then_some(()).ok_or(HwError::Absent {
+            what: "SPI of a GICv3",
+            id: intid.into(),
+        })
+    }
+
     /// Routes shared interrupts that go to the CPU `from` to the CPU `to`.
     pub fn move_shared(&self, from: u64, to: u64) {
         match self {

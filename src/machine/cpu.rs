@@ -44,6 +44,8 @@ pub struct Cpu {
     pub member: Member,
     /// The locks of its debug registers, as its guest has them.
     pub os_locks: OsLocks,
+    /// The crash interrupt has come to it, and is seen to when it leaves for the guest. Set by `vectors.S`.
+    pub crash_asked: AtomicBool,
     /// It has panicked: the machine is about to be reset.
     pub panicked: AtomicBool,
     /// It sleeps in the monitor in its guest's place, and a kick must open its redistributor first.
@@ -85,6 +87,7 @@ impl Cpu {
             power: Power::new(),
             member: Member::new(),
             os_locks: OsLocks::new(),
+            crash_asked: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
             listens: AtomicBool::new(false),
             joining: AtomicPtr::new(null_mut()),

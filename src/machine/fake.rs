@@ -90,6 +90,7 @@ impl Bench {
             generations,
             // SAFETY: There is no map.
             takeover: unsafe { Takeover::new(&MmuConfig::default(), AFFINITIES.len()) },
+            crash_interrupt: Lock::new(None),
             hooks: Patcher::new(),
         };
         let rendezvous = &machine.takeover.rendezvous;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which calls are patched into the kernel that runs.
 
+use crate::arch::translate::translate;
 use crate::machine::request::Way;
 use crate::memory::guest_ram::GuestRam;
 use baton_abi::hooks::{CRASH_HOOK1, CRASH_HOOK2, HOOK1, HOOK2, hvc};
 use baton_core::linux::image::PageSize;
 use baton_core::linux::sites::crash::CrashSites;
 use baton_core::linux::sites::{HookSites, Site};
+use baton_core::memory::guest_walk::Stage1;
 use baton_core::sync::Lock;
 use core::sync::atomic::AtomicU64;
 
@@ -30,6 +32,8 @@ pub struct Patched {
     pub crash: Option<CrashSites>,
     /// The kernel's page size.
     pub page: PageSize,
+    /// The kernel's own stage 1, at its first call.
+    pub stage1: Stage1,
     /// The guest at HOOK1, once that was passed.
     pub kexec_first: Option<FirstCall>,
     /// The guest at CRASH_HOOK1, once that was passed.
@@ -47,6 +51,12 @@ impl Patched {
             Way::Crash => (CRASH_HOOK1, CRASH_HOOK2),
         };
         pairs.flat_map(move |pair| [(pair.shutdown, first), (pair.kexec, second)])
+    }
+
+    /// Returns the physical address of the kernel's virtual `address`, if it has one: by what the CPU that runs this
+    /// has in use, or by the kernel's own tables, where it has others, as in user space.
+    pub fn translate(&self, ram: &GuestRam, address: u64) -> Option<u64> {
+        translate(address).or_else(|| self.stage1.translate(ram, address))
     }
 
     /// Returns where the guest was at the first call of `way`, once that was passed.

@@ -29,6 +29,7 @@ use baton_core::errata::Kinds;
 use baton_core::memory::region::Region;
 use baton_core::options::Options;
 use baton_core::power_state::Format;
+use baton_core::sdei::Event;
 use baton_core::sync::{Lock, Relax};
 use baton_core::tee::mediator::Mediator;
 use cpu::Cpu;
@@ -36,6 +37,15 @@ use hook_state::Patcher;
 use report_table::ReportTable;
 use spin::once::Once;
 use takeover::Takeover;
+
+/// The interrupt by which the guest is ended for its crash kernel: an event of firmware's.
+#[derive(Clone, Copy, Debug)]
+pub struct CrashInterrupt {
+    /// The event.
+    pub event: Event,
+    /// The index of the CPU that it comes to.
+    pub cpu: usize,
+}
 
 /// All that the monitor knows.
 pub struct Machine {
@@ -76,6 +86,8 @@ pub struct Machine {
     pub generations: Generations,
     /// The takeover: the last one, or the one that is under way.
     pub takeover: Takeover,
+    /// The interrupt by which the guest is ended for its crash kernel, if firmware has taken it.
+    pub crash_interrupt: Lock<Option<CrashInterrupt>>,
     /// The calls patched into a Linux guest.
     pub hooks: Patcher,
 }

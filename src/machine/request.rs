@@ -22,12 +22,14 @@ pub enum Way {
 /// Which kernel is to be the next one, and where the request came from.
 #[derive(Clone, Copy, Debug)]
 pub enum KexecRequest {
-    /// Linux at its call of `machine_kexec()`, by the kimage at this physical address.
+    /// Linux at its call of `machine_kexec()`, with the kimage at this physical address.
     Hook {
         /// Physical address of the kimage.
         kimage: u64,
         /// Which call that is.
         way: Way,
+        /// It has not come to that call: the monitor asks in its place, as the crash interrupt has come.
+        by_interrupt: bool,
         /// The kernel's page size.
         page: PageSize,
         /// Where the kernel has its memory.
@@ -125,10 +127,17 @@ impl KexecRequest {
 
     /// Returns what the report calls it.
     pub fn source(&self) -> u64 {
-        match self.way() {
-            Some(Way::Kexec) => baton_abi::SOURCE_HOOK,
-            Some(Way::Crash) => baton_abi::SOURCE_CRASH,
-            None => baton_abi::SOURCE_CALL,
+        match *self {
+            Self::Hook {
+                by_interrupt: true, ..
+            } => baton_abi::SOURCE_INTERRUPT,
+            Self::Hook {
+                way: Way::Kexec, ..
+            } => baton_abi::SOURCE_HOOK,
+            Self::Hook {
+                way: Way::Crash, ..
+            } => baton_abi::SOURCE_CRASH,
+            Self::Call { .. } => baton_abi::SOURCE_CALL,
         }
     }
 }

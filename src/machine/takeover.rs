@@ -129,7 +129,7 @@ pub struct Takeover {
     reboots: AtomicU64,
     /// The boot CPU's index.
     pub boot_cpu: AtomicU64,
-    /// [`baton_abi::SOURCE_HOOK`], [`baton_abi::SOURCE_CALL`] or [`baton_abi::SOURCE_CRASH`].
+    /// [`baton_abi::ReportHeader::source`].
     pub source: AtomicU64,
     /// CPUs that were given up.
     pub missing: AtomicU64,

@@ -4,7 +4,7 @@
 use crate::machine::Machine;
 use crate::machine::caught::REGISTERS;
 use crate::machine::cpu::Cpu;
-use baton_abi::{DUMP_NONE, ReportRow, SOURCE_CRASH, StoppedCpu};
+use baton_abi::{DUMP_NONE, ReportRow, StoppedCpu, is_crash};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Returns the registers that the last panic found in `cpu`; `None` if no panic was carried.
@@ -26,8 +26,8 @@ pub fn stopped(cpu: &Cpu) -> Option<StoppedCpu> {
 
 /// Returns a row with that of them which the report has, if the last takeover was one after a panic.
 pub(super) fn in_row(machine: &Machine, cpu: &Cpu) -> ReportRow {
-    let is_crash = machine.takeover.source.load(Relaxed) == SOURCE_CRASH;
-    match is_crash.then(|| stopped(cpu)).flatten() {
+    let source = machine.takeover.source.load(Relaxed);
+    match is_crash(source).then(|| stopped(cpu)).flatten() {
         Some(stopped) => ReportRow {
             dump: stopped.dump,
             pc: stopped.pc,

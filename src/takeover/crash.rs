@@ -3,7 +3,6 @@
 //! kernel is as it was loaded.
 
 use crate::arch::sha256::mix_of_this_cpu;
-use crate::arch::translate::translate;
 use crate::arch::{barrier, cache, time};
 use crate::machine::Machine;
 use crate::machine::caught::Stopped;
@@ -73,6 +72,8 @@ pub fn write_notes(machine: &Machine) {
     let mut pointers = [0; MAX_VARIABLES];
     let count = crash_notes(machine, &mut pointers);
     let pointers = pointers.get(..count).unwrap_or_default();
+    let patched = *machine.hooks.patched.lock();
+    let map = |address| patched.and_then(|patched| patched.translate(&machine.ram, address));
     let mut dump = machine.takeover.dump.lock();
     let Dump {
         header,
@@ -95,7 +96,7 @@ pub fn write_notes(machine: &Machine) {
     if !are_found_by_linear_map(machine, header.notes(), owners, pointers) {
         let found = machine
             .generations
-            .looking(|| owners::find(header.notes(), owners, pointers, translate));
+            .looking(|| owners::find(header.notes(), owners, pointers, map));
         if let Err(why) = found {
             log::warn!("crash: no registers in the dump: {why}");
         }

@@ -15,6 +15,7 @@
 mod beside_copy;
 mod copy;
 mod crash;
+pub mod crash_interrupt;
 mod fault_injection;
 pub mod guest_console;
 pub mod interrupts;

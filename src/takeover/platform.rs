@@ -2,7 +2,7 @@
 //! The machine as the platform that the three phases run on.
 
 use super::steps::TABLE;
-use super::{crash, fault_injection, guest_console};
+use super::{crash, crash_interrupt, fault_injection, guest_console};
 use crate::arch::time::Deadline;
 use crate::arch::{barrier, time};
 use crate::console;
@@ -117,6 +117,7 @@ impl Platform for Machine {
         if self.takeover.is_crash() {
             crash::write_notes(self);
         }
+        crash_interrupt::follow(self, cpu);
         // What allocates in a takeover has done so: nothing can fail for want of memory.
         HEAP.seal(true);
         self.takeover.accept(cpu, missing);
@@ -240,6 +241,7 @@ impl Platform for Machine {
         if let Some(heir) = heir {
             self.gic.move_shared(cpu.mpidr, heir.mpidr);
         }
+        crash_interrupt::leave(self, cpu);
         walk(self, cpu, Phase::Private, true);
     }
 }

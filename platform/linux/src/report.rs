@@ -4,7 +4,7 @@
 use crate::evidence::{Evidence, Times};
 use baton_abi::{
     DUMP_NO_NOTE, DUMP_REGISTERS, ROW_BOOT_CPU, ROW_MISSING, ROW_TOOK_PART, ReportRow,
-    SOURCE_CRASH, SOURCE_HOOK,
+    SOURCE_CRASH, SOURCE_HOOK, SOURCE_INTERRUPT,
 };
 use baton_core::report::table;
 use serde::Serialize;
@@ -121,6 +121,7 @@ impl From<&Times> for Report {
             source: match header.source {
                 SOURCE_HOOK => "kernel_kexec",
                 SOURCE_CRASH => "crash_kexec",
+                SOURCE_INTERRUPT => "crash_interrupt",
                 _ => "call",
             },
             cpus: header.rows,

@@ -7,13 +7,14 @@ pub mod property;
 pub mod table;
 pub mod times;
 
-use baton_abi::{ReportHeader, SOURCE_CRASH, SOURCE_HOOK};
+use baton_abi::{ReportHeader, SOURCE_CRASH, SOURCE_HOOK, SOURCE_INTERRUPT};
 
 /// Returns the name of the request source.
 fn source(header: &ReportHeader) -> &'static str {
     match header.source {
         SOURCE_HOOK => "kernel_kexec()",
         SOURCE_CRASH => "__crash_kexec()",
+        SOURCE_INTERRUPT => "the crash interrupt",
         _ => "the KEXEC call",
     }
 }

@@ -137,6 +137,23 @@ impl Distributor {
         )
     }
 
+    /// Has the SPI `intid`, which is disabled, come once for each time that its device begins to signal. Returns
+    /// false if there is no such SPI.
+    pub fn trigger_by_edge(&mut self, intid: u32) -> bool {
+        let count = field_shared!(self.registers, typer).read().num_spis();
+        let mut gicd = self.registers.reborrow();
+        let mut registers = field!(gicd, icfgr);
+        let mut registers = registers.as_mut_slice();
+        let place = (intid / 16) as usize;
+        let register = registers
+            .get(place)
+            .filter(|_| intid.wrapping_sub(32) < count);
+        register.is_some_and(|mut register| {
+            register.modify(|value| value | 2 << (intid % 16 * 2));
+            true
+        })
+    }
+
     /// Routes each of `spis` that goes to the CPU `from` to the CPU `to` instead, both as in
     /// `MPIDR_EL1`, and returns how many there were. One that is pending goes along.
     pub fn move_spis(&mut self, spis: &Spis, from: u64, to: u64) -> usize {

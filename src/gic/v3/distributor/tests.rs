@@ -240,6 +240,21 @@ fn an_interrupt_that_goes_to_a_cpu_is_moved_with_what_is_pending() {
 }
 
 #[test]
+fn one_spi_comes_by_its_edge() {
+    let fake = V3::new(&[0], 0);
+    let gic = fake.gic();
+    let register = fake.gicd.base() + 0xc08;
+    mmio::poke(register, 0x1);
+    let by_edge = |intid| gic.distributor.lock().trigger_by_edge(intid);
+    assert!(by_edge(34));
+    assert_eq!(mmio::peek(register), 0x21, "SPI 2 is at bits 5:4");
+    // No SPI, and one that this GIC has not.
+    for intid in [0, 31, 1019] {
+        assert!(!by_edge(intid), "{intid}");
+    }
+}
+
+#[test]
 fn group_1_is_opened_for_a_kick() {
     let fake = V3::new(&[0], 0);
     let gic = fake.gic();
