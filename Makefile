@@ -272,6 +272,12 @@ test-cards: build linux
 	@$(HOST)/setup.sh u-boot
 	@$(U_BOOT)/test-cards.sh platform/qemu-virt $(BARE)/baton.img $(TARGET)/guest
 
+# Firmware at EL3 for the tests of the crash interrupt.
+.PHONY: tfa-sdei
+tfa-sdei: setup
+	@$(HOST)/setup.sh tfa
+	@$(HOST)/tfa.sh sdei
+
 # QEMU for the tests of an SMMU, beside the one that is installed.
 .PHONY: qemu-10
 qemu-10: setup
@@ -324,6 +330,8 @@ bench-test: setup ## the tests of what measures
 .PHONY: test-guests
 test-guests: build command linux boards qemu-10 test-cards test-esp loaders
 	@$(HOST)/guest/kernels.sh $(BATON_KERNEL_DISK) $(TEST_KERNELS)
+	@for release in $(filter-out $(RELEASE),$(TEST_KERNELS)); do \
+		$(HOST)/guest/initramfs.sh kexec $(CACHE)/debian/$$release/Image $(TARGET)/guest/initramfs-$$release.cpio || exit 1; done
 
 .PHONY: test
 test: test-guests races-quick ## all tests: on the host, and in QEMU
@@ -341,7 +349,7 @@ dump-tools: linux
 	@$(HOST)/fetch.sh debug $(RELEASE)
 
 .PHONY: test-long
-test-long: test-guests secure-kernel deb distro-disk board-debs dump-tools ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
+test-long: test-guests secure-kernel deb distro-disk board-debs dump-tools tfa-sdei ## the tests in QEMU that take minutes each: more vCPUs, CPUs, kernels and kexecs
 	@$(CARGO) host test --release -p baton-tests -- --ignored --test-threads=2
 
 RACES := $(CARGO) host test --quiet --profile races -p baton-races

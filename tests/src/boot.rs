@@ -138,11 +138,17 @@ pub fn boot_observed(
     machine: &Machine,
     guest: &Guest,
     seconds: u64,
-    mut observe: impl FnMut(&str),
+    observe: impl FnMut(&str),
 ) -> Boot {
     let command = machine
         .command(guest)
         .unwrap_or_else(|error| panic!("{error}"));
+    boot_watched(command, seconds, observe)
+}
+
+/// As [`boot_command`]; `observe` sees each line.
+#[track_caller]
+pub fn boot_watched(command: Command, seconds: u64, mut observe: impl FnMut(&str)) -> Boot {
     watched(command, seconds, |line| {
         observe(&line.text);
         true

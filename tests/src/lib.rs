@@ -11,8 +11,8 @@ mod scratch;
 
 pub use boot::{
     Boot, boot, boot_answered, boot_command, boot_guest_firmware, boot_modules, boot_observed,
-    boot_u_boot, machine, number, uefi_machine,
+    boot_u_boot, boot_watched, machine, number, uefi_machine,
 };
-pub use loader::{Blob, boot_by_hand, boot_changed, tree};
+pub use loader::{Blob, boot_by_hand, boot_changed, command_changed, tree};
 pub use memory::{boot_and_look, boot_and_save};
 pub use scratch::Scratch;

@@ -6,14 +6,15 @@
 
 use crate::boot::{Boot, run};
 use crate::scratch::Scratch;
-use baton_qemu::{Guest, Machine, Module, paths};
+use baton_qemu::{Guest, Machine, Module, layout, paths};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
+use std::process::Command;
 
 /// Where the monitor is put. `tests/firmware` has this address too, and that of the device tree.
 const MONITOR: u64 = 0x4020_0000;
 /// Where the instructions that enter it are put.
-const STUB: u64 = 0x4010_0000;
+const STUB: u64 = layout::BEHIND_TFA;
 /// Where the device tree is put.
 const TREE: u64 = 0x4800_0000;
 
@@ -51,10 +52,25 @@ pub fn boot_changed(
     change: impl FnOnce(&mut DeviceTree),
 ) -> Boot {
     let scratch = Scratch::new("changed-tree");
+    run(
+        command_changed(machine, guest, more, &scratch, change),
+        seconds,
+    )
+}
+
+/// The command by which [`boot_changed`] starts the machine; its files are in `scratch`.
+#[track_caller]
+pub fn command_changed(
+    machine: &Machine,
+    guest: &Guest,
+    more: Vec<Blob>,
+    scratch: &Scratch,
+    change: impl FnOnce(&mut DeviceTree),
+) -> Command {
     let modules = machine
         .modules(guest)
         .unwrap_or_else(|error| panic!("{error}"));
-    let mut tree = tree(machine, &modules, &scratch);
+    let mut tree = tree(machine, &modules, scratch);
     change(&mut tree);
     let files = modules.iter().map(|module| match module {
         Module::Kernel { at, file, .. } | Module::Ramdisk { at, file } => Blob {
@@ -63,7 +79,7 @@ pub fn boot_changed(
         },
     });
     let blobs: Vec<_> = files.chain(more).collect();
-    boot_by_hand(machine, &tree.to_dtb(), &blobs, seconds, &scratch)
+    command_by_hand(machine, &tree.to_dtb(), &blobs, scratch)
 }
 
 /// Enters the monitor at EL2 with the bytes of `tree` as its device tree, for at most `seconds`; on a
@@ -76,6 +92,11 @@ pub fn boot_by_hand(
     seconds: u64,
     scratch: &Scratch,
 ) -> Boot {
+    run(command_by_hand(machine, tree, blobs, scratch), seconds)
+}
+
+#[track_caller]
+fn command_by_hand(machine: &Machine, tree: &[u8], blobs: &[Blob], scratch: &Scratch) -> Command {
     let mut command = machine.qemu(true);
     let mut load = |at: u64, file: &std::path::Path, more: &str| {
         let file = file.to_string_lossy().replace(',', ",,");
@@ -93,13 +114,19 @@ pub fn boot_by_hand(
             "",
         );
     }
-    if machine.el3 {
-        command.arg("-bios").arg(paths::firmware());
-    } else {
-        load(STUB, &scratch.write("stub", &stub()), ",cpu-num=0");
+    let stub = scratch.write("stub", &stub());
+    match (machine.el3, &machine.tfa) {
+        (true, Some(firmware)) => {
+            load(STUB, &stub, "");
+            command.arg("-bios").arg(firmware);
+        }
+        (true, None) => {
+            command.arg("-bios").arg(paths::firmware());
+        }
+        (false, _) => load(STUB, &stub, ",cpu-num=0"),
     }
     command.args(&machine.extra);
-    run(command, seconds)
+    command
 }
 
 /// `x0 = TREE; x1 = x2 = x3 = 0; jump to MONITOR`, as an arm64 kernel is entered.

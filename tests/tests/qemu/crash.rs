@@ -2,16 +2,20 @@
 //! Debian's kernel panics, and its crash kernel follows.
 
 use crate::linux::{expect_stock, run_on};
-use baton_qemu::{End, Machine, Task, hang, kexec, scratch};
+use baton_qemu::hang::{MASKED, mark};
+use baton_qemu::{End, Guest, Machine, Task, hang, kexec, paths, scratch};
 use baton_tests::debugger::{Debugger, Monitor, Stub};
-use baton_tests::{Boot, Scratch, boot, boot_answered, boot_observed, machine, number};
+use baton_tests::{
+    Boot, Scratch, boot, boot_answered, boot_watched, machine, number, uefi_machine,
+};
 use std::ops::Range;
+use std::process::Command;
 
-const SMP: u32 = 4;
+pub const SMP: u32 = 4;
 const SECONDS: u64 = 600;
 pub const CRASH: Task = Task::Crash { times: 1 };
 /// What the stock path prints when it has stopped the other CPUs (`machine_crash_shutdown()`).
-const STOCK: &str = "Starting crashdump kernel";
+pub const STOCK: &str = "Starting crashdump kernel";
 /// The monitor's line about a takeover after a panic.
 const CARRIED: &str = "after __crash_kexec()";
 /// A break on QEMU's terminal, behind its escape, and the key.
@@ -26,7 +30,7 @@ fn crash_machine(baton: &str) -> Machine {
     }
 }
 
-/// As [`boot_observed`]; when the guest waits for it, a debugger is connected, and has the address of `_stext`. It
+/// As [`boot_watched`]; when the guest waits for it, a debugger is connected, and has the address of `_stext`. It
 /// lets the machine go on.
 #[track_caller]
 pub fn boot_debugged(
@@ -37,11 +41,23 @@ pub fn boot_debugged(
     act: impl FnOnce(&mut Debugger, u64, &[String]),
 ) -> Boot {
     let stub = Stub::add(&mut machine, scratch);
+    let command = machine.command(&CRASH.guest(&format!("baton.hang=on {append}")));
+    let command = command.unwrap_or_else(|error| panic!("{error}"));
+    debugged(command, &stub, seconds, act)
+}
+
+/// As [`boot_debugged`], with any command for a machine that has `stub`.
+#[track_caller]
+pub fn debugged(
+    command: Command,
+    stub: &Stub,
+    seconds: u64,
+    act: impl FnOnce(&mut Debugger, u64, &[String]),
+) -> Boot {
     let mut lines = Vec::new();
     let mut act = Some(act);
     let mut debugger = None;
-    let guest = CRASH.guest(&format!("baton.hang=on {append}"));
-    boot_observed(&machine, &guest, seconds, |line| {
+    boot_watched(command, seconds, |line| {
         lines.push(line.to_owned());
         let Some(stext) = hang::waits(line) else {
             return;
@@ -52,6 +68,17 @@ pub fn boot_debugged(
             act(debugger, stext, &lines);
         }
     })
+}
+
+/// The notes of `cpus` must have what [`Debugger::hang`] has given them at `place`.
+#[track_caller]
+pub fn expect_hung(boot: &Boot, place: u64, cpus: Range<u32>) {
+    for cpu in cpus {
+        let mark = mark(cpu);
+        boot.expect(&format!(
+            "guest: vmcore: note {cpu}: pc {place:016x}, pstate {MASKED:016x}, x19 {mark:016x}"
+        ));
+    }
 }
 
 /// How many notes of the dump must have registers, were written by the kernel, and have no registers.
@@ -101,6 +128,49 @@ fn a_crash_kernel_has_all_cpus_and_kexecs() {
     expect_notes(&boot, 4, 0, 0);
     boot.expect("guest: tree: asked for by                     __crash_kexec()");
     boot.expect("guest: tree: copied or zeroed                               0 KiB");
+}
+
+/// By UEFI, with ACPI: the crash kernel has its memory map, and no device tree of the machine's.
+#[test]
+fn a_crash_on_a_machine_of_acpi() {
+    let scratch = Scratch::new("crash-acpi");
+    let boot = run_on(&uefi_machine(SMP, &scratch), CRASH, 2, SECONDS);
+    expect_carried(&boot, 1);
+    expect_notes(&boot, 4, 0, 0);
+}
+
+#[test]
+fn a_crash_with_a_gicv2() {
+    let mut machine = crash_machine("");
+    machine.gic = 2;
+    let boot = run_on(&machine, CRASH, 2, SECONDS);
+    expect_carried(&boot, 1);
+    expect_notes(&boot, 4, 0, 0);
+}
+
+/// Another Debian's kernel panics, and is its own crash kernel.
+#[track_caller]
+fn kernel_of(release: &str) {
+    let guest = Guest {
+        kernel: paths::linux_of(release),
+        initrd: Some(paths::initramfs_of(release)),
+        append: CRASH.command_line(""),
+    };
+    let boot = boot(&crash_machine(""), &guest, SECONDS);
+    boot.expect_ok(baton_qemu::linux::check(&boot, 2, SMP));
+    expect_carried(&boot, 1);
+    expect_notes(&boot, 4, 0, 0);
+}
+
+#[test]
+fn trixies_kernel_is_carried() {
+    kernel_of("trixie");
+}
+
+#[test]
+#[ignore = "long: make test-long"]
+fn sids_kernel_is_carried() {
+    kernel_of("sid");
 }
 
 #[test]

@@ -350,7 +350,7 @@ fn management_mode_is_told_of_no_memory_of_the_monitors() {
 }
 
 /// Adds what firmware adds that answers PSCI.
-fn add_psci(tree: &mut DeviceTree) {
+pub fn add_psci(tree: &mut DeviceTree) {
     let psci = node(
         "psci",
         &[("compatible", b"arm,psci-1.0\0"), ("method", b"smc\0")],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Debian's kernel panics while other CPUs spin with all interrupts masked, each with a mark in a register.
 
-use crate::crash::{boot_debugged, expect_carried, expect_notes};
+use crate::crash::{boot_debugged, expect_carried, expect_hung, expect_notes};
 use baton_qemu::hang::{MASKED, mark};
 use baton_qemu::{Disk, linux, paths};
 use baton_tests::debugger::Debugger;
@@ -29,12 +29,7 @@ fn run_hung(smp: u32, hung: u32, seconds: u64) {
     boot.expect_ok(linux::check(&boot, 2, smp));
     expect_carried(&boot, 1);
     expect_notes(&boot, smp, 0, 0);
-    for cpu in cpus {
-        let mark = mark(cpu);
-        boot.expect(&format!(
-            "guest: vmcore: note {cpu}: pc {place:016x}, pstate {MASKED:016x}, x19 {mark:016x}"
-        ));
-    }
+    expect_hung(&boot, place, cpus);
 }
 
 #[test]

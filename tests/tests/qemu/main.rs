@@ -7,6 +7,7 @@ mod bad_input;
 mod boards;
 mod command;
 mod crash;
+mod crash_interrupt;
 mod dma;
 mod door;
 mod e2h;

@@ -8,6 +8,9 @@ use std::path::Path;
 
 /// The first byte of RAM.
 pub const RAM: u64 = 0x4000_0000;
+/// Where Trusted Firmware-A goes on, if nothing of what it starts is in its flash (`platform/host/tfa.sh`): behind the
+/// device tree that QEMU has put at the start of RAM for it.
+pub const BEHIND_TFA: u64 = RAM + 0x10_0000;
 /// Where QEMU puts the monitor's image, with its own first instructions before it: an Image whose
 /// `text_offset` is 0 (`load_aarch64_image`).
 pub const MONITOR: u64 = RAM + ALIGN;

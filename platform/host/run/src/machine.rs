@@ -83,6 +83,8 @@ pub struct Machine {
     pub el2: bool,
     /// Whether they have an EL3: firmware is then started there, and answers PSCI itself.
     pub el3: bool,
+    /// Trusted Firmware-A as that firmware, which goes on at an address of memory; none: that of the tests.
+    pub tfa: Option<PathBuf>,
     /// QEMU says on the console when a kernel is entered
     /// (as [`kexec::entered`](crate::kexec::entered) reads).
     pub watched: bool,

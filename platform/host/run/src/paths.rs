@@ -54,6 +54,11 @@ pub fn firmware() -> PathBuf {
     path("BATON_FIRMWARE", || bare("firmware.img"))
 }
 
+/// Trusted Firmware-A with SDEI, which goes on at [`layout::BEHIND_TFA`](crate::layout::BEHIND_TFA) (`BATON_TFA_SDEI`).
+pub fn tfa_sdei() -> PathBuf {
+    path("BATON_TFA_SDEI", || cache().join("tfa/sdei.bios"))
+}
+
 /// The EFI application that tests put before the monitor (`BATON_FAULTS`).
 pub fn faults() -> PathBuf {
     path("BATON_FAULTS", || bare("faults.efi"))
@@ -64,7 +69,17 @@ pub fn linux() -> PathBuf {
     path("BATON_LINUX", || cache().join("debian/bookworm/Image"))
 }
 
-/// The initramfs with that kernel in its `/boot` (`BATON_INITRAMFS`).
+/// The kernel of another Debian, `release`.
+pub fn linux_of(release: &str) -> PathBuf {
+    cache().join("debian").join(release).join("Image")
+}
+
+/// The initramfs with that one in its `/boot`.
+pub fn initramfs_of(release: &str) -> PathBuf {
+    target().join(format!("guest/initramfs-{release}.cpio"))
+}
+
+/// The initramfs with the kernel of [`linux`] in its `/boot` (`BATON_INITRAMFS`).
 pub fn initramfs() -> PathBuf {
     path("BATON_INITRAMFS", || target().join("guest/initramfs.cpio"))
 }

@@ -62,6 +62,7 @@ impl Machine {
             disks: Vec::new(),
             el2: true,
             el3: false,
+            tfa: None,
             watched: false,
             end_on_reset: true,
             says_power_off: true,
