@@ -39,8 +39,9 @@ pub fn share(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
     }
     let busy = (boot_place, beside_copy::busy_pages(tree.end - tree.start));
     let mut result = Ok(());
-    let share = (!takeover.is_crash()).then(|| plan.share_beside(&memory, place, of, busy));
-    for op in share.into_iter().flatten() {
+    // A crash kernel lies where it is to run: of no parts, each is empty.
+    let of = if takeover.is_crash() { 0 } else { of };
+    for op in plan.share_beside(&memory, place, of, busy) {
         if let Ok(op) = &op
             && tree.contains(&op.destination)
         {
