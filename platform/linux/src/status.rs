@@ -9,8 +9,10 @@ use crate::root::Root;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 
-/// What the monitor does about an SMMU today.
-const SMMU: &str = "not served: devices can reach all memory, the monitor's too";
+/// What the monitor does about SMMUs while a kernel runs.
+const FENCE: &str =
+    "fence: devices behind one reach the guest's memory alone, all others the monitor's too";
+const NO_FENCE: &str = "no fence: devices can reach all memory, the monitor's too";
 
 /// What is known of Baton.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,7 +40,7 @@ pub struct Baton {
     pub hooks: String,
     /// Its options.
     pub options: String,
-    /// What it does about an SMMU.
+    /// What it does about SMMUs while a kernel runs.
     pub smmu: &'static str,
     /// Where Linux shows this.
     pub shown_by: &'static str,
@@ -72,7 +74,7 @@ impl Status {
                 hooks_in_place: hooks == Hooks::InPlace,
                 hooks: hooks.to_string(),
                 options: value("options"),
-                smmu: SMMU,
+                smmu: smmu(&evidence),
                 shown_by: evidence.place,
             }),
         })
@@ -86,6 +88,17 @@ impl Status {
             Some(_) => 1,
             None => 2,
         }
+    }
+}
+
+/// The option asks for it, and the log says if there is no SMMU that can.
+fn smmu(evidence: &Evidence) -> &'static str {
+    let options = evidence.value("options").unwrap_or_default();
+    let is_asked_for = options.split(' ').any(|word| word == "smmu=fence");
+    let mut log = evidence.log.text.lines();
+    match is_asked_for && !log.any(|line| line.starts_with("no SMMU protection")) {
+        true => FENCE,
+        false => NO_FENCE,
     }
 }
 
@@ -134,8 +147,24 @@ mod tests {
                         generation  2\n\
                         hooks       in place: the next kexec is Baton's\n\
                         options     wait=20 log=debug\n\
-                        SMMU        not served: devices can reach all memory, the monitor's too\n";
+                        SMMU        no fence: devices can reach all memory, the monitor's too\n";
         assert_eq!((text.as_str(), status.exit_code()), (expected, 0));
+    }
+
+    #[test]
+    fn a_fence_is_there_if_it_was_asked_for_and_an_smmu_can() {
+        const NONE: &str = "no SMMU protection: DMA and ITS commands can reach the monitor";
+        for (options, log, expected) in [
+            ("smmu=fence", HOOKED, FENCE),
+            ("wait=20 smmu=fence", NONE, NO_FENCE),
+            ("smmu=bypass", HOOKED, NO_FENCE),
+            ("", HOOKED, NO_FENCE),
+        ] {
+            let table = fake::table(None, options, &[log]);
+            let status = Status::find(&System::new().with(TABLE, table).root()).expect("whole");
+            let seen = status.baton.expect("it is there").smmu;
+            assert_eq!(seen, expected, "{options:?} with {log:?}");
+        }
     }
 
     #[test]
