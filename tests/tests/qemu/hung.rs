@@ -11,6 +11,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+/// So many CPUs get their turns by time.
+const FEW: u32 = 4;
+
 /// CPU 0 of `smp` panics while CPUs 1 to `hung` spin.
 #[track_caller]
 fn run_hung(smp: u32, hung: u32, seconds: u64) {
@@ -18,7 +21,14 @@ fn run_hung(smp: u32, hung: u32, seconds: u64) {
     let cpus = 1..hung + 1;
     let mut place = 0;
     let start = Instant::now();
-    let machine = machine(smp);
+    let mut machine = machine(smp);
+    if smp > FEW {
+        // By time a CPU that spins has 100 ms before the next one's turn; by instructions they share what there is.
+        machine.qemu = paths::qemu_10().display().to_string();
+        machine
+            .extra
+            .extend(["-icount", "shift=2,sleep=off"].map(str::to_owned));
+    }
     let boot = boot_debugged(machine, "", &scratch, seconds, |debugger, stext, _| {
         place = debugger.hang(smp, cpus.clone(), stext);
     });
