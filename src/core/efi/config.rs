@@ -12,7 +12,16 @@ use core::mem;
 
 const NEXT: &str = "next=";
 /// Options that leave a kernel something of the one before it, cause faults, or lead to a trusted OS.
-const NEED_TRUST: [&str; 5] = ["skip-steps=", "lpis=", "inject=", "tee=", "no="];
+const NEED_TRUST: [&str; 8] = [
+    "skip-steps=",
+    "lpis=",
+    "inject=",
+    "tee=",
+    "no=",
+    "dma=",
+    "smmu=bypass",
+    "crash=keep-dma",
+];
 
 /// What was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,7 +125,12 @@ mod tests {
     #[test]
     fn options_that_need_trust_are_taken_out() {
         let mut config = Config::default();
-        config.read_file("tee=forward log=debug\nskip-steps=a,b wait=100 inject=heap@1 lpis=keep no=mpam\nnext=\\a.efi tee=x");
+        config.read_file(
+            "tee=forward log=debug\nskip-steps=a,b wait=100 inject=heap@1 lpis=keep no=mpam\n",
+        );
+        config.read_file(
+            "dma=keep smmu=bypass smmu=fence crash=keep-dma crash=off\nnext=\\a.efi tee=x",
+        );
         let taken = config.distrust();
         assert_eq!(
             taken,
@@ -125,12 +139,15 @@ mod tests {
                 "skip-steps=a,b",
                 "inject=heap@1",
                 "lpis=keep",
-                "no=mpam"
+                "no=mpam",
+                "dma=keep",
+                "smmu=bypass",
+                "crash=keep-dma"
             ]
         );
         assert_eq!(
             (config.options.as_str(), config.next_options.as_str()),
-            ("log=debug wait=100", "tee=x")
+            ("log=debug wait=100 smmu=fence crash=off", "tee=x")
         );
         assert_eq!(Config::default().distrust(), [""; 0]);
     }
