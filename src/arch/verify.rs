@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Registers that are written and read back.
+//! Registers that are written and read back, and those that are waited for.
 
+use super::time;
 use baton_core::hw_error::HwError;
 
 /// Compares what was read back from `register` with what was `wanted`, in the bits of `mask`.
@@ -18,6 +19,30 @@ pub fn expect(register: &'static str, wanted: u64, mask: u64, found: u64) -> Res
             found,
         })
     }
+}
+
+/// Waits until what `read` returns of `register` is `done`, and returns that.
+///
+/// # Errors
+///
+/// [`HwError::Timeout`] after `us` microseconds.
+pub fn wait(
+    register: &'static str,
+    us: u64,
+    mut read: impl FnMut() -> u64,
+    done: impl Fn(u64) -> bool,
+) -> Result<u64, HwError> {
+    let mut found = 0;
+    time::wait_us(us, || {
+        found = read();
+        done(found)
+    })
+    .map(|()| found)
+    .map_err(|timed_out| HwError::Timeout {
+        register,
+        found,
+        waited_us: timed_out.waited_us,
+    })
 }
 
 /// Writes system registers, synchronises, and reads each back:

@@ -6,11 +6,13 @@
 
 pub mod fence;
 
-use crate::arch::verify::expect;
-use crate::arch::{cache, probe, time};
+use crate::arch::verify::{self, expect};
+use crate::arch::{cache, probe};
 use alloc::boxed::Box;
 use baton_core::hw_error::HwError;
 use baton_core::memory::region::Region;
+use baton_core::smmu::command::Command;
+use baton_core::smmu::registers::{CMDQEN, SMMUEN};
 use baton_core::sync::Lock;
 use core::num::NonZero;
 use core::ptr::NonNull;
@@ -26,9 +28,7 @@ const ACKNOWLEDGED_US: u64 = 10_000;
 const HYP: u32 = 1 << 9;
 /// `SMMU_IDR1.TABLES_PRESET`, `QUEUES_PRESET`: they are where they are.
 const QUEUES_PRESET: u32 = 1 << 29;
-/// `SMMU_CR0.SMMUEN`, `CMDQEN`, and all fields that every SMMU may have set.
-const SMMUEN: u32 = 1 << 0;
-const CMDQEN: u32 = 1 << 3;
+/// All fields of `SMMU_CR0` that every SMMU may have set.
 const ENABLES: u32 = 0xf;
 /// `SMMU_CR1`: queues are inner shareable, write-back; and tables too.
 const CACHED_QUEUES: u32 = 3 << 4 | 1 << 2 | 1;
@@ -39,9 +39,7 @@ const ABORT: u32 = 1 << 20;
 /// `SMMU_GERROR.CMDQ_ERR`.
 const CMDQ_ERR: u32 = 1 << 0;
 
-/// Commands (chapter 4), of two words: opcode, and what they are about.
-type Command = [u64; 2];
-/// All of the configuration is forgotten: CMD_CFGI_ALL.
+/// Commands (chapter 4). All of the configuration is forgotten: CMD_CFGI_ALL.
 const CFGI_ALL: Command = [0x04, 31];
 /// All translations of EL1 and EL0, and of EL2.
 const TLBI_NSNH_ALL: Command = [0x30, 0];
@@ -290,17 +288,8 @@ fn wait(
     read: impl Fn() -> u32,
     done: impl Fn(u32) -> bool,
 ) -> Result<u32, HwError> {
-    let mut found = 0;
-    time::wait_us(ACKNOWLEDGED_US, || {
-        found = read();
-        done(found)
-    })
-    .map(|()| found)
-    .map_err(|timed_out| HwError::Timeout {
-        register,
-        found: found.into(),
-        waited_us: timed_out.waited_us,
-    })
+    let (read, done) = (|| read().into(), |found| done(found as u32));
+    verify::wait(register, ACKNOWLEDGED_US, read, done).map(|found| found as u32)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! Each stream that it knows is mapped to a fault, and so is each that it does not know: no context translates for
 //! anybody. Linux's driver writes all of these registers anew when it is probed.
 
-use crate::arch::verify::expect;
-use crate::arch::{probe, time};
+use crate::arch::probe;
+use crate::arch::verify::{expect, wait};
 use baton_core::hw_error::HwError;
 use baton_core::memory::region::Region;
 use baton_core::sync::Lock;
@@ -170,16 +170,11 @@ impl Registers {
         self.write(TLBIALLH, 0);
         self.write(TLBIALLNSNH, 0);
         self.write(TLBGSYNC, 0);
-        let mut found = 0;
-        time::wait_us(SYNCHRONIZED_US, || {
-            found = self.read(TLBGSTATUS);
+        let read = || self.read(TLBGSTATUS).into();
+        wait("SMMU_sTLBGSTATUS", SYNCHRONIZED_US, read, |found| {
             found & 1 == 0
         })
-        .map_err(|timed_out| HwError::Timeout {
-            register: "SMMU_sTLBGSTATUS",
-            found: found.into(),
-            waited_us: timed_out.waited_us,
-        })
+        .map(|_| ())
     }
 
     fn disable_contexts(&mut self) {

@@ -4,7 +4,7 @@
 //! As long as nobody has set it up, stage 2 alone is in front of all of them. When a driver does, its stores come
 //! here; what the SMMU reads is a copy of the monitor's.
 
-use super::{CACHED, CMDQ_ERR, Registers, SMMUEN, Smmu};
+use super::{CACHED, CMDQ_ERR, Registers, Smmu};
 use crate::arch::barrier;
 use crate::dma::shadow::{self, Shadow};
 use baton_core::hw_error::HwError;
@@ -14,7 +14,9 @@ use baton_core::smmu::SPLIT;
 use baton_core::smmu::command::{Changed, admit};
 use baton_core::smmu::entry::{Stage2, is_open};
 use baton_core::smmu::identity::{Identity, Unfit};
-use baton_core::smmu::registers::{self, Action, CMDQEN, Live, Registers as GuestRegisters};
+use baton_core::smmu::registers::{
+    Action, CMDQEN, EVENTQEN, Live, Registers as GuestRegisters, SMMUEN,
+};
 use safe_mmio::{field, field_shared};
 use thiserror::Error;
 
@@ -268,7 +270,7 @@ impl Registers {
             field!(self.page, cmdq_prod).write(end);
             field!(self.page, cmdq_cons).write(begin);
         }
-        if rises & registers::EVENTQEN != 0 {
+        if rises & EVENTQEN != 0 {
             field!(self.page, eventq_base).write(fence.guest.events_register());
         }
         if rises & SMMUEN != 0 {

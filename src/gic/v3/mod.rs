@@ -15,7 +15,7 @@ pub mod redistributor;
 pub mod sgi;
 pub mod spis;
 
-use crate::arch::time;
+use crate::arch::verify;
 use alloc::vec::Vec;
 use baton_core::gic_tables::{Kind, Page, Refused, Store};
 use baton_core::hw_error::HwError;
@@ -208,19 +208,10 @@ impl Guarded<'_> {
 fn wait_clear(
     register: &'static str,
     us: u64,
-    mut read: impl FnMut() -> u64,
+    read: impl FnMut() -> u64,
     pending: impl Fn(u64) -> bool,
 ) -> Result<(), HwError> {
-    let mut found = 0;
-    time::wait_us(us, || {
-        found = read();
-        !pending(found)
-    })
-    .map_err(|timed_out| HwError::Timeout {
-        register,
-        found,
-        waited_us: timed_out.waited_us,
-    })
+    verify::wait(register, us, read, |found| !pending(found)).map(|_| ())
 }
 
 #[cfg(test)]
