@@ -43,15 +43,14 @@ pub fn handle(machine: &Machine, cpu: &Cpu, frame: &mut Frame, esr: u64) {
     // HPFAR_EL2.FIPA holds bits 47:12 in bits 39:4; in the place of a walk FAR_EL2 has no part.
     let offset = if walk { 0 } else { far & 0xfff };
     let ipa = (hpfar & 0xff_ffff_fff0) << 8 | offset;
-    if let Some(smmu) = machine.dma.fenced_at(ipa) {
-        if !walk && !fetch && esr & ISV != 0 {
-            return smmu::access(machine, cpu, frame, esr, smmu, ipa);
-        }
-    } else if esr & FAULT == TRANSLATION && machine.generations.map_on_demand(ipa) {
-        cpu.exits.count(Cause::Fault);
-        return;
+    let smmu = machine.dma.fenced_at(ipa);
+    if let Some(smmu) = smmu.filter(|_| !walk && !fetch && esr & ISV != 0) {
+        return smmu::access(machine, cpu, frame, esr, smmu, ipa);
     }
     cpu.exits.count(Cause::Fault);
+    if smmu.is_none() && esr & FAULT == TRANSLATION && machine.generations.map_on_demand(ipa) {
+        return;
+    }
     if !walk && !fetch && machine.generations.withholds(ipa) {
         return withheld(cpu, frame, esr, ipa, far);
     }
