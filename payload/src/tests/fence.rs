@@ -30,13 +30,7 @@ const ACCESSES: [&str; 4] = ["descriptor", "table", "address", "?"];
 /// Tries all ways.
 pub fn run(context: &Context) -> Outcome {
     let machine = context.machine;
-    let (Some(pci), Some(base)) = (machine.pci, machine.smmu) else {
-        fail!("expected PCI and an SMMU, seen none")
-    };
-    let (Some(edu), Some((monitor, _))) = (pci.edus().next(), machine.monitor()) else {
-        fail!("expected an edu and the monitor's memory, seen none")
-    };
-    edu.set_up()?;
+    let (edu, base, monitor) = device(context)?;
     let own = context.arena.kept();
     let fenced = !has_stage_2(base);
     say!(
@@ -111,6 +105,19 @@ pub fn run(context: &Context) -> Outcome {
         if lands { "lands" } else { "does not land" }
     );
     Ok(())
+}
+
+/// Sets the device up. Returns it, and physical addresses: of the SMMU's registers, and of the monitor's memory.
+pub(super) fn device(context: &Context) -> Outcome<(Edu, u64, u64)> {
+    let machine = context.machine;
+    let (Some(pci), Some(base)) = (machine.pci, machine.smmu) else {
+        fail!("expected PCI and an SMMU, seen none")
+    };
+    let (Some(edu), Some((monitor, _))) = (pci.edus().next(), machine.monitor()) else {
+        fail!("expected an edu and the monitor's memory, seen none")
+    };
+    edu.set_up()?;
+    Ok((edu, base, monitor))
 }
 
 /// `test=fence-cost`: what an unmap costs, `calls=` times.

@@ -2,11 +2,12 @@
 //! `test=fence-fuzz`: all CPUs store at random to the registers of an SMMU, to its stream table, its queue and its
 //! context descriptors, `calls=` times each, while a device is aimed at the monitor's memory.
 
+use super::fence;
 use crate::console::say;
 use crate::context::Context;
 use crate::cpu::Cpu;
 use crate::mmio::{read32, write32, write64};
-use crate::outcome::{Outcome, ensure, fail};
+use crate::outcome::{Outcome, ensure};
 use crate::pattern;
 use crate::smmu::Smmu;
 use crate::time::{TIMEOUT_MS, wait_until};
@@ -33,13 +34,7 @@ const OPCODES: [u64; 16] = [
 /// Runs on all CPUs.
 pub fn run(context: &Context) -> Outcome {
     let machine = context.machine;
-    let (Some(pci), Some(base)) = (machine.pci, machine.smmu) else {
-        fail!("expected PCI and an SMMU, seen none")
-    };
-    let (Some(edu), Some((monitor, _))) = (pci.edus().next(), machine.monitor()) else {
-        fail!("expected an edu and the monitor's memory, seen none")
-    };
-    edu.set_up()?;
+    let (edu, base, monitor) = fence::device(context)?;
     let smmu = Smmu::set_up(base, context.arena, machine)?;
     REGISTERS.store(base, Relaxed);
     MEMORY.store(smmu.memory(), Relaxed);
