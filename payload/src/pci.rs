@@ -47,6 +47,11 @@ impl Function {
         read32(self.0 + COMMAND) & 0xffff
     }
 
+    /// Whether it is a bridge to another bus.
+    pub fn is_bridge(self) -> bool {
+        read32(self.0 + HEADER) >> 16 & 0x7f == 1
+    }
+
     /// Makes it a master of its bus.
     pub fn make_master(self) {
         write32(self.0 + COMMAND, self.command() | BUS_MASTER);

@@ -30,6 +30,8 @@ pub const LPIS: &str = "lpis";
 pub const TRANSLATIONS: &str = "translations";
 /// What functions of PCI may write to memory.
 pub const PCI_DMA: &str = "pci-dma";
+/// What bridges of PCI let through, and may write.
+pub const PCI_BRIDGES: &str = "pci-bridges";
 /// What SMMUs let through.
 pub const SMMU: &str = "smmu";
 /// The distributor's groups, and the enables of SPIs.
@@ -52,7 +54,7 @@ pub const SGIS: &str = "sgis";
 pub const COPY: &str = "copy";
 
 /// All steps, in the order of the monitor's table.
-pub const ALL: [&str; 24] = [
+pub const ALL: [&str; 25] = [
     TIMERS,
     PMU,
     CLUSTER_PMU,
@@ -67,6 +69,7 @@ pub const ALL: [&str; 24] = [
     LPIS,
     TRANSLATIONS,
     PCI_DMA,
+    PCI_BRIDGES,
     SMMU,
     DISTRIBUTOR,
     ABSENT_CPUS,
@@ -84,7 +87,7 @@ pub const ENTRY: &str = "entry";
 
 /// What rows of the audit can be named after, in the order in which it prints them: what each CPU has
 /// first. The other steps leave nothing that a kernel could read.
-pub const AUDITED: [&str; 17] = [
+pub const AUDITED: [&str; 18] = [
     ENTRY,
     TIMERS,
     PMU,
@@ -98,6 +101,7 @@ pub const AUDITED: [&str; 17] = [
     LPIS,
     SGIS,
     PCI_DMA,
+    PCI_BRIDGES,
     SMMU,
     DISTRIBUTOR,
     SPIS,

@@ -31,6 +31,13 @@ impl Pci {
         function + 4
     }
 
+    /// Adds a bridge that leads to its own bus, a master of that; returns where its Command is.
+    pub fn add_bridge(&self, device: usize) -> usize {
+        let command = self.add(device);
+        mmio::poke(command + 8, 1 << 16);
+        command
+    }
+
     /// Returns what the monitor makes of it.
     pub fn dma(&self) -> Dma {
         let ecam = Ecam::new(0, 0, 0, self.0.base() as u64, true).expect("a bus");

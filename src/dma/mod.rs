@@ -111,14 +111,11 @@ impl Dma {
         self.shut.load(Relaxed)
     }
 
-    /// Functions of PCI go on at this takeover.
-    pub fn keep_pci(&self) {
+    /// Prepares for devices to be stopped. To be called by one CPU at each takeover, before any is.
+    pub fn begin(&self) {
         self.stopped.store(0, Relaxed);
-    }
-
-    /// SMMUs go on at this takeover.
-    pub fn keep_smmus(&self) {
         self.shut.store(0, Relaxed);
+        self.segments.iter().for_each(Segment::begin);
     }
 
     /// Shuts all SMMUs; with `open`, they then let everything through.
@@ -147,26 +144,44 @@ impl Dma {
         result
     }
 
-    /// Takes bus mastering away from all functions of PCI. What they had written before is in memory when this
-    /// returns, and nothing comes after it.
-    ///
-    /// To be called by one CPU, when nobody else uses configuration space.
+    /// Takes bus mastering away from functions of PCI, but for bridges: of each bus that no other CPU looks at. When all
+    /// CPUs that call this have returned, those of all buses are stopped.
     ///
     /// # Errors
     ///
     /// [`HwError::Sticky`] for a function that stays a master of its bus, [`HwError::Timeout`] if there may be more
     /// functions than were found in time. All others are stopped.
-    pub fn stop_pci(&self) -> Result<(), HwError> {
+    pub fn stop_functions(&self) -> Result<(), HwError> {
         let deadline = Deadline::after_us(WALK_US);
-        let mut result = Ok(());
-        let mut stopped = 0;
-        for segment in &self.segments {
-            let (count, stop) = segment.stop(&deadline, WALK_US);
-            stopped += count;
-            result = result.and(stop);
+        let segments = self.segments.iter();
+        self.sum(segments.map(|segment| segment.stop_functions(&deadline, WALK_US)))
+    }
+
+    /// Takes it away from the bridges. What functions had written before is in memory when this returns, and nothing
+    /// comes after it.
+    ///
+    /// To be called by one CPU, when all functions are stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`HwError::Sticky`], as [`Self::stop_functions`].
+    pub fn stop_bridges(&self) -> Result<(), HwError> {
+        self.sum(self.segments.iter().map(Segment::stop_bridges))
+    }
+
+    /// Counts what was stopped in each segment; returns the first error.
+    fn sum(
+        &self,
+        segments: impl Iterator<Item = (u64, Result<(), HwError>)>,
+    ) -> Result<(), HwError> {
+        let mut all = Ok(());
+        for (count, result) in segments {
+            if count > 0 {
+                self.stopped.fetch_add(count, Relaxed);
+            }
+            all = all.and(result);
         }
-        self.stopped.store(stopped, Relaxed);
-        result
+        all
     }
 }
 

@@ -118,6 +118,7 @@ impl Platform for Machine {
             crash::write_notes(self);
         }
         crash_interrupt::follow(self, cpu);
+        self.dma.begin();
         // What allocates in a takeover has done so: nothing can fail for want of memory.
         HEAP.seal(true);
         self.takeover.accept(cpu, missing);

@@ -27,7 +27,7 @@ macro_rules! step {
 }
 
 /// All steps, each in the order in which it is taken within its phase.
-pub static TABLE: [Step<Cpu, Machine>; 24] = [
+pub static TABLE: [Step<Cpu, Machine>; 25] = [
     // Phase 1: ONLINE to TEARDOWN_CPU. What raises interrupts first, then what takes them.
     step!(TIMERS, Private, |_, _| vcpu::timer::reset()),
     step!(PMU, Private, |cpu, _| vcpu::pmu::reset(cpu.features())),
@@ -66,8 +66,13 @@ pub static TABLE: [Step<Cpu, Machine>; 24] = [
             .reset_lpis(cpu.mpidr))
     },
     step!(TRANSLATIONS, Private, translations),
-    // Phase 2, on the boot CPU. Devices first: their interrupts are writes to memory too.
-    step!(PCI_DMA, Shared, pci_dma),
+    // Devices go on where a CPU leaves alone.
+    Step {
+        at_off: false,
+        ..step!(PCI_DMA, Private, pci_dma)
+    },
+    // Phase 2, on the boot CPU. What devices have written is in memory first: their interrupts are writes too.
+    step!(PCI_BRIDGES, Shared, pci_bridges),
     step!(SMMU, Shared, smmus),
     step!(DISTRIBUTOR, Shared, |_, machine| machine
         .gic
@@ -157,14 +162,22 @@ fn device_dma(machine: &Machine) -> DeviceDma {
     }
 }
 
-/// Devices write nothing into memory that is copied to, or that is the next kernel's.
-fn pci_dma(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
+/// Devices write nothing into memory that is copied to, or that is the next kernel's. Each CPU takes buses that no other
+/// has taken.
+fn pci_dma(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
+    let generation = machine.takeover.rendezvous.generation();
+    // One that comes late would stop the next kernel's.
+    if device_dma(machine) == DeviceDma::Keep || !cpu.member.arrival().has_arrived(generation) {
+        return Ok(());
+    }
+    machine.dma.stop_functions()
+}
+
+/// The bridges before them, once no function has anything to send.
+fn pci_bridges(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
     match device_dma(machine) {
-        DeviceDma::Stop => machine.dma.stop_pci(),
-        DeviceDma::Keep => {
-            machine.dma.keep_pci();
-            Ok(())
-        }
+        DeviceDma::Stop => machine.dma.stop_bridges(),
+        DeviceDma::Keep => Ok(()),
     }
 }
 
@@ -179,10 +192,7 @@ fn smmus(_: &Cpu, machine: &Machine) -> Result<(), HwError> {
             machine.generations.end_devices();
             machine.dma.shut_smmus(machine.options.smmu == Smmu::Bypass)
         }
-        DeviceDma::Keep => {
-            machine.dma.keep_smmus();
-            Ok(())
-        }
+        DeviceDma::Keep => Ok(()),
     }
 }
 

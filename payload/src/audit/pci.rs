@@ -14,8 +14,13 @@ pub fn dirty(pci: Pci) {
 /// Adds the Command of each: none may be a master.
 pub fn audit(page: &mut Page, pci: Pci, place: usize) {
     for (number, function) in pci.functions() {
+        let step = if function.is_bridge() {
+            steps::PCI_BRIDGES
+        } else {
+            steps::PCI_DMA
+        };
         page.add(
-            (steps::PCI_DMA, "PCI Command<n>", Index::At(number)),
+            (step, "PCI Command<n>", Index::At(number)),
             place,
             0,
             BUS_MASTER.into(),

@@ -3,6 +3,7 @@
 //! DMA is stopped in it.
 #![forbid(unsafe_code)]
 
+pub mod buses;
 pub mod capabilities;
 pub mod stop;
 

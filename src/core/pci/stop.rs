@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The walk through all functions of a segment that takes their bus mastering away.
+//! The walk through all functions of a segment that takes their bus mastering away: by all CPUs at once, each bus by
+//! one of them.
 //!
-//! Nothing that is read is trusted: a kernel has set up bridges and functions. A bus is looked at once, whoever
-//! leads to it, so that the walk ends; and it ends early where it takes too long.
+//! Nothing that is read is trusted: a kernel has set up bridges and functions. A bus is looked at once, and once more if
+//! it turns out to be no link, whoever leads to it, so that the walk ends; and it ends early where it takes too long.
 
+use super::buses::{Buses, SharedBuses};
 use super::capabilities::Express;
 use super::{ABSENT, COMMAND_STATUS, ConfigSpace, Ecam, Function};
+use crate::sync::Lock;
 use arrayvec::ArrayVec;
 
 /// Registers of every function, and bits in them (PCI Express Base Specification 6.0, 7.5.1).
@@ -25,33 +28,7 @@ const FUNCTIONS: u8 = 8;
 /// Bridges that are kept for the end. Each leads to another of 256 buses, but for those that lead nowhere.
 const BRIDGES: usize = 256;
 
-/// A set of buses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Buses([u64; 4]);
-
-impl Buses {
-    /// Returns whether a bus is in it.
-    pub fn has(&self, bus: u8) -> bool {
-        self.0[usize::from(bus / 64)] & 1 << (bus % 64) != 0
-    }
-
-    /// Adds a bus; returns whether it was not in it.
-    pub fn add(&mut self, bus: u8) -> bool {
-        let new = !self.has(bus);
-        self.0[usize::from(bus / 64)] |= 1 << (bus % 64);
-        new
-    }
-
-    /// Takes the lowest bus out.
-    fn take(&mut self) -> Option<u8> {
-        let place = self.0.iter().position(|word| *word != 0)?;
-        let bit = self.0[place].trailing_zeros();
-        self.0[place] &= self.0[place] - 1;
-        u8::try_from(place as u32 * 64 + bit).ok()
-    }
-}
-
-/// What a walk has found and done.
+/// What one CPU has found and done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stopped {
     /// Functions that are there.
@@ -66,61 +43,139 @@ pub struct Stopped {
     pub is_late: bool,
 }
 
-/// Returns the buses of `ecam` that have devices and that no bridge leads to, as firmware has left it. The search
-/// ends where `late` is true.
-pub fn roots(ecam: &Ecam, space: &impl ConfigSpace, mut late: impl FnMut() -> bool) -> Buses {
-    let mut roots = Buses::default();
-    roots.add(ecam.first);
-    if ecam.one_root {
-        return roots;
-    }
-    let mut seen = Buses::default();
-    for bus in ecam.first..=ecam.last {
-        if late() {
-            break;
-        }
-        if seen.has(bus) || !is_used(space, bus) {
-            continue;
-        }
-        roots.add(bus);
-        let mut walk = Walk::new(ecam, space, &mut late);
-        walk.seen = seen;
-        walk.reach(bus, false);
-        walk.all(|_, _| {});
-        seen = walk.seen;
-    }
-    roots
+/// How far the functions of a segment are stopped.
+pub struct Stopping {
+    ecam: Ecam,
+    /// Buses that were found at first, and those of them that are a link: CPUs begin with these, so that each has one
+    /// to look at. A kernel may have set up others since.
+    known: Buses,
+    known_links: Buses,
+    /// Buses that are known by now.
+    seen: SharedBuses,
+    /// Those of them that no CPU looks at yet.
+    left: SharedBuses,
+    /// Those that are a link.
+    links: SharedBuses,
+    /// Bridges that were found.
+    bridges: Lock<ArrayVec<Function, BRIDGES>>,
 }
 
-/// Takes bus mastering away from all functions of `ecam` that are to be found from the buses `roots` on:
-/// endpoints first, then bridges, those that are furthest from a root first. `each` is called with those that had
-/// it, `late` between devices: the walk ends where that is true.
-///
-/// What each had written before has left it when this returns: it does not pass a read's answer (2.4.1).
-pub fn stop(
-    ecam: &Ecam,
-    roots: Buses,
-    space: &impl ConfigSpace,
-    late: impl FnMut() -> bool,
-    mut each: impl FnMut(Function),
-) -> Stopped {
-    let mut stopped = Stopped::default();
-    let mut bridges = ArrayVec::<Function, BRIDGES>::new();
-    let mut walk = Walk::new(ecam, space, late);
-    let mut roots = roots;
-    while let Some(root) = roots.take() {
-        walk.reach(root, false);
-    }
-    walk.all(|function, is_bridge| {
-        if !is_bridge || bridges.try_push(function).is_err() {
-            clear(space, function, &mut stopped, &mut each);
+impl Stopping {
+    /// Looks for the buses of `ecam`: those that have devices and that no bridge leads to, as firmware has left it, and
+    /// those behind them. The search ends where `late` is true.
+    pub fn new(ecam: Ecam, space: &impl ConfigSpace, mut late: impl FnMut() -> bool) -> Self {
+        let mut stopping = Self {
+            ecam,
+            known: Buses::default(),
+            known_links: Buses::default(),
+            seen: SharedBuses::default(),
+            left: SharedBuses::default(),
+            links: SharedBuses::default(),
+            bridges: Lock::new(ArrayVec::new()),
+        };
+        let last = if ecam.one_root { ecam.first } else { ecam.last };
+        for bus in ecam.first..=last {
+            let is_first = bus == ecam.first;
+            if !is_first && (late() || stopping.seen.has(bus) || !is_used(space, bus)) {
+                continue;
+            }
+            stopping.reach(bus, false);
+            let found = stopping.walk(space, &mut late, |_, _| {});
+            if found.is_err() {
+                break;
+            }
         }
-    });
-    stopped.is_late = walk.is_late;
-    for bridge in bridges.iter().rev() {
-        clear(space, *bridge, &mut stopped, &mut each);
+        stopping.known = stopping.seen.get();
+        stopping.known_links = stopping.links.get();
+        stopping
     }
-    stopped
+
+    /// Prepares for all functions to be stopped. To be called by one CPU, when no other stops any.
+    pub fn begin(&self) {
+        self.seen.set(self.known);
+        self.links.set(self.known_links);
+        self.left.set(self.known);
+        self.bridges.lock().clear();
+    }
+
+    /// Takes bus mastering away from the functions of buses that no other CPU looks at, but for bridges. `each` is
+    /// called with those that had it, `late` between devices: the walk ends where that is true.
+    ///
+    /// Those of all buses are stopped when all CPUs that call this have returned.
+    pub fn stop_functions(
+        &self,
+        space: &impl ConfigSpace,
+        late: impl FnMut() -> bool,
+        mut each: impl FnMut(Function),
+    ) -> Stopped {
+        let mut stopped = Stopped::default();
+        let walked = self.walk(space, late, |function, is_bridge| {
+            if !is_bridge || self.bridges.lock().try_push(function).is_err() {
+                clear(space, function, &mut stopped, &mut each);
+            }
+        });
+        stopped.is_late = walked.is_err();
+        stopped
+    }
+
+    /// Takes bus mastering away from the bridges that were found: those that are furthest from a root first, by the
+    /// usual numbers of buses. To be called by one CPU, when all other functions are stopped.
+    ///
+    /// What each had written before has left the bridges when this returns: it does not pass a read's answer (2.4.1).
+    pub fn stop_bridges(
+        &self,
+        space: &impl ConfigSpace,
+        mut each: impl FnMut(Function),
+    ) -> Stopped {
+        let mut stopped = Stopped::default();
+        let mut bridges = self.bridges.lock();
+        loop {
+            let furthest = bridges
+                .iter()
+                .enumerate()
+                .max_by_key(|(_, bridge)| **bridge);
+            let Some((place, &bridge)) = furthest else {
+                return stopped;
+            };
+            bridges.swap_remove(place);
+            clear(space, bridge, &mut stopped, &mut each);
+        }
+    }
+
+    /// Something leads to a bus.
+    fn reach(&self, bus: u8, is_link: bool) {
+        if !(self.ecam.first..=self.ecam.last).contains(&bus) {
+            return;
+        }
+        let is_new = self.seen.add(bus);
+        if is_new && is_link {
+            self.links.add(bus);
+        }
+        // One that was taken for a link was looked at in part.
+        let is_no_link = !is_link && self.links.remove(bus);
+        if is_new || is_no_link {
+            self.left.add(bus);
+        }
+    }
+
+    /// Calls `each` with every function of buses that no other CPU looks at, and whether it is a bridge.
+    fn walk(
+        &self,
+        space: &impl ConfigSpace,
+        late: impl FnMut() -> bool,
+        each: impl FnMut(Function, bool),
+    ) -> Result<(), Late> {
+        let mut walk = Walk {
+            stopping: self,
+            space,
+            late,
+            each,
+        };
+        while let Some(bus) = self.left.take() {
+            walk.bus(bus)?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes bus mastering away from a function that is there.
@@ -162,107 +217,79 @@ fn is_there(space: &impl ConfigSpace, function: Function) -> bool {
     space.read(function, VENDOR) as u16 != ABSENT as u16
 }
 
-/// A walk from bus to bus.
-struct Walk<'a, S, L> {
-    ecam: &'a Ecam,
+/// The walk took too long.
+struct Late;
+
+/// What one CPU walks with.
+struct Walk<'a, S, L, E> {
+    stopping: &'a Stopping,
     space: &'a S,
     late: L,
-    is_late: bool,
-    /// Buses that are known.
-    seen: Buses,
-    /// Those of them that were not looked at.
-    left: Buses,
-    /// Those that are a link.
-    links: Buses,
+    each: E,
 }
 
-impl<'a, S: ConfigSpace, L: FnMut() -> bool> Walk<'a, S, L> {
-    fn new(ecam: &'a Ecam, space: &'a S, late: L) -> Self {
-        Self {
-            ecam,
-            space,
-            late,
-            is_late: false,
-            seen: Buses::default(),
-            left: Buses::default(),
-            links: Buses::default(),
-        }
+impl<S: ConfigSpace, L: FnMut() -> bool, E: FnMut(Function, bool)> Walk<'_, S, L, E> {
+    fn check_time(&mut self) -> Result<(), Late> {
+        if (self.late)() { Err(Late) } else { Ok(()) }
     }
 
-    /// Something leads to a bus.
-    fn reach(&mut self, bus: u8, is_link: bool) {
-        if (self.ecam.first..=self.ecam.last).contains(&bus) && self.seen.add(bus) {
-            self.left.add(bus);
-            if is_link {
-                self.links.add(bus);
+    /// Looks at all functions of a bus.
+    fn bus(&mut self, bus: u8) -> Result<(), Late> {
+        let is_link = self.stopping.links.has(bus);
+        let mut devices = if is_link { 1 } else { DEVICES };
+        let mut device = 0;
+        while device < devices {
+            // To look at the time takes as long as to read a few that are not there.
+            if device.is_multiple_of(16) {
+                self.check_time()?;
             }
+            let first = Function {
+                bus,
+                number: device << 3,
+            };
+            if is_there(self.space, first) && self.device(first)? {
+                devices = DEVICES;
+            }
+            device += 1;
         }
+        Ok(())
     }
 
-    /// Calls `each` with every function that is to be found, and whether it is a bridge.
-    fn all(&mut self, mut each: impl FnMut(Function, bool)) {
-        while let Some(bus) = self.left.take() {
-            let mut devices = if self.links.has(bus) { 1 } else { DEVICES };
-            let mut device = 0;
-            while device < devices {
-                // To look at the time takes as long as to read a few that are not there.
-                if device.is_multiple_of(16) && (self.late)() {
-                    self.is_late = true;
-                    return;
-                }
-                let first = Function {
-                    bus,
-                    number: device << 3,
+    /// Looks at all functions of the device of which `first` is the first; returns whether it may have more than 8.
+    fn device(&mut self, first: Function) -> Result<bool, Late> {
+        let header = self.space.read(first, HEADER);
+        let mut has_many = self.function(first, header)?;
+        if header & MULTI_FUNCTION != 0 {
+            for number in 1..FUNCTIONS {
+                let function = Function {
+                    number: first.number | number,
+                    ..first
                 };
-                if is_there(self.space, first) {
-                    let mut functions = 1;
-                    let mut number = 0;
-                    while number < functions {
-                        let function = Function {
-                            bus,
-                            number: first.number | number,
-                        };
-                        if number == 0 || is_there(self.space, function) {
-                            let header = self.space.read(function, HEADER);
-                            if number == 0 && header & MULTI_FUNCTION != 0 {
-                                functions = FUNCTIONS;
-                            }
-                            if self.function(function, header, &mut each) {
-                                devices = DEVICES;
-                            }
-                        }
-                        number += 1;
-                    }
+                if is_there(self.space, function) {
+                    let header = self.space.read(function, HEADER);
+                    has_many |= self.function(function, header)?;
                 }
-                device += 1;
             }
         }
+        Ok(has_many)
     }
 
     /// Looks at a function; returns whether its device may have more than 8.
-    fn function(
-        &mut self,
-        function: Function,
-        header: u32,
-        each: &mut impl FnMut(Function, bool),
-    ) -> bool {
+    fn function(&mut self, function: Function, header: u32) -> Result<bool, Late> {
         let express = Express::read(self.space, function);
         // Bridges of PCI, and of CardBus.
         let is_bridge = matches!(header >> 16 & 0x7f, 1 | 2);
         if is_bridge {
             let secondary = (self.space.read(function, BUSES) >> 8) as u8;
-            self.reach(secondary, express.leads_to_link);
+            self.stopping.reach(secondary, express.leads_to_link);
         }
         for function in express.virtual_functions.iter().flat_map(|all| all.iter()) {
             // They have no Vendor ID of their own.
-            if (self.late)() {
-                self.is_late = true;
-                break;
-            }
-            each(function, false);
+            self.check_time()?;
+            (self.each)(function, false);
         }
-        each(function, is_bridge);
-        express.many_functions
+        (self.each)(function, is_bridge);
+        Ok(express.many_functions)
     }
 }
 
@@ -285,10 +312,21 @@ mod tests {
     }
 
     fn stop_all(ecam: &Ecam, fake: &Fake) -> (Stopped, Vec<String>) {
+        let stopping = Stopping::new(*ecam, fake, || false);
+        stop_by_one(&stopping, fake)
+    }
+
+    fn stop_by_one(stopping: &Stopping, fake: &Fake) -> (Stopped, Vec<String>) {
         let mut order = Vec::new();
-        let roots = roots(ecam, fake, || false);
-        let each = |function: Function| order.push(function.to_string());
-        let stopped = stop(ecam, roots, fake, || false, each);
+        let mut each = |function: Function| order.push(function.to_string());
+        stopping.begin();
+        let functions = stopping.stop_functions(fake, || false, &mut each);
+        let bridges = stopping.stop_bridges(fake, &mut each);
+        let stopped = Stopped {
+            functions: functions.functions + bridges.functions,
+            cleared: functions.cleared + bridges.cleared,
+            ..functions
+        };
         (stopped, order)
     }
 
@@ -408,9 +446,9 @@ mod tests {
         let (stopped, _) = stop_all(&ecam, &fake);
         assert_eq!(stopped.functions, 2, "with one root");
         ecam.one_root = false;
-        let found = roots(&ecam, &fake, || false);
+        let found = Stopping::new(ecam, &fake, || false).known;
         let buses: Vec<_> = (0..=255).filter(|bus| found.has(*bus)).collect();
-        assert_eq!(buses, [0, 0x80]);
+        assert_eq!(buses, [0, 5, 0x80]);
         let (_, order) = stop_all(&ecam, &fake);
         assert_eq!(order, ["80:03.0"]);
     }
@@ -425,10 +463,61 @@ mod tests {
             looks += 1;
             looks > 1
         };
-        let ecam = ecam(0, 255);
-        let stopped = stop(&ecam, roots(&ecam, &fake, || false), &fake, late, |_| {});
+        let stopping = Stopping::new(ecam(0, 255), &fake, || false);
+        stopping.begin();
+        let stopped = stopping.stop_functions(&fake, late, |_| {});
         assert!(stopped.is_late);
         assert_eq!(stopped.cleared, 1);
+    }
+
+    /// The boot CPU has found buses 1 and 2; of two CPUs, the second one comes when the first one has looked at bus 0.
+    #[test]
+    fn each_cpu_looks_at_other_buses() {
+        let fake = Fake::default();
+        fake.bridge(at(0, 1, 0), 1, Some(4));
+        fake.bridge(at(0, 2, 0), 2, Some(4));
+        fake.express(at(1, 0, 0), 0);
+        fake.express(at(2, 0, 0), 0);
+        let stopping = Stopping::new(ecam(0, 255), &fake, || false);
+        stopping.begin();
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let stopped = stopping.stop_functions(
+            &fake,
+            || false,
+            |function| {
+                if first.is_empty() {
+                    stopping.stop_functions(&fake, || false, |f| second.push(f.to_string()));
+                }
+                first.push(function.to_string());
+            },
+        );
+        assert_eq!(
+            (first, second),
+            (vec!["01:00.0".into()], vec!["02:00.0".into()])
+        );
+        assert_eq!(stopped.functions, 1);
+        let mut bridges = Vec::new();
+        stopping.stop_bridges(&fake, |bridge| bridges.push(bridge.to_string()));
+        assert_eq!(bridges, ["00:02.0", "00:01.0"]);
+    }
+
+    /// The kernel has given other numbers to buses than firmware.
+    #[test]
+    fn a_bus_that_is_no_link_any_more_is_looked_at_as_a_whole() {
+        let fake = Fake::default();
+        fake.bridge(at(0, 1, 0), 1, Some(4));
+        fake.express(at(1, 0, 0), 0);
+        let stopping = Stopping::new(ecam(0, 255), &fake, || false);
+        fake.bridge(at(0, 1, 0), 2, Some(4));
+        fake.bridge(at(0, 2, 0), 1, None);
+        fake.function(at(1, 9, 0), 0);
+        fake.express(at(2, 0, 0), 0);
+        let (stopped, order) = stop_by_one(&stopping, &fake);
+        assert_eq!(
+            order,
+            ["01:00.0", "01:09.0", "02:00.0", "00:02.0", "00:01.0"]
+        );
+        assert_eq!(stopped.cleared, 5);
     }
 
     /// Nine reads each, and one for each place where there is no device.
@@ -441,8 +530,9 @@ mod tests {
                 fake.set(at(0, device, function), 0xc, 0x0080_0000);
             }
         }
+        let stopping = Stopping::new(ecam(0, 255), &fake, || false);
         fake.reads.set(0);
-        let (stopped, _) = stop_all(&ecam(0, 255), &fake);
+        let (stopped, _) = stop_by_one(&stopping, &fake);
         assert_eq!(stopped.cleared, 64);
         let reads = fake.reads.get();
         assert!(reads <= 64 * 9 + 24, "{reads} reads");

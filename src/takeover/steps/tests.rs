@@ -56,6 +56,16 @@ fn a_cluster_pmu_that_the_tree_does_not_name_is_not_touched() {
     assert_eq!(fake::writes().len(), before);
 }
 
+/// CPU 1 takes part in a takeover that is accepted.
+fn accepted(bench: &Bench) {
+    let machine = &bench.machine;
+    let rendezvous = &machine.takeover.rendezvous;
+    rendezvous.expect_boot_cpu(&machine.cpus[1]);
+    rendezvous.share_out(&machine.cpus, 1, 0);
+    machine.takeover.accept(&machine.cpus[1], 0);
+    machine.dma.begin();
+}
+
 #[test]
 fn pci_dma_unless_it_is_to_be_kept() {
     for (dma, command, stopped) in [(DeviceDma::Stop, 3, 1), (DeviceDma::Keep, 7, 0)] {
@@ -63,11 +73,31 @@ fn pci_dma_unless_it_is_to_be_kept() {
             dma,
             ..Options::default()
         });
-        let register = bench.pci.add(5);
-        assert_eq!(take(&bench, "pci-dma", 0), Ok(()));
-        assert_eq!(mmio::peek(register), command, "{dma:?}: Command");
+        let function = bench.pci.add(5);
+        let bridge = bench.pci.add_bridge(6);
+        accepted(&bench);
+        assert_eq!(take(&bench, "pci-dma", 1), Ok(()));
+        assert_eq!(mmio::peek(function), command, "{dma:?}: Command");
+        assert_eq!(mmio::peek(bridge), 7, "{dma:?}: Command of the bridge");
         assert_eq!(bench.machine.dma.stopped(), stopped, "{dma:?}");
+        assert_eq!(take(&bench, "pci-bridges", 1), Ok(()));
+        assert_eq!(
+            mmio::peek(bridge),
+            command,
+            "{dma:?}: Command of the bridge"
+        );
+        assert_eq!(bench.machine.dma.stopped(), 2 * stopped, "{dma:?}");
     }
+}
+
+#[test]
+fn a_cpu_that_came_late_stops_no_device() {
+    let bench = Bench::new(Options::default());
+    let function = bench.pci.add(5);
+    accepted(&bench);
+    assert!(bench.machine.cpus[0].member.arrival().give_up(1));
+    assert_eq!(take(&bench, "pci-dma", 0), Ok(()));
+    assert_eq!(mmio::peek(function), 7, "Command");
 }
 
 /// Where the route of the first SPI is.
@@ -168,11 +198,7 @@ fn distributor_is_off_and_spis_are_disabled() {
 #[test]
 fn spis_of_each_cpus_share_lead_to_the_boot_cpu() {
     let bench = Bench::new(Options::default());
-    let machine = &bench.machine;
-    let rendezvous = &machine.takeover.rendezvous;
-    rendezvous.expect_boot_cpu(&machine.cpus[1]);
-    rendezvous.share_out(&machine.cpus, 1, 0);
-    machine.takeover.accept(&machine.cpus[1], 0);
+    accepted(&bench);
     // The first SPIs are those of the first CPU, the next 32 those of the second.
     let second = route(&bench) + 8 * 32;
     assert_eq!(take(&bench, "spis", 1), Ok(()));

@@ -15,12 +15,15 @@ fn machine_with(cpu: &str, its: bool, smp: u32) -> Machine {
     with(machine(smp), cpu, its)
 }
 
-/// The same of any machine.
+/// The same of any machine, with a bridge of PCI.
 pub fn with(mut machine: Machine, cpu: &str, its: bool) -> Machine {
     machine.cpu = cpu.to_owned();
     machine.its = its;
+    machine
+        .extra
+        .extend(["-device".into(), "pci-bridge,chassis_nr=1,msi=off".into()]);
     if cpu == MAX {
-        machine.extra = vec!["-machine".into(), "mte=on".into()];
+        machine.extra.extend(["-machine".into(), "mte=on".into()]);
     }
     machine
 }
@@ -131,7 +134,7 @@ fn finds_nothing_on_80_cpus() {
 }
 
 /// The step `sgis` drops SGIs that come after `redistributor` has dropped all: what it does shows only
-/// where that one is skipped too.
+/// where that one is skipped too. The step `pci-dma` finds the bridges for `pci-bridges`.
 #[test]
 fn finds_what_a_step_would_have_cleared() {
     for steps in [
@@ -145,7 +148,8 @@ fn finds_what_a_step_would_have_cleared() {
         steps::REDISTRIBUTOR,
         "redistributor,sgis",
         steps::LPIS,
-        steps::PCI_DMA,
+        "pci-dma,pci-bridges",
+        steps::PCI_BRIDGES,
         steps::DISTRIBUTOR,
         steps::SPIS,
         steps::ITS,

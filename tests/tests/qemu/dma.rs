@@ -46,13 +46,13 @@ fn lands_where_it_is_kept() {
     boot.expect("baton: PCI functions that lost their bus mastering: 0");
 }
 
-/// Microseconds of phase 2, in the line of times that is for programs.
-fn phase_2(boot: &Boot) -> f64 {
+/// Microseconds of phases 1 and 2, in the line of times that is for programs.
+fn phases_1_and_2(boot: &Boot) -> f64 {
     let line = boot.expect("baton: times ");
     let words = line.split_once("times ").map_or("", |(_, words)| words);
     let numbers: Vec<f64> = words.split(' ').filter_map(|w| w.parse().ok()).collect();
     match numbers[..] {
-        [_, frequency, .., phase_1, phase_2, _, _] => (phase_2 - phase_1) / frequency * 1e6,
+        [_, frequency, .., checked, _, phase_2, _, _] => (phase_2 - checked) / frequency * 1e6,
         _ => boot.fail(format_args!(
             "expected the times of phases, seen \"{line}\""
         )),
@@ -76,10 +76,10 @@ fn of_64_functions_is_stopped_within_200_us() {
         if baton.is_empty() {
             boot.expect("baton: PCI functions that lost their bus mastering: 64; SMMUs shut: 0");
         }
-        phase_2(&boot)
+        phases_1_and_2(&boot)
     });
     let us = with - without;
-    println!("{us:.1} us for 64 functions, of {with:.1} us in phase 2");
+    println!("{us:.1} us for 64 functions, of {with:.1} us in phases 1 and 2");
     assert!(us < 200.0, "expected less than 200 us, seen {us:.1}");
 }
 
