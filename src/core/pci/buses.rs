@@ -19,8 +19,13 @@ impl Buses {
 }
 
 /// A set of buses that several CPUs change at once.
-#[derive(Default)]
 pub struct SharedBuses([AtomicU64; WORDS]);
+
+impl Default for SharedBuses {
+    fn default() -> Self {
+        Self([(); WORDS].map(|()| AtomicU64::new(0)))
+    }
+}
 
 impl SharedBuses {
     /// Makes it the same as another. To be called when no other CPU uses it.
