@@ -326,10 +326,12 @@ fn machine(
         withheld,
     )
     .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
-    dma.open_fences(generations.of_devices());
-    dma.fenced()
-        .filter_map(|smmu| smmu.page())
-        .for_each(|page| generations.let_read(&page, false));
+    if dma.fenced().next().is_some() {
+        dma.open_fences(generations.of_devices());
+        dma.fenced()
+            .filter_map(|smmu| smmu.page())
+            .for_each(|page| generations.let_read(&page, false));
+    }
     let (gibs, split) = generations.gibs(ram.banks());
     log::debug!("stage 2: {geometry}; {split} of {gibs} GiB with memory are in smaller blocks");
     let tee = match options.tee {

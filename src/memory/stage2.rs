@@ -54,7 +54,7 @@ pub struct Generations {
     empty: Roots,
     /// What a CPU has in [`Generations::looking`]; empty otherwise.
     looking: Roots,
-    /// What devices have behind an SMMU with a fence: one for all generations, empty between them.
+    /// What devices have behind an SMMU with a fence, if there are any: one for all generations, empty between them.
     devices: Roots,
     /// How many CPUs are left behind in each root: it is not filled again before they all came.
     left_behind: [AtomicU32; ROOTS],
@@ -155,7 +155,7 @@ impl Generations {
     /// Makes `root`, which is filled, that of the current generation, `number`.
     fn open(&self, shared: &mut Shared, root: usize, number: u64) {
         shared.open = true;
-        fill(&self.devices, 0, shared);
+        self.fill_devices(shared);
         self.numbers[root].store(number, Ordering::Relaxed);
         self.current
             .store(number << ROOT_BITS | root as u64, Ordering::Release);
@@ -292,12 +292,24 @@ impl Generations {
             return false;
         }
         fill(&self.roots, self.current().1, &shared);
-        fill(&self.devices, 0, &shared);
+        self.fill_devices(&shared);
         true
     }
 
-    /// Returns stage 2 as devices have it.
+    /// Gives devices what the current generation has.
+    fn fill_devices(&self, shared: &Shared) {
+        if shared.has_devices {
+            fill(&self.devices, 0, shared);
+        }
+    }
+
+    /// Returns stage 2 as devices have it from now on.
     pub fn of_devices(&self) -> Stage2 {
+        let mut shared = self.shared.lock();
+        shared.has_devices = true;
+        if shared.open {
+            self.fill_devices(&shared);
+        }
         Stage2 {
             vmid: DEVICES_VMID,
             vtcr: self.geometry.vtcr(),
@@ -307,8 +319,10 @@ impl Generations {
 
     /// Takes all memory from devices behind SMMUs, which are to forget their translations after.
     pub fn end_devices(&self) {
-        self.devices.empty(0);
-        barrier::dsb_sy();
+        if self.shared.lock().has_devices {
+            self.devices.empty(0);
+            barrier::dsb_sy();
+        }
     }
 
     /// Lets the guest read a guarded page, or takes that from it, in every generation.

@@ -54,6 +54,8 @@ pub struct Shared {
     devices: RegionSet,
     /// The current generation has not ended.
     pub open: bool,
+    /// There are devices that have what the current generation has.
+    pub has_devices: bool,
     /// The root that has been filled for the next generation.
     pub prepared: Option<usize>,
     /// Tables that may still be made on demand.
@@ -77,6 +79,7 @@ impl Shared {
             monitor,
             devices,
             open: false,
+            has_devices: false,
             prepared: None,
             tables_left: TABLES_ON_DEMAND,
         }

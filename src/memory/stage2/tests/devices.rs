@@ -49,6 +49,7 @@ fn it_has_no_memory_from_the_step_that_ends_it_to_the_next_generation() {
     let generations = generations(5);
     let ipa = MONITOR.0 - 1;
     assert!(generations.enter(7));
+    generations.of_devices();
     generations.end();
     assert!(
         reached(&generations, ipa).is_some(),
@@ -60,9 +61,25 @@ fn it_has_no_memory_from_the_step_that_ends_it_to_the_next_generation() {
     assert!(reached(&generations, ipa).is_some(), "the next generation");
 }
 
+/// It takes as long as all else from the end of the copy to the next kernel.
+#[test]
+fn its_root_stays_empty_where_there_is_none() {
+    let generations = generations(5);
+    let root = || generations.devices.address(0);
+    generations.end();
+    generations.begin(8).expect("a root is free");
+    assert!(generations.map_on_demand(MAPPED_AT_BOOT + 5 * GIB));
+    fake::set("VTTBR_EL2", root());
+    fake::set("VTCR_EL2", generations.geometry().vtcr());
+    assert_eq!(walk(MONITOR.0 - 1), None);
+    generations.of_devices();
+    assert!(walk(MONITOR.0 - 1).is_some());
+}
+
 #[test]
 fn it_reaches_what_a_cpu_has_had_mapped() {
     let generations = generations(5);
+    generations.of_devices();
     let high = MAPPED_AT_BOOT + 5 * GIB;
     assert_eq!(reached(&generations, high), None);
     assert!(generations.map_on_demand(high));
