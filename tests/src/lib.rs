@@ -8,6 +8,7 @@ pub mod debugger;
 mod loader;
 mod memory;
 mod scratch;
+mod times;
 
 pub use boot::{
     Boot, boot, boot_answered, boot_command, boot_guest_firmware, boot_modules, boot_observed,
@@ -16,3 +17,4 @@ pub use boot::{
 pub use loader::{Blob, boot_by_hand, boot_changed, command_changed, tree};
 pub use memory::{boot_and_look, boot_and_save};
 pub use scratch::Scratch;
+pub use times::Times;

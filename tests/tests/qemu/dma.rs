@@ -5,7 +5,7 @@ use crate::audit::{MAX, clean_on, finds_what_is_left_without_on, with};
 use crate::probe;
 use baton_abi::steps;
 use baton_qemu::{Machine, Task, kexec, linux, paths, scratch};
-use baton_tests::{Boot, Scratch, boot, machine, uefi_machine};
+use baton_tests::{Boot, Scratch, Times, boot, machine, uefi_machine};
 
 /// Two `edu` devices that reach all memory, on a machine whose time goes by its instructions: a takeover takes less
 /// than 100 ms.
@@ -46,19 +46,6 @@ fn lands_where_it_is_kept() {
     boot.expect("baton: PCI functions that lost their bus mastering: 0");
 }
 
-/// Microseconds of phases 1 and 2, in the line of times that is for programs.
-fn phases_1_and_2(boot: &Boot) -> f64 {
-    let line = boot.expect("baton: times ");
-    let words = line.split_once("times ").map_or("", |(_, words)| words);
-    let numbers: Vec<f64> = words.split(' ').filter_map(|w| w.parse().ok()).collect();
-    match numbers[..] {
-        [_, frequency, .., checked, _, phase_2, _, _] => (phase_2 - checked) / frequency * 1e6,
-        _ => boot.fail(format_args!(
-            "expected the times of phases, seen \"{line}\""
-        )),
-    }
-}
-
 /// By instructions of a nanosecond each: 61 functions of PCI Express beside the two, and the host bridge.
 #[test]
 fn of_64_functions_is_stopped_within_200_us() {
@@ -76,7 +63,8 @@ fn of_64_functions_is_stopped_within_200_us() {
         if baton.is_empty() {
             boot.expect("baton: PCI functions that lost their bus mastering: 64; SMMUs shut: 0");
         }
-        phases_1_and_2(&boot)
+        let times = Times::of(&boot);
+        (times.phase2_end - times.validated) / 1e3
     });
     let us = with - without;
     println!("{us:.1} us for 64 functions, of {with:.1} us in phases 1 and 2");

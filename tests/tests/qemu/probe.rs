@@ -3,7 +3,7 @@
 
 use baton_qemu::report::Exits;
 use baton_qemu::{Guest, Machine, paths};
-use baton_tests::{Boot, boot, machine};
+use baton_tests::{Boot, Times, boot, machine};
 
 /// The probe with a command line.
 pub fn guest(append: &str) -> Guest {
@@ -88,6 +88,29 @@ fn lists_are_refused(cpus: u32, times: u32) {
 #[test]
 fn reboots_on_8_cpus() {
     run(8, "test=kexec generations=3", 180);
+}
+
+/// What the boot CPU does while no other has anything to do, but for phase 2: all else is done beside the copy.
+#[test]
+fn the_boot_cpu_is_alone_for_few_instructions() {
+    let mut machine = machine(8);
+    machine.baton = "report=rows".into();
+    machine
+        .extra
+        .extend(["-icount", "shift=0,sleep=off"].map(str::to_owned));
+    let boot = run_on(&machine, "test=kexec state=wfi", 120);
+    let times = Times::of(&boot);
+    for (part, seen, most) in [
+        ("to the kick", times.kicked, 4000.0),
+        ("after the copy", times.entered - times.phase3_end, 4000.0),
+    ] {
+        println!("{seen:.0} instructions {part}");
+        if seen > most {
+            boot.fail(format_args!(
+                "expected at most {most} instructions {part}, seen {seen:.0}"
+            ));
+        }
+    }
 }
 
 #[test]
