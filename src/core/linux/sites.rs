@@ -11,7 +11,7 @@
 pub mod crash;
 
 use super::kallsyms::{KallsymsError, Matches, Symbols};
-use crate::linux::crash::save_function;
+use crate::linux::crash::variables;
 use crate::little_endian::u32_at;
 use core::ops::Range;
 use crash::{CrashSites, LEAVERS};
@@ -151,7 +151,7 @@ pub fn find(image: &[u8]) -> Found {
         CPUS_DOWN,
         KEXEC,
         CRASH_SHUTDOWN,
-        save_function::NAME,
+        variables::SAVE_CPU,
         first_leaver,
         second_leaver,
     ]);
@@ -193,7 +193,7 @@ pub fn find(image: &[u8]) -> Found {
             *place = function(name, matches)?.map(|start| start..end(matches));
         }
         let shutdown = there(CRASH_SHUTDOWN, crash_shutdown)?;
-        let save = match function(save_function::NAME, save) {
+        let save = match function(variables::SAVE_CPU, save) {
             Ok(Some(start)) => Some(start..end(save)),
             _ => None,
         };

@@ -4,7 +4,7 @@
 //! - [`core_header`]: the header of the dump, with the places for the CPUs' registers;
 //! - [`prstatus`]: the note that the registers go into;
 //! - [`owners`]: which CPU's a note is;
-//! - [`save_function`]: what the kernel's code says of that;
+//! - [`variables`]: what the kernel's code says of that;
 //! - [`purgatory`]: what the crash image's digest is, and of which memory;
 //! - [`sha256`]: that digest.
 
@@ -12,5 +12,5 @@ pub mod core_header;
 pub mod owners;
 pub mod prstatus;
 pub mod purgatory;
-pub mod save_function;
 pub mod sha256;
+pub mod variables;

@@ -7,7 +7,7 @@
 //! runs.
 
 use super::{HookSites, NoSites, calls};
-use crate::linux::crash::save_function::{self, Variables};
+use crate::linux::crash::variables::{self, Variables};
 use core::ops::Range;
 
 /// The functions that are looked at.
@@ -36,7 +36,7 @@ impl CrashSites {
         kexec: u64,
         save: Option<Range<u64>>,
     ) -> Result<Self, NoSites> {
-        let variables = save.map(|code| save_function::variables(image, code));
+        let variables = save.map(|code| variables::read_by(image, code));
         let mut copies = [None; LEAVERS.len()];
         let mut kimage = None;
         for ((copy, name), function) in copies.iter_mut().zip(LEAVERS).zip(functions) {
@@ -44,7 +44,7 @@ impl CrashSites {
                 let start = function.start;
                 *copy = pair(image, name, function, shutdown, kexec)?;
                 let argument =
-                    |copy: &HookSites| save_function::argument(image, start, copy.kexec.offset);
+                    |copy: &HookSites| variables::argument(image, start, copy.kexec.offset);
                 kimage = kimage.or_else(|| copy.as_ref().and_then(argument));
             }
         }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where the kernel has `crash_notes`, by the code of its `crash_save_cpu()`.
+//! Where the kernel has variables, by the code that reads them: `crash_notes`, by `crash_save_cpu()`, and
+//! `kexec_crash_image`, by the call that it is an argument of.
 //!
-//! It is a variable, and the symbols of a kernel may be its functions alone (`CONFIG_KALLSYMS_ALL=n`, as
-//! Debian has it). That function reads few pointers of the kernel's: whether one is `crash_notes` shows
-//! where it leads (`owners`).
+//! The symbols of a kernel may be its functions alone (`CONFIG_KALLSYMS_ALL=n`, as Debian has it).
+//! `crash_save_cpu()` reads few pointers of the kernel's: whether one is `crash_notes` shows where it leads
+//! (`owners`).
 
 use crate::little_endian::u32_at;
 use core::ops::Range;
 
-/// The name of the function.
-pub const NAME: &str = "crash_save_cpu";
+/// The function that reads `crash_notes`.
+pub const SAVE_CPU: &str = "crash_save_cpu";
 
 /// How many of the variables that it reads are looked at.
 pub const MAX_VARIABLES: usize = 4;
@@ -47,7 +48,7 @@ impl Variables {
 
 /// Returns the variables that the function at offsets `code` of `image` reads, the first
 /// [`MAX_VARIABLES`] of them. `image` is the kernel in memory from its header to its end.
-pub fn variables(image: &[u8], code: Range<u64>) -> Variables {
+pub fn read_by(image: &[u8], code: Range<u64>) -> Variables {
     let mut found = Variables::default();
     let end = code.end.min(code.start.saturating_add(MAX_SIZE));
     for load in loads(image, code.start..end) {
@@ -133,7 +134,7 @@ mod tests {
 
     fn offsets(code: &[u32]) -> Vec<u64> {
         let (image, code) = image(code);
-        variables(&image, code).offsets().to_vec()
+        read_by(&image, code).offsets().to_vec()
     }
 
     fn adrp(register: u32, page: i32) -> u32 {
@@ -229,7 +230,7 @@ mod tests {
         assert_eq!(offsets(&code), [0; 0]);
         let (image, _) = image(&[]);
         for code in [u64::MAX - 3..u64::MAX, 0x10_0000..0x10_0010, 8..8] {
-            assert_eq!(variables(&image, code), Variables::default());
+            assert_eq!(read_by(&image, code), Variables::default());
         }
     }
 }
