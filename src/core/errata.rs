@@ -47,6 +47,9 @@ pub enum Workaround {
     SyncedTables,
     /// EL2 never steps the guest, and traps no pointer authentication (`vcpu::el2`).
     NoStepping,
+    /// A CPU that comes from its guest executes a DSB before it counts as one that has come
+    /// (`takeover::platform`).
+    DsbOnArrival,
 }
 
 /// CPUs of one model, by `MIDR_EL1` and `REVIDR_EL1` (Arm ARM, D24.2).
@@ -198,6 +201,12 @@ static TABLE: &[Erratum] = &[
     erratum("4193780", arm(0xd8c), RepeatTlbi), // C1-Ultra
     erratum("4193780", arm(0xd90), RepeatTlbi), // C1-Premium
     erratum("T410-OLY-1029", cpus(0x4e, 0x010), RepeatTlbi), // NVIDIA Olympus
+    // CVE-2026-0995, as Linux has it.
+    erratum(
+        "4193714",
+        arm(0xd8b).revisions(0, 0x12).mended(0x12, 0),
+        DsbOnArrival,
+    ), // C1-Pro
     // AmpereOne AC04.
     erratum("AC04_CPU_23", cpus(0xc0, 0xac4), BarriersAroundHcr),
     // Broadcom Brahma-B53; Vulcan, and Cavium ThunderX2, which it became.

@@ -86,6 +86,8 @@ impl Platform for Machine {
     }
 
     fn mark_arrived(&self, cpu: &Cpu) {
+        // What it has stored may come after its memory was taken away (`Workaround::DsbOnArrival`).
+        barrier::dsb_sy();
         cpu.attempt.came(time::now());
         if self.takeover.is_crash() {
             cpu.keep_registers();

@@ -52,6 +52,9 @@ fn each_revision_has_its_errata() {
         (0xd0b, 0x21, "1286807, 4193800"),
         (0xd0b, 0x30, "1286807, 4193800"),
         (0xd0b, 0x31, "4193800"),
+        // C1-Pro r1p2, and behind.
+        (0xd8b, 0x12, "4193714"),
+        (0xd8b, 0x13, "none"),
         // Neoverse N1: Ampere Altra, and QEMU's.
         (0xd0c, 0x31, "1542419, 4193800"),
         (0xd0c, 0x41, "1542419, 4193800"),

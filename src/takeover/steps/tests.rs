@@ -12,6 +12,7 @@ use crate::machine::validated::Asked;
 use crate::takeover::request;
 use baton_core::devicetree::next_tree::Needs;
 use baton_core::options::{DeviceDma, Options};
+use baton_core::smp::platform::Platform;
 use baton_core::smp::power::Start;
 use baton_sysreg::fake;
 use dtoolkit::model::DeviceTree;
@@ -182,6 +183,15 @@ fn translations_are_dropped_and_so_are_instructions() {
             "isb"
         ]
     );
+}
+
+/// The stores of its guest, as far as they are under way.
+#[test]
+fn a_cpu_that_comes_has_stored_all_that_its_guest_did() {
+    let bench = Bench::new(Options::default());
+    let before = fake::instructions().len();
+    bench.machine.mark_arrived(&bench.machine.cpus[1]);
+    assert_eq!(fake::instructions().get(before), Some(&"dsb sy"));
 }
 
 #[test]
