@@ -12,6 +12,7 @@ use crate::console;
 use crate::machine::Machine;
 use crate::machine::counters::Cause;
 use crate::machine::cpu::Cpu;
+use crate::machine::report_table::ReportTable;
 use crate::machine::takeover::Verification;
 use crate::memory::guest_ram::GuestRange;
 use baton_abi::acpi::{TEXT, TIMES, log};
@@ -86,9 +87,17 @@ fn write(machine: &Machine, tree: u64) {
 /// Writes what the log says by now into the ACPI table, if there is one, where Linux shows it while it runs.
 ///
 /// A device tree needs none of that: the guest reads the log itself.
+#[inline]
 pub fn show_log(machine: &Machine) {
-    let Some(table) = &machine.report else { return };
-    if table.logged.load(Relaxed) == console::log_end() || acpi_table(machine).is_none() {
+    if let Some(table) = &machine.report
+        && table.logged.load(Relaxed) != console::log_end()
+    {
+        show_log_in(table, machine);
+    }
+}
+
+fn show_log_in(table: &ReportTable, machine: &Machine) {
+    if acpi_table(machine).is_none() {
         return;
     }
     let start = table.place.start() + log(machine.cpus.len()) as u64;

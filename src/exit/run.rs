@@ -17,7 +17,14 @@ use core::sync::atomic::Ordering::Relaxed;
 ///
 /// A CPU that waits here until it is turned on, or taken, comes back when it begins in the guest; one that
 /// joins a takeover that is refused, when it is to go on where its frame says.
+#[inline]
 pub fn run(machine: &Machine, cpu: &Cpu, next: Next, frame: &mut Frame) {
+    if !matches!(next, Next::Resume) {
+        go_elsewhere(machine, cpu, next, frame);
+    }
+}
+
+fn go_elsewhere(machine: &Machine, cpu: &Cpu, next: Next, frame: &mut Frame) {
     match next {
         Next::Resume => {}
         Next::Enter(start) => enter(machine, cpu, start, frame),

@@ -15,8 +15,12 @@
 .endm
 
 .macro save_frame
-    sub     sp, sp, #{FRAME_SIZE}
-    stp     x0, x1, [sp, #{FRAME_X} + 16 * 0]
+    stp     x0, x1, [sp, #-{FRAME_SIZE}]!
+    save_rest
+.endm
+
+// x0 and x1 are in the frame.
+.macro save_rest
     stp     x2, x3, [sp, #{FRAME_X} + 16 * 1]
     stp     x4, x5, [sp, #{FRAME_X} + 16 * 2]
     stp     x6, x7, [sp, #{FRAME_X} + 16 * 3]
@@ -141,12 +145,12 @@ from_el2:
     .type   from_guest, %function
 from_guest:
     .cfi_startproc
-    stp     x0, x1, [sp, #-16]!
+    stp     x0, x1, [sp, #-{FRAME_SIZE}]!
     mrs     x1, esr_el2
     movz    x0, #(SMC64_0 >> 16), lsl #16
     cmp     x0, x1
-    ldr     x0, [sp]
     b.ne    1f
+    ldr     x0, [sp]
     eor     w1, w0, #0x80000000
     cmp     w1, #(WORKAROUND_1 - 0x80000000)
     b.eq    2f
@@ -167,17 +171,15 @@ from_guest:
     mrs     x0, spsr_el2
     and     x0, x0, #~SPSR_SS
     msr     spsr_el2, x0
-    ldp     x0, x1, [sp], #16
+    ldp     x0, x1, [sp], #{FRAME_SIZE}
     eret
     dsb     nsh
     isb
-1:  ldp     x0, x1, [sp], #16
-    hint    #22                             // CLRBHB: the guest's branches predict none here
+1:  hint    #22                             // CLRBHB: the guest's branches predict none here
     isb
-    save_frame
-    mov     x1, #0
+    save_rest
     bl      exit_from_guest
-    b       leave_for_guest
+    // What follows is leave_for_guest.
     .cfi_endproc
     .size   from_guest, . - from_guest
 
@@ -208,8 +210,7 @@ leave_for_guest:
     ldp     x6, x7, [sp, #{FRAME_X} + 16 * 3]
     ldp     x4, x5, [sp, #{FRAME_X} + 16 * 2]
     ldp     x2, x3, [sp, #{FRAME_X} + 16 * 1]
-    ldp     x0, x1, [sp, #{FRAME_X} + 16 * 0]
-    add     sp, sp, #{FRAME_SIZE}
+    ldp     x0, x1, [sp], #{FRAME_SIZE}
     eret
     dsb     nsh
     isb

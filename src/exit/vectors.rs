@@ -27,7 +27,9 @@ global_asm!(
     EVENT_COMPLETE = const id::EVENT_COMPLETE,
 );
 
-// `vectors.S` stores them as a pair.
+// `vectors.S` makes a frame by storing the first of these.
+const _: () = assert!(offset_of!(Frame, x) == 0);
+// It stores them as a pair.
 const _: () = assert!(offset_of!(Frame, spsr) == offset_of!(Frame, elr) + 8);
 // It counts on this.
 const _: () = assert!(id::EVENT_COMPLETE_AND_RESUME == id::EVENT_COMPLETE + 1);
