@@ -15,6 +15,7 @@ use baton_core::hardware::Dma as Described;
 use baton_core::hw_error::HwError;
 use baton_core::memory::region::Region;
 use baton_core::smmu::entry::Stage2;
+use core::mem::take;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use segment::Segment;
 use smmu_v2::SmmuV2;
@@ -26,10 +27,10 @@ const WALK_US: u64 = 100_000;
 /// Where devices' accesses to memory can be stopped.
 pub struct Dma {
     segments: Vec<Segment>,
+    /// SMMUs with a fence, and the others.
+    fenced: Vec<Smmu>,
     smmus: Vec<Smmu>,
     smmus_v2: Vec<SmmuV2>,
-    /// Places in `smmus` of those that get a fence.
-    fenced: Vec<usize>,
     /// How many functions of PCI the last takeover has stopped, and how many SMMUs it has shut.
     stopped: AtomicU64,
     shut: AtomicU64,
@@ -54,9 +55,9 @@ impl Dma {
             segments: segments
                 .map(|ecam| unsafe { Segment::new(*ecam, &deadline) })
                 .collect(),
+            fenced: Vec::new(),
             smmus: described.smmus.iter().filter_map(smmu).collect(),
             smmus_v2: described.smmus_v2.iter().filter_map(smmu_v2).collect(),
-            fenced: Vec::new(),
             stopped: AtomicU64::new(0),
             shut: AtomicU64::new(0),
         }
@@ -64,22 +65,23 @@ impl Dma {
 
     /// Prepares a fence for each SMMU that can have one, where stage 2 has `bits` of address, and says which have none.
     pub fn prepare_fences(&mut self, bits: u32) {
-        for (place, smmu) in self.smmus.iter().enumerate() {
-            match smmu.prepare_fence(bits) {
-                Ok(()) => self.fenced.push(place),
-                Err(error) => log::warn!("SMMU at {:#x}: no fence: {error}", smmu.base()),
-            }
-        }
         if self.smmus.is_empty() {
             log::warn!("smmu=fence: there is no SMMUv3");
+        }
+        for smmu in take(&mut self.smmus) {
+            match smmu.prepare_fence(bits) {
+                Ok(()) => self.fenced.push(smmu),
+                Err(error) => {
+                    log::warn!("SMMU at {:#x}: no fence: {error}", smmu.base());
+                    self.smmus.push(smmu);
+                }
+            }
         }
     }
 
     /// Returns the SMMUs with a fence.
     pub fn fenced(&self) -> impl Iterator<Item = &Smmu> {
-        self.fenced
-            .iter()
-            .filter_map(|place| self.smmus.get(*place))
+        self.fenced.iter()
     }
 
     /// Opens those to stage 2.
@@ -128,7 +130,8 @@ impl Dma {
     pub fn shut_smmus(&self, open: bool) -> Result<(), HwError> {
         let mut result = Ok(());
         let mut shut = 0;
-        let v3 = self.smmus.iter().map(|smmu| (smmu.base(), smmu.shut(open)));
+        let v3 = self.fenced.iter().chain(&self.smmus);
+        let v3 = v3.map(|smmu| (smmu.base(), smmu.shut(open)));
         let v2 = self.smmus_v2.iter();
         for (base, done) in v3.chain(v2.map(|smmu| (smmu.base(), smmu.shut(open)))) {
             match done {
