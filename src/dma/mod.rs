@@ -103,6 +103,20 @@ impl Dma {
         self.fenced().find(|smmu| smmu.guards(address))
     }
 
+    /// Returns the SMMU with a fence that is told of commands at the physical `address`.
+    #[inline]
+    pub fn told_at(&self, address: u64) -> Option<&Smmu> {
+        // Nearly always there is one.
+        let mut rest = self.fenced.as_slice();
+        while let [smmu, others @ ..] = rest {
+            if smmu.is_told_at(address) {
+                return Some(smmu);
+            }
+            rest = others;
+        }
+        None
+    }
+
     /// Returns how many functions of PCI the last takeover has stopped.
     pub fn stopped(&self) -> u64 {
         self.stopped.load(Relaxed)

@@ -92,12 +92,10 @@ impl Shadow {
         }
     }
 
-    /// Stores a command at an index of the queue.
+    /// Returns the places of the queue.
     #[inline]
-    pub fn put(&self, index: u32, [first, second]: Command) {
-        let place = 2 * index as usize % QUEUE;
-        self.words()[place].store(first, Relaxed);
-        self.words()[place + 1].store(second, Relaxed);
+    pub fn places(&self) -> Places<'_> {
+        Places(&self.words()[..QUEUE])
     }
 
     /// Gives all streams one entry. To be called while the SMMU looks at none.
@@ -183,6 +181,19 @@ impl Shadow {
         }
         barrier::dsb_ishst();
         words[0].store(entry[0], Relaxed);
+    }
+}
+
+/// The places of the queue.
+pub struct Places<'a>(&'a [AtomicU64]);
+
+impl Places<'_> {
+    /// Stores a command at an index.
+    #[inline(always)]
+    pub fn put(&self, index: u32, [first, second]: Command) {
+        let place = 2 * index as usize % QUEUE;
+        self.0[place].store(first, Relaxed);
+        self.0[place + 1].store(second, Relaxed);
     }
 }
 

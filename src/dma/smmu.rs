@@ -118,10 +118,11 @@ const _: () = {
 #[repr(C, align(128))]
 struct Queue([Command; 1 << QUEUE_BITS]);
 
-/// One SMMU.
+/// One SMMU. What is locked at each unmap is where it begins.
+#[repr(C)]
 pub struct Smmu {
-    base: u64,
     registers: Lock<Registers>,
+    base: u64,
 }
 
 /// Its registers, and what the monitor gives it.

@@ -34,6 +34,15 @@ mod class {
     pub const DATA_ABORT_LOWER: u64 = 0x24;
 }
 
+/// Sees to the exception by which a driver tells an SMMU with a fence of an unmap: a kernel has one for each. `None` if
+/// it is another; otherwise the guest goes on.
+#[inline(always)]
+fn dispatch_unmap(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Option<()> {
+    // SAFETY: ESR_EL2 describes the exception that was just taken.
+    let esr = unsafe { read_sysreg!(ESR_EL2) };
+    stage2_fault::unmap(machine, cpu, frame, esr)
+}
+
 /// Sees to a synchronous exception of the guest, from AArch64 or from AArch32 at EL0.
 fn dispatch(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
     // SAFETY: ESR_EL2 describes the exception that was just taken.

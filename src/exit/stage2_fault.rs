@@ -4,6 +4,8 @@
 
 mod smmu;
 
+pub use smmu::unmap;
+
 use super::{class, inject};
 use crate::arch::translate::{stage1, translate};
 use crate::machine::Machine;

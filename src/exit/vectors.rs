@@ -2,7 +2,7 @@
 //! Where `vectors.S` goes on in Rust. Here, and in a panic, the machine is fetched; everyone below is
 //! handed it.
 
-use super::{dispatch, inject, panic, run};
+use super::{dispatch, dispatch_unmap, inject, panic, run};
 use crate::firmware::EVENT_WAITS;
 use crate::firmware::sdei;
 use crate::kexec_hooks::crash_interrupt;
@@ -37,10 +37,19 @@ const _: () = assert!(id::EVENT_COMPLETE_AND_RESUME == id::EVENT_COMPLETE + 1);
 /// A synchronous exception of the guest.
 #[unsafe(no_mangle)]
 extern "C" fn exit_from_guest(frame: &mut Frame) {
-    panic::stop_if_over();
     let (Some(machine), Some(cpu)) = (Machine::installed(), Cpu::current()) else {
         panic!("a guest runs before the machine is installed");
     };
+    if dispatch_unmap(machine, cpu, frame).is_none() {
+        see_to(machine, cpu, frame);
+    }
+}
+
+/// Any but those of an unmap, which so have no registers to save. Where a CPU has panicked, the guest comes here at its
+/// next access to memory.
+#[inline(never)]
+fn see_to(machine: &Machine, cpu: &Cpu, frame: &mut Frame) {
+    panic::stop_if_over();
     let next = dispatch(machine, cpu, frame);
     run::run(machine, cpu, next, frame);
     report::show_log(machine);

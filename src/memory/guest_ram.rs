@@ -96,8 +96,13 @@ impl GuestMemory for GuestRam {
 
     #[inline]
     fn read_pair(&self, address: u64) -> Option<[u64; 2]> {
-        let mut words = self.range(address, 16)?.words();
-        Some([words.next()?, words.next()?])
+        self.range(address, 16)?.groups().next()
+    }
+
+    #[inline(always)]
+    fn read_pairs(&self, address: u64, count: u64) -> Option<impl Iterator<Item = [u64; 2]>> {
+        let region = self.largest?.part(address, 16 * count)?;
+        Some(GuestRange { region }.groups())
     }
 
     #[inline]
@@ -171,11 +176,17 @@ impl GuestRange {
     /// Returns its 64-bit words in their order, none if it is not aligned.
     #[inline]
     pub fn words(self) -> impl Iterator<Item = u64> {
+        self.groups().map(|[word]| word)
+    }
+
+    /// Returns its 64-bit words in groups of `N`, as far as those are whole; none if it is not aligned to a word.
+    #[inline(always)]
+    pub fn groups<const N: usize>(self) -> impl Iterator<Item = [u64; N]> {
         let count = match self.start().is_multiple_of(8) {
-            true => self.size() as usize / 8,
+            true => self.size() as usize / (8 * N),
             false => 0,
         };
-        let first = self.as_ptr().cast::<u64>();
+        let first = self.as_ptr().cast::<[u64; N]>();
         // SAFETY: The range is mapped, the words lie in it and are aligned; the guest may write them
         // meanwhile, hence volatile.
         (0..count).map(move |number| unsafe { first.add(number).read_volatile() })

@@ -12,6 +12,16 @@ pub trait GuestMemory {
         Some([self.read_u64(address)?, self.read_u64(address + 8)?])
     }
 
+    /// Returns `count` pairs of numbers from `address` on, a multiple of 16, if one look says that all of them are RAM
+    /// of the guest; otherwise [`GuestMemory::read_pair`] says what is.
+    #[inline]
+    fn read_pairs(&self, address: u64, count: u64) -> Option<impl Iterator<Item = [u64; 2]>> {
+        let read = |address| self.read_u64(address).unwrap_or_default();
+        let pair = move |at| [read(at), read(at + 8)];
+        self.contains(address, 16 * count)
+            .then(|| (0..count).map(move |number| pair(address + 16 * number)))
+    }
+
     /// Returns the numbers from `address` on, `count` of them, but none from the first one on that is not RAM of
     /// the guest.
     #[inline]

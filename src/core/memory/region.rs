@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 use core::fmt::{self, Display, Formatter};
+use core::num::NonZero;
 use thiserror::Error;
 
 const KIB: u64 = 1 << 10;
@@ -48,7 +49,7 @@ pub const fn align_up(address: u64, align: u64) -> Option<u64> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region {
     start: u64,
-    size: u64,
+    size: NonZero<u64>,
 }
 
 impl Region {
@@ -58,11 +59,11 @@ impl Region {
     ///
     /// Returns [`RegionError`] if the region is empty, or wraps around.
     pub const fn new(start: u64, size: u64) -> Result<Self, RegionError> {
-        if size == 0 {
+        let Some(bytes) = NonZero::new(size) else {
             return Err(RegionError::Empty(start));
-        }
+        };
         match start.checked_add(size) {
-            Some(_) => Ok(Self { start, size }),
+            Some(_) => Ok(Self { start, size: bytes }),
             None => Err(RegionError::Wraps { start, size }),
         }
     }
@@ -73,10 +74,10 @@ impl Region {
     ///
     /// Returns [`RegionError::Empty`] if `end` is not above `start`.
     pub const fn from_bounds(start: u64, end: u64) -> Result<Self, RegionError> {
-        match end.checked_sub(start) {
-            Some(size) if size != 0 => Ok(Self { start, size }),
-            _ => Err(RegionError::Empty(start)),
-        }
+        let Some(size) = end.checked_sub(start) else {
+            return Err(RegionError::Empty(start));
+        };
+        Self::new(start, size)
     }
 
     /// Returns the first address.
@@ -86,12 +87,12 @@ impl Region {
 
     /// Returns the size in bytes.
     pub const fn size(&self) -> u64 {
-        self.size
+        self.size.get()
     }
 
     /// Returns the first address behind the region.
     pub const fn end(&self) -> u64 {
-        self.start + self.size
+        self.start + self.size()
     }
 
     /// Returns whether `address` lies in the region.
@@ -107,6 +108,17 @@ impl Region {
     /// Returns whether the two have a byte in common.
     pub const fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end() && other.start < self.end()
+    }
+
+    /// Returns the `size` bytes of it from `address` on; `None` if not all of them are its own.
+    #[inline]
+    pub fn part(&self, address: u64, size: u64) -> Option<Self> {
+        let behind = self.size().checked_sub(address.wrapping_sub(self.start))?;
+        let part = Self {
+            start: address,
+            size: NonZero::new(size)?,
+        };
+        (size <= behind).then_some(part)
     }
 
     /// Returns what the two have in common.
@@ -143,7 +155,7 @@ impl Region {
 
 impl Display for Region {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (size, unit) = match self.size {
+        let (size, unit) = match self.size() {
             size if size % MIB == 0 => (size / MIB, "MiB"),
             size if size % KIB == 0 => (size / KIB, "KiB"),
             size => (size, "bytes"),
@@ -178,11 +190,8 @@ impl RegionSet {
             .unwrap_or_default()
             .iter()
             .fold(region, |merged, r| {
-                let start = merged.start.min(r.start);
-                Region {
-                    start,
-                    size: merged.end().max(r.end()) - start,
-                }
+                let bounds = (merged.start.min(r.start), merged.end().max(r.end()));
+                Region::from_bounds(bounds.0, bounds.1).unwrap_or(merged)
             });
         self.regions.splice(first..last.max(first), [merged]);
     }

@@ -56,13 +56,35 @@ pub enum Changed {
     All,
 }
 
+/// Returns what the SMMU is given for a command of those by which a driver takes a page from a device, and of which a
+/// kernel has many; `None` for all others. [`admit`] is for both.
+#[inline]
+pub fn admit_unmap([first, second]: Command, vmid: u16) -> Option<Command> {
+    let opcode = first as u8;
+    let op = u64::from(opcode);
+    let vmid = u64::from(vmid) << VMID_SHIFT;
+    match opcode {
+        TLBI_NH_VA => Some([op | first & (ASID | RANGE) | vmid, second & ADDRESS]),
+        SYNC => {
+            // An interrupt would be a write to an address that the command names.
+            let event = first & SIGNAL == SIGNAL_EVENT;
+            Some([op | if event { SIGNAL_EVENT } else { 0 }, 0])
+        }
+        _ => None,
+    }
+}
+
 /// Returns what the SMMU is given for a command of the guest's, whose translations all have `vmid`, and what that
 /// says of the stream table.
 ///
 /// Each word that is returned is one that may go on by itself too, whatever the other is: the SMMU may read one of
 /// them before, and the other after it was replaced.
 #[inline]
-pub fn admit([first, second]: Command, vmid: u16) -> (Command, Changed) {
+pub fn admit(given: Command, vmid: u16) -> (Command, Changed) {
+    if let Some(command) = admit_unmap(given, vmid) {
+        return (command, Changed::Nothing);
+    }
+    let [first, second] = given;
     let opcode = first as u8;
     let op = u64::from(opcode);
     let vmid = u64::from(vmid) << VMID_SHIFT;
@@ -79,7 +101,7 @@ pub fn admit([first, second]: Command, vmid: u16) -> (Command, Changed) {
         CFGI_CD_ALL => ([op | first & STREAM, 0], Changed::Nothing),
         TLBI_NH_ALL | TLBI_NSNH_ALL => ([u64::from(TLBI_NH_ALL) | vmid, 0], Changed::Nothing),
         TLBI_NH_ASID => ([op | first & ASID | vmid, 0], Changed::Nothing),
-        TLBI_NH_VA | TLBI_NH_VAA => (
+        TLBI_NH_VAA => (
             [op | first & (ASID | RANGE) | vmid, second & ADDRESS],
             Changed::Nothing,
         ),
@@ -89,14 +111,6 @@ pub fn admit([first, second]: Command, vmid: u16) -> (Command, Changed) {
             Changed::Nothing,
         ),
         STALL_TERM => ([op | first & STREAM, 0], Changed::Nothing),
-        SYNC => {
-            // An interrupt would be a write to an address that the command names.
-            let event = first & SIGNAL == SIGNAL_EVENT;
-            (
-                [op | if event { SIGNAL_EVENT } else { 0 }, 0],
-                Changed::Nothing,
-            )
-        }
         _ => (ILLEGAL, Changed::Nothing),
     }
 }
@@ -104,6 +118,7 @@ pub fn admit([first, second]: Command, vmid: u16) -> (Command, Changed) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     const VMID: u16 = 0x12;
     const ONES: u64 = !0xff;
@@ -161,6 +176,18 @@ mod tests {
             let sync = [0xffff_ffff_ffff_cf46 | signal << 12, u64::MAX];
             let seen = admit(sync, VMID);
             assert_eq!(seen, ([expected, 0], Changed::Nothing), "CS {signal}");
+        }
+    }
+
+    #[test]
+    fn an_unmap_says_nothing_of_the_stream_table() {
+        let of_unmap = |opcode: &u8| admit_unmap([ONES | u64::from(*opcode), 0], VMID).is_some();
+        let seen: Vec<u8> = (0..=u8::MAX).filter(of_unmap).collect();
+        assert_eq!(seen, [0x12, 0x46]);
+        for opcode in seen {
+            let (command, changed) = admitted(opcode);
+            let unmap = admit_unmap([ONES | u64::from(opcode), u64::MAX], VMID);
+            assert_eq!((unmap, changed), (Some(command), Changed::Nothing));
         }
     }
 

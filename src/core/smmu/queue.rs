@@ -12,6 +12,8 @@ pub struct Queue {
     pub base: u64,
     /// How many places it has, as a power of two.
     pub bits: u32,
+    /// How many that are.
+    places: u32,
     /// Bytes of a place, as a power of two.
     place_bits: u32,
 }
@@ -25,6 +27,7 @@ impl Queue {
         Self {
             base: register & ADDRESS & (u64::MAX << (bits + place_bits)),
             bits,
+            places: 1 << bits,
             place_bits,
         }
     }
@@ -36,21 +39,30 @@ impl Queue {
 
     /// Returns what is a place of it in a register that ends in _PROD or _CONS: an index, and above that a bit that
     /// changes at each wrap.
+    #[inline]
     pub fn mask(&self) -> u32 {
-        (2 << self.bits) - 1
+        (self.places << 1).wrapping_sub(1)
     }
 
     /// Returns how many places lie from one to another; `None` if those are more than it has.
     #[inline]
     pub fn distance(&self, from: u32, to: u32) -> Option<u32> {
         let distance = to.wrapping_sub(from) & self.mask();
-        Some(distance).filter(|distance| *distance <= 1 << self.bits)
+        Some(distance).filter(|distance| *distance <= self.places)
+    }
+
+    /// Returns the index of a place, and how many places lie from there to another; `None` if those do not follow each
+    /// other in memory, or are more than it has.
+    #[inline]
+    pub fn run(&self, from: u32, to: u32) -> Option<(u32, u32)> {
+        let (index, count) = (self.index(from), to.wrapping_sub(from) & self.mask());
+        (count <= self.places - index).then_some((index, count))
     }
 
     /// Returns the index of a place.
     #[inline]
     pub fn index(&self, place: u32) -> u32 {
-        place & ((1 << self.bits) - 1)
+        place & (self.places - 1)
     }
 }
 
@@ -86,5 +98,21 @@ mod tests {
             assert_eq!(queue.distance(from, to), expected, "{from} to {to}");
         }
         assert_eq!((queue.mask(), queue.index(5), queue.index(7)), (7, 1, 3));
+    }
+
+    #[test]
+    fn a_run_ends_where_the_queue_does() {
+        let queue = Queue::new(2, 10, 4);
+        for (from, to, expected) in [
+            (0, 0, Some((0, 0))),
+            (0, 4, Some((0, 4))),
+            (5, 7, Some((1, 2))),
+            (3, 4, Some((3, 1))),
+            (3, 5, None),
+            (6, 2, None),
+            (1, 0, None),
+        ] {
+            assert_eq!(queue.run(from, to), expected, "{from} to {to}");
+        }
     }
 }

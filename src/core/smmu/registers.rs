@@ -26,7 +26,8 @@ const GERRORN: u64 = 0x64;
 const STRTAB_BASE: u64 = 0x80;
 const STRTAB_BASE_CFG: u64 = 0x88;
 const CMDQ_BASE: u64 = 0x90;
-const CMDQ_PROD: u64 = 0x98;
+/// CMDQ_PROD.
+pub const CMDQ_PROD: u64 = 0x98;
 const CMDQ_CONS: u64 = 0x9c;
 const EVENTQ_BASE: u64 = 0xa0;
 
@@ -54,8 +55,8 @@ pub enum Action {
     Nothing,
     /// CR0 gets these bits, of those that the guest may set.
     Enable(u32),
-    /// The command queue's end is here.
-    Commands(u32),
+    /// The commands between two places are taken, and the command queue's end is at the second.
+    Commands(u32, u32),
     /// IRQ_CTRL gets this.
     Interrupts(u32),
     /// GERRORN gets this.
@@ -92,6 +93,7 @@ pub struct Registers {
     table_base: u64,
     table_config: u32,
     commands_base: u64,
+    commands: Queue,
     produced: u32,
     consumed: u32,
     events_base: u64,
@@ -100,8 +102,9 @@ pub struct Registers {
 impl Registers {
     /// Those of an SMMU that nobody has set up.
     pub fn new(identity: &Identity) -> Self {
+        let shown = identity.shown();
         Self {
-            shown: identity.shown(),
+            shown,
             event_bits: identity.event_bits(),
             cr0: 0,
             cr1: 0,
@@ -109,6 +112,7 @@ impl Registers {
             table_base: 0,
             table_config: 0,
             commands_base: 0,
+            commands: command_queue(0, &shown),
             produced: 0,
             consumed: 0,
             events_base: 0,
@@ -121,14 +125,21 @@ impl Registers {
     }
 
     /// Returns the guest's command queue.
+    #[inline]
     pub fn commands(&self) -> Queue {
-        let most = self.shown.command_bits();
-        Queue::new(self.commands_base, most, COMMAND_BITS)
+        self.commands
     }
 
     /// Returns CMDQ_PROD and CMDQ_CONS: with the queue on, CONS as it was before.
     pub fn places(&self) -> (u32, u32) {
         (self.produced, self.consumed)
+    }
+
+    /// Returns between which places the commands are that a store of `value` to CMDQ_PROD tells of, if the command queue
+    /// is on.
+    #[inline]
+    pub fn told_by(&self, value: u32) -> Option<(u32, u32)> {
+        (self.cr0 & CMDQEN != 0).then_some((self.produced, value & self.commands.mask()))
     }
 
     /// Returns the guest's stream table, if its registers lead to one.
@@ -145,6 +156,7 @@ impl Registers {
     }
 
     /// CMDQ_PROD has become `produced`.
+    #[inline]
     pub fn set_produced(&mut self, produced: u32) {
         self.produced = produced;
     }
@@ -207,14 +219,12 @@ impl Registers {
             (STRTAB_BASE_CFG, 4) if self.cr0 & SMMUEN == 0 => self.table_config = word,
             (CMDQ_BASE | 0x94, 4 | 8) if self.cr0 & CMDQEN == 0 => {
                 self.commands_base = merged(self.commands_base, offset, size, value);
+                self.commands = command_queue(self.commands_base, &self.shown);
             }
-            (CMDQ_PROD, 4) => {
-                let place = word & self.commands().mask();
-                if self.cr0 & CMDQEN != 0 {
-                    return Action::Commands(place);
-                }
-                self.produced = place;
-            }
+            (CMDQ_PROD, 4) => match self.told_by(word) {
+                Some((from, to)) => return Action::Commands(from, to),
+                None => self.produced = word & self.commands.mask(),
+            },
             (CMDQ_CONS, 4) if self.cr0 & CMDQEN == 0 => {
                 self.consumed = word & self.commands().mask();
             }
@@ -255,6 +265,11 @@ impl Registers {
         }
         Action::Enable(value & ENABLES)
     }
+}
+
+/// Returns the queue that CMDQ_BASE says.
+fn command_queue(base: u64, shown: &Identity) -> Queue {
+    Queue::new(base, shown.command_bits(), COMMAND_BITS)
 }
 
 /// Returns a register of 64 bits with all of it, or one half, stored anew.

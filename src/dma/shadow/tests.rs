@@ -105,7 +105,7 @@ fn one_level_has_a_page() {
 fn commands_lie_in_a_queue_of_1024() {
     let shadow = shadow();
     assert_eq!(shadow.queue() % (16 << 10), 0, "at a multiple of its size");
-    shadow.put(1023, [5, 6]);
+    shadow.places().put(1023, [5, 6]);
     assert_eq!(
         (word(shadow.queue(), 2046), word(shadow.queue(), 2047)),
         (5, 6)

@@ -4,6 +4,8 @@
 //! As long as nobody has set it up, stage 2 alone is in front of all of them. When a driver does, its stores come
 //! here; what the SMMU reads is a copy of the monitor's.
 
+mod commands;
+
 use super::{CACHED, CMDQ_ERR, Registers, Smmu};
 use crate::arch::barrier;
 use crate::dma::shadow::{self, Shadow};
@@ -11,11 +13,10 @@ use baton_core::hw_error::HwError;
 use baton_core::memory::guest_memory::GuestMemory;
 use baton_core::memory::region::Region;
 use baton_core::smmu::SPLIT;
-use baton_core::smmu::command::{Changed, admit};
 use baton_core::smmu::entry::{Stage2, is_open};
 use baton_core::smmu::identity::{Identity, Unfit};
 use baton_core::smmu::registers::{
-    Action, CMDQEN, EVENTQEN, Live, Registers as GuestRegisters, SMMUEN,
+    Action, CMDQ_PROD, CMDQEN, EVENTQEN, Live, Registers as GuestRegisters, SMMUEN,
 };
 use safe_mmio::{field, field_shared};
 use thiserror::Error;
@@ -112,6 +113,19 @@ impl Smmu {
         };
         let live = |what| registers.live(what, fence.untouched);
         fence.guest.load(offset, size, live)
+    }
+
+    /// Returns whether its CMDQ_PROD, by which it is told of commands, is at this physical address.
+    #[inline]
+    pub fn is_told_at(&self, address: u64) -> bool {
+        self.base.wrapping_add(CMDQ_PROD) == address
+    }
+
+    /// Makes a store of the guest's of `value` to CMDQ_PROD, if all that is told of by that is unmapping; `None` if it is
+    /// not: then [`Smmu::store`] is to make it.
+    #[inline(always)]
+    pub fn unmap(&self, value: u32, memory: &impl GuestMemory) -> Option<()> {
+        self.registers.lock().unmap(value, memory)
     }
 
     /// Makes a store of the guest's of `size` bytes at `offset` from its registers, as far as it may be made. The
@@ -218,17 +232,13 @@ impl Registers {
                     self.fence = Some(fence);
                 }
             }
-            Action::Commands(end) => {
-                let (from, _) = fence.guest.places();
-                match fence.copy(from, end, memory) {
-                    true => {
-                        fence.guest.set_produced(end);
-                        barrier::dsb_sy();
-                        field!(self.page, cmdq_prod).write(end);
-                    }
-                    false => stored.refused = Some("SMMU_CMDQ_PROD"),
+            Action::Commands(from, to) => match fence.copy(from, to, memory) {
+                Some(()) => {
+                    fence.guest.set_produced(to);
+                    self.tell(to);
                 }
-            }
+                None => stored.refused = Some("SMMU_CMDQ_PROD"),
+            },
             Action::Interrupts(enabled) => field!(self.page, irq_ctrl).write(enabled),
             Action::Acknowledge(errors) => {
                 if let Some(mut fence) = self.fence.take() {
@@ -309,32 +319,6 @@ impl Fence {
     /// Returns whether the SMMU shows the guest what the guest has set up.
     fn is_readable(&self) -> bool {
         self.guest.enabled() & CMDQEN != 0 && self.checked() == 0
-    }
-
-    /// Copies the commands between two places; returns false if there cannot be as many.
-    fn copy(&mut self, from: u32, to: u32, memory: &impl GuestMemory) -> bool {
-        let queue = self.guest.commands();
-        let Some(count) = queue.distance(from, to) else {
-            return false;
-        };
-        let mut all = false;
-        for place in 0..count {
-            let index = queue.index(from.wrapping_add(place));
-            let at = queue.base + 16 * u64::from(index);
-            let given = memory.read_pair(at).unwrap_or_default();
-            let (command, changed) = admit(given, self.stage2.vmid);
-            match changed {
-                Changed::Nothing => {}
-                Changed::Stream(stream) => self.copy_entry(stream, memory),
-                Changed::All => all = true,
-            }
-            self.shadow.put(index, command);
-        }
-        // Once for all commands that say so.
-        if all {
-            self.copy_table(memory);
-        }
-        true
     }
 
     /// Copies the entry of a stream, with stage 2.

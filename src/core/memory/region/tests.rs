@@ -232,3 +232,28 @@ fn finds_room() {
     );
     assert_eq!(s.lowest_fit(0x1000, 0x1000, u64::MAX), None);
 }
+
+#[test]
+fn a_part_lies_in_the_whole() {
+    let whole = Region::new(0x1000, 0x100).expect("a region");
+    for (address, size, is_part) in [
+        (0x1000, 0x100, true),
+        (0x1000, 1, true),
+        (0x10ff, 1, true),
+        (0x1080, 0x80, true),
+        (0x1000, 0, false),
+        (0x1000, 0x101, false),
+        (0x1080, 0x81, false),
+        (0x1100, 1, false),
+        (0xfff, 2, false),
+        (0x1080, u64::MAX, false),
+        (0, 0x1100, false),
+    ] {
+        let expected = Region::new(address, size).ok().filter(|_| is_part);
+        assert_eq!(
+            whole.part(address, size),
+            expected,
+            "{address:#x}, {size:#x}"
+        );
+    }
+}

@@ -54,7 +54,7 @@ fn a_driver_sets_it_up_as_it_would_without_the_monitor() {
     }
     assert_eq!(registers.put(CR0, 4, 8), Action::Enable(CMDQEN));
     registers.set_enabled(CMDQEN, 0);
-    assert_eq!(registers.put(CMDQ_PROD, 4, 2), Action::Commands(2));
+    assert_eq!(registers.put(CMDQ_PROD, 4, 2), Action::Commands(0, 2));
     registers.set_produced(2);
     assert_eq!(
         registers.put(EVENTQ_BASE, 8, 0x4300_0000 | 12),

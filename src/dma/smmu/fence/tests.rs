@@ -175,6 +175,43 @@ fn a_driver_gets_its_entries_with_stage_2_and_its_commands() {
     assert_eq!(entry(&fake, 5), STAGE2.alone());
 }
 
+/// What a driver does at each unmap needs no more than a look at its commands.
+#[test]
+fn an_unmap_is_made_at_once_and_anything_else_is_not() {
+    const TLBI: [u64; 2] = [0x12 | 7 << 32 | 5 << 48, 0x1001];
+    let (fake, memory) = (fake(), Memory::default());
+    let smmu = fenced(&fake);
+    assert_eq!(smmu.unmap(0, &memory), None, "untouched");
+    set_up(&smmu, &memory);
+    let put = |place: u64, command| memory.write(QUEUE + 16 * place, command);
+    let told = || core::mem::take(&mut *fake.told.borrow_mut());
+    told();
+    put(0, TLBI);
+    put(1, SYNC);
+    assert_eq!(smmu.unmap(2, &memory), Some(()), "a TLBI and a CMD_SYNC");
+    let expected = [("command", 0x12 | 18 << 32 | 5 << 48), ("command", 0x46)];
+    assert_eq!(told(), expected);
+    assert_eq!(
+        smmu.load(0x98, 4),
+        2,
+        "SMMU_CMDQ_PROD, as the guest sees it"
+    );
+    // Commands that say something of the stream table, that are none, or more of them than there can be.
+    for other in [[3 | 3 << 32, 1], [4, 31], [0xff, 0]] {
+        put(2, TLBI);
+        put(3, other);
+        assert_eq!(smmu.unmap(4, &memory), None, "{other:x?}");
+    }
+    assert_eq!(smmu.unmap(19, &memory), None, "17 commands");
+    assert_eq!(told(), []);
+    assert_eq!(fake.register(0x98), 2, "SMMU_CMDQ_PROD");
+    // Where the queue begins anew, they do not follow each other in memory.
+    (2..16).for_each(|place| put(place, SYNC));
+    assert_eq!(smmu.unmap(17, &memory), None, "around the end of the queue");
+    assert_eq!(smmu.unmap(16, &memory), Some(()), "up to its end");
+    assert_eq!(told().len(), 16);
+}
+
 #[test]
 fn more_commands_than_the_queue_has_are_none() {
     let (fake, memory) = (fake(), Memory::default());
