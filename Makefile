@@ -309,6 +309,14 @@ bench: bench-tool ## how long a machine is away, beside stock Linux (hours; QUIC
 .PHONY: bench-idle
 bench-idle: bench-tool ## the same work with and without the monitor, in instructions
 	@$(BENCH) idle
+	@$(if $(BOOT),,$(MAKE) --no-print-directory bench-idle-smmu)
+
+# What reads a disk is a program of the guest's.
+.PHONY: bench-idle-smmu
+bench-idle-smmu: bench-tool qemu-10 ## reads of a disk behind an SMMU with and without the fence, in instructions
+	@$(HOST)/setup.sh deb
+	@$(CARGO) linux build --quiet --profile command -p baton-reads
+	@$(BENCH) idle-smmu
 
 .PHONY: bench-report
 bench-report: bench-tool ## the report of the samples so far, in target/bench
@@ -318,7 +326,7 @@ bench-report: bench-tool ## the report of the samples so far, in target/bench
 bench-publish: bench-report ## copy the report and its plots to docs/bench
 	@mkdir -p docs/bench
 	@cp $(TARGET)/bench/report.md $(TARGET)/bench/report.csv $(TARGET)/bench/*.svg docs/bench/
-	@for idle in idle idle-uefi; do [ ! -f $(TARGET)/bench/$$idle/report.md ] || \
+	@for idle in idle idle-uefi idle-smmu; do [ ! -f $(TARGET)/bench/$$idle/report.md ] || \
 		cp $(TARGET)/bench/$$idle/report.md docs/bench/$$idle.md || exit 1; done
 	@echo '  docs/bench/report.md'
 
@@ -335,7 +343,7 @@ test-guests: build command linux boards qemu-10 test-cards test-esp loaders
 
 .PHONY: test
 test: test-guests races-quick ## all tests: on the host, and in QEMU
-	@$(CARGO) host test --release -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu -p baton-imports -p baton-command
+	@$(CARGO) host test --release -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe -p baton-qemu -p baton-reads -p baton-imports -p baton-command
 	@$(MAKE) --no-print-directory bench-test
 	@tests/fuzz/run.sh build
 	@tests/fuzz/run.sh check 3
@@ -405,7 +413,7 @@ lint: setup ## rustfmt, clippy (warnings are errors), and whether imports go one
 	@$(CARGO) host clippy --quiet -p baton -p baton-core -p baton-abi -p baton-sysreg -p probe --lib --tests -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features loom -- -D warnings
 	@$(CARGO) host clippy --quiet --profile races -p baton-races --all-targets --features shuttle -- -D warnings
-	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-bench -p baton-tests -p baton-imports -p baton-command --all-targets -- -D warnings
+	@$(CARGO) host clippy --quiet -p baton-qemu -p baton-reads -p baton-bench -p baton-tests -p baton-imports -p baton-command --all-targets -- -D warnings
 	@$(CARGO) target clippy --quiet --release -p baton -p probe -p firmware -p faults -- -D warnings
 
 # The monitor and the probe as they are on the bare machine, the rest as it is here.

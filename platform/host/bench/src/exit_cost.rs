@@ -44,19 +44,23 @@ pub fn run(base: &Machine, raw: &mut Raw) -> Result<(), String> {
             ..base.clone()
         };
         machine.extra.extend(instruction_clock());
-        let metrics = once(&machine, times)?;
+        let metrics = once(&machine, format!("test=cost calls={times}"))?;
         raw.add(column, 1, &metrics)
             .map_err(|error| format!("the samples cannot be written: {error}"))?;
     }
     Ok(())
 }
 
-fn once(machine: &Machine, times: u32) -> Result<Vec<(String, String)>, String> {
+/// Has the probe measure.
+///
+/// # Errors
+/// If QEMU cannot be started, or the probe does not come to its end.
+pub fn once(machine: &Machine, test: String) -> Result<Vec<(String, String)>, String> {
     let text = |error: baton_qemu::Error| error.to_string();
     let guest = Guest {
         kernel: paths::probe(),
         initrd: None,
-        append: format!("test=cost calls={times}"),
+        append: test,
     };
     let limits = Limits {
         total: Duration::from_secs(120),

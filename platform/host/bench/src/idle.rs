@@ -11,7 +11,7 @@ use crate::raw::Raw;
 use crate::start::enter_us;
 use crate::stats::{Summary, digits};
 use baton_qemu::console::{self, Limits, Line};
-use baton_qemu::{Machine, Task, paths};
+use baton_qemu::{Console, Machine, Task, paths};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ const LOADS: [(&str, &str); 7] = [
     ("timer", "100 sleeps of 100 µs on every CPU at once"),
     ("idle", "two seconds of sleep"),
 ];
-const EXITS: [&str; 4] = ["calls", "hooks", "faults", "others"];
+/// Causes of exits, by their names in the raw samples.
+pub const EXITS: [&str; 4] = ["calls", "hooks", "faults", "others"];
 
 /// What is run.
 struct Run {
@@ -102,18 +103,12 @@ pub fn run(base: &Machine, raw: &mut Raw, samples: u32, subject: &str) -> Result
 }
 
 fn once(machine: &Machine, loads: bool, append: &str) -> Result<Vec<(String, String)>, String> {
-    let text = |error: baton_qemu::Error| error.to_string();
     let (task, last) = if loads {
         (Task::Loads, "idle us")
     } else {
         (Task::PowerOff, "boot us")
     };
-    let limits = Limits {
-        total: Duration::from_secs(1200),
-        silence: Duration::from_secs(400),
-    };
-    let command = machine.command(&task.guest(append)).map_err(text)?;
-    let seen = console::watch(command, limits, |_| true).map_err(text)?;
+    let seen = watch(machine, &task, append)?;
     let metrics = figures(&seen.lines);
     if metrics.iter().any(|(name, _)| name == last) {
         Ok(metrics)
@@ -122,8 +117,22 @@ fn once(machine: &Machine, loads: bool, append: &str) -> Result<Vec<(String, Str
     }
 }
 
+/// Has Linux do `task`.
+///
+/// # Errors
+/// If QEMU cannot be started.
+pub fn watch(machine: &Machine, task: &Task, append: &str) -> Result<Console, String> {
+    let text = |error: baton_qemu::Error| error.to_string();
+    let limits = Limits {
+        total: Duration::from_secs(1200),
+        silence: Duration::from_secs(400),
+    };
+    let command = machine.command(&task.guest(append)).map_err(text)?;
+    console::watch(command, limits, |_| true).map_err(text)
+}
+
 /// Reads the figures off a console.
-fn figures(lines: &[Line]) -> Vec<(String, String)> {
+pub fn figures(lines: &[Line]) -> Vec<(String, String)> {
     let mut metrics = Vec::new();
     let mut began = None;
     let mut add = |name: &str, value: f64| metrics.push((name.to_owned(), format!("{value:.0}")));

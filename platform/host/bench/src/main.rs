@@ -5,6 +5,7 @@
 //! [`report`] makes tables and plots of it.
 
 mod at_once;
+mod behind_smmu;
 mod cell;
 mod column;
 mod critical;
@@ -33,11 +34,12 @@ use std::process::ExitCode;
 use timeline::Timeline;
 
 const USAGE: &str = "usage: baton-bench bench|report DISK
-       baton-bench idle
+       baton-bench idle|idle-smmu
 
-  bench   take the samples that are missing, then report
-  report  report what there is
-  idle    compare the same work with and without the monitor
+  bench      take the samples that are missing, then report
+  report     report what there is
+  idle       compare the same work with and without the monitor
+  idle-smmu  compare reads of a disk behind an SMMU with and without the fence
 
 QUICK=1 takes fewer. ONLY=baton,stock-i and SIZES=8,80 choose what is measured now. CPU= MEM= QEMU= are read from the environment.";
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         ["bench", disk] => bench(Path::new(disk), true),
         ["report", disk] => bench(Path::new(disk), false),
         ["idle"] => idle(),
+        ["idle-smmu"] => idle_smmu(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -119,11 +122,35 @@ fn idle() -> Result<(), String> {
         (true, None) => "bench/quick-idle",
         (true, Some(_)) => "bench/quick-idle-uefi",
     };
+    let subject = subject(&base)?;
+    let samples = if quick() { 1 } else { 5 };
+    show(name, &subject, |raw| {
+        idle::run(&base, raw, samples, &subject)
+    })
+}
+
+fn idle_smmu() -> Result<(), String> {
+    let base = Machine::from_env(8).map_err(|error| error.to_string())?;
+    let (name, samples) = match quick() {
+        false => ("bench/idle-smmu", 3),
+        true => ("bench/quick-idle-smmu", 1),
+    };
+    let subject = subject(&behind_smmu::subject(&base))?;
+    show(name, &subject, |raw| {
+        behind_smmu::run(&base, raw, samples, &subject)
+    })
+}
+
+/// Writes the report that `run` makes into the folder `name`, beside the samples of it, and shows it.
+fn show(
+    name: &str,
+    subject: &str,
+    run: impl FnOnce(&mut Raw) -> Result<String, String>,
+) -> Result<(), String> {
     let folder = paths::target().join(name);
     let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
-    let subject = subject(&base)?;
-    let mut raw = Raw::open(&folder, &subject).map_err(fail)?;
-    let text = idle::run(&base, &mut raw, if quick() { 1 } else { 5 }, &subject)?;
+    let mut raw = Raw::open(&folder, subject).map_err(fail)?;
+    let text = run(&mut raw)?;
     let path = folder.join("report.md");
     fs::write(&path, &text).map_err(fail)?;
     println!("\n{text}\n  {}", path.display());

@@ -20,6 +20,12 @@ pub enum Task {
     Reset,
     /// Work of several kinds, each between two lines, then switch off.
     Loads,
+    /// Have each CPU read so many blocks of the disk [`SCRATCH`] by the program that the disk [`KERNELS`] is, between
+    /// two lines, then switch off.
+    Reads {
+        /// How many.
+        each: u32,
+    },
     /// A shell on the console.
     Shell,
     /// kexec so many times, then switch off.
@@ -74,6 +80,7 @@ impl Task {
             Task::PowerOff => "poweroff".into(),
             Task::Reset => "reset".into(),
             Task::Loads => "loads".into(),
+            Task::Reads { each } => format!("reads baton.reads={each}"),
             Task::Shell => "shell".into(),
             Task::Kexec { times, checks } => {
                 format!(

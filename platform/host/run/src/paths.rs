@@ -89,6 +89,13 @@ pub fn kernel_disk() -> PathBuf {
     path("BATON_KERNEL_DISK", || target().join("guest/kernels.tar"))
 }
 
+/// What reads a disk in the guest of `make bench-idle` (`BATON_READS`).
+pub fn reads() -> PathBuf {
+    path("BATON_READS", || {
+        target().join("aarch64-unknown-linux-gnu/command/baton-reads")
+    })
+}
+
 /// The program of this crate (`BATON_TOOL`).
 pub fn tool() -> PathBuf {
     path("BATON_TOOL", || target().join("release/baton-qemu"))
