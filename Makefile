@@ -289,7 +289,9 @@ test-esp: linux
 	@$(HOST)/setup.sh uefi
 	@$(HOST)/fetch.sh grub
 	@$(HOST)/fetch.sh edk2 trixie
-	@$(HOST)/guest/esp.sh $(TARGET)/guest/esp.img
+	@$(HOST)/fetch.sh u-boot trixie
+	@$(HOST)/guest/esp.sh $(TARGET)/guest/esp.img 4
+	@$(HOST)/guest/esp.sh $(TARGET)/guest/esp-disk.img 2 baton.disk=on
 
 # The kernel and the initrd of every kexec that is measured.
 BENCH_DISK := $(TARGET)/guest/bench.tar

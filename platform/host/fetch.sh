@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Fetches packages of Debian into the cache, checked by apt's signatures: for arm64, but for QEMU.
 #
-#   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/: Image, and in modules/ what a
-#                                         virtio disk, virtio memory and UEFI's variables need, in
-#                                         the order in which to load it; and a link to that folder,
-#                                         $cache/debian/RELEASE[-FLAVOUR]
+#   fetch.sh kernel [RELEASE [FLAVOUR]]   $cache/kernels/VERSION/: Image, and in modules/ what
+#                                         virtio disks, network and memory and UEFI's variables
+#                                         need, in the order in which to load it; and a link to
+#                                         that folder, $cache/debian/RELEASE[-FLAVOUR]
 #   fetch.sh source RELEASE PACKAGE FOLDER   a source package, unpacked
 #   fetch.sh linux-source RELEASE VERSION   $cache/linux-source/VERSION/: Linux's source as Debian has it
 #   fetch.sh sources RELEASE              its lines for a sources.list, on standard output
@@ -15,6 +15,7 @@
 #   fetch.sh systemd-boot                 $cache/systemd-boot/systemd-bootaa64.efi
 #   fetch.sh u-boot-menu                  $cache/u-boot-menu/u-boot-menu.deb, for any architecture
 #   fetch.sh edk2 [RELEASE]               $cache/edk2/RELEASE/QEMU_EFI.fd: EDK2 for QEMU's virt
+#   fetch.sh u-boot [RELEASE]             $cache/u-boot/RELEASE/u-boot.bin: U-Boot for QEMU's virt
 #   fetch.sh qemu                         $cache/qemu/: QEMU 10 of Debian 12's backports, for this machine, beside
 #                                         the one that is installed: bin/qemu-system-aarch64
 #   fetch.sh secure-boot                  $cache/secure-boot/: EDK2 that goes by keys (CODE.fd), Microsoft's
@@ -146,7 +147,7 @@ module() {
 }
 
 # The modules that a kernel is fetched with.
-drivers='virtio_pci virtio_blk virtio_mem efivarfs'
+drivers='virtio_pci virtio_blk virtio_net virtio_mem efivarfs'
 
 kernel() {
 	name=$release${flavour:+-$flavour}
@@ -281,6 +282,19 @@ edk2() {
 	step "unpacking it" unpack "$work" "$work/root"
 	cp "$work/root/usr/share/qemu-efi-aarch64/QEMU_EFI.fd" "$work/out/"
 	finish "$work/out" "$cache/edk2/$release"
+	rm -rf "$work"
+}
+
+u_boot() {
+	[ ! -d "$cache/u-boot/$release" ] || return 0
+	read_lists
+	work=$cache/work/u-boot-$release
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out"
+	step "apt: fetching u-boot-qemu of Debian $release" download "$work" u-boot-qemu
+	step "unpacking it" unpack "$work" "$work/root"
+	cp "$work/root/usr/lib/u-boot/qemu_arm64/u-boot.bin" "$work/out/"
+	finish "$work/out" "$cache/u-boot/$release"
 	rm -rf "$work"
 }
 
@@ -475,9 +489,10 @@ drgn) drgn ;;
 debug) debug ;;
 grub) grub ;;
 edk2) edk2 ;;
+u-boot) u_boot ;;
 qemu) qemu ;;
 systemd-boot) systemd_boot ;;
 u-boot-menu) u_boot_menu ;;
 secure-boot) secure_boot ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | u-boot-menu | secure-boot | qemu | makedumpfile | drgn | debug [RELEASE] | edk2 [RELEASE] | dtbs [RELEASE]" ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | u-boot-menu | secure-boot | qemu | makedumpfile | drgn | debug [RELEASE] | edk2 [RELEASE] | u-boot [RELEASE] | dtbs [RELEASE]" ;;
 esac

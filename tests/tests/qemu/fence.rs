@@ -3,13 +3,14 @@
 
 use crate::audit;
 use crate::dma::{with_edus, with_smmu};
+use crate::fence_guests::expect_network;
 use crate::probe;
 use baton_qemu::{Machine, Task, kexec, linux, paths, scratch};
-use baton_tests::{Scratch, boot, boot_and_look, boot_and_save, machine, number};
+use baton_tests::{Boot, Scratch, boot, boot_and_look, boot_and_save, machine, number};
 use std::fs;
 
 /// A machine with the fence, and what that says at boot.
-fn fenced() -> Machine {
+pub fn fenced() -> Machine {
     Machine {
         baton: "smmu=fence".into(),
         ..with_smmu(machine(4))
@@ -23,29 +24,68 @@ fn with_edu(mut machine: Machine) -> Machine {
     machine
 }
 
-const FENCED: &str = "its devices reach the guest's memory alone";
+pub const FENCED: &str = "its devices reach the guest's memory alone";
 
-/// Debian's kernel, three times, each with its disk behind the fence: strict, lazy, and untranslated.
-#[test]
-fn linux_has_its_disk_behind_it_in_every_kernel() {
-    for (name, append) in [
-        ("strict", "iommu.strict=1"),
-        ("lazy", "iommu.strict=0"),
-        ("passthrough", "iommu.passthrough=1"),
+/// How Linux has DMA translated: it takes each translation back at once, or some time later, or there are none.
+pub const MODES: [(&str, &str); 3] = [
+    ("strict", "iommu.strict=1"),
+    ("lazy", "iommu.strict=0"),
+    ("passthrough", "iommu.passthrough=1"),
+];
+
+/// The fence must be there, and each of the kernels 0 to `last` must have set the SMMU up, have devices behind it, and
+/// no event of theirs.
+#[track_caller]
+pub fn expect_a_driver(boot: &Boot, last: u32) {
+    boot.expect(FENCED);
+    for (line, expected) in [
+        ("shut until a driver sets it up", last),
+        ("Adding to iommu group 0", last + 1),
     ] {
+        let seen = boot.all(line).count();
+        if seen != expected as usize {
+            boot.fail(format_args!(
+                "expected \"{line}\" {expected} times, seen {seen}"
+            ));
+        }
+    }
+    let complaints = [
+        "event 0x",
+        "event: ",
+        "global error",
+        "CMDQ error",
+        "CMD_SYNC timeout",
+    ];
+    for line in boot.all("arm-smmu-v3 ") {
+        if complaints
+            .iter()
+            .any(|complaint| line.text.contains(complaint))
+        {
+            boot.fail(format_args!(
+                "expected no complaint of the driver's, seen \"{}\"",
+                line.text
+            ));
+        }
+    }
+}
+
+/// Debian's kernel, three times, each with disk and network behind the fence.
+#[test]
+fn linux_has_its_disk_and_network_behind_it_in_every_kernel() {
+    for (name, append) in MODES {
         let files = Scratch::new(&format!("fence-{name}"));
         let disk = scratch::create(&files.path("disk"), 3).unwrap();
         let mut machine = fenced();
         machine.disks.push(disk.clone());
-        let boot = boot(&machine, &Task::Disk { times: 3 }.guest(append), 400);
+        machine.echo();
+        let append = format!("baton.net=on {append}");
+        let boot = boot(&machine, &Task::Disk { times: 3 }.guest(&append), 400);
         boot.expect_ok(linux::check(&boot, 3, machine.smp));
-        boot.expect(FENCED);
+        expect_a_driver(&boot, 3);
         boot.expect(kexec::STARTING);
         boot.expect_no(kexec::BYE);
-        boot.expect("Adding to iommu group");
-        boot.expect("shut until a driver sets it up");
-        boot.expect_no("arm-smmu-v3 9050000.smmuv3: event");
         boot.expect_ok(scratch::check(&boot, &disk, 3));
+        expect_network(&boot, 3);
         boot.expect_end();
     }
 }

@@ -19,6 +19,7 @@ mod external_debug;
 mod fault_injection;
 mod faults;
 mod fence;
+mod fence_guests;
 mod firmware;
 mod gicv2;
 mod hostile;

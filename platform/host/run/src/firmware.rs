@@ -20,6 +20,8 @@ const ENTER_FLASH: [u32; 2] = [0xd280_0001, 0xd61f_0020];
 pub enum Firmware {
     /// U-Boot, which runs from RAM, wherever it was loaded.
     UBoot,
+    /// That of Debian 13, whose virtio drivers take a device behind an SMMU.
+    NewerUBoot,
     /// EDK2, which runs from the flash.
     Edk2,
 }
@@ -57,6 +59,7 @@ impl Machine {
         machine.baton = format!("{TREE} {}", self.baton).trim_end().to_owned();
         let file = match firmware {
             Firmware::UBoot => paths::u_boot(),
+            Firmware::NewerUBoot => paths::u_boot_of("trixie"),
             Firmware::Edk2 => {
                 let edk2 = escape(&paths::edk2().to_string_lossy());
                 // QEMU takes `-bios` and `-kernel` together as firmware that shall load the kernel.

@@ -72,7 +72,7 @@ pub struct Machine {
     /// The version of its interrupt controller, 2 or 3 (`GIC=`); the former serves 8 CPUs, and has
     /// no ITS.
     pub gic: u32,
-    /// Whether an SMMUv3 stands before PCI, and its disks' DMA goes through it. QEMU has to be 9.1 or newer for the
+    /// Whether an SMMUv3 stands before PCI, and DMA of disks and network goes through it. QEMU has to be 9.1 or newer for the
     /// SMMU to do what its register says that decides when it is off.
     pub smmu: bool,
     /// Firmware that starts the monitor, or the guest, from a disk (`BOOT=uefi`); none: QEMU does.
@@ -202,12 +202,31 @@ impl Machine {
     /// Adds a network whose one host answers DHCP, and gives out the files of `folder` by TFTP.
     pub fn serve(&mut self, folder: &Path) {
         let folder = escape(&folder.to_string_lossy());
+        self.add_network(&format!("tftp={folder}"));
+    }
+
+    /// Adds a network with a host, 10.0.2.100, that sends back what comes to its TCP port 7.
+    pub fn echo(&mut self) {
+        self.add_network("guestfwd=tcp:10.0.2.100:7-cmd:cat");
+    }
+
+    /// Adds a network with QEMU's own hosts, which do this.
+    fn add_network(&mut self, hosts: &str) {
+        let by_smmu = self.by_smmu();
         self.extra.extend([
             "-netdev".into(),
-            format!("user,id=tftp,restrict=on,tftp={folder}"),
+            format!("user,id=net,restrict=on,{hosts}"),
             "-device".into(),
-            "virtio-net-pci,netdev=tftp,romfile=".into(),
+            format!("virtio-net-pci,netdev=net,{by_smmu},romfile="),
         ]);
+    }
+
+    /// How virtio devices' DMA goes.
+    pub(crate) fn by_smmu(&self) -> &'static str {
+        match self.smmu {
+            true => "iommu_platform=on,disable-legacy=on",
+            false => "iommu_platform=off",
+        }
     }
 
     /// The command that makes QEMU write the device tree of this machine with `modules` to `file`.
@@ -287,11 +306,7 @@ impl Machine {
         } in &self.disks
         {
             let file = escape(&file.to_string_lossy());
-            let by_smmu = if self.smmu {
-                "iommu_platform=on,disable-legacy=on"
-            } else {
-                "iommu_platform=off"
-            };
+            let by_smmu = self.by_smmu();
             let readonly = if *writable { "off" } else { "on" };
             command.args([
                 "-drive",

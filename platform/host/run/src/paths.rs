@@ -113,6 +113,11 @@ pub fn u_boot() -> PathBuf {
     })
 }
 
+/// U-Boot of that Debian, as `fetch.sh u-boot RELEASE` leaves it.
+pub fn u_boot_of(release: &str) -> PathBuf {
+    cache().join("u-boot").join(release).join("u-boot.bin")
+}
+
 /// EDK2 for this machine's flash (`BATON_EDK2`, else that of Debian's qemu-efi-aarch64).
 pub fn edk2() -> PathBuf {
     path("BATON_EDK2", || {
@@ -165,6 +170,11 @@ pub fn card(way: &str) -> PathBuf {
 /// The disk with an EFI system partition that `make test-esp` makes.
 pub fn esp() -> PathBuf {
     target().join("guest/esp.img")
+}
+
+/// The same, whose kernels use the disk of [`scratch`](crate::scratch) too.
+pub fn esp_with_disk() -> PathBuf {
+    target().join("guest/esp-disk.img")
 }
 
 /// The folder that `make test-cards` makes for a TFTP server.

@@ -154,7 +154,10 @@ impl Uefi {
             "-drive".into(),
             format!("if=none,id=esp,format=raw,readonly=on,file={disk}"),
             "-device".into(),
-            "virtio-blk-pci,drive=esp,serial=esp,iommu_platform=off,romfile=".into(),
+            format!(
+                "virtio-blk-pci,drive=esp,serial=esp,{},romfile=",
+                machine.by_smmu()
+            ),
         ]);
         Ok(arguments)
     }
