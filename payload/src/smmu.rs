@@ -146,6 +146,16 @@ impl Smmu {
         self.consumed()
     }
 
+    /// Takes the GiB with an address out of the table of [`Self::context`], and waits until the SMMU has forgotten what
+    /// was translated there.
+    pub fn unmap(&mut self, address: u64) -> Outcome {
+        write64(self.memory + TABLE_AT + 8 * (address / GIB), 0);
+        let [invalidate, _] = TLBI_NH_VA;
+        self.push([invalidate, address & !0xfff | 1]);
+        self.push(SYNC);
+        self.consumed()
+    }
+
     /// Gives a stream this entry, and waits until it has that.
     pub fn set_entry(&mut self, stream: u16, entry: [u64; 8]) -> Outcome {
         let stream = u64::from(stream);

@@ -63,6 +63,11 @@ pub fn run(context: &Context) -> Outcome {
         lands(&edu, own)?,
         "stage 1: expected a write to land, seen none"
     );
+    smmu.unmap(own)?;
+    ensure!(
+        !lands(&edu, own)?,
+        "stage 1: expected no write to land after an unmap, seen one"
+    );
 
     smmu.context(Some(monitor));
     smmu.set_entry(edu.number, Smmu::stage_1(descriptor))?;
