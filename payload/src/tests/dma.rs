@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `test=dma`: generation 0 makes all functions of PCI masters of their bus, has two devices write, 100 ms later, and
-//! reboots at once: one into memory that the reboot
-//! leaves alone, the other into what it copies. Generation 1 looks whether they have.
+//! reboots at once: one into memory that the reboot leaves alone, the other into what it copies. Generation 1 looks
+//! whether they have. They have written there before, so that an SMMU remembers how they do.
 
 use crate::console::say;
 use crate::context::Context;
@@ -39,10 +39,16 @@ fn start(context: &Context, kept: &Edu, moved: &Edu) -> Outcome {
     moved.set_up()?;
     set_up_smmu(context)?;
     let arena = context.arena;
+    let start = || {
+        kept.start(arena.kept() + OFFSET, SIZE);
+        moved.start(arena.moved() + OFFSET, SIZE);
+    };
+    start();
+    kept.wait()?;
+    moved.wait()?;
     let mut prepared = kexec::prepare(context, context.cpus.boot, 0)?;
     say!("two devices write in 100 ms, rebooting");
-    kept.start(arena.kept() + OFFSET, SIZE);
-    moved.start(arena.moved() + OFFSET, SIZE);
+    start();
     prepared.go()
 }
 
