@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Makes a guest's stores to an SMMU's registers, and gives it commands and entries: whatever they are, nothing of it
-//! leads past stage 2, and no queue lies outside guest memory.
+//! Makes a guest's stores to an SMMU's registers and its tables, and gives it commands and entries: whatever they are,
+//! nothing of it leads past stage 2, and no queue lies outside guest memory.
 #![no_main]
 
 use baton_core::memory::guest_memory::GuestMemory;
@@ -66,7 +66,7 @@ fn entry(words: [u64; 2]) {
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
-    let memory = Memory::new(0x1000, 0x4000_0000);
+    let mut memory = Memory::new(0x1000, 0x4000_0000);
     let identity = Identity {
         idr: [0x0d44_101b, input.edge() as u32, 0, 0, 0, 0x54],
         ..Identity::default()
@@ -76,6 +76,9 @@ fuzz_target!(|data: &[u8]| {
         let words = [word(&memory, &mut input), word(&memory, &mut input)];
         command(words);
         entry(words);
+        let at = word(&memory, &mut input);
+        memory.write(at, words[0]);
+        memory.write(at.wrapping_add(8), words[1]);
         let offset = 4 * u64::from(input.u8() & 0x3f);
         let size = 1 << (input.u8() & 3);
         let value = word(&memory, &mut input);
@@ -105,10 +108,13 @@ fuzz_target!(|data: &[u8]| {
         if let Some(table) = registers.table() {
             assert!(table.streams() <= 1 << 16);
             let stream = input.number(4) as u32;
-            if let Some((_, follow)) = table.run(&memory, stream) {
+            if let Some((at, follow)) = table.run(&memory, stream) {
                 assert!(stream < table.streams() && follow <= table.streams() - stream);
+                assert!(follow > 0 && at.is_multiple_of(64), "{follow} at {at:#x}");
             }
-            let _ = table.entry(&memory, stream);
+            if let Some(words) = table.entry(&memory, stream) {
+                entry(words);
+            }
         }
     }
 });

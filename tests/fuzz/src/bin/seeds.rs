@@ -260,6 +260,68 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
                 0, 28, 3, 0,
             ],
         ),
+        // A driver sets an SMMU up, with a table of one level, and of two whose base comes in halves; queues outside
+        // its memory, and one with more commands than places.
+        (
+            "smmu",
+            "one-level",
+            smmu(&[
+                ([0x9, 1 << 44], 0x4002_0040, (0x80, 8), 0x4002_0000),
+                ([0x4004_000b, 0x54], 0x4002_0080, (0x88, 4), 8),
+                ([0x4, 31], 0x4000_c000, (0x90, 8), 0x4000_c00a),
+                ([0x46, 0], 0x4000_c010, (0x20, 4), 0x8),
+                ([1 << 32 | 0x3, 1], 0x4000_c020, (0x98, 4), 3),
+                (
+                    [5 << 48 | 0x12, 0x1001],
+                    0x4000_c030,
+                    (0xa0, 8),
+                    0x4001_0005,
+                ),
+                ([0x2046, 0], 0x4000_c040, (0x50, 4), 5),
+                ([0x44, 1], 0x4000_c050, (0x20, 4), 0xd),
+                ([0xff, 0], 0x4000_c060, (0x98, 4), 7),
+                ([0; 2], 0, (0x64, 4), 1),
+                ([0; 2], 0, (0x20, 4), 0),
+            ]),
+        ),
+        (
+            "smmu",
+            "two-levels",
+            smmu(&[
+                ([0x4003_0009, 0x4003_8003], 0x4002_0000, (0x84, 4), 0),
+                ([0x9, 1 << 44], 0x4003_0040, (0x80, 4), 0x4002_0000),
+                ([0x4004_000b, 0x54], 0x4003_8040, (0x88, 4), 0x1_0210),
+                ([0x30, 0], 0x4000_c000, (0x94, 4), 0),
+                ([0x46, 0], 0x4000_c010, (0x90, 4), 0x4000_c004),
+                ([0x10, 0], 0x4000_c020, (0x20, 4), 0x9),
+                ([0; 2], 0, (0x98, 4), 3),
+            ]),
+        ),
+        (
+            "smmu",
+            "commands-outside",
+            smmu(&[
+                ([0; 2], 0, (0x90, 8), 0x4007_800a),
+                ([0; 2], 0, (0x20, 4), 0x8),
+            ]),
+        ),
+        (
+            "smmu",
+            "events-outside",
+            smmu(&[
+                ([0; 2], 0, (0xa0, 8), 0x4007_8005),
+                ([0; 2], 0, (0x20, 4), 0x4),
+            ]),
+        ),
+        (
+            "smmu",
+            "too-many-commands",
+            smmu(&[
+                ([0; 2], 0, (0x90, 8), 0x4000_c002),
+                ([0; 2], 0, (0x98, 4), 5),
+                ([0; 2], 0, (0x20, 4), 0x8),
+            ]),
+        ),
         (
             "options",
             "all",
@@ -276,6 +338,26 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 /// Returns a text in UCS-2.
 fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+/// Returns an input of `smmu`, for QEMU's: each step is a command that is an entry too, where it is written, a store to
+/// a register, by offset and size, and its value. Then the entry of stream 1 is read.
+fn smmu(steps: &[([u64; 2], u64, (u8, u8), u64)]) -> Vec<u8> {
+    const CR0: u8 = 0x20;
+    let idr1 = 0x0273_0010_u32.to_le_bytes();
+    let mut input = [&[4, 0], &idr1[..]].concat();
+    for &([first, second], at, (offset, size), value) in steps {
+        let word = |word: u64| [&[2], &word.to_le_bytes()[..]].concat();
+        input.extend([word(first), word(second), word(at)].concat());
+        input.extend([offset / 4, size.ilog2() as u8]);
+        input.extend(word(value));
+        if offset == CR0 {
+            // CMDQ_CONS as it is.
+            input.extend([0, 0]);
+        }
+        input.extend(1_u32.to_le_bytes());
+    }
+    input
 }
 
 /// Returns the header of an Image.
