@@ -66,14 +66,14 @@ impl Caught {
             _ => el0,
         };
         let rest = [sp, pc, pstate];
-        self.store(frame.x.iter().chain(&rest), generation);
+        self.store(frame.x.iter().chain(&rest), per_cpu(), generation);
         self.by_kernel.store(false, Relaxed);
     }
 
     /// Keeps `registers`, which the kernel says are those where it panicked; `None`: it says nothing.
     pub fn keep_kernels(&self, registers: Option<&[u64; REGISTERS]>, generation: u64) {
         self.by_kernel.store(registers.is_some(), Relaxed);
-        self.store(registers.into_iter().flatten(), generation);
+        self.store(registers.into_iter().flatten(), per_cpu(), generation);
     }
 
     /// As [`Caught::keep`], but for what the kernel has said itself.
@@ -81,6 +81,14 @@ impl Caught {
         match self.by_kernel.load(Relaxed) {
             true => self.generation.store(generation, Relaxed),
             false => self.keep(frame, generation),
+        }
+    }
+
+    /// Keeps what `other` has kept in `generation`, on the same CPU.
+    pub fn keep_those_of(&self, other: &Self, generation: u64) {
+        if let Some(Stopped { registers, per_cpu }) = other.stopped(generation) {
+            self.store(&registers, per_cpu, generation);
+            self.by_kernel.store(false, Relaxed);
         }
     }
 
@@ -109,17 +117,21 @@ impl Caught {
         core::array::from_fn(|number| self.registers[number].load(Relaxed))
     }
 
-    fn store<'a>(&self, values: impl Iterator<Item = &'a u64>, generation: u64) {
+    fn store<'a>(&self, values: impl IntoIterator<Item = &'a u64>, per_cpu: u64, generation: u64) {
         // Those of a crash before are gone.
         self.dump.store(DUMP_NONE, Relaxed);
         for (register, value) in self.registers.iter().zip(values) {
             register.store(*value, Relaxed);
         }
-        // SAFETY: It is the guest's, and reading it changes nothing.
-        self.per_cpu
-            .store(unsafe { read_sysreg!(TPIDR_EL1) }, Relaxed);
+        self.per_cpu.store(per_cpu, Relaxed);
         self.generation.store(generation, Relaxed);
     }
+}
+
+/// Returns the guest's TPIDR_EL1 of this CPU.
+fn per_cpu() -> u64 {
+    // SAFETY: It is the guest's, and reading it changes nothing.
+    unsafe { read_sysreg!(TPIDR_EL1) }
 }
 
 /// Returns PC and PSTATE of the guest at `frame`, whose CPU this is. One that has interrupts on takes the kick as one,
@@ -201,6 +213,21 @@ mod tests {
         caught.keep(&frame(5), 3);
         assert!(caught.stopped(3).is_some());
         assert_eq!((caught.stopped(2), caught.stopped(4)), (None, None));
+    }
+
+    #[test]
+    fn has_those_that_the_cpu_went_to_sleep_with() {
+        let (caught, asleep) = (Caught::new(), Caught::new());
+        fake::set("TPIDR_EL1", 0xe1_0000);
+        asleep.keep(&frame(5), 3);
+        let expected = asleep.stopped(3);
+        // A CPU that wakes has another one.
+        fake::set("TPIDR_EL1", 0);
+        caught.keep_those_of(&asleep, 4);
+        assert_eq!(caught.stopped(4), None, "it slept in another generation");
+        caught.keep_those_of(&asleep, 3);
+        assert!(expected.is_some());
+        assert_eq!(caught.stopped(3), expected);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Cpu {
     pub joining: AtomicPtr<Frame>,
     /// Its registers where a crash has stopped it.
     pub caught: Caught,
+    /// Those with which it has called CPU_SUSPEND last, to lose power: it comes back without any.
+    pub asleep: Caught,
     /// What it did in the takeover that is under way, before that is certain.
     pub attempt: Attempt,
     /// When it did what in the last takeover.
@@ -92,6 +94,7 @@ impl Cpu {
             listens: AtomicBool::new(false),
             joining: AtomicPtr::new(null_mut()),
             caught: Caught::new(),
+            asleep: Caught::new(),
             attempt: Attempt::default(),
             times: Times::new(),
             exits: Exits::new(),
@@ -137,11 +140,17 @@ impl Cpu {
         result
     }
 
-    /// Keeps the registers of the CPU that runs this, `self`, if it joins a takeover from its guest.
+    /// Keeps the registers of the CPU that runs this, `self`, if it joins a takeover from its guest, or from where that
+    /// has let it lose power.
     pub fn keep_registers(&self) {
+        let generation = self.member.generation();
         // SAFETY: It is null, or points to what `join_from` has borrowed, on this CPU, up to its end.
-        if let Some(frame) = unsafe { self.joining.load(Relaxed).as_ref() } {
-            self.caught.keep(frame, self.member.generation());
+        match unsafe { self.joining.load(Relaxed).as_ref() } {
+            Some(frame) => self.caught.keep(frame, generation),
+            None if self.power.is_suspended() => {
+                self.caught.keep_those_of(&self.asleep, generation)
+            }
+            None => {}
         }
     }
 

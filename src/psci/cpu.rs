@@ -7,6 +7,7 @@ use crate::firmware;
 use crate::machine::Machine;
 use crate::machine::cpu::Cpu;
 use crate::takeover::listen::listening;
+use crate::vcpu::frame::Frame;
 use arm_psci::{AffinityInfo, EntryPoint, ErrorCode};
 use baton_core::mpidr::mask_from_level;
 use baton_core::power_state::Depth;
@@ -70,8 +71,14 @@ pub fn affinity_info(machine: &Machine, mpidr: u64, lowest_level: u32) -> Answer
     Ok(u32::from(info).into())
 }
 
-/// Suspends the calling CPU (DEN0022, CPU_SUSPEND).
-pub fn suspend(machine: &Machine, cpu: &Cpu, power_state: u32, start: Start) -> Answer {
+/// Suspends the calling CPU, whose guest is at `frame` (DEN0022, CPU_SUSPEND).
+pub fn suspend(
+    machine: &Machine,
+    cpu: &Cpu,
+    frame: &Frame,
+    power_state: u32,
+    start: Start,
+) -> Answer {
     let format = machine.suspend_format.filter(|_| !cpu.in_spin_table);
     let format = format.ok_or(ErrorCode::NotSupported)?;
     let depth = format
@@ -79,6 +86,7 @@ pub fn suspend(machine: &Machine, cpu: &Cpu, power_state: u32, start: Start) -> 
         .ok_or(ErrorCode::InvalidParameters)?;
     if depth == Depth::PowerDown {
         check_entry(&machine.ram, start.entry)?;
+        cpu.asleep.keep(frame, cpu.member.generation());
         cpu.power.suspend(start);
     }
     let asleep = || firmware::cpu_suspend(cpu, power_state);

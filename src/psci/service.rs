@@ -19,8 +19,9 @@ const VERSION: u64 = 1 << 16 | 1;
 
 /// Answers the PSCI call in `frame`.
 pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
-    let arguments = [frame.x[0], frame.x[1], frame.x[2], frame.x[3]];
-    let request = decode(&arguments, |id| firmware::features(id.into()).is_some());
+    let request = decode(&arguments(frame), |id| {
+        firmware::features(id.into()).is_some()
+    });
     if let Ok(Request::Here(Function::CpuOff)) = request {
         on_off::off(machine, cpu);
         return Next::Park;
@@ -36,9 +37,14 @@ pub fn call(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Next {
         let (index, id, elr) = (cpu.index, frame.x[0], frame.elr);
         log::debug!("cpu {index}: call {id:#x} at {elr:#x}");
     }
-    let answer = request.and_then(|request| answer(machine, cpu, &arguments, request));
+    let answer = request.and_then(|request| answer(machine, cpu, frame, request));
     frame.x[0] = answer.unwrap_or_else(error_answer);
     Next::Resume
+}
+
+/// The function's id and its arguments.
+fn arguments(frame: &Frame) -> [u64; 4] {
+    [frame.x[0], frame.x[1], frame.x[2], frame.x[3]]
 }
 
 fn turn_on(
@@ -59,13 +65,17 @@ fn turn_on(
     Next::Resume
 }
 
-fn answer(machine: &Machine, cpu: &Cpu, arguments: &[u64; 4], request: Request) -> Answer {
+fn answer(machine: &Machine, cpu: &Cpu, frame: &Frame, request: Request) -> Answer {
+    let arguments = &arguments(frame);
     let function = match request {
         Request::Suspend {
             power_state,
             entry,
             context,
-        } => return cpu::suspend(machine, cpu, power_state, Start { entry, context }),
+        } => {
+            let start = Start { entry, context };
+            return cpu::suspend(machine, cpu, frame, power_state, start);
+        }
         Request::Pass => return Ok(pass(arguments)),
         Request::Here(function) => function,
     };
