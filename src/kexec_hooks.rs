@@ -189,7 +189,9 @@ fn is_the_patched(patched: &Patched, caller: &Result<Caller, NotPatched>, ram: &
 pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> Option<Next> {
     let hook = u16::try_from(immediate).ok()?;
     let call = frame.elr.wrapping_sub(4);
-    let (mut patched, way) = reached(machine, frame, hook, call)?;
+    let Some((mut patched, way)) = reached(machine, frame, hook, call) else {
+        return repeat_if_over(machine, cpu, frame);
+    };
     // Before it is served: from the second one there may be no return.
     cpu.exits.count(Cause::Hook);
     let generation = cpu.member.generation();
@@ -198,6 +200,11 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
         HOOK1 => return Some(Next::Resume),
         CRASH_HOOK1 => {
             let registers = pt_regs::read(&machine.ram, frame.x[0]);
+            if registers.is_none()
+                && let Some(next) = repeat_if_over(machine, cpu, frame)
+            {
+                return Some(next);
+            }
             cpu.caught.keep_kernels(registers.as_ref(), generation);
             return Some(Next::Resume);
         }
@@ -235,6 +242,17 @@ pub fn hit(machine: &Machine, cpu: &Cpu, frame: &mut Frame, immediate: u64) -> O
         None => frame.elr = call,
     }
     Some(Next::Resume)
+}
+
+/// Has the guest make its call again if another CPU's takeover has begun meanwhile: that takes this CPU first, and its
+/// kernel may go on after it. What is not to be found then is not missing, as the kernel's tables have gone with its
+/// memory.
+fn repeat_if_over(machine: &Machine, cpu: &Cpu, frame: &mut Frame) -> Option<Next> {
+    let is_over = machine.takeover.rendezvous.is_over(&cpu.member);
+    is_over.then(|| {
+        frame.repeat_call();
+        Next::Resume
+    })
 }
 
 /// Returns what is patched, and the way that the guest takes, if it is at `hook` of it, by its call at virtual
