@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub use baton_qemu::gdb::{CPSR, PC};
 
 /// `SMC #0`.
-const SMC: u32 = 0xd400_0003;
+pub(crate) const SMC: u32 = 0xd400_0003;
 
 /// Where a machine waits for a debugger.
 pub struct Stub(PathBuf);
@@ -132,6 +132,11 @@ impl Debugger {
     pub fn word(&mut self, cpu: u32, address: u64) -> u64 {
         let word = expect(self.0.word(cpu, address));
         word.unwrap_or_else(|| panic!("expected memory at {address:#x}"))
+    }
+
+    /// Writes the word at a virtual address, as `cpu` sees it.
+    pub fn set_word(&mut self, cpu: u32, address: u64, value: u64) {
+        expect(self.0.set_word(cpu, address, value));
     }
 
     /// Inverts the bits of `mask` in the byte of memory at physical address `address`.

@@ -2,11 +2,11 @@
 //! Debian's kernel panics, and its crash kernel follows.
 
 use crate::linux::{expect_stock, run_on};
-use baton_qemu::hang::{MASKED, mark};
+use baton_qemu::hang::{MASKED, STEXT, mark};
 use baton_qemu::{End, Guest, Machine, Task, hang, kexec, paths, scratch};
 use baton_tests::debugger::{Debugger, Monitor, Stub};
 use baton_tests::{
-    Boot, Scratch, boot, boot_answered, boot_watched, machine, number, uefi_machine,
+    Boot, Kernel, Scratch, boot, boot_answered, boot_watched, machine, number, uefi_machine,
 };
 use std::ops::Range;
 use std::process::Command;
@@ -17,7 +17,7 @@ pub const CRASH: Task = Task::Crash { times: 1 };
 /// What the stock path prints when it has stopped the other CPUs (`machine_crash_shutdown()`).
 pub const STOCK: &str = "Starting crashdump kernel";
 /// The monitor's line about a takeover after a panic.
-const CARRIED: &str = "after __crash_kexec()";
+pub const CARRIED: &str = "after __crash_kexec()";
 /// A break on QEMU's terminal, behind its escape, and the key.
 const BREAK_AND_C: &str = "\u{1}bc";
 /// Bytes of a note, without the empty one behind it.
@@ -81,6 +81,19 @@ pub fn expect_hung(boot: &Boot, place: u64, cpus: Range<u32>) {
     }
 }
 
+/// The PC of `cpu` in the dump but for multiples of [`STEXT`], by which kernels are moved.
+#[track_caller]
+pub fn pc_of_note(boot: &Boot, cpu: u32) -> u64 {
+    let line = boot.expect(&format!("guest: vmcore: note {cpu}: pc "));
+    let digits = line
+        .split_once(": pc ")
+        .and_then(|(_, rest)| rest.get(..16));
+    match digits.map(|digits| u64::from_str_radix(digits, 16)) {
+        Some(Ok(pc)) => pc % STEXT,
+        _ => boot.fail(format_args!("expected a PC, seen \"{line}\"")),
+    }
+}
+
 /// How many notes of the dump must have registers, were written by the kernel, and have no registers.
 #[track_caller]
 pub fn expect_notes(boot: &Boot, registers: u32, kernels: u32, empty: u32) {
@@ -128,6 +141,15 @@ fn a_crash_kernel_has_all_cpus_and_kexecs() {
     expect_notes(&boot, 4, 0, 0);
     boot.expect("guest: tree: asked for by                     __crash_kexec()");
     boot.expect("guest: tree: copied or zeroed                               0 KiB");
+    // Where the kernel says that it panicked, and not where it called the monitor.
+    let kernel = Kernel::at(STEXT);
+    let leaver = kernel.function("__crash_kexec")..kernel.stops_crashed();
+    let pc = pc_of_note(&boot, 0);
+    if !(leaver.start % STEXT..leaver.end % STEXT).contains(&pc) {
+        boot.fail(format_args!(
+            "expected note 0 at {leaver:#x?} of the kernel but for multiples of {STEXT:#x}, seen {pc:#x}"
+        ));
+    }
 }
 
 /// By UEFI, with ACPI: the crash kernel has its memory map, and no device tree of the machine's.

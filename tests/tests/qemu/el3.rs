@@ -64,6 +64,12 @@ pub fn boot_with_traps(
     })
 }
 
+/// The same with an idle state in which CPUs have no power.
+#[track_caller]
+pub fn boot_with_idle_state(machine: &Machine, guest: &Guest, seconds: u64) -> Boot {
+    boot(machine, guest, 0, seconds, add_idle_state)
+}
+
 #[track_caller]
 fn probe(append: &str, options: u32) -> Boot {
     probe_on(&machine(SMP), append, options)
@@ -138,7 +144,7 @@ fn asleep_with_every_priority_masked() {
 #[test]
 fn linux() {
     let guest = linux::KEXEC.guest("baton.suspend=on");
-    let boot = boot(&machine(SMP), &guest, 0, 300, add_idle_state);
+    let boot = boot_with_idle_state(&machine(SMP), &guest, 300);
     boot.expect_ok(baton_qemu::linux::check(&boot, 1, SMP));
     linux::expect_carried(&boot);
     boot.expect("4 of 4 CPUs taken, 0 missing");

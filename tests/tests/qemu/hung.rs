@@ -5,25 +5,30 @@ use crate::crash::{boot_debugged, expect_carried, expect_hung, expect_notes};
 use baton_qemu::hang::{MASKED, mark};
 use baton_qemu::{Disk, linux, paths};
 use baton_tests::debugger::Debugger;
-use baton_tests::{Scratch, machine};
+use baton_tests::{Boot, Scratch, machine};
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-/// So many CPUs get their turns by time.
-const FEW: u32 = 4;
+/// How CPUs get their turns, and what the machine's clock is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turns {
+    /// All run at once; or, on a large machine, one that spins has 100 ms before the next one's turn.
+    Time,
+    /// They share what there is, and an instruction takes 4 ns.
+    Instructions,
+}
 
 /// CPU 0 of `smp` panics while CPUs 1 to `hung` spin.
 #[track_caller]
-fn run_hung(smp: u32, hung: u32, seconds: u64) {
+fn run_hung(smp: u32, hung: u32, turns: Turns, seconds: u64) -> Boot {
     let scratch = Scratch::new(&format!("hung-{smp}-{hung}"));
     let cpus = 1..hung + 1;
     let mut place = 0;
     let start = Instant::now();
     let mut machine = machine(smp);
-    if smp > FEW {
-        // By time a CPU that spins has 100 ms before the next one's turn; by instructions they share what there is.
+    if turns == Turns::Instructions {
         machine.qemu = paths::qemu_10().display().to_string();
         machine
             .extra
@@ -40,35 +45,77 @@ fn run_hung(smp: u32, hung: u32, seconds: u64) {
     expect_carried(&boot, 1);
     expect_notes(&boot, smp, 0, 0);
     expect_hung(&boot, place, cpus);
+    boot
 }
 
 #[test]
 fn hung_cpus_are_taken() {
-    run_hung(4, 3, 600);
+    run_hung(4, 3, Turns::Time, 600);
+}
+
+/// By the monitor's report, from the call that a panic makes to the crash kernel's first instruction.
+#[test]
+#[ignore = "long: make test-long"]
+fn a_hung_cpu_adds_less_than_5_ms() {
+    const SMP: u32 = 4;
+    let away = |hung| {
+        let boot = run_hung(SMP, hung, Turns::Instructions, 900);
+        let entered = us_in(
+            &boot,
+            "baton: generation 1: entered ",
+            " us after __crash_kexec()",
+        );
+        let gathered = us_in(&boot, "guest: tree: all CPUs gathered ", " us");
+        println!(
+            "{hung} of {SMP} CPUs hung: gathered after {gathered} us, crash kernel after {entered} us"
+        );
+        entered
+    };
+    let away: Vec<f64> = (0..SMP).map(away).collect();
+    for (hung, pair) in (1..).zip(away.windows(2)) {
+        let added = pair[1] - pair[0];
+        assert!(
+            added < 5000.0,
+            "expected less than 5000 us for hung CPU {hung}, seen {added:.1} of {away:.1?}"
+        );
+    }
+}
+
+/// The microseconds between `before` and `after` in the first line that has the former.
+#[track_caller]
+fn us_in(boot: &Boot, before: &str, after: &str) -> f64 {
+    let line = boot.expect(before);
+    let words = line
+        .split_once(before)
+        .and_then(|(_, rest)| rest.split_once(after));
+    match words.and_then(|(us, _)| us.trim().parse().ok()) {
+        Some(us) => us,
+        None => boot.fail(format_args!("expected microseconds, seen \"{line}\"")),
+    }
 }
 
 #[test]
 #[ignore = "80 vCPUs"]
 fn no_cpu_of_80_hangs() {
-    run_hung(80, 0, 1800);
+    run_hung(80, 0, Turns::Instructions, 1800);
 }
 
 #[test]
 #[ignore = "80 vCPUs"]
 fn one_cpu_of_80_hangs() {
-    run_hung(80, 1, 1800);
+    run_hung(80, 1, Turns::Instructions, 1800);
 }
 
 #[test]
 #[ignore = "80 vCPUs"]
 fn half_of_80_cpus_hang() {
-    run_hung(80, 40, 1800);
+    run_hung(80, 40, Turns::Instructions, 1800);
 }
 
 #[test]
 #[ignore = "80 vCPUs"]
 fn all_of_80_cpus_but_one_hang() {
-    run_hung(80, 79, 3600);
+    run_hung(80, 79, Turns::Instructions, 3600);
 }
 
 /// The crash kernel asks the monitor for the registers, and the monitor's report has them.

@@ -8,6 +8,7 @@ mod boards;
 mod command;
 mod crash;
 mod crash_interrupt;
+mod crash_moments;
 mod dma;
 mod door;
 mod e2h;

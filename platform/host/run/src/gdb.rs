@@ -100,6 +100,15 @@ impl Gdb {
         Ok(little_endian(&self.ask(&format!("m{address:x},8"))?))
     }
 
+    /// Writes the word at a virtual address, as `cpu` sees it.
+    ///
+    /// # Errors
+    /// [`GdbError`]
+    pub fn set_word(&mut self, cpu: u32, address: u64, value: u64) -> Result<(), GdbError> {
+        self.choose(cpu)?;
+        self.expect_ok(&format!("M{address:x},8:{:016x}", value.swap_bytes()))
+    }
+
     /// Has the next packets be about `cpu`.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ pub const MASKED: u64 = 0x3c5;
 /// `b .`
 const SPIN: u32 = 0x1400_0000;
 /// How far `_stext` is from the start of the Image.
-const STEXT: usize = 0x1_0000;
+pub const STEXT: u64 = 0x1_0000;
 
 /// Returns what is in x19 of a CPU that hangs.
 pub fn mark(cpu: u32) -> u64 {
@@ -49,7 +49,7 @@ pub fn hang(
 
 /// Finds an instruction that branches to itself.
 fn find(gdb: &mut Gdb, smp: u32, image: &[u8], stext: u64) -> Result<Option<u64>, GdbError> {
-    let text = image.get(STEXT..).unwrap_or_default();
+    let text = image.get(STEXT as usize..).unwrap_or_default();
     let (words, _) = text.as_chunks::<4>();
     let spins = (stext..).step_by(4).zip(words);
     for (address, _) in spins.filter(|(_, word)| **word == SPIN.to_le_bytes()) {
