@@ -9,6 +9,7 @@ use crate::image;
 use crate::machine::Machine;
 use crate::mmu;
 use crate::outcome::{Outcome, ensure, fail};
+use baton_abi::report_size;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Size of a page of an indirection list in bytes.
@@ -36,7 +37,7 @@ const WITNESS_AT: u64 = MOVED_AT + MOVED;
 const STACKS_AT: u64 = WITNESS_AT + MAX_CPUS as u64 * PAGE;
 const REPORT_AT: u64 = STACKS_AT + STACKS;
 /// Room for a report, in bytes.
-pub const REPORT_SIZE: u64 = 64 * 1024;
+pub const REPORT_SIZE: u64 = (report_size(MAX_CPUS) as u64).next_multiple_of(64 * 1024);
 const GIC_AT: u64 = (REPORT_AT + REPORT_SIZE).next_multiple_of(64 * 1024);
 /// Room for the tables of an interrupt controller, in bytes: one of 64 KiB for each CPU, and others.
 pub const GIC_SIZE: u64 = (MAX_CPUS as u64 + 16) * 64 * 1024;

@@ -255,6 +255,8 @@ impl Platform for Machine {
 /// # Errors
 ///
 /// [`InvalidRequest`]: the guest goes on where it was.
+// A function by itself, so that a debugger can stop a CPU that begins one.
+#[inline(never)]
 pub fn take_over(machine: &Machine, cpu: &Cpu, closed: Closed) -> Result<Start, InvalidRequest> {
     match phases::take_over(machine, cpu, closed) {
         Ok(End::Next(start)) => {
