@@ -15,16 +15,20 @@ fn machine_with(cpu: &str, its: bool, smp: u32) -> Machine {
     with(machine(smp), cpu, its)
 }
 
-/// The same of any machine, with a bridge of PCI.
+/// The same of any machine.
 pub fn with(mut machine: Machine, cpu: &str, its: bool) -> Machine {
     machine.cpu = cpu.to_owned();
     machine.its = its;
-    machine
-        .extra
-        .extend(["-device".into(), "pci-bridge,chassis_nr=1,msi=off".into()]);
     if cpu == MAX {
         machine.extra.extend(["-machine".into(), "mte=on".into()]);
     }
+    machine
+}
+
+/// A machine with a bridge of PCI more.
+fn with_bridge(mut machine: Machine) -> Machine {
+    let bridge = ["-device", "pci-bridge,chassis_nr=1,msi=off"];
+    machine.extra.extend(bridge.map(str::to_owned));
     machine
 }
 
@@ -53,7 +57,11 @@ fn clean_with_its_or_not(cpu: &str) {
 #[track_caller]
 pub fn clean_on(machine: &Machine, seconds: u64) {
     let (cpu, its) = (machine.cpu.as_str(), machine.its);
-    let boot = boot(machine, &probe::guest("test=audit"), seconds);
+    let boot = boot(
+        &with_bridge(machine.clone()),
+        &probe::guest("test=audit"),
+        seconds,
+    );
     boot.expect("probe: PASS");
     boot.expect_no("DIFFERS");
     boot.expect_no("baton: error: ");
@@ -83,7 +91,8 @@ fn finds_what_is_left_without(steps: &str) {
 }
 
 #[track_caller]
-pub fn finds_what_is_left_without_on(mut machine: Machine, steps: &str) {
+pub fn finds_what_is_left_without_on(machine: Machine, steps: &str) {
+    let mut machine = with_bridge(machine);
     machine.baton = format!("skip-steps={steps}");
     let boot = boot(&machine, &probe::guest("test=audit"), 120);
     boot.expect("probe: FAIL audit: ");
