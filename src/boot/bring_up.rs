@@ -327,7 +327,7 @@ fn machine(
     )
     .unwrap_or_else(|error| stop(format_args!("cannot map the guest's memory: {error}")));
     if dma.fenced().next().is_some() {
-        dma.open_fences(generations.of_devices());
+        dma.open_fences(generations.open_to_devices());
         dma.fenced()
             .filter_map(|smmu| smmu.page())
             .for_each(|page| generations.let_read(&page, false));

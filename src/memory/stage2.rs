@@ -303,8 +303,8 @@ impl Generations {
         }
     }
 
-    /// Returns stage 2 as devices have it from now on.
-    pub fn of_devices(&self) -> Stage2 {
+    /// Gives devices what the current generation has, and each one after it; returns how they walk that.
+    pub fn open_to_devices(&self) -> Stage2 {
         let mut shared = self.shared.lock();
         shared.has_devices = true;
         if shared.open {

@@ -123,16 +123,21 @@ pub fn log_unusual(machine: &Machine) {
     }
 }
 
+/// Whether a CPU came to the takeover in time: what a late one does is beside the next kernel.
+fn takes_part(cpu: &Cpu, machine: &Machine) -> bool {
+    let generation = machine.takeover.rendezvous.generation();
+    cpu.member.arrival().has_arrived(generation)
+}
+
 /// While CPUs go one by one, interrupts still come: those of this CPU go to one that stays.
 ///
 /// Where all go at once, nobody stays but the boot CPU, and phase 2 gives it all of them.
 fn interrupt_routes(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
     let boot_cpu = machine.takeover.boot_cpu.load(Relaxed) as usize;
-    let generation = machine.takeover.rendezvous.generation();
     if machine.options.teardown == Teardown::Serial
         && cpu.index != boot_cpu
         // One that came late would change the next kernel's routes.
-        && cpu.member.arrival().has_arrived(generation)
+        && takes_part(cpu, machine)
         && let Some(boot_cpu) = machine.cpus.get(boot_cpu)
     {
         machine.gic.move_shared(cpu.mpidr, boot_cpu.mpidr);
@@ -165,12 +170,11 @@ fn device_dma(machine: &Machine) -> DeviceDma {
 /// Devices write nothing into memory that is copied to, or that is the next kernel's. Each CPU takes buses that no other
 /// has taken.
 fn pci_dma(cpu: &Cpu, machine: &Machine) -> Result<(), HwError> {
-    let generation = machine.takeover.rendezvous.generation();
-    // One that comes late would stop the next kernel's.
-    if device_dma(machine) == DeviceDma::Keep || !cpu.member.arrival().has_arrived(generation) {
-        return Ok(());
+    match device_dma(machine) {
+        // One that comes late would stop the next kernel's.
+        DeviceDma::Stop if takes_part(cpu, machine) => machine.dma.stop_functions(),
+        _ => Ok(()),
     }
-    machine.dma.stop_functions()
 }
 
 /// The bridges before them, once no function has anything to send.

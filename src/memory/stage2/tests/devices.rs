@@ -5,7 +5,7 @@ use super::*;
 
 /// Walks as an SMMU does by what its stream table entries have.
 fn walk_of_device(generations: &Generations, ipa: u64) -> Option<Leaf> {
-    let stage2 = generations.of_devices();
+    let stage2 = generations.open_to_devices();
     fake::set("VTTBR_EL2", u64::from(stage2.vmid) << 48 | stage2.root);
     fake::set("VTCR_EL2", stage2.vtcr);
     walk(ipa)
@@ -32,7 +32,7 @@ fn a_device_reaches_what_a_cpu_reaches() {
 #[test]
 fn its_vmid_is_no_generations() {
     let generations = generations(5);
-    let devices = generations.of_devices().vmid.into();
+    let devices = generations.open_to_devices().vmid.into();
     generations.end();
     for number in 8..40 {
         generations.begin(number).expect("a root is free");
@@ -49,7 +49,7 @@ fn it_has_no_memory_from_the_step_that_ends_it_to_the_next_generation() {
     let generations = generations(5);
     let ipa = MONITOR.0 - 1;
     assert!(generations.enter(7));
-    generations.of_devices();
+    generations.open_to_devices();
     generations.end();
     assert!(
         reached(&generations, ipa).is_some(),
@@ -72,14 +72,14 @@ fn its_root_stays_empty_where_there_is_none() {
     fake::set("VTTBR_EL2", root());
     fake::set("VTCR_EL2", generations.geometry().vtcr());
     assert_eq!(walk(MONITOR.0 - 1), None);
-    generations.of_devices();
+    generations.open_to_devices();
     assert!(walk(MONITOR.0 - 1).is_some());
 }
 
 #[test]
 fn it_reaches_what_a_cpu_has_had_mapped() {
     let generations = generations(5);
-    generations.of_devices();
+    generations.open_to_devices();
     let high = MAPPED_AT_BOOT + 5 * GIB;
     assert_eq!(reached(&generations, high), None);
     assert!(generations.map_on_demand(high));
