@@ -31,6 +31,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 pub struct Milestones {
     /// The request reached the monitor.
     pub requested: AtomicU64,
+    /// The generation had ended, and the boot CPU began to kick the others.
+    pub ended: AtomicU64,
     /// The generation had ended, and all CPUs were kicked.
     pub kicked: AtomicU64,
     /// All CPUs were in the monitor.
@@ -275,11 +277,11 @@ impl Takeover {
     }
 
     /// Returns how many ticks of a request that was refused were work of the boot CPU, `cpu`, rather than waits;
-    /// `now` is the time.
+    /// `now` is the time. Without the kick itself: an emulator's one thread goes on with those who were kicked.
     pub fn own_work(&self, cpu: &Cpu, now: u64) -> u64 {
         let attempt = &self.attempt;
         let since = |from: &AtomicU64, to: u64| to.saturating_sub(from.load(Relaxed));
-        since(&attempt.requested, attempt.kicked.load(Relaxed))
+        since(&attempt.requested, attempt.ended.load(Relaxed))
             + attempt.checked_alone.load(Relaxed)
             + cpu.attempt.checked()
             + since(&attempt.refused, now)

@@ -70,6 +70,7 @@ impl Platform for Machine {
     /// A CPU that runs traps at its next instruction, one that waits is woken.
     fn end_generation(&self) {
         self.generations.end();
+        self.takeover.attempt.ended.store(time::now(), Relaxed);
         self.gic.kick_all_others(SGI);
         // None of them does as a rule, and there are many CPUs.
         if self.takeover.listening.load(Relaxed) > 0 {
