@@ -41,22 +41,30 @@ pub fn prepare(machine: &Machine, tree: Option<&mut NextTree>, bytes: u64) {
     };
     prepared.log_end.store(console::log_end(), Relaxed);
     let place = machine.ram.range(tree.start, tree.bytes.len() as u64);
-    let is_in_tree = place.is_some() && in_tree(machine, tree, &header).is_some();
+    let is_in_tree = place.is_some() && in_tree(machine, tree, &header);
     let is_written = in_table(machine, &header) && is_in_tree;
     prepared.is_written.store(is_written, Relaxed);
 }
 
-/// Writes into the tree; returns `None` if that has no place for it.
-fn in_tree(machine: &Machine, tree: &mut NextTree, header: &ReportHeader) -> Option<()> {
+/// Writes into the tree, if that has a place for it: one that stands for ACPI has none. Returns false if it must be looked
+/// at when all is copied.
+fn in_tree(machine: &Machine, tree: &mut NextTree, header: &ReportHeader) -> bool {
     let prepared = &machine.takeover.report;
     let cpus = machine.cpus.len();
-    let found = tree_property::find(&tree.bytes)?;
-    let text = tree.bytes.get_mut(found..)?.first_chunk_mut::<SIZE>()?;
+    let Some(found) = tree_property::find(&tree.bytes) else {
+        return true;
+    };
+    let text = tree.bytes.get_mut(found..);
+    let Some(text) = text.and_then(|text| text.first_chunk_mut::<SIZE>()) else {
+        return false;
+    };
     console::with_log(|log| {
         let lines = |most| log.last_lines(most);
         fill(text, &machine.options, Some(header), lines);
     });
-    let line = late_place(text)?;
+    let Some(line) = late_place(text) else {
+        return false;
+    };
     tree.report[0] = found..found + SIZE;
     prepared.tree_text.store(tree.start + found as u64, Relaxed);
     if let Some(found) = times::find(&tree.bytes, cpus)
@@ -74,7 +82,7 @@ fn in_tree(machine: &Machine, tree: &mut NextTree, header: &ReportHeader) -> Opt
             .store(tree.start + found as u64, Relaxed);
     }
     prepared.tree_line.store(line as u64, Relaxed);
-    Some(())
+    true
 }
 
 /// Writes into the ACPI table, if there is one; returns false if it must be looked at when all is copied.
@@ -232,7 +240,9 @@ pub fn finish(machine: &Machine, tree: u64) {
         ..early
     });
     let text = prepared.tree_text.load(Relaxed);
-    write(machine, text + prepared.tree_line.load(Relaxed), &late.line);
+    if text != 0 {
+        write(machine, text + prepared.tree_line.load(Relaxed), &late.line);
+    }
     let tree_times = prepared.tree_times.load(Relaxed);
     if tree_times != 0 {
         write_fields(machine, tree_times, &late);

@@ -93,7 +93,11 @@ fn reboots_on_8_cpus() {
 /// What the boot CPU does while no other has anything to do, but for phase 2: all else is done beside the copy.
 #[test]
 fn the_boot_cpu_is_alone_for_few_instructions() {
-    let mut machine = machine(8);
+    is_alone_for_few_instructions(machine(8));
+}
+
+#[track_caller]
+pub fn is_alone_for_few_instructions(mut machine: Machine) {
     machine.baton = "report=rows".into();
     machine
         .extra

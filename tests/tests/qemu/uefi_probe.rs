@@ -4,7 +4,7 @@
 
 use crate::audit::{self, MAX};
 use crate::hostile;
-use crate::probe::run_on;
+use crate::probe::{is_alone_for_few_instructions, run_on};
 use baton_qemu::paths;
 use baton_tests::{Scratch, uefi_machine};
 
@@ -12,6 +12,12 @@ use baton_tests::{Scratch, uefi_machine};
 fn reboots() {
     let scratch = Scratch::new("uefi-probe");
     run_on(&uefi_machine(4, &scratch), "test=kexec generations=3", 120);
+}
+
+#[test]
+fn the_boot_cpu_is_alone_for_few_instructions() {
+    let scratch = Scratch::new("uefi-alone");
+    is_alone_for_few_instructions(uefi_machine(8, &scratch));
 }
 
 #[test]
