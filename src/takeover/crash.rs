@@ -259,8 +259,14 @@ fn verify(machine: &Machine) -> Result<(), Damaged> {
     let start = time::now();
     let regions = match purgatory::find(&machine.ram, kimage.segments(), kimage.start()) {
         Ok(Recorded::Digest(regions)) => regions,
-        Ok(Recorded::NoPurgatory | Recorded::Unchecked) => {
-            log::info!("crash: the crash kernel has no digest to be verified by");
+        Ok(Recorded::NoPurgatory) => {
+            log::info!(
+                "crash: the crash kernel is not verified: loaded by its file, it has no digest"
+            );
+            return Ok(());
+        }
+        Ok(Recorded::Unchecked) => {
+            log::info!("crash: the crash kernel is not verified: its purgatory was told not to");
             return Ok(());
         }
         // It may be another's purgatory, and is no reason to lose the dump.

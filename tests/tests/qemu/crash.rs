@@ -23,7 +23,7 @@ const BREAK_AND_C: &str = "\u{1}bc";
 /// Bytes of a note, without the empty one behind it.
 const NOTE: usize = 412;
 
-fn crash_machine(baton: &str) -> Machine {
+pub fn crash_machine(baton: &str) -> Machine {
     Machine {
         baton: baton.to_owned(),
         ..machine(SMP)

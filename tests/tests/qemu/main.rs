@@ -7,6 +7,7 @@ mod bad_input;
 mod boards;
 mod command;
 mod crash;
+mod crash_by_file;
 mod crash_interrupt;
 mod crash_moments;
 mod dma;

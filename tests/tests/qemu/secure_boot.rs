@@ -11,7 +11,7 @@ const SMP: u32 = 2;
 const SECONDS: u64 = 300;
 
 /// A machine with Secure Boot; its firmware boots `entries`, or what the way has.
-fn secure_machine(entries: &[Entry], scratch: &Scratch) -> Machine {
+pub fn secure_machine(entries: &[Entry], scratch: &Scratch) -> Machine {
     let mut machine = uefi_machine(SMP, scratch);
     let uefi = machine.uefi.as_mut().unwrap();
     (uefi.way, uefi.entries) = (Way::Shim, entries.to_vec());
