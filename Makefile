@@ -356,6 +356,7 @@ test: test-guests races-quick ## all tests: on the host, and in QEMU
 dump-tools: linux
 	@$(HOST)/fetch.sh makedumpfile
 	@$(HOST)/fetch.sh drgn
+	@$(HOST)/fetch.sh crash
 	@$(HOST)/fetch.sh debug $(RELEASE)
 
 .PHONY: test-long

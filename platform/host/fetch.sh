@@ -23,6 +23,7 @@
 #                                         grubaa64.efi with their signatures, of Debian 13
 #   fetch.sh makedumpfile                 $cache/makedumpfile.tar: tools/makedumpfile and its libraries in tools/lib
 #   fetch.sh drgn                         $cache/drgn/: python/ and lib/, for the Python of this machine
+#   fetch.sh crash                        $cache/crash/bin/crash, which reads dumps of arm64, run by QEMU on another machine
 #   fetch.sh debug                        $cache/debug/VERSION/vmlinux of the kernel of $cache/debian/RELEASE: its
 #                                         package has 0.8 GB
 #
@@ -113,8 +114,8 @@ download() {
 
 # unpack FROM TO: all packages of one directory into another.
 unpack() {
-	for deb in "$1"/*.deb; do
-		dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$2" --no-same-owner || return 1
+	for archive in "$1"/*.deb; do
+		dpkg-deb --fsys-tarfile "$archive" | tar -x -C "$2" --no-same-owner || return 1
 	done
 }
 
@@ -375,6 +376,44 @@ drgn() {
 	rm -rf "$work"
 }
 
+# crash knows dumps of the architecture alone that it was compiled for. A QEMU beside it runs it, so that nothing has to
+# be installed. Debian 12's, 8.0.2, finds no tasks but those that run in a kernel whose struct pid ends in numbers[].
+crash() {
+	[ ! -x "$cache/crash/bin/crash" ] || return 0
+	release=trixie
+	read_lists
+	work=$cache/work/crash
+	rm -rf "$work"
+	mkdir -p "$work/root" "$work/out/bin" "$work/out/lib"
+	packages=$(closure crash | grep -E '^(crash|lib.*|zlib1g)$' | tr '\n' ' ')
+	# shellcheck disable=SC2086 # a list of words
+	step "apt: fetching crash and its libraries" download "$work" $packages
+	step "unpacking them" unpack "$work" "$work/root"
+	program=$work/root/usr/bin/crash
+	cp "$program" "$work/out/lib/"
+	libraries "$work/root" "$program" | while read -r library; do
+		cp -L "$library" "$work/out/lib/"
+	done
+	emulator=
+	if [ "$(uname -m)" != aarch64 ]; then
+		architecture=$(dpkg --print-architecture) release=bookworm
+		read_lists
+		step "apt: fetching QEMU for arm64's programs" download "$work/emulator" qemu-user-static
+		step "unpacking it" unpack "$work/emulator" "$work/root"
+		cp "$work/root/usr/bin/qemu-aarch64-static" "$work/out/bin/"
+		# Pointer authentication, which newer models of CPU have, is most of its work.
+		emulator='"$here/bin/qemu-aarch64-static" -cpu cortex-a57 '
+	fi
+	cat >"$work/out/bin/crash" <<-END
+		#!/bin/sh
+		here=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
+		exec $emulator"\$here/lib/ld-linux-aarch64.so.1" --library-path "\$here/lib" "\$here/lib/crash" "\$@"
+	END
+	chmod +x "$work/out/bin/crash"
+	finish "$work/out" "$cache/crash"
+	rm -rf "$work"
+}
+
 debug() {
 	version=$(basename "$(readlink "$cache/debian/$release")")
 	[ ! -f "$cache/debug/$version/vmlinux" ] || return 0
@@ -486,6 +525,7 @@ userland) userland ;;
 dtbs) dtbs ;;
 makedumpfile) makedumpfile ;;
 drgn) drgn ;;
+crash) crash ;;
 debug) debug ;;
 grub) grub ;;
 edk2) edk2 ;;
@@ -494,5 +534,5 @@ qemu) qemu ;;
 systemd-boot) systemd_boot ;;
 u-boot-menu) u_boot_menu ;;
 secure-boot) secure_boot ;;
-*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | u-boot-menu | secure-boot | qemu | makedumpfile | drgn | debug [RELEASE] | edk2 [RELEASE] | u-boot [RELEASE] | dtbs [RELEASE]" ;;
+*) die "usage: fetch.sh kernel [RELEASE [FLAVOUR]] | source RELEASE PACKAGE FOLDER | linux-source RELEASE VERSION | userland | grub | systemd-boot | u-boot-menu | secure-boot | qemu | makedumpfile | drgn | crash | debug [RELEASE] | edk2 [RELEASE] | u-boot [RELEASE] | dtbs [RELEASE]" ;;
 esac

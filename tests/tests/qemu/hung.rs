@@ -6,9 +6,6 @@ use baton_qemu::hang::{MASKED, mark};
 use baton_qemu::{Disk, linux, paths};
 use baton_tests::debugger::Debugger;
 use baton_tests::{Boot, Scratch, machine};
-use std::fs::File;
-use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 /// How CPUs get their turns, and what the machine's clock is.
@@ -144,63 +141,4 @@ fn the_monitor_tells_registers_of_hung_cpus() {
             boot.fail(format_args!("expected {mark:#x} in x19, seen {line}"));
         }
     }
-}
-
-/// makedumpfile in the crash kernel, as kdump-tools call it, then drgn on the host.
-#[test]
-#[ignore = "fetches 0.8 GB of the kernel's debugging information"]
-fn makedumpfile_and_drgn_read_the_dump() {
-    const SMP: u32 = 4;
-    let scratch = Scratch::new("dump");
-    let dump = scratch.path("dump");
-    File::create(&dump)
-        .and_then(|file| file.set_len(512 << 20))
-        .expect("an empty disk");
-    let disk = |file: &Path, serial, writable| Disk {
-        file: file.to_owned(),
-        serial,
-        writable,
-    };
-    let mut machine = machine(SMP);
-    let tools = paths::cache().join("makedumpfile.tar");
-    machine.disks = vec![
-        disk(&tools, linux::KERNELS, false),
-        disk(&dump, linux::SCRATCH, true),
-    ];
-    let mut place = 0;
-    let act = |debugger: &mut Debugger, stext, _: &[String]| {
-        place = debugger.hang(SMP, 1..SMP, stext);
-    };
-    let boot = boot_debugged(machine, "baton.dump=on", &scratch, 900, act);
-    expect_carried(&boot, 1);
-    let size = boot.expect("guest: dump: bytes: ").rsplit(' ').next();
-    let size = size.and_then(|size| size.parse().ok()).expect("a size");
-    let file = File::options().write(true).open(&dump);
-    file.and_then(|file| file.set_len(size)).expect("the dump");
-    let seen = drgn(&dump);
-    for cpu in 1..SMP {
-        let expected = format!("cpu {cpu}: pc {place:016x}, x19 {:016x}\n", mark(cpu));
-        assert!(seen.contains(&expected), "expected {expected}seen\n{seen}");
-    }
-}
-
-/// What drgn says of the registers of each CPU in `dump`.
-fn drgn(dump: &Path) -> String {
-    let release = paths::linux().canonicalize().expect("a kernel");
-    let release = release.parent().and_then(Path::file_name);
-    let cache = paths::cache();
-    let vmlinux = cache
-        .join("debug")
-        .join(release.expect("its folder"))
-        .join("vmlinux");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest/registers.py");
-    let output = Command::new("/usr/bin/python3")
-        .env("PYTHONPATH", cache.join("drgn/python"))
-        .env("LD_LIBRARY_PATH", cache.join("drgn/lib"))
-        .args([script.as_path(), dump, &vmlinux])
-        .output()
-        .expect("a Python");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "drgn: {}\n{errors}", output.status);
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }

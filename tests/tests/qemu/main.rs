@@ -12,6 +12,7 @@ mod crash_interrupt;
 mod crash_moments;
 mod dma;
 mod door;
+mod dump;
 mod e2h;
 mod el3;
 mod el3_features;
