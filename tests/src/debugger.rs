@@ -3,7 +3,8 @@
 
 use crate::scratch::Scratch;
 use baton_qemu::gdb::{self, Gdb, GdbError};
-use baton_qemu::{Machine, hang, paths, symbols};
+use baton_qemu::hang::{self, Waiting};
+use baton_qemu::{Machine, paths, symbols};
 use std::fs;
 use std::ops::Range;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -74,11 +75,20 @@ impl Debugger {
     /// Has `cpus` of `smp` hang in Debian's kernel, whose `_stext` is at `stext`, and the others go on. Returns where
     /// they do.
     pub fn hang(&mut self, smp: u32, cpus: Range<u32>, stext: u64) -> u64 {
-        let image = paths::linux();
-        let image = fs::read(&image).unwrap_or_else(|error| panic!("{}: {error}", image.display()));
-        let place = expect(hang::hang(&mut self.0, smp, cpus, &image, stext));
+        let place = hang::hang(&mut self.0, smp, cpus, &debians(), stext);
+        self.go_on_hanging(smp, place)
+    }
+
+    /// As [`Debugger::hang`], when a CPU that panics has come to `__crash_kexec()`.
+    pub fn hang_in_panic(&mut self, smp: u32, cpus: Range<u32>, waiting: Waiting) -> u64 {
+        let place = hang::hang_in_panic(&mut self.0, smp, cpus, &debians(), waiting);
+        self.go_on_hanging(smp, place)
+    }
+
+    fn go_on_hanging(&mut self, smp: u32, place: Result<Option<u64>, GdbError>) -> u64 {
+        let place = expect(place).expect("a kernel with \"b .\" in it");
         self.go_on_without(smp, &[]);
-        place.expect("a kernel with \"b .\" in it")
+        place
     }
 
     /// Stops all vCPUs.
@@ -90,17 +100,12 @@ impl Debugger {
     /// Waits until a vCPU comes to a breakpoint, and returns its index; all are stopped then.
     /// `None` if the machine has ended.
     pub fn wait(&mut self) -> Option<u32> {
-        let reply = expect(self.0.receive())?;
-        let thread = reply.split("thread:").nth(1)?.split(';').next()?;
-        let thread = u32::from_str_radix(thread, 16);
-        let thread = thread.unwrap_or_else(|_| panic!("expected a stopped vCPU, seen {reply:?}"));
-        Some(thread - 1)
+        expect(self.0.stopped())
     }
 
     /// Has `cpu` execute one instruction, breakpoint or not, all others stopped.
     pub fn step(&mut self, cpu: u32) {
-        self.0.send(&format!("vCont;s:{:x}", cpu + 1));
-        self.wait();
+        expect(self.0.step(cpu));
     }
 
     /// Ends QEMU.
@@ -157,6 +162,12 @@ impl Debugger {
     fn tell(&mut self, packet: &str) {
         expect(self.0.expect_ok(packet));
     }
+}
+
+/// Debian's kernel.
+fn debians() -> Vec<u8> {
+    let image = paths::linux();
+    fs::read(&image).unwrap_or_else(|error| panic!("{}: {error}", image.display()))
 }
 
 fn expect<T>(result: Result<T, GdbError>) -> T {

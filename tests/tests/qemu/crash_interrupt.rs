@@ -63,12 +63,12 @@ fn all_cpus_hang_and_are_taken() {
     let stub = Stub::add(&mut machine, &scratch);
     let command = command(&machine, "baton.panic=alarm baton.hang=on", &scratch);
     let mut place = 0;
-    let boot = debugged(command, &stub, SECONDS, |debugger, stext, _| {
+    let boot = debugged(command, &stub, SECONDS, |debugger, waiting, _| {
         // CPU 0 is in user space, which has nothing of the kernel mapped, but not for long.
         debugger.go_on_without(SMP, &[]);
         sleep(IDLE);
         debugger.stop();
-        place = debugger.hang(SMP, 0..SMP, stext);
+        place = debugger.hang(SMP, 0..SMP, waiting.stext);
     });
     expect_crash(&boot);
     expect_hung(&boot, place, 0..SMP);

@@ -64,11 +64,11 @@ fn run(name: &str, append: &str, act: impl FnOnce(&mut Machine)) -> Boot {
         append,
         &scratch,
         SECONDS,
-        |debugger, stext, lines| {
+        |debugger, waiting, lines| {
             let monitor = lines.iter().find_map(|line| Monitor::at(line));
             act(&mut Machine {
                 debugger,
-                kernel: Kernel::at(stext),
+                kernel: Kernel::at(waiting.stext),
                 monitor: monitor.expect("a line of the monitor's"),
             });
         },

@@ -3,7 +3,7 @@
 //! call it, then drgn and crash on the host.
 
 use crate::crash::{boot_debugged, expect_carried};
-use baton_qemu::hang::{MASKED, mark};
+use baton_qemu::hang::{MASKED, Waiting, mark};
 use baton_qemu::{Disk, linux, paths};
 use baton_tests::debugger::Debugger;
 use baton_tests::{Scratch, machine};
@@ -35,8 +35,8 @@ fn makedumpfile_drgn_and_crash_read_the_dump() {
         disk(&dump, linux::SCRATCH, true),
     ];
     let mut place = 0;
-    let act = |debugger: &mut Debugger, stext, _: &[String]| {
-        place = debugger.hang(SMP, 1..SMP, stext);
+    let act = |debugger: &mut Debugger, waiting: Waiting, _: &[String]| {
+        place = debugger.hang(SMP, 1..SMP, waiting.stext);
     };
     let boot = boot_debugged(machine, "baton.dump=on", &scratch, 900, act);
     expect_carried(&boot, 1);

@@ -5,16 +5,14 @@
 use crate::{limits, text, value};
 use baton_qemu::console::{self, Console, Limits, plain};
 use baton_qemu::gdb::{self, Gdb};
-use baton_qemu::hang::{self, mark};
+use baton_qemu::hang::{self, Waiting, mark};
 use baton_qemu::{Machine, Task, kexec, linux, paths};
 use std::fs;
 use std::io::{Write, stdout};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// What the guest says before it panics.
-const PANIC: &str = "guest: panic";
 /// What the kernel says when it could not stop CPUs (`crash_smp_send_stop()`).
 const NOT_STOPPED: &str = "failed to stop secondary CPUs";
 
@@ -36,9 +34,9 @@ struct Found {
     hung: usize,
     /// CPUs that the crash kernel has online.
     online: u32,
-    /// From the panic to the crash kernel's first line, by the host's clock.
+    /// From `__crash_kexec()` to the crash kernel's first line, by the host's clock.
     away: Duration,
-    /// From the panic to the crash kernel's first process.
+    /// From there to the crash kernel's first process.
     userspace: Duration,
     /// The monitor's line about it.
     monitor: Option<String>,
@@ -94,19 +92,20 @@ fn once(machine: &Machine, hung: u32, how: Hang, limits: Limits) -> Result<Found
     let command = machine.command(&guest).map_err(text)?;
     // It lets the machine go on, and must not end before that.
     let mut connection = None;
-    let mut place = Ok(0);
+    let mut hangs = Err("expected a guest that waits for CPUs to hang".into());
     let console = console::watch(command, limits, |line| {
         let shown = plain(&line.text);
         let is_shown = worth_showing(&shown);
         let mut goes_on =
             !is_shown || writeln!(stdout(), "  {:7.2} s  {shown}", line.at.as_secs_f64()).is_ok();
-        if let Some(stext) = hang::waits(&line.text).filter(|_| connection.is_none()) {
-            place =
-                hang_cpus(&socket, machine.smp, hung, how, &image, stext).map(|(gdb, place)| {
-                    connection = Some(gdb);
-                    place
-                });
-            goes_on &= place.is_ok();
+        if let Some(waiting) = hang::waits(&line.text).filter(|_| connection.is_none()) {
+            let seen = Instant::now();
+            let hang = hang_cpus(&socket, machine.smp, hung, how, &image, waiting);
+            hangs = hang.map(|(gdb, place)| {
+                connection = Some(gdb);
+                (place, line.at + seen.elapsed())
+            });
+            goes_on &= hangs.is_ok();
         }
         // Its notes come before this.
         goes_on && !line.text.contains("guest: vmcore: notes: ")
@@ -114,30 +113,34 @@ fn once(machine: &Machine, hung: u32, how: Hang, limits: Limits) -> Result<Found
     .map_err(text)?;
     let log = folder.join(format!("{under}.log"));
     fs::write(&log, console.tail(usize::MAX)).map_err(|error| failed(&log, error))?;
-    let place = place?;
-    found(&console, hung, place).ok_or_else(|| {
+    let with_console = |reason: String| {
         format!(
-            "expected the crash kernel to say what it found in the dump\n{}\nThe whole console: {}",
+            "{reason}\n{}\nThe whole console: {}",
             console.tail(30),
             log.display()
         )
+    };
+    let (place, since) = hangs.map_err(with_console)?;
+    found(&console, hung, place, since).ok_or_else(|| {
+        with_console("expected the crash kernel to say what it found in the dump".into())
     })
 }
 
-/// Has the last `hung` CPUs of `smp` hang. Returns the connection that must stay for it, and where they do.
+/// Has the last `hung` CPUs of `smp` hang when another one panics. Returns the connection that must stay for it, and
+/// where they do.
 fn hang_cpus(
     socket: &Path,
     smp: u32,
     hung: u32,
     how: Hang,
     image: &[u8],
-    stext: u64,
+    waiting: Waiting,
 ) -> Result<(Gdb, u64), String> {
     let failed = |error: &dyn std::fmt::Display| format!("QEMU's stub: {error}");
     let stream = UnixStream::connect(socket).map_err(|error| failed(&error))?;
     let mut gdb = Gdb::new(stream).map_err(|error| failed(&error))?;
     let cpus = smp - hung..smp;
-    let place = hang::hang(&mut gdb, smp, cpus.clone(), image, stext);
+    let place = hang::hang_in_panic(&mut gdb, smp, cpus.clone(), image, waiting);
     let place = place.map_err(|error| failed(&error))?;
     let place = place.ok_or("expected a kernel with \"b .\" in it")?;
     let held: Vec<u32> = cpus.filter(|_| how == Hang::Hold).collect();
@@ -145,13 +148,12 @@ fn hang_cpus(
     Ok((gdb, place))
 }
 
-/// Reads off the console what came of the panic.
-fn found(console: &Console, hung: u32, place: u64) -> Option<Found> {
-    let panic = console.find(PANIC)?.at;
+/// Reads off the console what came of the panic, which went on at `since`.
+fn found(console: &Console, hung: u32, place: u64, since: Duration) -> Option<Found> {
     let after = |pattern: &str| {
         let lines = console.lines.iter();
-        let mut lines = lines.filter(|line| line.at > panic && line.text.contains(pattern));
-        lines.next().map(|line| line.at.saturating_sub(panic))
+        let mut lines = lines.filter(|line| line.at > since && line.text.contains(pattern));
+        lines.next().map(|line| line.at.saturating_sub(since))
     };
     let generation = linux::generations(console);
     let generation = generation
@@ -203,10 +205,11 @@ fn table(smp: u32, hung: u32, baton: &Found, stock: &Found) -> Vec<String> {
         row("CPUs online in the crash kernel", &|found| {
             found.online.to_string()
         }),
-        row("panic to the crash kernel's first line", &|found| {
-            seconds(found.away)
-        }),
-        row("panic to its first process", &|found| {
+        row(
+            "__crash_kexec() to the crash kernel's first line",
+            &|found| seconds(found.away),
+        ),
+        row("__crash_kexec() to its first process", &|found| {
             seconds(found.userspace)
         }),
     ];
@@ -268,7 +271,8 @@ mod tests {
              guest: vmcore: note 2: pc 0000000000007000, pstate 5, x19 5eed0000c0de0002\n\
              guest: vmcore: notes: 3",
         );
-        let found = found(&console, 2, 0x7000).expect("a crash kernel");
+        let since = Duration::from_secs(2);
+        let found = found(&console, 2, 0x7000, since).expect("a crash kernel");
         assert_eq!((found.registers, found.hung, found.online), (2, 1, 2));
         let second = Duration::from_secs(1);
         assert_eq!((found.away, found.userspace), (second, 3 * second));

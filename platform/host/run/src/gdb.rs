@@ -28,6 +28,18 @@ pub enum GdbError {
         /// What it said.
         seen: String,
     },
+    /// A register is not as it should be.
+    #[error("register {number} of vCPU {cpu}: expected {expected:#x}, seen {seen:#x}")]
+    Register {
+        /// The vCPU.
+        cpu: u32,
+        /// The register, as the debugger counts them.
+        number: u32,
+        /// What should be there.
+        expected: u64,
+        /// What is.
+        seen: u64,
+    },
     /// The connection is broken, or QEMU is silent.
     #[error("QEMU's stub: {0}")]
     Stub(#[from] io::Error),
@@ -89,6 +101,49 @@ impl Gdb {
     pub fn set_register(&mut self, cpu: u32, number: u32, value: u64) -> Result<(), GdbError> {
         self.choose(cpu)?;
         self.expect_ok(&format!("P{number:x}={:016x}", value.swap_bytes()))
+    }
+
+    /// Reads a register that must have `value`.
+    ///
+    /// # Errors
+    /// [`GdbError`]
+    pub fn expect_register(&mut self, cpu: u32, number: u32, value: u64) -> Result<(), GdbError> {
+        match self.register(cpu, number)? {
+            seen if seen == value => Ok(()),
+            seen => Err(GdbError::Register {
+                cpu,
+                number,
+                expected: value,
+                seen,
+            }),
+        }
+    }
+
+    /// Has `cpu` execute one instruction, breakpoint or not, all others stopped.
+    ///
+    /// # Errors
+    /// [`GdbError`]
+    pub fn step(&mut self, cpu: u32) -> Result<(), GdbError> {
+        self.send(&format!("vCont;s:{:x}", cpu + 1));
+        self.stopped().map(|_| ())
+    }
+
+    /// Waits until the machine stops, and returns the index of the vCPU by which it does; `None` if it has ended.
+    ///
+    /// # Errors
+    /// [`GdbError`]
+    pub fn stopped(&mut self) -> Result<Option<u32>, GdbError> {
+        let Some(reply) = self.receive()? else {
+            return Ok(None);
+        };
+        let Some((_, rest)) = reply.split_once("thread:") else {
+            return Ok(None);
+        };
+        let thread = rest.split_once(';').map_or(rest, |(thread, _)| thread);
+        match u32::from_str_radix(thread, 16) {
+            Ok(thread @ 1..) => Ok(Some(thread - 1)),
+            _ => Err(unexpected("vCont", "a stopped vCPU", reply)),
+        }
     }
 
     /// Reads the word at a virtual address, as `cpu` sees it; `None` if it sees none.
