@@ -41,30 +41,31 @@ pub fn prepare(machine: &Machine, tree: Option<&mut NextTree>, bytes: u64) {
     };
     prepared.log_end.store(console::log_end(), Relaxed);
     let place = machine.ram.range(tree.start, tree.bytes.len() as u64);
-    let is_in_tree = place.is_some() && in_tree(machine, tree, &header);
+    let is_in_tree = place.is_some()
+        && match tree_property::find(&tree.bytes) {
+            Some(found) => in_tree(machine, tree, found, &header).is_some(),
+            // One that stands for ACPI has no place for it.
+            None => true,
+        };
     let is_written = in_table(machine, &header) && is_in_tree;
     prepared.is_written.store(is_written, Relaxed);
 }
 
-/// Writes into the tree, if that has a place for it: one that stands for ACPI has none. Returns false if it must be looked
-/// at when all is copied.
-fn in_tree(machine: &Machine, tree: &mut NextTree, header: &ReportHeader) -> bool {
+/// Writes into the tree, which has a place for it at `found`; returns `None` if that must be looked at when all is copied.
+fn in_tree(
+    machine: &Machine,
+    tree: &mut NextTree,
+    found: usize,
+    header: &ReportHeader,
+) -> Option<()> {
     let prepared = &machine.takeover.report;
     let cpus = machine.cpus.len();
-    let Some(found) = tree_property::find(&tree.bytes) else {
-        return true;
-    };
-    let text = tree.bytes.get_mut(found..);
-    let Some(text) = text.and_then(|text| text.first_chunk_mut::<SIZE>()) else {
-        return false;
-    };
+    let text = tree.bytes.get_mut(found..)?.first_chunk_mut::<SIZE>()?;
     console::with_log(|log| {
         let lines = |most| log.last_lines(most);
         fill(text, &machine.options, Some(header), lines);
     });
-    let Some(line) = late_place(text) else {
-        return false;
-    };
+    let line = late_place(text)?;
     tree.report[0] = found..found + SIZE;
     prepared.tree_text.store(tree.start + found as u64, Relaxed);
     if let Some(found) = times::find(&tree.bytes, cpus)
@@ -82,7 +83,7 @@ fn in_tree(machine: &Machine, tree: &mut NextTree, header: &ReportHeader) -> boo
             .store(tree.start + found as u64, Relaxed);
     }
     prepared.tree_line.store(line as u64, Relaxed);
-    true
+    Some(())
 }
 
 /// Writes into the ACPI table, if there is one; returns false if it must be looked at when all is copied.
