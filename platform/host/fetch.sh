@@ -230,6 +230,28 @@ libraries() {
 	done
 }
 
+# copy_libraries TO ROOT FILE...: puts the `libraries' of the files into a directory.
+copy_libraries() {
+	to=$1
+	shift
+	libraries "$@" | while read -r library; do
+		cp -L "$library" "$to/"
+	done
+}
+
+# fetch_program WORK PACKAGE WHAT [OTHER...]: unpacks a package and the libraries that it depends on, and other packages,
+# in WORK/root; the line that says so calls them WHAT.
+fetch_program() {
+	directory=$1
+	package=$2
+	named=$3
+	shift 3
+	packages=$(closure "$package" | grep -E "^($package|lib.*|zlib1g)\$" | tr '\n' ' ')
+	# shellcheck disable=SC2086 # a list of words
+	step "apt: fetching $named and its libraries" download "$directory" "$@" $packages
+	step "unpacking them" unpack "$directory" "$directory/root"
+}
+
 # Opens the apt of `$release', and has it read what that has today.
 read_lists() {
 	open_apt "$release"
@@ -242,18 +264,12 @@ userland() {
 	work=$cache/work/userland
 	rm -rf "$work"
 	mkdir -p "$work/root" "$work/out/bin" "$work/out/sbin" "$work/out/lib"
-	packages=$(closure kexec-tools | grep -E '^(kexec-tools|lib.*|zlib1g)$' | tr '\n' ' ')
-	# shellcheck disable=SC2086 # a list of words
-	step "apt: fetching busybox-static, kexec-tools and its libraries" \
-		download "$work" busybox-static $packages
-	step "unpacking them" unpack "$work" "$work/root"
+	fetch_program "$work" kexec-tools "busybox-static, kexec-tools" busybox-static
 	cp "$work/root/bin/busybox" "$work/out/bin/" 2>/dev/null ||
 		cp "$work/root/usr/bin/busybox" "$work/out/bin/"
 	kexec=$(find "$work/root" -name kexec -type f -perm -u+x -path '*sbin*' | head -n 1)
 	cp "$kexec" "$work/out/sbin/"
-	libraries "$work/root" "$kexec" | while read -r library; do
-		cp -L "$library" "$work/out/lib/"
-	done
+	copy_libraries "$work/out/lib" "$work/root" "$kexec"
 	interpreter=$(find "$work/root" -name 'ld-linux-aarch64.so.1' | head -n 1)
 	cp -L "$interpreter" "$work/out/lib/"
 	finish "$work/out" "$cache/userland"
@@ -315,9 +331,7 @@ qemu() {
 	emulator=$work/root/usr/bin/qemu-system-aarch64
 	modules=$(find "$work/root/usr/lib" -path '*/qemu/*.so' -type f)
 	# shellcheck disable=SC2086 # a list of files
-	libraries "$work/root" "$emulator" $modules | while read -r library; do
-		cp -L "$library" "$work/out/lib/"
-	done
+	copy_libraries "$work/out/lib" "$work/root" "$emulator" $modules
 	# shellcheck disable=SC2086 # a list of files
 	cp "$emulator" $modules "$work/out/lib/"
 	cp -RL "$work/root/usr/share/qemu" "$work/out/share/" 2>/dev/null || :
@@ -340,15 +354,10 @@ makedumpfile() {
 	work=$cache/work/makedumpfile
 	rm -rf "$work"
 	mkdir -p "$work/root" "$work/out/tools/lib"
-	packages=$(closure makedumpfile | grep -E '^(makedumpfile|lib.*|zlib1g)$' | tr '\n' ' ')
-	# shellcheck disable=SC2086 # a list of words
-	step "apt: fetching makedumpfile and its libraries" download "$work" $packages
-	step "unpacking them" unpack "$work" "$work/root"
+	fetch_program "$work" makedumpfile makedumpfile
 	program=$work/root/usr/bin/makedumpfile
 	cp "$program" "$work/out/tools/"
-	libraries "$work/root" "$program" | while read -r library; do
-		cp -L "$library" "$work/out/tools/lib/"
-	done
+	copy_libraries "$work/out/tools/lib" "$work/root" "$program"
 	tar -c -C "$work/out" -f "$work/tools.tar" tools
 	finish "$work/tools.tar" "$cache/makedumpfile.tar"
 	rm -rf "$work"
@@ -363,10 +372,7 @@ drgn() {
 	work=$cache/work/drgn
 	rm -rf "$work"
 	mkdir -p "$work/root" "$work/out/lib"
-	packages=$(closure python3-drgn | grep -E '^(python3-drgn|lib.*|zlib1g)$' | tr '\n' ' ')
-	# shellcheck disable=SC2086 # a list of words
-	step "apt: fetching drgn and its libraries" download "$work" $packages
-	step "unpacking them" unpack "$work" "$work/root"
+	fetch_program "$work" python3-drgn drgn
 	module=$(find "$work/root" -name '_drgn.*.so' | head -n 1)
 	libraries "$work/root" "$module" | grep -Ev '/(ld-|libc\.|libm\.|libpython)' | while read -r library; do
 		cp -L "$library" "$work/out/lib/"
@@ -385,15 +391,10 @@ crash() {
 	work=$cache/work/crash
 	rm -rf "$work"
 	mkdir -p "$work/root" "$work/out/bin" "$work/out/lib"
-	packages=$(closure crash | grep -E '^(crash|lib.*|zlib1g)$' | tr '\n' ' ')
-	# shellcheck disable=SC2086 # a list of words
-	step "apt: fetching crash and its libraries" download "$work" $packages
-	step "unpacking them" unpack "$work" "$work/root"
+	fetch_program "$work" crash crash
 	program=$work/root/usr/bin/crash
 	cp "$program" "$work/out/lib/"
-	libraries "$work/root" "$program" | while read -r library; do
-		cp -L "$library" "$work/out/lib/"
-	done
+	copy_libraries "$work/out/lib" "$work/root" "$program"
 	emulator=
 	if [ "$(uname -m)" != aarch64 ]; then
 		architecture=$(dpkg --print-architecture) release=bookworm
