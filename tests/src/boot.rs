@@ -45,6 +45,17 @@ impl Boot {
         }
     }
 
+    /// `count` lines must have `pattern` in them, and no more.
+    #[track_caller]
+    pub fn expect_lines(&self, count: usize, pattern: &str) {
+        let seen = self.all(pattern).count();
+        if seen != count {
+            self.fail(format_args!(
+                "expected \"{pattern}\" in {count} lines, seen it in {seen}"
+            ));
+        }
+    }
+
     /// The guest, or the monitor, must have switched the machine off or reset it.
     #[track_caller]
     pub fn expect_end(&self) {

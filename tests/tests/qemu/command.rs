@@ -18,12 +18,7 @@ fn run(machine: &Machine) -> Boot {
 /// Expects what `baton status` says in both kernels.
 #[track_caller]
 fn expect_in_both(boot: &Boot, line: &str) {
-    let seen = boot.all(&format!("guest: command: {line}")).count();
-    if seen != 2 {
-        boot.fail(format_args!(
-            "expected \"{line}\" 2 times, seen {seen} times"
-        ));
-    }
+    boot.expect_lines(2, &format!("guest: command: {line}"));
 }
 
 #[track_caller]

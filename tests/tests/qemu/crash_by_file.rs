@@ -44,12 +44,5 @@ fn a_crash_kernel_that_was_loaded_by_its_file_is_entered() {
 fn a_signed_crash_kernel_is_entered_in_lockdown() {
     let scratch = Scratch::new("secure-crash");
     let boot = run(&secure_machine(&[], &scratch), "");
-    let locked = boot
-        .all("Kernel is locked down from EFI Secure Boot")
-        .count();
-    if locked != 3 {
-        boot.fail(format_args!(
-            "expected three kernels in lockdown, seen {locked}"
-        ));
-    }
+    boot.expect_lines(3, "Kernel is locked down from EFI Secure Boot");
 }

@@ -89,10 +89,7 @@ fn try_on_a_cpu_with_vhe() {
 fn try_on_a_machine_of_acpi() {
     let scratch = Scratch::new("try-acpi");
     let boot = comes_in(uefi_machine(4, &scratch), &scratch, 600);
-    let by_acpi = boot.all("psci: probing for conduit method from ACPI.");
-    if by_acpi.count() != 3 {
-        boot.fail("expected three kernels that find PSCI by ACPI");
-    }
+    boot.expect_lines(3, "psci: probing for conduit method from ACPI.");
     boot.expect("guest: fdt: no reboot yet");
     boot.expect("guest: fdt: asked for by                      kernel_kexec()");
     expect_kept_off(&boot);

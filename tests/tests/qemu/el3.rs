@@ -195,13 +195,10 @@ fn linux_sets_the_suspend_mode_in_each_kernel() {
     linux::expect_carried(&boot);
     boot.expect("4 of 4 CPUs taken, 0 missing");
     boot.expect_no("failed to set ");
-    let kernels = boot.all("CPUidle PSCI: Initialized CPU PM domain topology using OSI mode");
-    let kernels = kernels.count();
-    if kernels != 2 {
-        boot.fail(format_args!(
-            "expected the OS-initiated mode in both kernels, seen in {kernels}"
-        ));
-    }
+    boot.expect_lines(
+        2,
+        "CPUidle PSCI: Initialized CPU PM domain topology using OSI mode",
+    );
 }
 
 /// A CPU that stays off for longer than `park=` is off in firmware too, in its own kernel and in the next; CPU_ON
@@ -347,12 +344,7 @@ fn management_mode_is_told_of_no_memory_of_the_monitors() {
     boot.expect_no("baton: error: ");
     boot.expect_no("firmware: ");
     boot.expect_end();
-    let refused = boot.all("refused: MM_COMMUNICATE: ").count();
-    if refused != 8 {
-        boot.fail(format_args!(
-            "expected 8 lines of messages that are refused, seen {refused}"
-        ));
-    }
+    boot.expect_lines(8, "refused: MM_COMMUNICATE: ");
 }
 
 /// Adds what firmware adds that answers PSCI.

@@ -44,17 +44,6 @@ pub fn expect_kexec(boot: &Boot, online: u32) {
     }
 }
 
-/// The monitor must have said `line` once and no more than once: at its start.
-#[track_caller]
-fn expect_once(boot: &Boot, line: &str) {
-    let count = boot.all(line).count();
-    if count != 1 {
-        boot.fail(format_args!(
-            "expected \"{line}\" once, seen it {count} times"
-        ));
-    }
-}
-
 /// One CPU has no enable-method, one a spin table without an address.
 #[test]
 fn linux_loses_cpus_without_a_usable_method_only() {
@@ -66,8 +55,8 @@ fn linux_loses_cpus_without_a_usable_method_only() {
         (1, "it has no enable-method"),
         (2, "its spin table has no cpu-release-addr"),
     ] {
-        expect_once(
-            &boot,
+        boot.expect_lines(
+            1,
             &format!(
                 "baton: warning: CPU with MPIDR {mpidr:#x} cannot be started: {why}; the guest runs without it"
             ),
@@ -84,7 +73,7 @@ fn what_is_not_offered_cannot_be_started() {
     let boot = boot_changed(&machine(3), &guest, Vec::new(), 60, |tree| {
         set_cpu(tree, 2, "enable-method", Some(b"acme,smp\0"));
     });
-    expect_once(&boot, "CPU with MPIDR 0x2 cannot be started");
+    boot.expect_lines(1, "CPU with MPIDR 0x2 cannot be started");
     boot.expect("probe: left out: CPU_ON of CPU 0x2: -2");
     boot.expect("probe: PASS");
     boot.expect_end();
@@ -98,8 +87,8 @@ fn one_cpu_runs_without_psci() {
     let boot = boot_changed(&machine(2), &guest, Vec::new(), 30, |tree| {
         tree.root.remove_child("psci").expect("virt has PSCI");
     });
-    expect_once(
-        &boot,
+    boot.expect_lines(
+        1,
         "CPU with MPIDR 0x1 cannot be started: its enable-method is \"psci\", and no available node",
     );
     boot.expect("baton: no PSCI firmware: there is one CPU");
@@ -122,8 +111,8 @@ fn a_cpu_that_the_machine_does_not_have_fails_no_step() {
         cpus.add_child(fourth);
         set_cpu(tree, 3, "reg", Some(&3_u32.to_be_bytes()));
     });
-    expect_once(
-        &boot,
+    boot.expect_lines(
+        1,
         "baton: warning: cpu 3 (MPIDR 0x3) is in the machine's description and not in the machine: no redistributor",
     );
     boot.expect("0 missing, 0 steps failed");

@@ -46,12 +46,7 @@ pub fn expect_a_driver(boot: &Boot, last: u32) {
         ),
         ("Adding to iommu group 0", last + 1),
     ] {
-        let seen = boot.all(line).count();
-        if seen != expected as usize {
-            boot.fail(format_args!(
-                "expected \"{line}\" {expected} times, seen {seen}"
-            ));
-        }
+        boot.expect_lines(expected as usize, line);
     }
     expect_no_complaint(boot);
 }

@@ -15,13 +15,7 @@ fn run(machine: &Machine, task: Task, seconds: u64) -> Boot {
     let boot = run_on(machine, task, 1, seconds);
     boot.expect("UEFI firmware (version");
     boot.expect("EFI stub: Booting Linux Kernel...");
-    if boot
-        .all("psci: probing for conduit method from ACPI.")
-        .count()
-        != 2
-    {
-        boot.fail("expected two kernels that find PSCI by ACPI");
-    }
+    boot.expect_lines(2, "psci: probing for conduit method from ACPI.");
     boot
 }
 
@@ -97,13 +91,7 @@ fn boots_and_kexecs_by_its_tree(machine: &Machine) {
     let boot = run_on(machine, KEXEC, 1, 400);
     boot.expect("baton: EL2 taken at ExitBootServices");
     boot.expect("EFI stub: Booting Linux Kernel...");
-    if boot
-        .all("psci: probing for conduit method from DT.")
-        .count()
-        != 2
-    {
-        boot.fail("expected two kernels that find PSCI by the device tree");
-    }
+    boot.expect_lines(2, "psci: probing for conduit method from DT.");
     expect_carried(&boot);
     boot.expect_ok(report::check_takeovers(&boot, 1));
 }
