@@ -69,7 +69,7 @@ help: ## list the commands
 	@echo '  MONITOR=off       the same guest on plain QEMU, without the monitor'
 	@echo '  ITS=off           a machine without an ITS'
 	@echo '  GIC=2             a machine with a GICv2: 8 vCPUs at most'
-	@echo '  GENERATIONS=10    how often "make its" kexecs'
+	@echo '  GENERATIONS=10    how often "make its" kexecs (10), and "make run" (1)'
 	@echo '  KERNELS="..."     the kernels of "make kernels": RELEASE or RELEASE:FLAVOUR'
 	@echo '  ONLY="gcc 64k"    the kernels of "make kernels-built": words of platform/host/guest/built/matrix'
 	@echo '  CLANG=16 LIMIT=7200   its version of clang, and the seconds that one build may take'
@@ -156,7 +156,8 @@ WAYS := $(if $(filter grub systemd-boot shim,$(WAY)),loaders) $(if $(SHIM),secur
 
 .PHONY: run
 run: build $(WAYS) linux ## Linux on 80 vCPUs under the monitor: boot, kexec, report
-	@$(TOOL) run
+	@$(if $(filter-out 1,$(GENERATIONS)),$(HOST)/guest/kernels.sh $(BENCH_DISK) $(or $(BATON_RELEASE),bookworm))
+	@BATON_KERNEL_DISK=$(BENCH_DISK) $(TOOL) run
 
 .PHONY: try
 try: images tool linux ## Linux at EL2 kexecs the monitor with its own kernel behind it, and goes on below it

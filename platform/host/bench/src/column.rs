@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is measured: the columns of the tables.
 
-use baton_qemu::{Guest, Machine, Task, Uefi, paths};
+use baton_qemu::{Disk, Guest, Machine, Task, Uefi, linux, paths};
 use std::path::Path;
 
 /// Pages of the list of a kexec of Debian's kernel, and of one of 1.1 GB.
@@ -219,11 +219,11 @@ impl Column {
         // The host finds memory when it is first touched: that is not the guest's time.
         machine.extra.push("-mem-prealloc".into());
         if let Some(disk) = disk.filter(|_| self.is_linux()) {
-            let file = disk.display().to_string().replace(',', ",,");
-            let drive = format!("file={file},if=none,id=kernels,format=raw,read-only=on");
-            machine.extra.extend(["-drive".into(), drive]);
-            let device = "virtio-blk-pci,drive=kernels,serial=kernels";
-            machine.extra.extend(["-device".into(), device.into()]);
+            machine.disks.push(Disk {
+                file: disk.to_owned(),
+                serial: linux::KERNELS,
+                writable: false,
+            });
         }
         machine
     }
@@ -245,24 +245,17 @@ impl Column {
             Self::Refusal => probe(&format!("test=refusal list={LIST} calls={samples}")),
             _ if self.is_door() => Task::Try.guest(""),
             _ if self.is_start() => Task::PowerOff.guest(""),
-            _ => {
-                let checks = if self.is_unchecked() { "off" } else { "on" };
-                // The same kernel and initrd for every kexec: they lie on the disk.
-                let mut guest = Task::PowerOff.guest("");
-                let walk = "a".repeat(samples as usize);
-                guest.append = guest.append.replace(
-                    "baton.do=poweroff",
-                    &format!(
-                        "baton.do=walk baton.walk={walk} baton.apart=on baton.checks={checks}"
-                    ),
-                );
-                guest
+            // The same kernel and initrd for every kexec: they lie on the disk.
+            _ => Task::Again {
+                times: samples,
+                checks: !self.is_unchecked(),
             }
+            .guest(""),
         }
     }
 
-    /// How many samples one machine gives. A panic is one, with the hash of its crash kernel by `kexec -p`. The third reboot of the probe would overwrite code of the
-    /// first, which QEMU has translated, and takes long to forget.
+    /// How many samples one machine gives. A panic is one, with the hash of its crash kernel by `kexec -p`. The third
+    /// reboot of the probe would overwrite code of the first, which QEMU has translated, and takes long to forget.
     pub fn in_a_row(self, samples: u32) -> u32 {
         let is_one = matches!(self, Self::Probe | Self::CrashCount);
         if is_one { 1 } else { samples }

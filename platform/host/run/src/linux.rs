@@ -35,6 +35,14 @@ pub enum Task {
         /// Whether the purgatory checks the next kernel (without `kexec -i`).
         checks: bool,
     },
+    /// kexec the first kernel on the disk [`KERNELS`] so many times, each time to where no kernel has been, then switch
+    /// off: to compare one kexec with the next.
+    Again {
+        /// How many times.
+        times: u32,
+        /// Whether the purgatory checks the next kernel (without `kexec -i`).
+        checks: bool,
+    },
     /// Use memory of virtio-mem for what the kernel needs, kexec once without checks, do the same in
     /// the next kernel, and switch off.
     Memory {
@@ -74,6 +82,14 @@ pub enum Task {
 }
 
 impl Task {
+    /// One kexec of the guest's own kernel, which needs no disk, or several alike.
+    pub fn kexecs(times: u32, checks: bool) -> Self {
+        match times {
+            1 => Task::Kexec { times, checks },
+            _ => Task::Again { times, checks },
+        }
+    }
+
     /// The command line that asks for this; `append` is added.
     pub fn command_line(&self, append: &str) -> String {
         let task = match self {
@@ -88,6 +104,11 @@ impl Task {
                     if *checks { "on" } else { "off" }
                 )
             }
+            Task::Again { times, checks } => format!(
+                "walk baton.walk={} baton.apart=on baton.checks={}",
+                "a".repeat(*times as usize),
+                if *checks { "on" } else { "off" }
+            ),
             Task::Memory { mib } => format!(
                 "kexec baton.checks=off baton.memory={mib} memhp_default_state=online_kernel"
             ),

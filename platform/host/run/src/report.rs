@@ -116,28 +116,6 @@ pub fn check_takeovers(console: &Console, expected: usize) -> Result<(), String>
     }
 }
 
-/// The time from the hook to the next kernel's first instruction that the report names: the first
-/// number with a unit behind the words "first instruction" in the first line that has both.
-pub fn hook_to_first_instruction(report: &[String]) -> Option<Duration> {
-    report.iter().find_map(|line| {
-        let (before, after) = line.split_once("first instruction")?;
-        if !before.contains("hook") {
-            return None;
-        }
-        let words: Vec<_> = after.split_whitespace().collect();
-        words.windows(2).find_map(|pair| {
-            let number: f64 = pair[0].parse().ok()?;
-            let unit = match pair[1].trim_end_matches([',', ';', '.', ')']) {
-                "us" | "µs" => 1e-6,
-                "ms" => 1e-3,
-                "s" => 1.0,
-                _ => return None,
-            };
-            Duration::try_from_secs_f64(number * unit).ok()
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,16 +175,5 @@ mod tests {
             Exits::parse("baton: exits of the kernel that was left: 1 calls"),
             None
         );
-    }
-
-    #[test]
-    fn reads_the_time() {
-        let line = "hook to first instruction      12345.5 us".to_owned();
-        assert_eq!(
-            hook_to_first_instruction(&[line]),
-            Some(Duration::from_nanos(12_345_500))
-        );
-        let line = "first instruction to last CPU online  5 us".to_owned();
-        assert_eq!(hook_to_first_instruction(&[line]), None);
     }
 }

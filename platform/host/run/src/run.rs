@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `make run`: Debian's kernel under the monitor, its kexec, and the report.
 
-use crate::{limits, text, variable};
+use crate::{limits, text, value, variable};
 use baton_qemu::console::{self, Console, plain};
-use baton_qemu::{Machine, Task, kexec, linux, paths, report, stock};
+use baton_qemu::{Disk, Machine, Task, kexec, linux, paths, report, stock};
 use std::fs;
 use std::io::{Write, stdout};
 use std::time::Duration;
 
-/// Boots, kexecs, checks that the next kernel has all CPUs, and reports.
+/// Boots, kexecs (`GENERATIONS=` times), checks that each kernel has all CPUs, and reports.
 pub fn run() -> Result<(), String> {
     let mut machine = Machine::from_env(80).map_err(text)?;
     machine.watched = true;
-    let limits = limits(900)?;
+    let times = value("GENERATIONS", 1, "a number from 1 on")
+        .map_err(text)?
+        .max(1);
+    if times > 1 {
+        machine.disks.push(Disk {
+            file: paths::kernel_disk(),
+            serial: linux::KERNELS,
+            writable: false,
+        });
+    }
+    let limits = limits(900 * u64::from(times))?;
     let under = if machine.monitor.is_some() {
         "under Baton"
     } else {
@@ -26,11 +36,7 @@ pub fn run() -> Result<(), String> {
     if machine.monitor.is_none() && machine.its && !machine.keeps_its_alive() {
         println!("  the next kernel is going to die: its ITS is as the last one left it (ITS=off)");
     }
-    let guest = Task::Kexec {
-        times: 1,
-        checks: true,
-    }
-    .guest(&variable("APPEND").unwrap_or_default());
+    let guest = Task::kexecs(times, true).guest(&variable("APPEND").unwrap_or_default());
     let command = machine.command(&guest).map_err(text)?;
     let mut in_report = false;
     let console = console::watch(command, limits, |line| {
@@ -41,7 +47,7 @@ pub fn run() -> Result<(), String> {
     })
     .map_err(text)?;
     let log = keep(&console);
-    if let Err(reason) = linux::check(&console, 1, machine.smp) {
+    if let Err(reason) = linux::check(&console, times, machine.smp) {
         return Err(format!(
             "{reason}\n{}\nThe whole console: {log}",
             console.tail(30)
@@ -54,10 +60,10 @@ pub fn run() -> Result<(), String> {
             "expected the monitor's report of the kexec; there is none in {log}"
         ));
     }
+    // Anew each time: what a host takes differs by a third from one hour to the next.
     let stock = carried.then(|| {
-        // Anew each time: what a host takes differs by a third from one hour to the next.
         println!("  timing the stock kernel's kexec -i on the same QEMU");
-        stock::measure(&machine, limits)
+        stock::measure(&machine, times, limits)
     });
 
     println!();
@@ -65,39 +71,48 @@ pub fn run() -> Result<(), String> {
         println!("{row}");
     }
     println!();
+    print_times(
+        &console,
+        under,
+        stock.as_ref().and_then(|stock| stock.as_deref().ok()),
+    );
+    if let Some(Err(reason)) = &stock {
+        println!("The stock kernel's kexec -i could not be measured: {reason}");
+    }
+    if stock.is_some() && machine.its && !machine.keeps_its_alive() {
+        println!(
+            "The machine has an ITS. The stock kernel was timed on one without, as the next kernel would die: \
+             ITS=off compares them on the same machine."
+        );
+    }
+    println!("The last kernel has {0} of {0} CPUs online.", machine.smp);
+    Ok(())
+}
+
+/// A row for each kexec on the console, beside the same of the stock kernel if that was timed.
+fn print_times(console: &Console, under: &str, stock: Option<&[Duration]>) {
     println!(
-        "\"{}\" to the next kernel's first instruction, by the host's clock:",
+        "\"{}\" to the next kernel's first instruction, by the host's clock, and how much of it is from the hook on:",
         kexec::STARTING
     );
-    match kexec::times(&console).first() {
-        Some(times) => println!("  {under:<22} {}", seconds(times.away())),
-        None => println!("  {under:<22} not seen"),
+    println!("  kexec  {under:>19}  from the hook  stock, kexec -i  times shorter");
+    let takeovers = report::takeovers(console);
+    for (n, times) in kexec::times(console).iter().enumerate() {
+        let hook = takeovers.get(n).map(|takeover| takeover.time);
+        let stock = stock.and_then(|stock| stock.get(n)).copied();
+        let ratio = stock.zip(hook).map(|(stock, hook)| {
+            format!("{:.0}", stock.as_secs_f64() / hook.as_secs_f64().max(1e-9))
+        });
+        let figure = |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), seconds);
+        println!(
+            "  {:>5}  {:>19}  {:>13}  {:>15}  {:>13}",
+            n + 1,
+            seconds(times.away()),
+            figure(hook),
+            figure(stock),
+            ratio.as_deref().unwrap_or("-")
+        );
     }
-    let timed_without_its = machine.its && !machine.keeps_its_alive();
-    let without = if timed_without_its { ", no ITS" } else { "" };
-    match stock {
-        Some(Ok(stock)) => {
-            let label = format!("stock, kexec -i{without}");
-            println!("  {label:<22} {}", seconds(stock));
-            if let Some(taken) = found.as_deref().and_then(report::hook_to_first_instruction) {
-                let ratio = stock.as_secs_f64() / taken.as_secs_f64().max(1e-9);
-                println!(
-                    "Hook to first instruction: {}, {ratio:.0} times shorter than stock",
-                    seconds(taken)
-                );
-            }
-            if timed_without_its {
-                println!(
-                    "The machine has an ITS. The stock kernel was timed on one without, as the next \
-                     kernel would die: ITS=off compares them on the same machine."
-                );
-            }
-        }
-        Some(Err(reason)) => println!("  stock, kexec -i        could not be measured: {reason}"),
-        None => {}
-    }
-    println!("The second kernel has {0} of {0} CPUs online.", machine.smp);
-    Ok(())
 }
 
 /// Whether a line says how far the machine is.

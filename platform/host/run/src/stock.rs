@@ -5,35 +5,37 @@ use crate::console::{self, Limits};
 use crate::{Machine, Task, kexec};
 use std::time::Duration;
 
-/// Times `kexec -l -i` of the stock kernel on `machine`, without the monitor, and without an ITS if the next kernel
+/// Times each `kexec -l -i` of stock kernels on `machine`, without the monitor, and without an ITS if the next kernel
 /// would die of it: from "Starting new kernel" to the next kernel's first instruction.
 ///
 /// # Errors
 /// Why it could not be measured, with the console's last lines if there are any.
-pub fn measure(machine: &Machine, limits: Limits) -> Result<Duration, String> {
+pub fn measure(machine: &Machine, times: u32, limits: Limits) -> Result<Vec<Duration>, String> {
     let machine = Machine {
         monitor: None,
         its: machine.its && machine.keeps_its_alive(),
         watched: true,
         ..machine.clone()
     };
-    let guest = Task::Kexec {
-        times: 1,
-        checks: false,
-    }
-    .guest("");
+    let guest = Task::kexecs(times, false).guest("");
     let command = machine.command(&guest).map_err(|error| error.to_string())?;
     let mut starting = false;
+    let mut entered = 0;
     let console = console::watch(command, limits, |line| {
         starting |= line.text.contains(kexec::STARTING);
-        !(starting && kexec::entered(line))
+        if starting && kexec::entered(line) {
+            (starting, entered) = (false, entered + 1);
+        }
+        entered < times
     })
     .map_err(|error| error.to_string())?;
-    let times = kexec::times(&console);
-    times.first().map(kexec::Times::away).ok_or_else(|| {
-        format!(
-            "expected the stock kernel to kexec; it did not\n{}",
+    let seen = kexec::times(&console);
+    if seen.len() != times as usize {
+        return Err(format!(
+            "expected the stock kernel to kexec, {times} in a row; seen {}\n{}",
+            seen.len(),
             console.tail(40)
-        )
-    })
+        ));
+    }
+    Ok(seen.iter().map(kexec::Times::away).collect())
 }
