@@ -266,7 +266,7 @@ impl Report<'_> {
             );
         }
         text.push_str(
-            "\nLeft out: cache and TLB misses beyond the instructions a cycle, DMA that competes \
+            "\nLeft out: misses of data and of TLBs beyond the instructions a cycle, DMA that competes \
              for memory, and sockets: 512 CPUs are taken to share the memory of one.\n\n\
              ![the model](model.svg)\n\n",
         );
