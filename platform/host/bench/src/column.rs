@@ -205,6 +205,7 @@ impl Column {
                 .is_uefi()
                 .then(|| Uefi::new(paths::target().join("bench/uefi"))),
             watched: self.is_linux(),
+            preallocated: true,
             ..base.clone()
         };
         match self {
@@ -216,8 +217,6 @@ impl Column {
         if self.is_counted() {
             machine.extra.extend(instruction_clock());
         }
-        // The host finds memory when it is first touched: that is not the guest's time.
-        machine.extra.push("-mem-prealloc".into());
         if let Some(disk) = disk.filter(|_| self.is_linux()) {
             machine.disks.push(Disk {
                 file: disk.to_owned(),

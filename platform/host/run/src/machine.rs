@@ -88,6 +88,9 @@ pub struct Machine {
     /// QEMU says on the console when a kernel is entered
     /// (as [`kexec::entered`](crate::kexec::entered) reads).
     pub watched: bool,
+    /// The host finds all of the memory before the guest starts, and not as the guest first touches it: what is timed
+    /// is the guest's alone then.
+    pub preallocated: bool,
     /// A reset ends QEMU.
     pub end_on_reset: bool,
     /// QEMU says on standard error when the guest switches the machine off
@@ -295,6 +298,9 @@ impl Machine {
             .args(["-nographic", "-nic", "none"]);
         if self.end_on_reset {
             command.arg("-no-reboot");
+        }
+        if self.preallocated {
+            command.arg("-mem-prealloc");
         }
         if self.says_power_off {
             command.args(["-trace", console::POWER_OFF]);

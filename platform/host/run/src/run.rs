@@ -12,6 +12,7 @@ use std::time::Duration;
 pub fn run() -> Result<(), String> {
     let mut machine = Machine::from_env(80).map_err(text)?;
     machine.watched = true;
+    machine.preallocated = true;
     let times = value("GENERATIONS", 1, "a number from 1 on")
         .map_err(text)?
         .max(1);

@@ -15,6 +15,7 @@ pub fn measure(machine: &Machine, times: u32, limits: Limits) -> Result<Vec<Dura
         monitor: None,
         its: machine.its && machine.keeps_its_alive(),
         watched: true,
+        preallocated: true,
         ..machine.clone()
     };
     let guest = Task::kexecs(times, false).guest("");

@@ -64,6 +64,7 @@ impl Machine {
             el3: false,
             tfa: None,
             watched: false,
+            preallocated: false,
             end_on_reset: true,
             says_power_off: true,
             extra: variable("QEMU_ARGS")
