@@ -100,75 +100,54 @@ impl Timelines {
     }
 }
 
-/// The fields of a line: numbers, or `None` for what did not happen.
-fn fields<const N: usize>(text: &str) -> Option<[Option<u64>; N]> {
+/// The `count` fields of a line: numbers, or `None` for what did not happen.
+fn fields(text: &str, count: usize) -> Option<impl Iterator<Item = Option<u64>>> {
     let words = text.split_whitespace();
-    let fields: Vec<_> = words.map(|word| word.parse().ok()).collect();
-    fields.try_into().ok()
+    (words.clone().count() == count).then(|| words.map(|word| word.parse().ok()))
 }
 
+/// Reads what follows `times`, in the order in which the monitor prints it.
 fn times(text: &str) -> Option<Timeline> {
-    let [
-        generation,
-        frequency,
-        kicked,
-        gathered,
-        validated,
-        checked_alone,
-        checked_tree,
-        phase1_end,
-        phase2_end,
-        phase3_end,
-        entered,
-    ] = fields(text)?.map(Option::unwrap_or_default);
+    let mut fields = fields(text, 11)?;
+    let mut next = || fields.next().flatten().unwrap_or_default();
     Some(Timeline {
-        generation: generation.try_into().ok()?,
-        frequency,
-        kicked,
-        gathered,
-        validated,
-        checked_alone,
-        checked_tree,
-        phase1_end,
-        phase2_end,
-        phase3_end,
-        entered,
+        generation: next().try_into().ok()?,
+        frequency: next(),
+        kicked: next(),
+        gathered: next(),
+        validated: next(),
+        checked_alone: next(),
+        checked_tree: next(),
+        phase1_end: next(),
+        phase2_end: next(),
+        phase3_end: next(),
+        entered: next(),
         ..Timeline::default()
     })
 }
 
+/// Reads what follows `row`, in the order in which the monitor prints it.
 fn lane(text: &str) -> Option<Lane> {
-    let [
-        _,
-        flags,
-        arrived,
-        check_start,
-        check_end,
-        checked,
-        phase1_start,
-        phase1_end,
-        phase3_start,
-        copy_start,
-        copy_end,
-        phase3_end,
-        _,
-        bytes,
-    ] = fields(text)?;
-    let flags = flags?;
+    let mut fields = fields(text, 14)?.skip(1);
+    let mut next = || fields.next().flatten();
+    let flags = next()?;
     Some(Lane {
         took_part: flags & baton_abi::ROW_TOOK_PART != 0,
         boot_cpu: flags & baton_abi::ROW_BOOT_CPU != 0,
-        arrived,
-        check_start,
-        check_end,
-        checked: checked?,
-        phase1_start,
-        phase1_end,
-        phase3_start,
-        copy_start,
-        copy_end,
-        phase3_end,
-        bytes: bytes?,
+        arrived: next(),
+        check_start: next(),
+        check_end: next(),
+        checked: next()?,
+        phase1_start: next(),
+        phase1_end: next(),
+        phase3_start: next(),
+        copy_start: next(),
+        copy_end: next(),
+        phase3_end: next(),
+        bytes: {
+            let _online = next();
+            next()?
+        },
     })
 }
 
