@@ -255,8 +255,10 @@ impl Column {
 
     /// How many samples one machine gives. A panic is one, with the hash of its crash kernel by `kexec -p`. The third
     /// reboot of the probe would overwrite code of the first, which QEMU has translated, and takes long to forget.
+    /// After a refusal the probe's CPUs wait no more, as they do not take the SGI that they were kicked by: the one
+    /// thread of QEMU goes on with them, and counts what they execute for the boot CPU's own.
     pub fn in_a_row(self, samples: u32) -> u32 {
-        let is_one = matches!(self, Self::Probe | Self::CrashCount);
+        let is_one = matches!(self, Self::Probe | Self::CrashCount | Self::Refusal);
         if is_one { 1 } else { samples }
     }
 
