@@ -134,7 +134,7 @@ type Part = (
     fn(&Lane, &Timeline) -> Option<(u64, u64)>,
 );
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("kicked, on its way", RGBColor(235, 235, 235), |lane, t| {
         (!lane.boot_cpu).then_some((t.kicked, lane.arrived?))
     }),
@@ -156,8 +156,17 @@ const PARTS: [Part; 9] = [
         Some((lane.phase1_end?, lane.phase3_start?))
     }),
     ("copies", RGBColor(0, 158, 115), |lane, _| {
-        Some((lane.copy_start?, lane.copy_end?))
+        (lane.bytes > 0).then_some((lane.copy_start?, lane.copy_end?))
     }),
+    // The report and the next tree, while the others copy.
+    (
+        "prepares the next kernel (boot CPU)",
+        RGBColor(204, 121, 167),
+        |lane, _| {
+            let prepares = lane.boot_cpu && lane.bytes == 0;
+            prepares.then_some((lane.copy_start?, lane.copy_end?))
+        },
+    ),
     (
         "boot CPU waits for all",
         RGBColor(240, 228, 66),
@@ -179,7 +188,7 @@ pub fn gantt(title: &str, timeline: &Timeline) -> Result<String, Failed> {
         .enumerate()
         .filter(|(_, lane)| lane.took_part)
         .collect();
-    let height = (lanes.len() as u32 * 8).clamp(160, 1200) + 170;
+    let height = (lanes.len() as u32 * 8).clamp(160, 1200) + 190;
     let ms = |ticks: u64| timeline.us(ticks) / 1e3;
     let end = ms(timeline.entered) * 1.01;
     let count = timeline.lanes.len() as f64;
@@ -191,7 +200,7 @@ pub fn gantt(title: &str, timeline: &Timeline) -> Result<String, Failed> {
         let mut chart = ChartBuilder::on(&area)
             .caption(title, (FONT, 20))
             .margin(16)
-            .margin_bottom(80)
+            .margin_bottom(100)
             .x_label_area_size(40)
             .y_label_area_size(70)
             .build_cartesian_2d(0.0..end, count..0.0)?;
@@ -230,7 +239,7 @@ pub fn gantt(title: &str, timeline: &Timeline) -> Result<String, Failed> {
         let width = (SIZE.0 as i32 - 60) / 3;
         for (index, (name, colour, _)) in PARTS.iter().enumerate() {
             let x = 40 + (index as i32 % 3) * width;
-            let y = height as i32 - 68 + (index as i32 / 3) * 20;
+            let y = height as i32 - 88 + (index as i32 / 3) * 20;
             area.draw(&Rectangle::new([(x, y), (x + 16, y + 12)], colour.filled()))?;
             area.draw(&Text::new(*name, (x + 22, y), (FONT, 13)))?;
         }
