@@ -26,12 +26,16 @@ pub struct Path {
     pub phase2: f64,
     /// Phase 3 of the CPU that needs most, the copy left out.
     pub phase3: f64,
-    /// The copy of the CPU that copies most.
+    /// The longest that a CPU is busy while it is copied, the boot CPU with what it prepares for the next kernel.
     pub copy: f64,
+    /// What the boot CPU prepares meanwhile: its report, and the next tree.
+    pub prepare: f64,
+    /// The copy of the CPU that copies most, of those that do nothing else meanwhile if there are any.
+    pub copier: f64,
+    /// Bytes of that CPU.
+    pub copier_bytes: f64,
     /// The boot CPU, from the end of phase 3 to the next kernel.
     pub enter: f64,
-    /// Bytes of the CPU that copies most.
-    pub copy_bytes: f64,
     /// The most instructions of any one CPU from its arrival to parked or entered, copy left out.
     pub longest_cpu: f64,
     /// The mean of that over all CPUs.
@@ -54,6 +58,18 @@ impl Path {
             Some(phase1(lane)? + phase3(lane)? + boot)
         };
         let sum: u64 = timeline.taken().filter_map(own).sum();
+        let copier = timeline
+            .taken()
+            .max_by_key(|lane| (!lane.boot_cpu && lane.bytes > 0, lane.bytes));
+        let copied = |lane: &Lane| Some(instructions(copy(lane)?));
+        let (copier, copier_bytes) = copier
+            .and_then(|lane| Some((copied(lane)?, lane.bytes as f64)))
+            .unwrap_or_default();
+        let each = copier / copier_bytes.max(1.0);
+        let boot = timeline.taken().find(|lane| lane.boot_cpu);
+        let prepare = boot
+            .and_then(|lane| Some(copied(lane)? - lane.bytes as f64 * each))
+            .unwrap_or_default();
         Self {
             validate: instructions(timeline.checked_alone) + most(&|lane| Some(lane.checked)),
             tree: instructions(timeline.checked_tree),
@@ -62,9 +78,11 @@ impl Path {
             phase1: most(&phase1),
             phase2: instructions(phase2),
             phase3: most(&phase3),
-            copy: most(&|lane| lane.copy_end?.checked_sub(lane.copy_start?)),
+            copy: most(&copy),
+            prepare: prepare.max(0.0),
+            copier,
+            copier_bytes,
             enter: instructions(end),
-            copy_bytes: timeline.taken().map(|lane| lane.bytes).max().unwrap_or(0) as f64,
             longest_cpu: most(&own),
             mean_cpu: instructions(sum) / timeline.taken().count().max(1) as f64,
             overlaps: overlaps(timeline) as f64,
@@ -83,7 +101,7 @@ impl Path {
     }
 
     /// The figures with their names in the raw samples.
-    pub fn metrics(&self) -> [(&'static str, f64); 16] {
+    pub fn metrics(&self) -> [(&'static str, f64); 18] {
         [
             ("validate instructions", self.validate),
             ("tree instructions", self.tree),
@@ -95,7 +113,9 @@ impl Path {
             ("phase 3 instructions", self.phase3),
             ("copy instructions", self.copy),
             ("enter instructions", self.enter),
-            ("copy bytes of one CPU", self.copy_bytes),
+            ("prepare instructions", self.prepare),
+            ("copier instructions", self.copier),
+            ("copier bytes", self.copier_bytes),
             ("longest CPU instructions", self.longest_cpu),
             ("mean CPU instructions", self.mean_cpu),
             ("path instructions", self.without_copy()),
@@ -107,6 +127,10 @@ impl Path {
 
 fn phase1(lane: &Lane) -> Option<u64> {
     lane.phase1_end?.checked_sub(lane.phase1_start?)
+}
+
+fn copy(lane: &Lane) -> Option<u64> {
+    lane.copy_end?.checked_sub(lane.copy_start?)
 }
 
 /// Without the copy.
@@ -145,10 +169,24 @@ mod tests {
         assert_eq!(path.phase1, 80.0 * 16.0);
         assert_eq!(path.phase3, 17.0 * 16.0);
         assert_eq!(path.copy, 880.0 * 16.0);
+        // CPU 1 copies 2048 bytes in them; CPU 0, the boot CPU, 4096 in 750.
+        assert_eq!((path.copier, path.copier_bytes), (880.0 * 16.0, 2048.0));
+        assert_eq!(path.prepare, 0.0);
         let parts = 10.0 + 10.0 + 80.0 + 40.0 + 17.0 + 50.0;
         assert!((path.without_copy() - parts * 16.0).abs() < 1e-6);
         assert!((path.whole() - (parts + 40.0 + 880.0) * 16.0).abs() < 1e-6);
         assert_eq!(path.overlaps, 0.0);
+    }
+
+    #[test]
+    fn what_the_boot_cpu_does_meanwhile_is_no_copy() {
+        let mut timeline = timeline();
+        timeline.lanes[0].bytes = 1024;
+        let path = Path::of(&timeline);
+        assert_eq!(path.prepare, (750.0 - 440.0) * 16.0);
+        timeline.lanes.truncate(1);
+        let alone = Path::of(&timeline);
+        assert_eq!((alone.copier, alone.prepare), (750.0 * 16.0, 0.0));
     }
 
     #[test]

@@ -253,7 +253,8 @@ impl Report<'_> {
         let _ = writeln!(
             text,
             "\nIt copies what Linux's kexec copied above, {} MiB, and with {} MiB of initrd more. The memory alone: \
-             each byte read once and written once, and nothing else done. Assumptions:\n\n\
+             each byte read once and written once, and nothing else done. The copy is as long as the memory takes, or the \
+             cores, or the boot CPU, which prepares its report and the next tree meanwhile. Assumptions:\n\n\
              | what | value | from |\n|---|--:|---|",
             mib(self.linux_bytes().unwrap_or(0.0)),
             mib(INITRD)
