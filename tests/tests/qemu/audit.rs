@@ -4,7 +4,7 @@
 
 use crate::probe;
 use baton_abi::steps;
-use baton_qemu::{Disk, Machine, Task, kexec, linux, paths};
+use baton_qemu::{Disk, Machine, Task, kexec, paths};
 use baton_tests::{Boot, boot, machine};
 
 /// Everything that QEMU has: SVE, SME, pointer authentication.
@@ -202,11 +202,7 @@ fn no_interrupt_is_routed_to_a_cpu_that_is_off() {
 fn after_linux(baton: &str) -> Boot {
     let mut machine = machine_with("cortex-a57", true, 4);
     machine.baton = baton.to_owned();
-    machine.disks = vec![Disk {
-        file: paths::probe(),
-        serial: linux::KERNELS,
-        writable: false,
-    }];
+    machine.disks = vec![Disk::kernels(paths::probe())];
     let boot = boot(&machine, &Task::Audit.guest(""), 240);
     boot.expect(kexec::STARTING);
     boot.expect_end();

@@ -71,11 +71,7 @@ fn linux_with_the_boards_own_tree_finds_no_debug_registers() {
     // kexec-tools take no tree with a seed for KASLR that was not used.
     let chosen = own.find_node_mut("/chosen").expect("virt has /chosen");
     chosen.remove_property("kaslr-seed");
-    machine.disks = vec![Disk {
-        file: scratch.write("board.dtb", &own.to_dtb()),
-        serial: guest::KERNELS,
-        writable: false,
-    }];
+    machine.disks = vec![Disk::kernels(scratch.write("board.dtb", &own.to_dtb()))];
     let boot = boot_changed(&machine, &Task::Tree.guest(""), Vec::new(), 400, rename);
     boot.expect("did not reserve the monitor's memory: it does now");
     boot.expect("guest access at 0x9030f");

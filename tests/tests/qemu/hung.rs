@@ -152,11 +152,7 @@ fn the_monitor_tells_registers_of_hung_cpus() {
     const SMP: u32 = 4;
     let scratch = Scratch::new("hung-probe");
     let mut machine = machine(SMP);
-    machine.disks = vec![Disk {
-        file: paths::probe(),
-        serial: linux::KERNELS,
-        writable: false,
-    }];
+    machine.disks = vec![Disk::kernels(paths::probe())];
     let mut place = 0;
     let act = |debugger: &mut Debugger, waiting: Waiting, _: &[String]| {
         place = debugger.hang(SMP, 1..SMP, waiting.stext);

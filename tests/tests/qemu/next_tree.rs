@@ -23,11 +23,7 @@ fn kexec_with_the_boards_own_tree_keeps_off_the_monitor() {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    machine.disks = vec![Disk {
-        file,
-        serial: linux::KERNELS,
-        writable: false,
-    }];
+    machine.disks = vec![Disk::kernels(file)];
     let boot = boot(&machine, &Task::Tree.guest(""), 400);
     boot.expect("did not reserve the monitor's memory: it does now");
     boot.expect_ok(linux::check(&boot, 2, 4));

@@ -7,7 +7,7 @@ use crate::exit_cost;
 use crate::idle::{self, EXITS};
 use crate::raw::Raw;
 use crate::stats::{Summary, digits};
-use baton_qemu::{Disk, Machine, Task, linux, paths};
+use baton_qemu::{Disk, Machine, Task, paths};
 use std::fmt::Write;
 
 /// Blocks that each CPU reads.
@@ -119,11 +119,7 @@ fn add(raw: &mut Raw, column: &str, smp: u32, metrics: &[(String, String)]) -> R
 /// Has each CPU read so many blocks.
 fn reads(machine: &Machine, way: &Way, each: u32) -> Result<Vec<(String, String)>, String> {
     let mut machine = machine.clone();
-    machine.disks.push(Disk {
-        file: paths::reads(),
-        serial: linux::KERNELS,
-        writable: false,
-    });
+    machine.disks.push(Disk::kernels(paths::reads()));
     machine.extra.extend(NULL_DISK.map(str::to_owned));
     let seen = idle::watch(&machine, &Task::Reads { each }, way.append)?;
     let mut metrics = idle::figures(&seen.lines);

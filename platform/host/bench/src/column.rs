@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is measured: the columns of the tables.
 
-use baton_qemu::{Disk, Guest, Machine, Task, Uefi, linux, paths};
+use baton_qemu::{Disk, Guest, Machine, Task, Uefi, paths};
 use std::path::Path;
 
 /// Pages of the list of a kexec of Debian's kernel, and of one of 1.1 GB.
@@ -218,11 +218,7 @@ impl Column {
             machine.extra.extend(instruction_clock());
         }
         if let Some(disk) = disk.filter(|_| self.is_linux()) {
-            machine.disks.push(Disk {
-                file: disk.to_owned(),
-                serial: linux::KERNELS,
-                writable: false,
-            });
+            machine.disks.push(Disk::kernels(disk.to_owned()));
         }
         machine
     }

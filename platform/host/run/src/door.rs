@@ -36,11 +36,7 @@ pub fn prepare(machine: &mut Machine, kernel: &Path, folder: &Path) -> Result<()
     let open = File::options().write(true).open(&file);
     open.and_then(|file| file.set_len(file.metadata()?.len().next_multiple_of(BLOCK)))
         .map_err(failed)?;
-    machine.disks.push(Disk {
-        file,
-        serial: linux::KERNELS,
-        writable: false,
-    });
+    machine.disks.push(Disk::kernels(file));
     Ok(())
 }
 

@@ -3,13 +3,25 @@
 //!
 //! The other side is `guest/init`.
 
-use crate::machine::Guest;
+use crate::machine::{Disk, Guest};
 use crate::{Console, paths};
+use std::path::PathBuf;
 
 /// The serial of the disk that every generation writes a block of.
 pub const SCRATCH: &str = "scratch";
 /// The serial of the disk that has kernels.
 pub const KERNELS: &str = "kernels";
+
+impl Disk {
+    /// The disk [`KERNELS`] of this content, which the guest may only read.
+    pub fn kernels(file: impl Into<PathBuf>) -> Self {
+        Self {
+            file: file.into(),
+            serial: KERNELS,
+            writable: false,
+        }
+    }
+}
 
 /// What the guest shall do (`baton.do=`).
 #[derive(Clone, Debug)]

@@ -17,11 +17,7 @@ pub fn run() -> Result<(), String> {
         .map_err(text)?
         .max(1);
     if times > 1 {
-        machine.disks.push(Disk {
-            file: paths::kernel_disk(),
-            serial: linux::KERNELS,
-            writable: false,
-        });
+        machine.disks.push(Disk::kernels(paths::kernel_disk()));
     }
     let limits = limits(900 * u64::from(times))?;
     let under = if machine.monitor.is_some() {

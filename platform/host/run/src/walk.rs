@@ -72,11 +72,7 @@ impl Kernels {
 
     /// The disk.
     pub fn disk(&self) -> Disk {
-        Disk {
-            file: self.file.clone(),
-            serial: linux::KERNELS,
-            writable: false,
-        }
+        Disk::kernels(self.file.clone())
     }
 
     /// The guest that goes the way `path` of kernels, beginning with its first; none if there is no

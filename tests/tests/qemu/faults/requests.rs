@@ -4,7 +4,7 @@
 use super::debugged::{Debugged, STARTED, await_cpu_at, await_stop};
 use super::{SECONDS, SMP, expect_next_kernel};
 use crate::probe;
-use baton_qemu::{Disk, Machine, Task, linux, paths};
+use baton_qemu::{Disk, Machine, Task, paths};
 use baton_tests::debugger::{Debugger, Monitor};
 use baton_tests::{boot, machine};
 
@@ -39,11 +39,7 @@ fn hooks_at_the_wrong_place() {
 #[test]
 fn hooks_from_user_space_and_from_the_next_kernel() {
     let mut machine = machine(SMP);
-    machine.disks = vec![Disk {
-        file: paths::probe(),
-        serial: linux::KERNELS,
-        writable: false,
-    }];
+    machine.disks = vec![Disk::kernels(paths::probe())];
     let boot = boot(&machine, &Task::Audit.guest("baton.probe=hooks"), 600);
     boot.expect("baton: hooks: kernel at ");
     boot.expect("guest: HVC in user space: status 132");
